@@ -1,0 +1,1 @@
+"""RESP without sockets: bytes in, commands out; values in, bytes out."""

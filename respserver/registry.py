@@ -1,0 +1,96 @@
+"""The registry of commands: a command is declared once, by a decorator at its function.
+
+COMMAND, COMMAND DOCS, arity errors, ACL categories, the README's table and the arity tests all read the records kept here.
+
+    @command("GETDEL", arity=2, flags="write fast", keys=(1, 1, 1), group="string", since="6.2.0", summary="...")
+    def getdel(client, key): ...
+
+The function gets the client and the arguments that follow the command's name (for a sub-command, that follow its name), as bytes,
+already checked against `arity`. It returns a value that protocol.reply can encode, or a Deferred, or raises CommandError.
+Sub-commands carry their full name: @command("CLIENT SETINFO", arity=4, ...); arity counts every word, as in Redis.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+#: ACL categories that follow from a command's group.
+_GROUP_CATEGORIES = {
+    "generic": "keyspace", "string": "string", "hash": "hash", "list": "list", "set": "set", "sorted-set": "sortedset",
+    "connection": "connection", "pubsub": "pubsub", "transactions": "transaction", "bitmap": "bitmap", "search": "search",
+}
+
+
+@dataclass(slots=True, eq=False)
+class Command:
+    """What is known of one command or sub-command."""
+
+    name: str                                   # upper case, with the container: "CLIENT SETINFO"
+    function: Callable | None                   # None for a container such as CLIENT
+    arity: int                                  # words including the name; negative: at least that many
+    flags: frozenset                            # Redis's command flags: write readonly fast admin noscript loading stale ...
+    keys: tuple[int, int, int]                  # first key, last key (negative: from the end), step; zeros: no keys
+    group: str
+    since: str
+    summary: str
+    complexity: str = ""
+    categories: frozenset = frozenset()         # ACL categories without the @
+    get_keys: Callable | None = None            # words -> list of keys, where positions alone do not tell
+    subcommands: dict = field(default_factory=dict)     # lower-case bytes of the sub-name -> Command
+    stats: object = None                        # the server's counters for this command, set at its first call
+
+    @property
+    def wire_name(self) -> str:
+        """The name as COMMAND and the error texts show it: lower case, sub-commands with a bar (client|setinfo)."""
+        return self.name.lower().replace(" ", "|")
+
+    def accepts(self, n_words: int) -> bool:
+        """Whether a call of `n_words` words, the name included, has the right number of them."""
+        return n_words == self.arity if self.arity > 0 else n_words >= -self.arity
+
+
+#: Lower-case name as bytes -> Command. Containers hold their sub-commands.
+COMMANDS: dict[bytes, Command] = {}
+
+
+def _categories(group: str, flags: frozenset, extra: str) -> frozenset:
+    found = set(extra.split())
+    if group in _GROUP_CATEGORIES:
+        found.add(_GROUP_CATEGORIES[group])
+    if "write" in flags:
+        found.add("write")
+    if "readonly" in flags and "keyspace" not in extra:
+        found.add("read")
+    if "admin" in flags:
+        found |= {"admin", "dangerous"}
+    if "pubsub" in flags:
+        found.add("pubsub")
+    if "blocking" in flags:
+        found.add("blocking")
+    found.add("fast" if "fast" in flags else "slow")
+    return frozenset(found)
+
+
+def command(name: str, *, arity: int, group: str, summary: str, flags: str = "", keys: tuple[int, int, int] = (0, 0, 0),
+            since: str = "1.0.0", complexity: str = "", categories: str = "", get_keys: Callable | None = None):
+    """Declares a command; see the module's description. `flags` and `categories` are words parted by blanks."""
+    def register(function):
+        words = name.upper()
+        flag_set = frozenset(flags.split())
+        record = Command(words, function, arity, flag_set, keys, group, since, summary, complexity,
+                         _categories(group, flag_set, categories), get_keys)
+        container, _, sub = words.partition(" ")
+        if sub:
+            holder = COMMANDS.get(container.lower().encode())
+            if holder is None:
+                holder = Command(container, None, -2, frozenset(), (0, 0, 0), group, since, f"A container for {container} commands.",
+                                 "Depends on subcommand.", _categories(group, frozenset(), ""))
+                COMMANDS[container.lower().encode()] = holder
+            target, key = holder.subcommands, sub.lower().encode()
+        else:
+            target, key = COMMANDS, words.lower().encode()
+            if key in COMMANDS and COMMANDS[key].function is None:      # the container was met first, through a sub-command
+                record.subcommands = COMMANDS.pop(key).subcommands
+        if key in target:
+            raise ValueError(f"command {words} is declared twice")
+        target[key] = record
+        return function
+    return register

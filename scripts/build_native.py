@@ -1,0 +1,24 @@
+"""Builds native._vec in the checkout, in place: `python scripts/build_native.py`. Does nothing when the library is newer than its sources."""
+import os
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def is_current() -> bool:
+    """Whether the built library is newer than every file it is made of."""
+    built = [p.stat().st_mtime for p in (ROOT / "native").glob("_vec*.so")]
+    sources = [p for pattern in ("include/*.h", "src/**/*.[ch]", "build_ext.py") for p in (ROOT / "native").glob(pattern)]
+    return bool(built) and max(p.stat().st_mtime for p in sources) < min(built)
+
+
+if __name__ == "__main__":
+    if "--force" in sys.argv or not is_current():
+        os.chdir(ROOT)
+        sys.path.insert(0, str(ROOT))
+        from native.build_ext import BuildExt
+        setup(name="vamana-server", packages=["native"], script_args=["-q", "build_ext", "--inplace", "--force"],
+              ext_modules=[Extension("native._vec", ["native/src/vec.c"], py_limited_api=True)], cmdclass={"build_ext": BuildExt})
