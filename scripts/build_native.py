@@ -3,7 +3,7 @@ import os
 import sys
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import setup
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -18,7 +18,4 @@ def is_current() -> bool:
 if __name__ == "__main__":
     if "--force" in sys.argv or not is_current():
         os.chdir(ROOT)
-        sys.path.insert(0, str(ROOT))
-        from native.build_ext import BuildExt
-        setup(name="vamana-server", packages=["native"], script_args=["-q", "build_ext", "--inplace", "--force"],
-              ext_modules=[Extension("native._vec", ["native/src/vec.c"], py_limited_api=True)], cmdclass={"build_ext": BuildExt})
+        setup(script_args=["-q", "build_ext", "--inplace", "--force"])     # everything else is in pyproject.toml

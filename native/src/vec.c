@@ -1,0 +1,2 @@
+#include "vec.h"
+int vec_version(void) { return 1; }
