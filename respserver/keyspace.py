@@ -3,12 +3,21 @@
 Values: a string is `bytes`; other types are classes with a `type_name` (respserver/values/). Commands change a value in place or
 replace it and then call `Database.changed` (or `set` / `delete`, which do so themselves). That call is the only way by which WATCH,
 search indexes and keyspace notifications hear of a write, whoever made it: a client, a loading snapshot or a replication stream.
+
+One write makes one Change per key. A command that takes the last element out of a hash, list or set removes the key with
+`delete(key, "hdel")`: one Change with `new` None. Redis sends two notifications for it, hdel and del; `Change.notifications` says
+which ones a Change stands for. A write that changes nothing makes no Change.
 """
 import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from .protocol.errors import WRONG_TYPE, CommandError
+from .values import order
+from .values.hash import Hash
+
+#: Events that by themselves say that the key is gone.
+_REMOVALS = frozenset(("del", "expired", "evicted", "rename_from", "move_from"))
 
 
 class Change(NamedTuple):
@@ -20,6 +29,11 @@ class Change(NamedTuple):
     old: object                 # the value before; None: the key did not exist; for a change in place the same object as `new`
     new: object                 # the value after; None: the key is gone
     fields: Mapping | None      # change in place of a hash: each changed field -> its previous bytes (None: absent); else None
+
+    @property
+    def notifications(self) -> tuple[str, ...]:
+        """The keyspace notifications of this change, in order: its event, and "del" after one that emptied the key."""
+        return (self.event, "del") if self.new is None and self.event not in _REMOVALS else (self.event,)
 
 
 class Listener(Protocol):
@@ -45,54 +59,76 @@ def now_ms() -> int:
 class Database:
     """One logical database: `data` maps a key to its value, `expires` a key to its expiry time (Unix, milliseconds).
 
-    Read through `get` or `get_as`: they drop a key that has expired. `data` itself may hold expired keys."""
+    Read through `get` or `get_as`: they drop a key, and fields of a hash, that have expired. `data` itself may hold expired keys."""
 
-    __slots__ = ("index", "keyspace", "data", "expires", "watchers")
+    __slots__ = ("index", "keyspace", "data", "expires", "field_expires", "order", "watchers")
 
     def __init__(self, index: int, keyspace: "Keyspace"):
         self.index = index
         self.keyspace = keyspace
         self.data: dict[bytes, object] = {}
         self.expires: dict[bytes, int] = {}
+        self.field_expires: dict[bytes, int] = {}   # key of a hash -> when the first of its fields expires (or a little earlier)
+        self.order: list[bytes] | None = None       # keys for SCAN and RANDOMKEY: see values.order
         self.watchers: dict[bytes, set] = {}        # key -> clients that WATCH it
 
     def get(self, key: bytes):
         """The value, or None. Drops the key if its time has come."""
         if self.expires and key in self.expires and self.expire_if_due(key):
             return None
+        if self.field_expires and key in self.field_expires:
+            self.purge_fields(key)
         return self.data.get(key)
 
     def get_as(self, key: bytes, kind: type):
         """The value if it is of class `kind`, None if there is no such key. Raises WRONGTYPE."""
         if self.expires and key in self.expires and self.expire_if_due(key):
             return None
+        if self.field_expires and key in self.field_expires:
+            self.purge_fields(key)
         value = self.data.get(key)
         if value is not None and type(value) is not kind:
             raise CommandError(WRONG_TYPE)
         return value
 
     def set(self, key: bytes, value, event: str = "set", *, keep_ttl: bool = False) -> None:
-        """Stores a new value in place of whatever was there."""
+        """Stores a new value in place of whatever was there. The key's expiry time goes, unless `keep_ttl`."""
         old = self.data.get(key)
         self.data[key] = value
         if self.expires and not keep_ttl:
             self.expires.pop(key, None)
+        if self.field_expires:
+            self.field_expires.pop(key, None)
+        if type(value) is Hash and value.had_times:
+            self.note_field_expiry(key, value)
         self.changed(key, event, old, value)
 
     def delete(self, key: bytes, event: str = "del") -> bool:
-        """Removes a key. Returns whether it was there (a key whose time has come was not)."""
+        """Removes a key; `event` is the command's own if it took the last element out. Returns whether the key was there (one whose
+        time has come was not)."""
         if self.expires and key in self.expires and self.expire_if_due(key):
             return False
+        if self.field_expires and key in self.field_expires:
+            self.purge_fields(key)
         old = self.data.pop(key, None)
         if old is None:
             return False
         if self.expires:
             self.expires.pop(key, None)
+        if self.field_expires:
+            self.field_expires.pop(key, None)
         self.changed(key, event, old, None)
         return True
 
+    def take(self, key: bytes, event: str):
+        """Removes a key that is there and returns (value, expiry time or None): the first half of RENAME and MOVE."""
+        when = self.expires.get(key)
+        value = self.data[key]
+        self.delete(key, event)
+        return value, when
+
     def expire_at(self, key: bytes, when_ms: int | None, event: str = "expire") -> None:
-        """Sets the expiry time of a key that exists, or removes it (None)."""
+        """Sets the expiry time of a key that exists (Unix, milliseconds), or removes it (None)."""
         if when_ms is None:
             self.expires.pop(key, None)
         else:
@@ -107,14 +143,45 @@ class Database:
             return False
         del self.expires[key]
         old = self.data.pop(key, None)
+        if self.field_expires:
+            self.field_expires.pop(key, None)
         self.keyspace.n_expired += 1
         self.changed(key, "expired", old, None)
         return True
+
+    def note_field_expiry(self, key: bytes, value: Hash) -> None:
+        """To be called when fields of a hash have been given expiry times, or lost them."""
+        when = value.next_expiry()
+        if when is None:
+            self.field_expires.pop(key, None)
+        else:
+            self.field_expires[key] = when
+
+    def purge_fields(self, key: bytes) -> int:
+        """Drops the fields of a hash whose time has come, and the hash with its last field. Returns how many fields went."""
+        now = self.keyspace.now_ms()
+        if self.field_expires[key] > now or not self.keyspace.expiry_enabled:
+            return 0
+        value = self.data.get(key)
+        if type(value) is not Hash:
+            del self.field_expires[key]
+            return 0
+        expired = value.purge(now)
+        self.note_field_expiry(key, value)
+        if expired:
+            self.keyspace.n_expired_fields += len(expired)
+            if value:
+                self.changed(key, "hexpired", value, value, expired)
+            else:
+                self.delete(key, "hexpired")
+        return len(expired)
 
     def changed(self, key: bytes, event: str, old, new, fields: Mapping | None = None) -> None:
         """Tells watchers and listeners that a key has changed. For a change in place `old` is `new`."""
         keyspace = self.keyspace
         keyspace.dirty += 1
+        if old is None and self.order is not None:
+            order.note_new(self, self.data, key)
         if self.watchers:
             for client in self.watchers.get(key, ()):
                 client.is_dirty = True
@@ -132,10 +199,26 @@ class Database:
                     client.is_dirty = True
         self.data = {}
         self.expires = {}
+        self.field_expires = {}
+        self.order = None
         self.keyspace.dirty += n
         for listener in self.keyspace.listeners:
             listener.flushed(self.index)
         return n
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """One step of SCAN: (the next cursor, keys). Looks at about `count` keys; 0 as the next cursor ends the scan. Every key that
+        is there from the first step to the last is returned at least once."""
+        following, keys = order.page(self, self.data, cursor, count)
+        return following, [key for key in keys if key not in self.expires or not self.expire_if_due(key)]
+
+    def random_key(self) -> bytes | None:
+        """A random key that has not expired, or None if there is none."""
+        while self.data:
+            key = order.random_key(self, self.data)
+            if key not in self.expires or not self.expire_if_due(key):
+                return key
+        return None
 
     def __len__(self) -> int:
         return len(self.data)
@@ -149,6 +232,7 @@ class Keyspace:
         self.listeners: list[Listener] = []
         self.dirty = 0                  # changes since the last save
         self.n_expired = 0              # keys dropped because their time had come
+        self.n_expired_fields = 0       # the same of hash fields
         self.expiry_enabled = True      # a replica leaves expiry to its primary
         self.now_ms = now_ms            # the clock; fixed while a script or transaction runs
 
@@ -157,6 +241,8 @@ class Keyspace:
         a, b = self.databases[first], self.databases[second]
         a.data, b.data = b.data, a.data
         a.expires, b.expires = b.expires, a.expires
+        a.field_expires, b.field_expires = b.field_expires, a.field_expires
+        a.order, b.order = b.order, a.order
         for db in (a, b):
             for key, clients in db.watchers.items():
                 if key in a.data or key in b.data:
@@ -170,8 +256,8 @@ class Keyspace:
         return sum(db.flush() for db in self.databases)
 
     def expire_cycle(self, budget_us: int = 1000) -> int:
-        """Active expiry: samples keys with an expiry time and drops those that are due, until few of a sample are or the time is up.
-        Returns how many were dropped."""
+        """Active expiry: samples keys with an expiry time and drops those that are due, until few of a sample are or the time is up;
+        then the same for hashes whose fields have expiry times. Returns how many keys and fields were dropped."""
         deadline = time.perf_counter_ns() + budget_us * 1000
         dropped = 0
         now = self.now_ms()
@@ -181,6 +267,14 @@ class Keyspace:
                 due = [key for key in sample if db.expires.get(key, now + 1) <= now]
                 for key in due:
                     dropped += db.expire_if_due(key)
+                if len(due) * 4 <= len(sample) or time.perf_counter_ns() > deadline:
+                    break
+            while db.field_expires:
+                sample = _sample(db.field_expires, 20)
+                due = [key for key in sample if db.field_expires.get(key, now + 1) <= now]
+                for key in due:
+                    if key in db.field_expires:
+                        dropped += db.purge_fields(key)
                 if len(due) * 4 <= len(sample) or time.perf_counter_ns() > deadline:
                     break
         return dropped
