@@ -1,0 +1,182 @@
+"""Every error text of the search commands, in the form of Redis 8.8 and later: a code word, one blank, the message.
+
+A text with {} is a template for `fail`, which takes words as clients sent them (bytes) or anything that str() takes.
+Code words and where they are used: SEARCH_PARSE_ARGS (words of a command), SEARCH_ADD_ARGS (FT.CREATE's rule, PARAMS), SEARCH_ARG_UNRECOGNIZED,
+SEARCH_SYNTAX (query text), SEARCH_QUERY_BAD (a query or schema that cannot hold), SEARCH_LIMIT_OVER, SEARCH_OPTION_INVALID and the ones below.
+"""
+from respserver.protocol.errors import CommandError
+
+__all__ = ["CommandError", "fail", "show"]
+
+
+def show(word) -> str:
+    """A word as it goes into an error text; bytes that are not UTF-8 survive the way back (surrogateescape)."""
+    return word.decode("utf-8", "surrogateescape") if isinstance(word, bytes) else str(word)
+
+
+def fail(template: str, *args) -> CommandError:
+    """The error to raise: `raise fail(errors.INDEX_NOT_FOUND, name)`."""
+    return CommandError(template.format(*[show(arg) for arg in args]) if args else template)
+
+
+# ---- tails: the reason at the end of "Bad arguments for <name>: <tail>"
+TAIL_BOUNDS = "Value is outside acceptable bounds"
+TAIL_MISSING = "Expected an argument, but none provided"
+TAIL_CONVERT = "Could not convert argument to expected type"
+TAIL_UNKNOWN = "Unknown argument"
+
+# ---- indexes and aliases
+INDEX_NOT_FOUND = "SEARCH_INDEX_NOT_FOUND Index not found: {}"
+INDEX_EXISTS = "SEARCH_INDEX_EXISTS Index already exists"
+WRONG_DB = "Cannot create index on db != 0"
+ALIAS_TARGET = "SEARCH_INDEX_NOT_FOUND Unknown index name (or name is an alias itself)"
+ALIAS_MISSING = "Alias does not exist"
+ALIAS_EXISTS = "SEARCH_INDEX_EXISTS Alias already exists"
+ALIAS_CONFLICT = "SEARCH_ALIAS_CONFLICT Alias conflicts with an existing index name"
+NO_SUCH_FIELD = "SEARCH_ATTR_BAD No such field"
+NOT_A_TAG_FIELD = "SEARCH_ATTR_BAD Not a tag field"
+NO_SUCH_CONFIG = "No such configuration option `{}`"
+NOT_MODIFIABLE = "SEARCH_OPTION_BAD Not modifiable at runtime"
+DROP_UNKNOWN = "SEARCH_ARG_UNRECOGNIZED Unknown argument"
+
+# ---- words of commands
+BAD_ARGUMENTS = "SEARCH_PARSE_ARGS Bad arguments for {}: {}"
+UNKNOWN_ARGUMENT = "SEARCH_ARG_UNRECOGNIZED Unknown argument `{}`"
+UNKNOWN_ARGUMENT_AT = "SEARCH_ARG_UNRECOGNIZED Unknown argument `{}` at position {} for {}"
+
+# ---- FT.CREATE, FT.ALTER
+RULE_TYPE = "SEARCH_ADD_ARGS Invalid rule type: {}"
+LANGUAGE = "SEARCH_ADD_ARGS Invalid language"
+SCORE = "SEARCH_ADD_ARGS Invalid score"
+INDEXALL = "SEARCH_ADD_ARGS Invalid argument for `INDEXALL`, use ENABLE/DISABLE"
+PREFIXES = "SEARCH_LIMIT_OVER Number of prefixes ({}) exceeds maximum allowed ({})"
+TEXT_AND_NO_FIELDS = "SEARCH_QUERY_BAD MAXTEXTFIELDS cannot be used with NOFIELDS"
+NO_SCHEMA = "SEARCH_PARSE_ARGS No schema found"
+NO_FIELDS = "SEARCH_PARSE_ARGS Fields arguments are missing"
+FIELD_LIMIT = "SEARCH_LIMIT_OVER Schema is limited to {} fields"
+TEXT_FIELD_LIMIT = "SEARCH_LIMIT_OVER Schema is limited to {} TEXT fields"
+FIELD_EMPTY = "SEARCH_QUERY_BAD Field name cannot be empty"
+FIELD_NUL = "SEARCH_QUERY_BAD Field name cannot contain null bytes"
+PATH_NUL = "SEARCH_QUERY_BAD Field path cannot contain null bytes"
+FIELD_DUPLICATE = "SEARCH_QUERY_BAD Duplicate field in schema - {}"
+AS_ARGUMENT = "SEARCH_PARSE_ARGS AS requires an argument"
+FIELD_NO_TYPE = "SEARCH_PARSE_ARGS Field `{}` does not have a type"
+FIELD_TYPE = "SEARCH_PARSE_ARGS Invalid field type for field `{}`"
+NOINDEX_MISSING = "SEARCH_PARSE_ARGS 'Field cannot be defined with both `NOINDEX` and `INDEXMISSING` `{}` '"
+PHONETIC_ARGUMENT = "SEARCH_PARSE_ARGS PHONETIC requires an argument"
+PHONETIC_MATCHER = ("SEARCH_QUERY_BAD Matcher Format: <2 chars algorithm>:<2 chars language>. Support algorithms: double metaphone (dm). "
+                    "Supported languages: English (en), French (fr), Portuguese (pt) and Spanish (es)")
+SEPARATOR_ARGUMENT = "SEARCH_PARSE_ARGS SEPARATOR requires an argument"
+SEPARATOR = "SEARCH_PARSE_ARGS Tag separator must be a single character. Got `{}`"
+SORTABLE_DYNAMIC = "SEARCH_OPTION_BAD Cannot set dynamic field to sortable - {}"
+ALTER_NO_SCHEMA = "SEARCH_PARSE_ARGS ALTER must be followed by SCHEMA"
+ALTER_ACTION = "SEARCH_PARSE_ARGS Unknown action passed to ALTER SCHEMA"
+ALTER_NO_FIELDS = "SEARCH_PARSE_ARGS No fields provided"
+
+# ---- VECTOR fields
+VECTOR_ODD = ("SEARCH_PARSE_ARGS Bad number of arguments for vector similarity index: got {} but expected even number as algorithm parameters "
+              "(should be submitted as named arguments)")
+VECTOR_FEW = "SEARCH_PARSE_ARGS Bad arguments for vector similarity: not enough arguments"
+VECTOR_COUNT = "SEARCH_PARSE_ARGS Expected {} parameters but got {}"
+VECTOR_NAME = "SEARCH_PARSE_ARGS Bad arguments for algorithm {}: {}"
+VECTOR_REQUIRED = "SEARCH_PARSE_ARGS Missing mandatory parameter: cannot create {} index without specifying {} argument"
+VECTOR_SVS_TYPE = "SEARCH_PARSE_ARGS Not supported data type is given. Expected: FLOAT16, FLOAT32"
+VECTOR_THRESHOLD = "SEARCH_PARSE_ARGS Invalid TRAINING_THRESHOLD: cannot be lower than DEFAULT_BLOCK_SIZE (1024)"
+VECTOR_THRESHOLD_ALONE = "SEARCH_PARSE_ARGS TRAINING_THRESHOLD is irrelevant when compression was not requested"
+VECTOR_REDUCE_ALONE = "SEARCH_PARSE_ARGS REDUCE is irrelevant when compression is not of type LeanVec"
+VECTOR_ELEMENT = "SEARCH_LIMIT_OVER Vector index element size {} exceeded maximum size allowed by server limit which is {}"
+VECTOR_RERANK_ARGUMENT = "SEARCH_PARSE_ARGS RERANK requires an argument"
+VECTOR_RERANK_VALUE = "SEARCH_PARSE_ARGS Syntax error: RERANK value must be TRUE or FALSE"
+VECTOR_RERANK_TWICE = "SEARCH_PARSE_ARGS Duplicate RERANK parameter"
+VECTOR_RERANK_DISK = "SEARCH_QUERY_BAD RERANK is only supported for disk-based vector indexes"
+
+# ---- FT.SEARCH and its relatives: options
+LIMIT_TWO = "SEARCH_PARSE_ARGS LIMIT requires two arguments"
+LIMIT_NUMERIC = "SEARCH_PARSE_ARGS LIMIT needs two numeric arguments"
+LIMIT_OFFSET = "SEARCH_LIMIT_OVER The `offset` of the LIMIT must be 0 when `num` is 0"
+LIMIT_MAXIMUM = "SEARCH_LIMIT_OVER LIMIT exceeds maximum of {}"
+OFFSET_MAXIMUM = "SEARCH_LIMIT_OVER OFFSET exceeds maximum of {}"
+SORTBY_TWICE = "SEARCH_PARSE_ARGS Multiple SORTBY steps are not allowed"
+SORTBY_MAX = "SEARCH_PARSE_ARGS SORTBY MAX is not supported by FT.SEARCH"
+SORTBY_ARGUMENTS = "SEARCH_PARSE_ARGS Bad SORTBY arguments"
+PROPERTY_NOT_FOUND = "SEARCH_PROP_NOT_FOUND Property `{}` not loaded nor in schema"
+TIMEOUT_ARGUMENT = "SEARCH_PARSE_ARGS Need argument for TIMEOUT"
+TIMEOUT_VALUE = "SEARCH_PARSE_ARGS TIMEOUT requires a non negative integer"
+DIALECT_ARGUMENT = "SEARCH_PARSE_ARGS Need an argument for DIALECT"
+DIALECT_VALUE = "SEARCH_PARSE_ARGS DIALECT requires a non negative integer >=1 and <= 4"
+FORMAT_ARGUMENT = "SEARCH_PARSE_ARGS Need an argument for FORMAT"
+FORMAT_VALUE = "SEARCH_PARSE_ARGS FORMAT {} is not supported"
+EXPAND_RESP2 = "SEARCH_VALUE_BAD EXPAND format is only supported with RESP3"
+EXPAND_HASH = "SEARCH_VALUE_BAD EXPAND format is only supported with JSON"
+PARAMS_TWICE = "SEARCH_ADD_ARGS Multiple PARAMS are not allowed. Parameters can be defined only once"
+PARAMS_PAIRS = "SEARCH_ADD_ARGS Parameters must be specified in PARAM VALUE pairs"
+PARAMS_DUPLICATE = "SEARCH_ADD_ARGS Duplicate parameter `{}`"
+EXPLAINSCORE_ALONE = "SEARCH_PARSE_ARGS EXPLAINSCORE must be accompanied with WITHSCORES"
+ADDSCORES = "SEARCH_PARSE_ARGS ADDSCORES is not supported on FT.SEARCH"
+RETURN_AS_END = "SEARCH_PARSE_ARGS RETURN path AS name - must be accompanied with NAME"
+RETURN_AS_AS = "SEARCH_PARSE_ARGS Alias for RETURN cannot be `AS`"
+NO_LANGUAGE = "SEARCH_QUERY_BAD No such language"
+NO_SCORER = "SEARCH_QUERY_BAD No such scorer {}"
+NO_EXPANDER = "SEARCH_QUERY_BAD No such expander {}"
+NO_PROPERTY = "SEARCH_PROP_NOT_FOUND No such property `{}`"
+SUMMARIZE_ARGUMENTS = "SEARCH_PARSE_ARGS Bad arguments for SUMMARIZE"
+HIGHLIGHT_ARGUMENTS = "SEARCH_PARSE_ARGS Bad arguments for HIGHLIGHT"
+FILTER_ARGUMENTS = "SEARCH_PARSE_ARGS FILTER requires 3 arguments"
+FILTER_LOWER = "SEARCH_PARSE_ARGS Bad lower range: {}"
+FILTER_UPPER = "SEARCH_PARSE_ARGS Bad upper range: {}"
+FILTER_FIELD = "SEARCH_QUERY_BAD Field is not a numeric field, field: {}"
+GEOFILTER_ARGUMENTS = "SEARCH_PARSE_ARGS GEOFILTER requires 5 arguments"
+GEOFILTER_FIELD = "SEARCH_QUERY_BAD Field is not a geo field, field: {}"
+NOT_FOR_SEARCH = "SEARCH_PARSE_ARGS option `{}` is mutually exclusive with simple (i.e. search) options"
+PROFILE_CURSOR = "SEARCH_GENERIC FT.PROFILE does not support cursor"
+TIMEOUT = "SEARCH_TIMEOUT Timeout limit was reached"
+
+# ---- query text
+SYNTAX_AT = "SEARCH_SYNTAX Syntax error at offset {} near {}"
+FIELD_KIND = "SEARCH_SYNTAX Expected a {} field at offset {} near {}"
+FIELD_UNKNOWN = "SEARCH_SYNTAX Unknown field at offset {} near {}"
+KNN_COMMAND = "SEARCH_SYNTAX Syntax error: Expecting Vector Similarity command at offset {} near {}"
+RANGE_COMMAND = "SEARCH_SYNTAX Syntax error: expecting vector similarity range command at offset {} near {}"
+SHAPE_PREDICATE = "SEARCH_SYNTAX Syntax error: Expecting a geoshape predicate at offset {}"
+MISSING_OPTION = "SEARCH_FIELD_MISSING_REQ 'ismissing' requires defining the field with 'INDEXMISSING' at offset {} near {}"
+EMPTY_OPTION = "SEARCH_SYNTAX Use `INDEXEMPTY` in field creation in order to index and query for empty strings"
+TOO_DEEP = "SEARCH_LIMIT_OVER Query is nested more than {} levels deep"
+TOO_LONG = "SEARCH_LIMIT_OVER Query text is longer than {} bytes"
+ATTRIBUTE_NAME = "SEARCH_OPTION_INVALID Invalid attribute {}"
+ATTRIBUTE_VALUE = "SEARCH_SYNTAX Invalid value ({}) for `{}`"
+NO_PHONETICS = "SEARCH_QUERY_BAD field does not support phonetics"
+PARAM_NOT_FOUND = "SEARCH_PARAM_NOT_FOUND Parameter not found `{}`"
+PARAM_NUMERIC = "SEARCH_NUMERIC_VALUE_INVALID Invalid numeric value ({}) for parameter `{}`"
+NUMERIC_RANGE = "SEARCH_SYNTAX Invalid numeric range (min > max): @{}:[{} {}]"
+GEO_COORDINATES = "SEARCH_GEO_COORDINATES_INVALID Invalid GeoFilter lat/lon"
+GEO_RADIUS = "SEARCH_SYNTAX Invalid GeoFilter radius"
+GEO_UNIT = "SEARCH_SYNTAX Invalid GeoFilter unit"
+DISTANCE_TWICE = "SEARCH_FIELD_DUP Distance field was specified twice for vector query: {} and {}"
+DISTANCE_IN_SCHEMA = "SEARCH_INDEX_EXISTS Property `{}` already exists in schema"
+DISTANCE_DUPLICATE = "SEARCH_FIELD_DUP Property `{}` specified more than once"
+
+# ---- vector clauses
+QUERY_BLOB = ("SEARCH_QUERY_BAD Error parsing vector similarity query: query vector blob size ({}) does not match index's expected size ({}).")
+NEGATIVE_RADIUS = "SEARCH_QUERY_BAD Error parsing vector similarity query: negative radius ({}) given in a range query"
+K_TOO_LARGE = "SEARCH_QUERY_BAD Error parsing vector similarity query: query KNN K parameter is too large, must not exceed {}"
+_RESOLVER = " (Error parsing vector similarity parameters)"
+RUNTIME_OPTION = "SEARCH_OPTION_INVALID Invalid option" + _RESOLVER
+RUNTIME_VALUE = "SEARCH_VALUE_BAD Invalid value was given" + _RESOLVER
+RUNTIME_TWICE = "SEARCH_PARAM_DUP Parameter was specified twice" + _RESOLVER
+RUNTIME_NOT_HYBRID = "SEARCH_HYBRID_ATTR_NON_HYBRID hybrid query attributes were sent for a non-hybrid query" + _RESOLVER
+RUNTIME_POLICY = "SEARCH_HYBRID_POLICY_BAD invalid hybrid policy was given" + _RESOLVER
+RUNTIME_ADHOC_BATCH = "SEARCH_ADHOC_BATCH_SIZE_IRRELEVANT 'batch size' is irrelevant for the selected policy" + _RESOLVER
+RUNTIME_ADHOC_EF = "SEARCH_ADHOC_EF_RUNTIME_IRRELEVANT 'EF_RUNTIME' is irrelevant for the selected policy" + _RESOLVER
+RUNTIME_NOT_RANGE = "SEARCH_RANGE_ATTR_NON_RANGE range query attributes were sent for a non-range query" + _RESOLVER
+SHARD_RATIO_VALUE = "SEARCH_VALUE_BAD Invalid shard k ratio value '{}'"
+SHARD_RATIO_RANGE = "SEARCH_VALUE_BAD Invalid shard k ratio value: Shard k ratio must be greater than 0 and at most 1 (got {})"
+
+# ---- documents that cannot be indexed: what FT.INFO shows as the last indexing error
+INVALID_NUMERIC_VALUE = "SEARCH_NUMERIC_VALUE_INVALID Invalid numeric value: '{}'"
+BLOB_SIZE_MISMATCH = "SEARCH_VECTOR_BLOB_SIZE_MISMATCH Could not add vector with blob size {} (expected size {})"
+VECTOR_NOT_FINITE = "SEARCH_VALUE_BAD Could not add vector: a coordinate is not a finite number"
+INVALID_GEO_STRING = "SEARCH_GEO_COORDINATES_INVALID Invalid geo string"
+UNKNOWN_GEOMETRY_TYPE = "Error indexing geoshape: unknown geometry type"
+
+# ---- what this server does not do
+NOT_YET_AVAILABLE = "SEARCH_GENERIC {} is not yet available"
