@@ -2,7 +2,7 @@
 import heapq
 import sys
 
-from .order import note_new
+from . import order
 
 #: Field names that were seen, so that a million documents share one `bytes` per name. Bounded: beyond it names are just not shared.
 _NAMES: dict[bytes, bytes] = {}
@@ -54,7 +54,7 @@ class Hash:
             return False
         fields[_shared(field)] = value
         if self.order is not None:
-            note_new(self, fields, field)
+            order.note_new(self, fields, field)
         return True
 
     def update_flat(self, words) -> dict[bytes, bytes | None]:
@@ -71,7 +71,7 @@ class Hash:
                 previous[field] = None
                 fields[_shared(field)] = value
                 if self.order is not None:
-                    note_new(self, fields, field)
+                    order.note_new(self, fields, field)
         if self._times:
             for field in previous:
                 self._times.pop(field, None)
@@ -151,6 +151,20 @@ class Hash:
                 del self._times[field]
                 expired[field] = self._fields.pop(field)
         return expired
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """One step of a scan: (the next cursor, fields); 0 as the next cursor ends the scan."""
+        return order.page(self, self._fields, cursor, count)
+
+    def random_field(self) -> bytes:
+        """A random field of a hash that is not empty."""
+        return order.random_key(self, self._fields)
+
+    def is_small(self, max_fields: int, max_length: int) -> bool:
+        """Whether Redis would keep this hash as a listpack: few fields, and all texts short (bytes)."""
+        if len(self._fields) > max_fields:
+            return False
+        return all(len(field) <= max_length and len(value) <= max_length for field, value in self._fields.items())
 
     def copy(self) -> "Hash":
         """A hash of its own with the same fields and expiry times."""
