@@ -91,12 +91,15 @@ class Database:
             raise CommandError(WRONG_TYPE)
         return value
 
-    def set(self, key: bytes, value, event: str = "set", *, keep_ttl: bool = False) -> None:
-        """Stores a new value in place of whatever was there. The key's expiry time goes, unless `keep_ttl`."""
+    def set(self, key: bytes, value, event: str = "set", *, keep_ttl: bool = False, when_ms: int | None = None) -> None:
+        """Stores a new value in place of whatever was there. The key's expiry time goes, unless `keep_ttl`; `when_ms` gives it a new
+        one as part of the same change (RENAME, COPY and the like; SET EX makes two changes: set, expire)."""
         old = self.data.get(key)
         self.data[key] = value
         if self.expires and not keep_ttl:
             self.expires.pop(key, None)
+        if when_ms is not None:
+            self.expires[key] = when_ms
         if self.field_expires:
             self.field_expires.pop(key, None)
         if type(value) is Hash and value.had_times:
