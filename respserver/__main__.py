@@ -1,0 +1,37 @@
+"""python -m respserver, and the console script vamana-server."""
+import os
+import sys
+
+from . import cli, server
+from .config import Config, ConfigError
+from .state import Server
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Starts a server as the arguments say and returns the exit status when it has ended."""
+    import commands
+    arguments = sys.argv[1:] if arguments is None else arguments
+    config = Config()
+    try:
+        path, options = cli.split_arguments(arguments)
+        state = Server(config)
+        commands.load(state)
+        cli.apply(config, path, options)
+        server.prepare_dir(config)
+        if config["daemonize"]:
+            server.daemonize()
+        server.set_up_logging(config)
+        state.executable = os.path.abspath(sys.argv[0])
+        state.ready()
+        server.run(state)
+    except cli.Exit as wanted:
+        print(wanted.text)
+        return wanted.status
+    except ConfigError as error:
+        print(f"*** FATAL CONFIG FILE ERROR ***\n{error.name}: {error.text}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Cooperative background work on the loop thread: long jobs are generators that yield after each small piece."""
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+
+#: Time that all background work together may take per turn of the loop, in seconds.
+BUDGET = 0.001
+
+log = logging.getLogger("vamana")
+
+
+class SlicedTask:
+    """One job. `done` says whether it ended, by itself, by cancel() or by an exception (kept in `error` and logged)."""
+
+    __slots__ = ("name", "generator", "done", "cancelled", "error", "result", "_callbacks")
+
+    def __init__(self, generator: Generator, name: str):
+        self.name = name
+        self.generator = generator
+        self.done = self.cancelled = False
+        self.error: BaseException | None = None
+        self.result = None              # what the generator returned
+        self._callbacks: list[Callable[["SlicedTask"], None]] = []
+
+    def cancel(self) -> None:
+        """Ends the job before its next piece; its `finally` clauses run now."""
+        if not self.done:
+            self.cancelled = True
+            self.generator.close()
+            self._finish()
+
+    def on_done(self, callback: Callable[["SlicedTask"], None]) -> None:
+        """Has `callback` called with the task when it has ended; at once if it has."""
+        if self.done:
+            callback(self)
+        else:
+            self._callbacks.append(callback)
+
+    def _finish(self) -> None:
+        self.done = True
+        for callback in self._callbacks:
+            callback(self)
+        self._callbacks.clear()
+
+    def step(self) -> bool:
+        """Runs one piece; returns whether there is more."""
+        try:
+            next(self.generator)
+            return True
+        except StopIteration as stop:
+            self.result = stop.value
+        except Exception as error:
+            self.error = error
+            log.exception("Background job %s failed", self.name)
+        self._finish()
+        return False
+
+
+class Background:
+    """Runs sliced tasks in turn, at most BUDGET seconds in each turn of the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop):
+        self._loop = loop
+        self._tasks: deque[SlicedTask] = deque()
+        self._scheduled = False
+
+    def run(self, generator: Generator, name: str) -> SlicedTask:
+        """Starts a job with the next turn of the loop."""
+        task = SlicedTask(generator, name)
+        self._tasks.append(task)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+        return task
+
+    def _turn(self) -> None:
+        deadline = time.perf_counter() + BUDGET
+        tasks = self._tasks
+        while tasks:
+            task = tasks.popleft()
+            if not task.done and task.step():
+                tasks.append(task)
+            if time.perf_counter() >= deadline:
+                break
+        if tasks:
+            self._loop.call_soon(self._turn)
+        else:
+            self._scheduled = False
+
+    def cancel_all(self) -> None:
+        """Ends every job."""
+        for task in list(self._tasks):
+            task.cancel()
+        self._tasks.clear()

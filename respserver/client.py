@@ -1,0 +1,107 @@
+"""What the server knows of one client, without sockets: commands see this, the connection owns it."""
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .protocol.reply import encode
+
+if TYPE_CHECKING:
+    from .keyspace import Database
+    from .state import Server
+
+
+class Client:
+    """One client. Commands read and set its public attributes; `special` is kept up to date by `refresh`."""
+
+    __slots__ = (
+        "id", "server", "db", "proto", "name", "user", "authenticated", "lib_name", "lib_ver", "in_exec", "is_dirty", "watched", "queue",
+        "queue_failed", "channels", "patterns", "shard_channels", "is_monitor", "reply_mode", "no_evict", "no_touch", "created", "last_active",
+        "last_command", "address", "local_address", "fd", "special", "waiting", "closing", "is_unix", "write", "close", "output_size", "input_size",
+        "net_in", "net_out", "n_commands", "__weakref__",
+    )
+
+    def __init__(self, server: "Server", client_id: int = 0):
+        self.id = client_id
+        self.server = server
+        self.db: Database = server.keyspace.databases[0]
+        self.proto = 2
+        self.name = b""
+        self.user = b"default"
+        self.authenticated = True
+        self.lib_name = b""
+        self.lib_ver = b""
+        self.in_exec = False            # a command runs inside EXEC: a Deferred would be waited for on the loop thread
+        self.is_dirty = False           # a watched key has changed: EXEC will fail
+        self.watched: set = set()       # (Database, key)
+        self.queue: list | None = None  # commands of the open MULTI: (Command, words)
+        self.queue_failed = False       # one of them was refused when it was queued
+        self.channels: set[bytes] = set()
+        self.patterns: set[bytes] = set()
+        self.shard_channels: set[bytes] = set()
+        self.is_monitor = False
+        self.reply_mode = "on"          # CLIENT REPLY: on, off, skip (the next command's), skipping
+        self.no_evict = False
+        self.no_touch = False
+        self.created = self.last_active = time.monotonic()
+        self.last_command = None        # registry.Command of the last call
+        self.address = ""               # "ip:port", or "path:0" on a unix socket
+        self.local_address = ""
+        self.fd = -1
+        self.is_unix = False
+        self.special = False            # something applies to this client that the short way through dispatch does not look at
+        self.waiting = None             # the Deferred that its next reply waits for
+        self.closing = False            # to be closed once its replies are sent
+        # Set by the connection that owns this client; a client without one (tests, embedded use) discards what is pushed.
+        self.write: Callable[[bytes], None] = _discard      # sends encoded bytes out of band
+        self.close: Callable[[], None] = _nothing           # closes the connection at once
+        self.output_size: Callable[[], int] = _zero         # bytes that wait to be sent
+        self.input_size: Callable[[], int] = _zero          # bytes that wait for the rest of their command
+        self.net_in = self.net_out = self.n_commands = 0
+
+    def refresh(self) -> None:
+        """Recomputes `special`; to be called after a change of MULTI, subscription, login, monitor or reply state."""
+        self.special = bool(self.queue is not None or not self.authenticated or self.is_monitor or self.reply_mode != "on"
+                            or (self.proto == 2 and self.n_subscriptions))
+
+    def push(self, value) -> None:
+        """Sends a value out of band: to a command's own client after that command's reply."""
+        self.write(encode(value, self.proto))
+
+    @property
+    def n_subscriptions(self) -> int:
+        """Channels, patterns and shard channels together."""
+        return len(self.channels) + len(self.patterns) + len(self.shard_channels)
+
+    @property
+    def kind(self) -> str:
+        """The class that output-buffer limits and CLIENT LIST TYPE go by: normal or pubsub."""
+        return "pubsub" if self.channels or self.patterns or self.shard_channels else "normal"
+
+    def select(self, index: int) -> None:
+        """Changes to another database. Raises IndexError if there is none."""
+        if index < 0:
+            raise IndexError(index)
+        self.db = self.server.keyspace.databases[index]
+
+    def unwatch(self) -> None:
+        """Forgets every watched key."""
+        for db, key in self.watched:
+            clients = db.watchers.get(key)
+            if clients is not None:
+                clients.discard(self)
+                if not clients:
+                    del db.watchers[key]
+        self.watched.clear()
+        self.is_dirty = False
+
+
+def _discard(data: bytes) -> None:
+    pass
+
+
+def _nothing() -> None:
+    pass
+
+
+def _zero() -> int:
+    return 0

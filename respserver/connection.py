@@ -1,0 +1,351 @@
+"""One connection: bytes from the socket to commands, replies back in order, bounded buffers."""
+import asyncio
+import logging
+import socket
+import time
+from collections import deque
+
+from .client import Client
+from .deferred import Deferred
+from .dispatch import Paused
+from .protocol import errors
+from .protocol.reply import NO_REPLY
+from .protocol.request import RequestParser
+
+log = logging.getLogger("vamana")
+
+#: Replies of one read are joined into writes of about this many bytes.
+JOIN = 256 * 1024
+#: A client that leaves this many bytes unread gets nothing more executed until it reads.
+HIGH_WATER = 1024 * 1024
+#: Bytes of further commands that are taken in while a client's earlier one waits for its reply.
+BACKLOG = 1024 * 1024
+
+
+class Connection(asyncio.Protocol):
+    """Feeds one client's commands to the dispatcher and its replies to the transport.
+
+    Commands run as they arrive. One that answers with a Deferred holds up those behind it, except that commands flagged `pooled` may start
+    while earlier pooled ones are under way; replies always go out in the order of the commands."""
+
+    def __init__(self, server, is_unix: bool = False):
+        self.server = server
+        self.is_unix = is_unix
+        self.client: Client | None = None
+        self.transport = None
+        self._run = server.dispatcher.run
+        self._parser: RequestParser | None = None
+        self._running = False
+        self._pushes: list[bytes] = []          # out-of-band messages from the client's own command: they follow its reply
+        self._pending: deque = deque()          # replies that may not be sent yet: bytes, or a Deferred
+        self._backlog: deque = deque()          # commands that wait for those
+        self._backlog_size = 0
+        self._is_full = False                   # the transport holds more than HIGH_WATER
+        self._reading = True
+        self._soft_since = 0.0                  # since when the output is over the soft limit
+
+    # From the event loop
+
+    def connection_made(self, transport) -> None:
+        server = self.server
+        self.transport = transport
+        sock = transport.get_extra_info("socket")
+        peer = transport.get_extra_info("peername")
+        refusal = server.refusal(self, peer)
+        if refusal:
+            transport.write(b"-" + refusal.encode() + b"\r\n")
+            transport.close()
+            return
+        client = self.client = server.new_client()
+        self._parser = RequestParser(server.config["proto-max-bulk-len"], restricted=not client.authenticated)
+        client.is_unix = self.is_unix
+        client.fd = sock.fileno() if sock is not None else -1
+        if self.is_unix:
+            client.address = client.local_address = f"{server.config['unixsocket']}:0"
+        else:
+            client.address = _address(peer)
+            client.local_address = _address(transport.get_extra_info("sockname"))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            keep_alive(sock, server.config["tcp-keepalive"])
+        client.write = self._write_push
+        client.close = self.close
+        client.output_size = transport.get_write_buffer_size
+        client.input_size = self._input_size
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+        server.connections[client.id] = self
+
+    def data_received(self, data: bytes) -> None:
+        parser = self._parser
+        client = self.client
+        if parser is None or client.closing:
+            return
+        client.net_in += len(data)
+        client.last_active = self.server.clock
+        commands = parser.feed(data)
+        if commands:
+            client.n_commands += len(commands)
+            if self._pending or self._is_full:
+                self._backlog += commands
+                self._backlog_size += len(data)
+                if self._backlog_size > BACKLOG:
+                    self._stop_reading()
+                self._continue()
+            else:
+                self._execute(commands)
+            while parser.restricted and not client.closing:
+                parser.restricted = not client.authenticated
+                commands = parser.more()
+                if not commands:
+                    break
+                self._execute(commands)
+        elif parser.buffered > self.server.config["client-query-buffer-limit"]:
+            log.warning("Closing client id=%d that reached max query buffer length", client.id)
+            self.close()
+        if parser.error is not None and not client.closing:
+            self._fail(str(parser.error))
+
+    def eof_received(self) -> bool:
+        """The client will send no more. What it sent is answered if that needs no waiting."""
+        return False
+
+    def connection_lost(self, error) -> None:
+        for reply in self._pending:
+            if isinstance(reply, Deferred):
+                reply.abandon()
+        self._pending.clear()
+        self._backlog.clear()
+        if self.client is not None:
+            self.server.connections.pop(self.client.id, None)
+            self.server.forget_client(self.client)
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+        self._stop_reading()
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        self._soft_since = 0.0
+        self._continue()
+
+    # Commands
+
+    def _execute(self, commands) -> None:
+        """Runs commands in order while nothing holds them up."""
+        run = self._run
+        client = self.client
+        pushes = self._pushes
+        out = []
+        size = 0
+        self._running = True
+        try:
+            commands = iter(commands)
+            for words in commands:
+                reply = run(client, words)
+                if isinstance(reply, Deferred):
+                    self._flush(out)
+                    out = []
+                    self._backlog += commands
+                    self._hold(reply)
+                    return
+                if client.special:
+                    reply = self._by_reply_mode(client, reply)
+                out.append(reply)
+                if pushes:
+                    out += pushes
+                    pushes.clear()
+                if client.closing:
+                    break
+                size += len(reply)
+                if size > JOIN:
+                    self._flush(out)
+                    out = []
+                    size = 0
+                    if self._is_full:
+                        self._backlog += commands
+                        return
+        finally:
+            self._running = False
+            self._flush(out)
+            if client.closing:
+                self._backlog.clear()
+                self.transport.close()
+
+    def _flush(self, out: list) -> None:
+        if not out:
+            return
+        data = out[0] if len(out) == 1 else b"".join(out)
+        if data:
+            self.client.net_out += len(data)
+            self.transport.write(data)
+            if self._is_full:
+                self._check_output_limit()
+
+    def _by_reply_mode(self, client: Client, reply: bytes) -> bytes:
+        """CLIENT REPLY: what is left of a reply. SKIP covers itself and the command after it."""
+        mode = client.reply_mode
+        if mode == "on":
+            return reply
+        if mode == "skip":
+            client.reply_mode = "skipping"
+        elif mode == "skipping":
+            client.reply_mode = "on"
+            client.refresh()
+        return NO_REPLY
+
+    def _hold(self, deferred: Deferred) -> None:
+        """Queues a reply that is not there yet."""
+        self._pending.append(deferred)
+        self.client.waiting = deferred
+        if isinstance(deferred, Paused):
+            self.server.loop.call_later(max(0.0, self.server.dispatcher.paused_until - time.monotonic()), self._unpause, deferred)
+        else:
+            deferred.on_done(self._resolved)
+        self._start_pooled()
+
+    def _start_pooled(self) -> None:
+        """Starts waiting commands that may run beside the pooled ones that are under way."""
+        backlog, pending, table = self._backlog, self._pending, self.server.dispatcher.table
+        client = self.client
+        while backlog and pending and not client.special and all(
+                getattr(reply, "pooled", False) for reply in pending if isinstance(reply, Deferred)):
+            command = table.get(backlog[0][0])
+            if command is None or "pooled" not in command.flags:
+                break
+            reply = self._run(client, backlog.popleft())
+            pending.append(reply)
+            if isinstance(reply, Deferred):
+                reply.on_done(self._resolved)
+
+    def _resolved(self, deferred: Deferred) -> None:
+        """A deferred reply has come: sends what may be sent now and goes on."""
+        if self.client.closing or not self._pending:
+            return
+        out = []
+        pending = self._pending
+        while pending:
+            reply = pending[0]
+            if isinstance(reply, Deferred):
+                if not reply.done:
+                    break
+                reply = reply.finish(reply.value)
+                if self.client.special:
+                    reply = self._by_reply_mode(self.client, reply)
+            pending.popleft()
+            out.append(reply)
+        self.client.waiting = pending[0] if pending else None
+        out += self._pushes
+        self._pushes.clear()
+        self._flush(out)
+        self._continue()
+
+    def _unpause(self, paused: Paused) -> None:
+        """Runs a command again that CLIENT PAUSE held back."""
+        if paused.done or self.client.closing or not self._pending:
+            return
+        self._pending.popleft()
+        self.client.waiting = None
+        paused.done = True
+        self._backlog.appendleft(paused.words)
+        self._continue()
+
+    def wake_paused(self) -> None:
+        """CLIENT UNPAUSE: runs the held command now."""
+        if self._pending and isinstance(self._pending[0], Paused):
+            self._unpause(self._pending[0])
+
+    def _continue(self) -> None:
+        """Goes on with the waiting commands if nothing holds them up."""
+        if self._running:
+            return
+        if self._pending:
+            self._start_pooled()
+            return
+        if self._backlog and not self._is_full:
+            backlog, self._backlog = self._backlog, deque()
+            self._backlog_size = 0
+            self._execute(backlog)
+        if not self._reading and not self._is_full and not self._backlog and not self.client.closing:
+            self._reading = True
+            self.transport.resume_reading()
+
+    def _stop_reading(self) -> None:
+        if self._reading and not self.client.closing:
+            self._reading = False
+            self.transport.pause_reading()
+
+    # Output
+
+    def _write_push(self, data: bytes) -> None:
+        if self._running:
+            self._pushes.append(data)
+            return
+        if self.transport.is_closing():
+            return
+        self.client.net_out += len(data)
+        self.transport.write(data)
+        if self._is_full or self.transport.get_write_buffer_size() > HIGH_WATER:
+            self._check_output_limit()
+
+    def _check_output_limit(self) -> None:
+        """Closes the connection if its client leaves too much unread, by client-output-buffer-limit."""
+        hard, soft, seconds = self.server.config["client-output-buffer-limit"][self.client.kind]
+        size = self.transport.get_write_buffer_size()
+        now = time.monotonic()
+        over = hard and size > hard
+        if soft and size > soft:
+            self._soft_since = self._soft_since or now
+            over = over or now - self._soft_since > seconds
+        else:
+            self._soft_since = 0.0
+        if over:
+            self.server.stats.output_limit_closed += 1
+            log.warning("Client id=%d addr=%s closed for overcoming of output buffer limits.", self.client.id, self.client.address)
+            self.close()
+
+    def set_max_bulk(self, n: int) -> None:
+        """proto-max-bulk-len has changed."""
+        if self._parser is not None:
+            self._parser.max_bulk = n
+
+    def check(self, now: float, timeout: int) -> None:
+        """Called once a second: idle time and soft output limit."""
+        client = self.client
+        if self._is_full:
+            self._check_output_limit()
+        if timeout and not client.waiting and client.kind == "normal" and not client.is_monitor and now - client.last_active > timeout:
+            self.close()
+
+    def _input_size(self) -> int:
+        return self._parser.buffered + self._backlog_size
+
+    def _fail(self, text: str) -> None:
+        """Answers a protocol error, behind the replies that are due, and closes."""
+        client = self.client
+        self.server.stats.count_error("ERR")
+        log.info("Protocol error (%s) from client id=%d addr=%s", text, client.id, client.address)
+        line = b"-" + errors.PROTOCOL_ERROR.format(text).replace("\r", " ").replace("\n", " ").encode("utf-8", "replace") + b"\r\n"
+        if not self._pending and not self._backlog:
+            self.transport.write(line)
+        client.closing = True
+        self.transport.close()
+
+    def close(self) -> None:
+        """Closes at once; unsent replies are dropped."""
+        if self.client is not None:
+            self.client.closing = True
+        self.transport.abort()
+
+
+def _address(name) -> str:
+    if not name:
+        return "?:0"
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+
+def keep_alive(sock: socket.socket, seconds: int) -> None:
+    """Turns TCP keep-alive probes on (0: off), the first after `seconds`."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1 if seconds else 0)
+    if seconds and hasattr(socket, "TCP_KEEPIDLE"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, seconds // 3))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)

@@ -1,0 +1,273 @@
+"""From a command's words to the bytes of its reply: look-up, checks, the call, statistics.
+
+`run` is the hot path; every test it makes is paid by every PING. Whatever is rare (login, MULTI, RESP2 subscriptions, MONITOR, pauses,
+sub-commands, errors) is behind the one `special` flag of the client and the one of the dispatcher, in `_run_slow`.
+"""
+import logging
+import time
+from time import perf_counter_ns
+
+from .client import Client
+from .deferred import Deferred
+from .protocol import errors
+from .protocol.errors import CommandError
+from .protocol.reply import QUEUED, Raw, encode
+from .registry import COMMANDS, Command
+from .stats import CommandStats, LatencyMonitor, SlowLog, Stats
+
+log = logging.getLogger("vamana")
+
+NEVER = 1 << 62
+#: What a client may call on RESP2 while it is subscribed.
+_SUBSCRIBED_COMMANDS = frozenset({"SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE", "SUNSUBSCRIBE", "PING", "QUIT", "RESET"})
+#: What is run inside MULTI and not queued.
+_NOT_QUEUED = frozenset({"EXEC", "DISCARD", "MULTI", "WATCH", "QUIT", "RESET"})
+
+
+class Dispatcher:
+    """Runs the commands of all clients of one server."""
+
+    def __init__(self, stats: Stats):
+        self.stats = stats
+        self.slowlog = SlowLog()
+        self.latency = LatencyMonitor()
+        self.table: dict[bytes, Command] = {}       # names as clients write them -> command without sub-commands
+        self.special = False                        # something applies to all clients that `run` does not look at
+        self.monitors: set[Client] = set()
+        self.paused_until = 0.0                     # time.monotonic(); CLIENT PAUSE
+        self.pause_writes_only = False
+        self.loading = False
+        self.out_of_memory = False                  # maxmemory is exceeded
+        self.watch_ns = NEVER                       # calls at least this long are looked at by _note_slow
+        self._slow_ns = NEVER
+        self.commands: dict[str, Command] = {}      # every command and sub-command by its wire name
+
+    def load_commands(self) -> None:
+        """Takes over what the registry holds, when all modules have added to it."""
+        for name, command in COMMANDS.items():
+            for record in (command, *command.subcommands.values()):
+                record.stats = CommandStats()
+                self.commands[record.wire_name] = record
+            if command.function is not None and not command.subcommands:
+                self.table[name] = self.table[name.upper()] = command
+
+    def reset_stats(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.stats.reset()
+        for command in self.commands.values():
+            command.stats = CommandStats()
+
+    def set_slow_threshold(self, microseconds: int) -> None:
+        """slowlog-log-slower-than: negative is off, 0 logs every call."""
+        self._slow_ns = NEVER if microseconds < 0 else microseconds * 1000
+        self.refresh()
+
+    def set_latency_threshold(self, milliseconds: int) -> None:
+        """latency-monitor-threshold; 0 is off."""
+        self.latency.threshold = milliseconds
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Recomputes `special` and `watch_ns`; to be called after a change of what they summarize."""
+        self.watch_ns = min(self._slow_ns, self.latency.threshold * 1_000_000 or NEVER)
+        self.special = bool(self.monitors or self.loading or self.out_of_memory or self.paused_until)
+
+    # The hot path
+
+    def run(self, client: Client, words: list) -> bytes | Deferred:
+        """Runs one command; `words` is used up. Returns the encoded reply or a Deferred."""
+        command = self.table.get(words[0])
+        if command is None or client.special or self.special:
+            return self._run_slow(client, words)
+        n = len(words)
+        arity = command.arity
+        if n != arity and (arity > 0 or n < -arity):
+            return self._run_slow(client, words)
+        client.last_command = command
+        words[0] = client
+        started = perf_counter_ns()
+        try:
+            reply = command.function(*words)
+            kind = type(reply)
+            if kind is Raw:
+                encoded = reply
+            elif kind is bytes:
+                encoded = b"$%d\r\n%b\r\n" % (len(reply), reply)
+            elif isinstance(reply, Deferred):
+                return self._track(client, command, words, started, reply)
+            else:
+                encoded = encode(reply, client.proto)
+        except Exception as error:
+            encoded = self._failed(command, error)
+        took = perf_counter_ns() - started
+        stats = command.stats
+        stats.ns += took
+        stats.histogram[took.bit_length()] += 1
+        if took >= self.watch_ns:
+            self._note_slow(client, command, words, took)
+        return encoded
+
+    # The rest
+
+    def _failed(self, command: Command, error: Exception) -> bytes:
+        """The reply for a call that raised."""
+        command.stats.failed += 1
+        if not isinstance(error, CommandError):
+            self.stats.internal_errors += 1
+            log.error("%s failed", command.name, exc_info=error)
+            error = CommandError(errors.INTERNAL.format(f"{type(error).__name__}: {error}"))
+        self.stats.count_error(error.text)
+        return encode(error, 2)
+
+    def _reject(self, client: Client, command: Command | None, text: str) -> bytes:
+        """The reply for a call that is refused before it runs."""
+        if command is not None:
+            command.stats.rejected += 1
+        if client.queue is not None:
+            client.queue_failed = True
+        self.stats.count_error(text)
+        return encode(CommandError(text), 2)
+
+    def _note_slow(self, client: Client, command: Command, words: list, took: int) -> None:
+        if took >= self._slow_ns and "skip_slowlog" not in command.flags:
+            self.slowlog.add([*command.name.encode().lower().split(b" "), *words[1:]], took // 1000, client)
+        if self.latency.threshold:
+            self.latency.add("fast-command" if "fast" in command.flags else "command", took // 1_000_000)
+
+    def _track(self, client: Client, command: Command, words: list, started: int, deferred: Deferred) -> Deferred:
+        """Has the statistics of a command with a later reply made when that is there."""
+        deferred.finish = lambda value: self.finish(client, command, words, started, value)
+        return deferred
+
+    def finish(self, client: Client, command: Command, words: list, started: int, value) -> bytes:
+        """Encodes the reply of a deferred command and counts the call."""
+        try:
+            if isinstance(value, CommandError):
+                raise value
+            encoded = encode(value, client.proto)
+        except Exception as error:
+            encoded = self._failed(command, error)
+        self._count(client, command, words, perf_counter_ns() - started)
+        return encoded
+
+    def _count(self, client: Client, command: Command, words: list, took: int) -> None:
+        command.stats.ns += took
+        command.stats.histogram[took.bit_length()] += 1
+        if took >= self.watch_ns:
+            self._note_slow(client, command, words, took)
+
+    def find(self, words: list[bytes]) -> tuple[Command | None, int, str]:
+        """The command that words name and how many of them are its name; or (None or its container, 1, error text)."""
+        command = COMMANDS.get(words[0].lower())
+        if command is None:
+            return None, 1, unknown_command(words)
+        if command.subcommands and len(words) > 1:
+            sub = command.subcommands.get(words[1].lower())
+            if sub is not None:
+                return sub, 2, ""
+            if command.function is None:
+                return None, 1, errors.UNKNOWN_SUBCOMMAND.format(_printable(words[1], 128), command.name)
+        if command.function is None:
+            return command, 1, errors.WRONG_ARITY.format(command.wire_name)
+        return command, 1, ""
+
+    def _run_slow(self, client: Client, words: list) -> bytes | Deferred:
+        """Every check that Redis makes, in its order."""
+        command, n_name, problem = self.find(words)
+        if problem:
+            return self._reject(client, command, problem)
+        if not command.accepts(len(words)):
+            return self._reject(client, command, errors.WRONG_ARITY.format(command.wire_name))
+        if not client.authenticated and "no_auth" not in command.flags:
+            return self._reject(client, command, errors.NO_AUTH)
+        if self.out_of_memory and "denyoom" in command.flags:
+            return self._reject(client, command, errors.OUT_OF_MEMORY)
+        if client.proto == 2 and client.n_subscriptions and command.name not in _SUBSCRIBED_COMMANDS:
+            return self._reject(client, command, errors.SUBSCRIBED_CONTEXT.format(command.wire_name))
+        if self.loading and "loading" not in command.flags:
+            return self._reject(client, command, errors.LOADING)
+        if client.queue is not None and command.name not in _NOT_QUEUED:
+            if "no_multi" in command.flags:
+                return self._reject(client, command, errors.NOT_IN_MULTI)
+            client.queue.append((command, words, n_name))
+            return QUEUED
+        if self.paused_until and self.holds(client, command):
+            return Paused(client, words)
+        client.last_command = command
+        return self.call(client, command, words, n_name)
+
+    def holds(self, client: Client, command: Command) -> bool:
+        """Whether CLIENT PAUSE makes this command wait."""
+        if time.monotonic() >= self.paused_until:
+            return False
+        if command.name in ("CLIENT UNPAUSE", "CLIENT PAUSE") and not self.pause_writes_only:
+            return False
+        if not self.pause_writes_only:
+            return command.name not in ("CLIENT UNPAUSE",)
+        if command.name == "EXEC":
+            return any("write" in queued.flags or "may_replicate" in queued.flags for queued, _, _ in client.queue or ())
+        return bool(command.flags & {"write", "may_replicate"})
+
+    def call(self, client: Client, command: Command, words: list, n_name: int) -> bytes | Deferred:
+        """Runs a command that has passed all checks. `words` begins with the `n_name` words of its name."""
+        if self.monitors and not command.flags & {"skip_monitor", "admin"}:
+            self.feed_monitors(client, words)
+        arguments = [client, *words[n_name:]]
+        started = perf_counter_ns()
+        try:
+            reply = command.function(*arguments)
+            if isinstance(reply, Deferred):
+                if not client.in_exec:
+                    return self._track(client, command, arguments, started, reply)
+                reply = reply.wait()
+            encoded = encode(reply, client.proto)
+        except Exception as error:
+            encoded = self._failed(command, error)
+        self._count(client, command, arguments, perf_counter_ns() - started)
+        return encoded
+
+    def feed_monitors(self, client: Client, words: list) -> None:
+        """Shows a command to the clients in MONITOR."""
+        line = monitor_line(time.time(), client, words)
+        for monitor in list(self.monitors):
+            if monitor is not client or not monitor.is_monitor:
+                monitor.write(line)
+
+    def calls(self) -> int:
+        """Commands run since the start or the last CONFIG RESETSTAT."""
+        return sum(command.stats.calls for command in self.commands.values())
+
+
+class Paused(Deferred):
+    """A command that CLIENT PAUSE holds back; the connection runs it again when the pause is over."""
+
+    __slots__ = ("words",)
+
+    def __init__(self, client: Client, words: list):
+        super().__init__()
+        self.words = words
+
+
+def unknown_command(words: list[bytes]) -> str:
+    """The error text for a command that does not exist."""
+    shown = ""
+    for word in words[1:]:
+        if len(shown) >= 128:
+            break
+        shown += "'" + _printable(word, 128 - len(shown)) + "' "
+    return errors.UNKNOWN_COMMAND.format(_printable(words[0], 128), shown)
+
+
+def _printable(word: bytes, n: int) -> str:
+    return word[:n].decode("utf-8", "surrogateescape")
+
+
+_SHOWN = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 13: "\\r", 34: '\\"', 92: "\\\\"}
+_SHOWN.update((c, f"\\x{c:02x}") for c in range(256) if c not in _SHOWN and not 32 <= c < 127)
+
+
+def monitor_line(now: float, client: Client, words: list[bytes]) -> Raw:
+    """One line of MONITOR: time, database, address and the quoted words."""
+    where = "unix:" + client.address.rpartition(":")[0] if client.is_unix else client.address
+    quoted = " ".join('"' + word.decode("latin-1").translate(_SHOWN) + '"' for word in words)
+    return Raw(f"+{now:.6f} [{client.db.index} {where}] {quoted}\r\n".encode("latin-1"))

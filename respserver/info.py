@@ -1,0 +1,278 @@
+"""INFO: sections from providers. A provider gives only what is true of this server; a feature that it does not have counts zero."""
+import os
+import platform
+import resource
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+from . import REDIS_VERSION, __version__
+
+Provider = Callable[[object], Iterable[tuple[str, object]]]
+
+#: The order of sections in the answer to INFO; sections of modules come before keyspace.
+_ORDER = ("server", "clients", "memory", "persistence", "threads", "stats", "replication", "cpu", "modules", "commandstats", "errorstats",
+          "latencystats", "cluster")
+
+
+class Info:
+    """The sections of one server."""
+
+    def __init__(self):
+        self._sections: dict[str, tuple[str, Provider, bool]] = {}
+        for title, provider, default in _CORE:
+            self.section(title, provider, default)
+
+    def section(self, name: str, provider: Provider, default: bool = True) -> None:
+        """Adds or replaces a section. `provider(server)` gives (field, value) pairs; `default`: part of a plain INFO, or only of ALL."""
+        self._sections[name.lower()] = name, provider, default
+
+    def text(self, server, wanted: Iterable[str] = ()) -> str:
+        """The answer to INFO with these section names (any case; default, all, everything)."""
+        names = [name.lower() for name in wanted] or ["default"]
+        chosen = set(names)
+        if chosen & {"all", "everything"}:
+            chosen |= self._sections.keys()
+        if "default" in chosen:
+            chosen |= {name for name, (_, _, default) in self._sections.items() if default}
+        if "modules" in chosen:
+            chosen |= {name for name in self._sections if name.startswith("search_")}
+        parts = []
+        for name in self._ordered():
+            if name in chosen:
+                title, provider, _ = self._sections[name]
+                parts.append(f"# {title}\r\n" + "".join(f"{field}:{_show(value)}\r\n" for field, value in provider(server)))
+        return "\r\n".join(parts)
+
+    def _ordered(self) -> list[str]:
+        extra = [name for name in self._sections if name not in _ORDER and name != "keyspace"]
+        known = [name for name in _ORDER if name in self._sections]
+        at = known.index("modules") + 1
+        return known[:at] + extra + known[at:] + ["keyspace"]
+
+
+def _show(value) -> str:
+    return "yes" if value is True else "no" if value is False else f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def human(n: int) -> str:
+    """A number of bytes as INFO's *_human fields have it: 1.50M."""
+    for unit, size in (("P", 1 << 50), ("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)):
+        if n >= size:
+            return f"{n / size:.2f}{unit}"
+    return f"{n}B"
+
+
+def _server(server):
+    now = time.time()
+    uptime = int(now - server.started)
+    loop = type(server.loop).__module__.partition(".")[0] if server.loop is not None else ""
+    yield "redis_version", REDIS_VERSION
+    yield "redis_git_sha1", "00000000"
+    yield "redis_git_dirty", 0
+    yield "redis_build_id", "0"
+    yield "redis_mode", "standalone"
+    yield "os", f"{platform.system()} {platform.release()} {platform.machine()}"
+    yield "arch_bits", struct.calcsize("P") * 8
+    yield "monotonic_clock", "POSIX clock_gettime"
+    yield "multiplexing_api", "epoll" if sys.platform == "linux" else "kqueue"
+    yield "atomicvar_api", "none"
+    yield "gcc_version", "0.0.0"
+    yield "process_id", os.getpid()
+    yield "process_supervised", "no"
+    yield "run_id", server.run_id
+    yield "tcp_port", server.config["port"]
+    yield "server_time_usec", int(now * 1_000_000)
+    yield "uptime_in_seconds", uptime
+    yield "uptime_in_days", uptime // 86400
+    yield "hz", server.config["hz"]
+    yield "configured_hz", server.config["hz"]
+    yield "lru_clock", int(now) & 0xFFFFFF
+    yield "executable", server.executable
+    yield "config_file", server.config.file
+    yield "io_threads_active", 0
+    yield "vamana_version", __version__
+    yield "python_version", platform.python_version()
+    yield "event_loop", loop
+
+
+def _clients(server):
+    clients = list(server.clients.values())
+    yield "connected_clients", len(clients)
+    yield "cluster_connections", 0
+    yield "maxclients", server.config["maxclients"]
+    yield "client_recent_max_input_buffer", max((c.input_size() for c in clients), default=0)
+    yield "client_recent_max_output_buffer", max((c.output_size() for c in clients), default=0)
+    yield "blocked_clients", sum(1 for c in clients if c.waiting is not None and c.waiting.blocking)
+    yield "tracking_clients", 0
+    yield "pubsub_clients", sum(1 for c in clients if c.kind == "pubsub")
+    yield "watching_clients", sum(1 for c in clients if c.watched)
+    yield "clients_in_timeout_table", 0
+    yield "total_watched_keys", sum(len(db.watchers) for db in server.keyspace.databases)
+    yield "total_blocking_keys", 0
+    yield "total_blocking_keys_on_nokey", 0
+
+
+def _memory(server):
+    from .state import memory_pages
+    resident, shared = memory_pages()
+    used = resident - shared
+    peak = server.stats.peak_memory = max(server.stats.peak_memory, used)
+    startup = server.memory_at_start
+    data = max(0, used - startup)
+    total = os.sysconf("SC_PAGESIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = server.config["maxmemory"]
+    yield "used_memory", used
+    yield "used_memory_human", human(used)
+    yield "used_memory_rss", resident
+    yield "used_memory_rss_human", human(resident)
+    yield "used_memory_peak", peak
+    yield "used_memory_peak_human", human(peak)
+    yield "used_memory_peak_perc", f"{100 * used / max(1, peak):.2f}%"
+    yield "used_memory_overhead", startup
+    yield "used_memory_startup", startup
+    yield "used_memory_dataset", data
+    yield "used_memory_dataset_perc", f"{100 * data / max(1, used):.2f}%"
+    yield "total_system_memory", total
+    yield "total_system_memory_human", human(total)
+    yield "maxmemory", limit
+    yield "maxmemory_human", human(limit)
+    yield "maxmemory_policy", server.config["maxmemory-policy"]
+    yield "mem_fragmentation_ratio", resident / max(1, used)
+    yield "mem_fragmentation_bytes", resident - used
+    yield "mem_clients_normal", sum(c.input_size() + c.output_size() for c in server.clients.values())
+    yield "mem_clients_slaves", 0
+    yield "mem_aof_buffer", 0
+    yield "mem_replication_backlog", 0
+    yield "mem_allocator", "libc"
+    yield "active_defrag_running", 0
+    yield "lazyfree_pending_objects", 0
+    yield "lazyfreed_objects", 0
+
+
+def _persistence(server):
+    yield "loading", int(server.dispatcher.loading)
+    yield "async_loading", 0
+    yield "rdb_changes_since_last_save", server.keyspace.dirty
+    yield "rdb_bgsave_in_progress", 0
+    yield "rdb_last_save_time", server.last_save
+    yield "rdb_saves", 0
+    yield "aof_enabled", 0
+    yield "aof_rewrite_in_progress", 0
+    yield "aof_rewrite_scheduled", 0
+
+
+def _stats(server):
+    stats, dispatcher = server.stats, server.dispatcher
+    net_in, net_out = server.net_bytes()
+    yield "total_connections_received", stats.connections
+    yield "total_commands_processed", dispatcher.calls()
+    yield "instantaneous_ops_per_sec", int(stats.ops_per_second)
+    yield "total_net_input_bytes", net_in
+    yield "total_net_output_bytes", net_out
+    yield "total_net_repl_input_bytes", 0
+    yield "total_net_repl_output_bytes", 0
+    yield "instantaneous_input_kbps", stats.input_kbps
+    yield "instantaneous_output_kbps", stats.output_kbps
+    yield "instantaneous_input_repl_kbps", 0.0
+    yield "instantaneous_output_repl_kbps", 0.0
+    yield "rejected_connections", stats.rejected_connections
+    yield "sync_full", 0
+    yield "sync_partial_ok", 0
+    yield "sync_partial_err", 0
+    yield "expired_keys", server.keyspace.n_expired
+    yield "evicted_keys", 0
+    yield "evicted_clients", 0
+    yield "pubsub_channels", len(server.pubsub.channels)
+    yield "pubsub_patterns", len(server.pubsub.patterns)
+    yield "pubsubshard_channels", len(server.pubsub.shard_channels)
+    yield "latest_fork_usec", 0
+    yield "total_forks", 0
+    yield "migrate_cached_sockets", 0
+    yield "tracking_total_keys", 0
+    yield "tracking_total_items", 0
+    yield "tracking_total_prefixes", 0
+    yield "unexpected_error_replies", 0
+    yield "total_error_replies", stats.n_errors
+    yield "client_output_buffer_limit_disconnections", stats.output_limit_closed
+    yield "acl_access_denied_auth", stats.auth_failures
+    yield "internal_errors", stats.internal_errors
+
+
+def _replication(server):
+    yield "role", "master"
+    yield "connected_slaves", 0
+    yield "master_failover_state", "no-failover"
+    yield "master_replid", server.run_id
+    yield "master_replid2", "0" * 40
+    yield "master_repl_offset", 0
+    yield "second_repl_offset", -1
+    yield "repl_backlog_active", 0
+    yield "repl_backlog_size", 0
+    yield "repl_backlog_first_byte_offset", 0
+    yield "repl_backlog_histlen", 0
+
+
+def _cpu(server):
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    yield "used_cpu_sys", f"{own.ru_stime:.6f}"
+    yield "used_cpu_user", f"{own.ru_utime:.6f}"
+    yield "used_cpu_sys_children", f"{children.ru_stime:.6f}"
+    yield "used_cpu_user_children", f"{children.ru_utime:.6f}"
+    if hasattr(resource, "RUSAGE_THREAD"):
+        thread = resource.getrusage(resource.RUSAGE_THREAD)
+        yield "used_cpu_sys_main_thread", f"{thread.ru_stime:.6f}"
+        yield "used_cpu_user_main_thread", f"{thread.ru_utime:.6f}"
+
+
+def _modules(server):
+    for module in server.modules:
+        yield "module", f"name={module.name},ver={module.ver},api=1,filters=0,usedby=[],using=[],options=[]"
+
+
+def _used_commands(server):
+    return sorted(((command.wire_name, command.stats) for command in server.dispatcher.commands.values()), key=lambda row: row[0])
+
+
+def _commandstats(server):
+    for name, stats in _used_commands(server):
+        calls = stats.calls
+        if calls or stats.rejected or stats.failed:
+            usec = stats.ns // 1000
+            yield f"cmdstat_{name}", (f"calls={calls},usec={usec},usec_per_call={stats.ns / 1000 / max(1, calls):.2f},"
+                                      f"rejected_calls={stats.rejected},failed_calls={stats.failed}")
+
+
+def _errorstats(server):
+    for code, count in sorted(server.stats.errors.items()):
+        yield f"errorstat_{code}", f"count={count}"
+
+
+def _latencystats(server):
+    if server.config["latency-tracking"]:
+        shares = server.config["latency-tracking-info-percentiles"]
+        for name, stats in _used_commands(server):
+            if stats.calls:
+                yield f"latency_percentiles_usec_{name}", ",".join(f"p{share:g}={stats.percentile(share):.3f}" for share in shares)
+
+
+def _cluster(server):
+    yield "cluster_enabled", 0
+
+
+def _keyspace(server):
+    now = server.keyspace.now_ms()
+    for db in server.keyspace.databases:
+        if len(db):
+            times = [when - now for _, when in zip(range(100), db.expires.values())]
+            average = max(0, sum(times) // len(times)) if times else 0
+            yield f"db{db.index}", f"keys={len(db)},expires={len(db.expires)},avg_ttl={average}"
+
+
+_CORE = (
+    ("Server", _server, True), ("Clients", _clients, True), ("Memory", _memory, True), ("Persistence", _persistence, True),
+    ("Stats", _stats, True), ("Replication", _replication, True), ("CPU", _cpu, True), ("Modules", _modules, True),
+    ("Commandstats", _commandstats, False), ("Errorstats", _errorstats, True), ("Latencystats", _latencystats, False),
+    ("Cluster", _cluster, True), ("Keyspace", _keyspace, True),
+)

@@ -1,0 +1,272 @@
+"""Bytes to commands, under the limits and with the error texts of Redis.
+
+hiredis parses whatever has arrived complete, which is nearly everything; it also takes what Redis refuses and waits for absurd
+lengths. So its result counts only if the headers in the bytes add up to exactly what it returned. Everything else (a command cut off
+by the end of a read, an inline command, input that is not RESP) goes through the strict scanner below, which keeps its place between
+reads, so that no byte of a long value is looked at twice.
+"""
+import hiredis
+
+from .errors import ProtocolError
+
+INLINE_MAX = 64 * 1024              # bytes of an inline command, and of a header line
+MULTIBULK_MAX = 2**31 - 1           # words of a command
+UNAUTHENTICATED_MULTIBULK_MAX = 10
+UNAUTHENTICATED_BULK_MAX = 16384
+
+TOO_BIG_INLINE = "too big inline request"
+UNBALANCED_QUOTES = "unbalanced quotes in request"
+TOO_BIG_COUNT_LINE = "too big mbulk count string"
+TOO_BIG_LENGTH_LINE = "too big bulk count string"
+INVALID_MULTIBULK = "invalid multibulk length"
+INVALID_BULK = "invalid bulk length"
+UNAUTHENTICATED_MULTIBULK = "unauthenticated multibulk length"
+UNAUTHENTICATED_BULK = "unauthenticated bulk length"
+NOT_A_BULK = "expected '$', got '{}'"
+
+#: After a cut-off command was completed, at least this many bytes must follow to hand the rest to hiredis again.
+_WORTH_HIREDIS = 256
+
+
+class RequestParser:
+    """Cuts a byte stream into commands, each a list of words (bytes, the command's name first).
+
+    `error` is set, to a ProtocolError, once the stream is broken: the commands before it are still returned, and nothing after it.
+    While `restricted` is set (nobody has authenticated) commands are small and come one per call of `feed` or `more`."""
+
+    __slots__ = ("max_bulk", "restricted", "error", "_reader", "_buffer", "_position", "_words", "_missing", "_bulk", "_wanted")
+
+    def __init__(self, max_bulk: int = 512 * 1024 * 1024, restricted: bool = False):
+        self.max_bulk = max_bulk            # bytes of one word (proto-max-bulk-len)
+        self.restricted = restricted
+        self.error: ProtocolError | None = None
+        self._reader = hiredis.Reader()
+        self._buffer = bytearray()          # what has arrived and is not yet part of a returned command
+        self._position = 0                  # where the scanner stands in it
+        self._words: list = []              # words so far of the command under way
+        self._missing = 0                   # words it still lacks; 0: no command is under way
+        self._bulk = -1                     # length of the word under way; -1: its header is not read yet
+        self._wanted = 0                    # buffer length below which scanning again is of no use
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait for the rest of their command."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> list[list[bytes]]:
+        """Takes the next bytes of the stream and returns the commands that they complete."""
+        if not self._buffer and not self.restricted and data[0] == 42:      # "*"
+            commands, consumed = self._parse_complete(data)
+            if consumed == len(data):
+                return commands
+            self._buffer += memoryview(data)[consumed:]
+        else:
+            commands = []
+            self._buffer += data
+        if len(self._buffer) >= self._wanted and self.error is None:
+            self._scan(commands)
+        return commands
+
+    def more(self) -> list[list[bytes]]:
+        """The commands that are left in the buffer: for use after a command that may have lifted the restriction."""
+        commands = []
+        if self._buffer and self.error is None and len(self._buffer) >= self._wanted:
+            self._scan(commands)
+        return commands
+
+    def _parse_complete(self, data: bytes) -> tuple[list, int]:
+        """The complete commands at the front of `data` by hiredis, and how many bytes they take; ([], 0) if that cannot be vouched for."""
+        reader = self._reader
+        commands = []
+        n_words = 0
+        try:
+            reader.feed(data)
+            words = reader.gets()
+            while words is not False:
+                n_words += len(words)
+                commands.append(words)
+                words = reader.gets()
+        except (hiredis.HiredisError, TypeError):       # not RESP, or a reply that no client sends
+            self._reader = hiredis.Reader()
+            return [], 0
+        if data.count(b"\r\n$") == n_words and data.count(b"\r\n*") == len(commands) - 1 and b"\r\n$-" not in data:
+            return commands, len(data)
+        self._reader = hiredis.Reader()
+        try:
+            consumed = sum([_encoded_length(words) for words in commands])
+        except TypeError:
+            return [], 0
+        if (not commands or data.count(b"\r\n$", 0, consumed) != n_words or data.count(b"\r\n*", 0, consumed) != len(commands) - 1
+                or data.find(b"\r\n$-", 0, consumed) >= 0):
+            return [], 0
+        return commands, consumed
+
+    def _scan(self, commands: list) -> None:
+        """Appends to `commands` what is complete in the buffer."""
+        buffer = self._buffer
+        may_hand_over = not self.restricted
+        try:
+            while self._position < len(buffer):
+                if not self._missing and buffer[self._position] != 42:
+                    words = self._inline()
+                else:
+                    words = self._multibulk()
+                if words is None:
+                    break
+                if words:
+                    commands.append(words)
+                    if self.restricted:
+                        break
+                    if may_hand_over and len(buffer) - self._position >= _WORTH_HIREDIS and buffer[self._position] == 42:
+                        may_hand_over = False
+                        complete, consumed = self._parse_complete(bytes(memoryview(buffer)[self._position:]))
+                        commands += complete
+                        self._position += consumed
+        except ProtocolError as error:
+            self.error = error
+            buffer.clear()
+            self._position = 0
+            return
+        if self._position:
+            del buffer[:self._position]
+            self._wanted = max(0, self._wanted - self._position)
+            self._position = 0
+
+    def _line(self, too_long: str) -> bytes | None:
+        """The header line at the scanner's position, without its end; None: it is not complete."""
+        end = self._buffer.find(b"\r", self._position)
+        if end < 0:
+            if len(self._buffer) - self._position > INLINE_MAX:
+                raise ProtocolError(too_long)
+            return None
+        if end + 2 > len(self._buffer):
+            return None
+        line = bytes(self._buffer[self._position:end])
+        return line
+
+    def _multibulk(self) -> list | None:
+        """The command at the scanner's position; [] for an empty one, None if it is not complete."""
+        buffer = self._buffer
+        if not self._missing:
+            line = self._line(TOO_BIG_COUNT_LINE)
+            if line is None:
+                return None
+            count = _integer(line[1:])
+            if count is None or count > MULTIBULK_MAX:
+                raise ProtocolError(INVALID_MULTIBULK)
+            if self.restricted and count > UNAUTHENTICATED_MULTIBULK_MAX:
+                raise ProtocolError(UNAUTHENTICATED_MULTIBULK)
+            self._position += len(line) + 2
+            if count <= 0:
+                return []
+            self._missing, self._words = count, []
+        while self._missing:
+            if self._bulk < 0:
+                line = self._line(TOO_BIG_LENGTH_LINE)
+                if line is None:
+                    return None
+                if line[:1] != b"$":
+                    raise ProtocolError(NOT_A_BULK.format(chr(buffer[self._position])))
+                length = _integer(line[1:])
+                if length is None or length < 0 or length > self.max_bulk:
+                    raise ProtocolError(INVALID_BULK)
+                if self.restricted and length > UNAUTHENTICATED_BULK_MAX:
+                    raise ProtocolError(UNAUTHENTICATED_BULK)
+                self._position += len(line) + 2
+                self._bulk = length
+            end = self._position + self._bulk
+            if end + 2 > len(buffer):
+                self._wanted = end + 2
+                return None
+            self._words.append(bytes(memoryview(buffer)[self._position:end]))
+            self._position = end + 2
+            self._bulk = -1
+            self._wanted = 0
+            self._missing -= 1
+        words, self._words = self._words, []
+        return words
+
+    def _inline(self) -> list | None:
+        """The inline command at the scanner's position; [] for an empty line, None if its end is not here."""
+        end = self._buffer.find(b"\n", self._position)
+        if end < 0:
+            if len(self._buffer) - self._position > INLINE_MAX:
+                raise ProtocolError(TOO_BIG_INLINE)
+            return None
+        line = bytes(self._buffer[self._position:end])
+        self._position = end + 1
+        words = split_words(line[:-1] if line.endswith(b"\r") else line)
+        if words is None:
+            raise ProtocolError(UNBALANCED_QUOTES)
+        return words
+
+
+def _encoded_length(words: list) -> int:
+    """How many bytes a command takes in its usual encoding."""
+    n = len(str(len(words))) + 3 + 5 * len(words)
+    for word in words:
+        length = len(word)
+        n += length + (1 if length < 10 else 2 if length < 100 else len(str(length)))
+    return n
+
+
+def _integer(text: bytes) -> int | None:
+    """A 64-bit integer in Redis's strict spelling (no sign but minus, no leading zeros, no blanks), or None."""
+    digits = text[1:] if text[:1] == b"-" else text
+    if not digits.isdigit() or len(digits) > 19 or (digits[:1] == b"0" and text != b"0"):
+        return None
+    value = int(text)
+    return value if -2**63 <= value < 2**63 else None
+
+
+_ESCAPES = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
+_BLANKS = b" \n\r\t\v\f"
+_HEX = b"0123456789abcdefABCDEF"
+
+
+def split_words(line: bytes) -> list[bytes] | None:
+    """Splits a line as Redis does for inline commands and configuration files: words parted by blanks, "double quotes" with \\n \\r \\t
+    \\b \\a \\xHH escapes, 'single quotes' with \\' only. None: a quote is not closed, or is not followed by a blank."""
+    words = []
+    i, n = 0, len(line)
+    while True:
+        while i < n and line[i] in _BLANKS:
+            i += 1
+        if i >= n or line[i] == 0:
+            return words
+        word = bytearray()
+        while i < n and line[i] not in _BLANKS and line[i] != 0:
+            c = line[i]
+            if c == 34 or c == 39:
+                i = _quoted(line, i, word)
+                if i < 0 or (i < n and line[i] not in _BLANKS and line[i] != 0):
+                    return None
+                break
+            word.append(c)
+            i += 1
+        words.append(bytes(word))
+
+
+def _quoted(line: bytes, i: int, word: bytearray) -> int:
+    """Appends the quoted text that opens at `i` to `word`; returns the index after the closing quote, -1 if there is none."""
+    quote, n = line[i], len(line)
+    i += 1
+    while i < n and line[i] != 0:
+        c = line[i]
+        if c == quote:
+            return i + 1
+        if c == 92 and i + 1 < n:
+            following = line[i + 1]
+            if quote == 39:
+                if following == 39:
+                    c = 39
+                    i += 1
+            elif following == 120 and i + 3 < n and line[i + 2] in _HEX and line[i + 3] in _HEX:
+                c = int(line[i + 2:i + 4], 16)
+                i += 3
+            else:
+                c = _ESCAPES.get(following, following)
+                i += 1
+        word.append(c)
+        i += 1
+    return -1

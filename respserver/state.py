@@ -1,0 +1,238 @@
+"""The one object that holds a running server's parts. It is passed explicitly; commands reach it as client.server."""
+import asyncio
+import itertools
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Generator
+
+from .background import Background, SlicedTask
+from .client import Client
+from .config import Config
+from .dispatch import Dispatcher
+from .info import Info
+from .keyspace import Database, Keyspace
+from .modules import Module
+from .protocol import errors
+from .pubsub import Notifier, PubSub
+from .stats import Stats
+
+
+class Server:
+    """See the attributes. Sockets and signals are in server.py."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.keyspace = Keyspace()
+        self.stats = Stats()
+        self.dispatcher = Dispatcher(self.stats)
+        self.pubsub = PubSub()
+        self.info = Info()
+        self.modules: list[Module] = []
+        self.clients: dict[int, Client] = {}
+        self.connections: dict[int, object] = {}            # client id -> Connection
+        self.log = logging.getLogger("vamana")
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.background: Background | None = None
+        self.on_start: list[Callable[["Server"], None]] = []    # called once the loop runs, before the first connection
+        self.on_stop: list[Callable[["Server"], None]] = []     # called when no more commands are taken, last added first
+        self.run_id = secrets.token_hex(20)
+        self.started = time.time()
+        self.clock = time.monotonic()                       # refreshed hz times a second: good enough for idle times
+        self.last_save = int(self.started)
+        self.memory_at_start = used_memory()                # bytes
+        self.executable = ""
+        self.stopping: asyncio.Event | None = None
+        self._ids = itertools.count(1)
+        self._periodic: list[tuple[float, Callable[[], None]]] = []
+        self._notifier = Notifier(self.pubsub, frozenset())
+        self._gone_in = self._gone_out = 0                  # bytes of clients that have left
+        self._last_sample = (time.monotonic(), 0, 0, 0)
+
+    # Setting up
+
+    def ready(self) -> None:
+        """To be called when all commands, modules and directives are registered: binds the configuration."""
+        config, dispatcher = self.config, self.dispatcher
+        dispatcher.load_commands()
+        databases = self.keyspace.databases
+        databases[config["databases"]:] = []
+        databases += [Database(i, self.keyspace) for i in range(len(databases), config["databases"])]
+        config.observe("slowlog-log-slower-than", dispatcher.set_slow_threshold)
+        config.observe("slowlog-max-len", self._set_slowlog_length)
+        config.observe("latency-monitor-threshold", dispatcher.set_latency_threshold)
+        config.observe("notify-keyspace-events", self._set_notifications)
+        config.observe("proto-max-bulk-len", self._set_max_bulk)
+        config.observe("maxmemory", lambda value: self.check_memory())
+
+    def _set_slowlog_length(self, n: int) -> None:
+        self.dispatcher.slowlog.max_length = n
+        self.dispatcher.slowlog.trim()
+
+    def _set_notifications(self, letters: frozenset) -> None:
+        self._notifier.letters = letters
+        listeners = self.keyspace.listeners
+        if letters & {"K", "E"}:
+            if self._notifier not in listeners:
+                listeners.append(self._notifier)
+        elif self._notifier in listeners:
+            listeners.remove(self._notifier)
+
+    def _set_max_bulk(self, n: int) -> None:
+        for connection in self.connections.values():
+            connection.set_max_bulk(n)
+
+    # Background work
+
+    def run_sliced(self, generator: Generator, name: str) -> SlicedTask:
+        """Runs a generator that yields after each small piece of work, on the loop thread, beside the traffic."""
+        return self.background.run(generator, name)
+
+    def add_periodic(self, seconds: float, function: Callable[[], None]) -> None:
+        """Has `function` called every so many seconds while the server runs."""
+        if self.loop is None:
+            self._periodic.append((seconds, function))
+        else:
+            self._schedule(seconds, function)
+
+    def _schedule(self, seconds: float, function: Callable[[], None]) -> None:
+        def call():
+            try:
+                function()
+            except Exception:
+                self.log.exception("A periodic job failed")
+            self.loop.call_later(seconds, call)
+        self.loop.call_later(seconds, call)
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Binds the server to its running loop and starts what is periodic."""
+        self.loop = loop
+        self.background = Background(loop)
+        self.stopping = asyncio.Event()
+        for seconds, function in self._periodic:
+            self._schedule(seconds, function)
+        self.add_periodic(1, self._each_second)
+        self._tick()
+        for hook in self.on_start:
+            hook(self)
+
+    def _tick(self) -> None:
+        self.clock = time.monotonic()
+        if self.keyspace.expiry_enabled:
+            self.keyspace.expire_cycle()
+        self.loop.call_later(1 / self.config["hz"], self._tick)
+
+    def _each_second(self) -> None:
+        timeout = self.config["timeout"]
+        for connection in list(self.connections.values()):
+            connection.check(self.clock, timeout)
+        self.check_memory()
+        now, calls = time.monotonic(), self.dispatcher.calls()
+        net_in, net_out = self.net_bytes()
+        then, calls_before, in_before, out_before = self._last_sample
+        span = now - then
+        self.stats.ops_per_second = max(0, calls - calls_before) / span
+        self.stats.input_kbps = max(0, net_in - in_before) / span / 1024
+        self.stats.output_kbps = max(0, net_out - out_before) / span / 1024
+        self._last_sample = now, calls, net_in, net_out
+
+    def check_memory(self) -> None:
+        """Samples the memory in use and compares it with maxmemory."""
+        used = used_memory()
+        self.stats.peak_memory = max(self.stats.peak_memory, used)
+        limit = self.config["maxmemory"]
+        self.dispatcher.out_of_memory = bool(limit) and used > limit
+        self.dispatcher.refresh()
+
+    def stop(self) -> None:
+        """Ends the server in good order."""
+        if self.stopping is not None:
+            self.stopping.set()
+
+    # Clients
+
+    def refusal(self, connection, peer) -> str:
+        """Why a new connection is not taken, as an error text; "" if it is."""
+        if len(self.clients) >= self.config["maxclients"]:
+            self.stats.rejected_connections += 1
+            return errors.MAX_CLIENTS
+        if self.config["protected-mode"] and not self.config["requirepass"] and not connection.is_unix and not is_loopback(peer):
+            self.stats.rejected_connections += 1
+            return errors.PROTECTED_MODE
+        return ""
+
+    def new_client(self) -> Client:
+        """A client with the next id, known to CLIENT LIST."""
+        client = Client(self, next(self._ids))
+        client.authenticated = not self.config["requirepass"]
+        client.refresh()
+        self.clients[client.id] = client
+        self.stats.connections += 1
+        return client
+
+    def forget_client(self, client: Client) -> None:
+        """Drops all traces of a client that has left."""
+        self.clients.pop(client.id, None)
+        self.pubsub.forget(client)
+        client.unwatch()
+        if client.is_monitor:
+            self.set_monitor(client, False)
+        self._gone_in += client.net_in
+        self._gone_out += client.net_out
+
+    def set_monitor(self, client: Client, on: bool) -> None:
+        """Puts a client in or out of MONITOR."""
+        client.is_monitor = on
+        (self.dispatcher.monitors.add if on else self.dispatcher.monitors.discard)(client)
+        self.dispatcher.refresh()
+        client.refresh()
+
+    def net_bytes(self) -> tuple[int, int]:
+        """Bytes received and sent since the start."""
+        clients = self.clients.values()
+        return self._gone_in + sum(c.net_in for c in clients), self._gone_out + sum(c.net_out for c in clients)
+
+    def pause(self, seconds: float, writes_only: bool) -> None:
+        """CLIENT PAUSE: holds commands back; 0 ends it. A longer or wider pause that is under way wins."""
+        dispatcher = self.dispatcher
+        now = time.monotonic()
+        if seconds <= 0:
+            dispatcher.paused_until = 0.0
+        else:
+            active = dispatcher.paused_until > now
+            dispatcher.pause_writes_only = writes_only and (not active or dispatcher.pause_writes_only)
+            dispatcher.paused_until = max(dispatcher.paused_until, now + seconds)
+            self.loop.call_later(seconds + 0.001, self._end_pause)
+        dispatcher.refresh()
+        if seconds <= 0:
+            for connection in list(self.connections.values()):
+                connection.wake_paused()
+
+    def _end_pause(self) -> None:
+        if self.dispatcher.paused_until and time.monotonic() >= self.dispatcher.paused_until:
+            self.pause(0, False)
+
+
+def is_loopback(peer) -> bool:
+    """Whether a peer's address, as asyncio gives it, is this machine's loopback interface."""
+    return not peer or peer[0].startswith("127.") or peer[0] in ("::1", "localhost")
+
+
+_PAGE = os.sysconf("SC_PAGESIZE")
+
+
+def memory_pages() -> tuple[int, int]:
+    """Resident and file-backed bytes of this process; (0, 0) where the system does not tell."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            fields = file.read().split()
+    except OSError:
+        return 0, 0
+    return int(fields[1]) * _PAGE, int(fields[2]) * _PAGE
+
+
+def used_memory() -> int:
+    """Bytes of memory that this process holds for itself: resident and not backed by a file."""
+    resident, shared = memory_pages()
+    return resident - shared
