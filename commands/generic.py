@@ -9,6 +9,7 @@ from respserver.registry import command
 from respserver.values.numbers import parse_int
 
 from .arguments import syntax_error, to_cursor, to_int
+from .help import declare_help
 from .scanning import ScanOptions, cursor_reply
 
 _KEY = (1, 1, 1)
@@ -211,6 +212,8 @@ def encoding(value, config) -> str:
             return "int"
         return "embstr" if len(value) <= _EMBEDDED_STRING else "raw"
     kind = value.type_name
+    if kind == "string":
+        return "raw"
     if kind == "hash":
         if value.is_small(config["hash-max-listpack-entries"], config["hash-max-listpack-value"]):
             return "listpackex" if value.had_times else "listpack"
@@ -249,13 +252,8 @@ def object_freq(client, key):
     raise CommandError(NO_LFU)
 
 
-@command("OBJECT HELP", arity=2, flags="loading stale", group="generic", since="6.2.0", complexity="O(1)",
-         summary="Lists the sub-commands of OBJECT.")
-def object_help(client):
-    return [Simple(line) for line in (
-        "OBJECT <subcommand> [<arg> ...]. Subcommands are:",
-        "ENCODING <key>", "    How Redis would store the value.",
-        "FREQ <key>", "    Refused: uses are not counted.",
-        "IDLETIME <key>", "    0: times of use are not kept.",
-        "REFCOUNT <key>", "    Always 1.",
-        "HELP", "    This list.")]
+declare_help("OBJECT", "generic", "6.2.0", (
+    "ENCODING <key>", "    How Redis would store the value.",
+    "FREQ <key>", "    Refused: uses are not counted.",
+    "IDLETIME <key>", "    0: times of use are not kept.",
+    "REFCOUNT <key>", "    Always 1."))

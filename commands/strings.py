@@ -303,7 +303,7 @@ def incrbyfloat(client, key, amount):
 @command("STRLEN", arity=2, flags="readonly fast", keys=_KEY, group="string", since="2.2.0", complexity="O(1)",
          summary="Returns the length of a string.")
 def strlen(client, key):
-    value = client.db.get_as(key, bytes)
+    value = client.db.get_text(key)
     return 0 if value is None else len(value)
 
 
@@ -311,15 +311,11 @@ def strlen(client, key):
          summary="Appends to a string, which is made if it is not there.")
 def append(client, key, tail):
     db = client.db
-    old = db.get_as(key, bytes)
-    if old is None:
-        value = tail
-    else:
-        if len(old) + len(tail) > max_string(client):
-            raise CommandError(STRING_TOO_LONG)
-        value = old + tail
-    db.set(key, value, "append", keep_ttl=True)
-    return len(value)
+    old = db.get_text(key)
+    length = 0 if old is None else len(old)
+    if old is not None and length + len(tail) > max_string(client):
+        raise CommandError(STRING_TOO_LONG)
+    return db.edit_text(key, length, tail, "append")
 
 
 def slice_bounds(start: int, end: int, length: int) -> tuple[int, int]:
@@ -335,13 +331,13 @@ def slice_bounds(start: int, end: int, length: int) -> tuple[int, int]:
          summary="Returns a part of a string.")
 def getrange(client, key, start, end):
     first, last = to_int(start), to_int(end)
-    value = client.db.get_as(key, bytes)
+    value = client.db.get_text(key)
     if not value or (first < 0 and last < 0 and first > last):
         return b""
     if last < 0:
         last = max(last + len(value), 0)
     low, high = slice_bounds(first, last, len(value))
-    return value[low:high]
+    return bytes(value[low:high])
 
 
 @command("SUBSTR", arity=4, flags="readonly", keys=_KEY, group="string", complexity="O(N)",
@@ -357,15 +353,11 @@ def setrange(client, key, offset, part):
     if position < 0:
         raise CommandError(OFFSET_OUT_OF_RANGE)
     db = client.db
-    old = db.get_as(key, bytes)
     if not part:
-        return len(old or b"")
+        return len(db.get_text(key) or b"")
     if position + len(part) > max_string(client):
         raise CommandError(STRING_TOO_LONG)
-    old = old or b""
-    value = b"".join((old[:position], bytes(max(0, position - len(old))), part, old[position + len(part):]))
-    db.set(key, value, "setrange", keep_ttl=True)
-    return len(value)
+    return db.edit_text(key, position, part, "setrange")
 
 
 def _as_string(db, key, error: str) -> bytes | None:

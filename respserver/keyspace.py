@@ -1,6 +1,6 @@
 """Databases of typed values with expiry, and the one event that every change of a key emits.
 
-Values: a string is `bytes`; other types are classes with a `type_name` (respserver/values/). Commands change a value in place or
+Values: a string is `bytes` (a long one that was edited in place: a `Buffer`); other types are classes with a `type_name` (respserver/values/). Commands change a value in place or
 replace it and then call `Database.changed` (or `set` / `delete`, which do so themselves). That call is the only way by which WATCH,
 search indexes and keyspace notifications hear of a write, whoever made it: a client, a loading snapshot or a replication stream.
 
@@ -14,8 +14,11 @@ from typing import NamedTuple, Protocol
 
 from .protocol.errors import WRONG_TYPE, CommandError
 from .values import order
+from .values.buffer import Buffer
 from .values.hash import Hash
 
+#: Strings at least this long (bytes) are edited in place.
+_LONG_STRING = 32768
 #: Events that by themselves say that the key is gone.
 _REMOVALS = frozenset(("del", "expired", "evicted", "rename_from", "move_from"))
 
@@ -88,8 +91,39 @@ class Database:
             self.purge_fields(key)
         value = self.data.get(key)
         if value is not None and type(value) is not kind:
+            if kind is bytes and type(value) is Buffer:
+                value = self.data[key] = bytes(value)
+                return value
             raise CommandError(WRONG_TYPE)
         return value
+
+    def get_text(self, key: bytes) -> "bytes | Buffer | None":
+        """The string, as it is stored, or None. Raises WRONGTYPE."""
+        value = self.get(key)
+        if value is not None and type(value) is not bytes and type(value) is not Buffer:
+            raise CommandError(WRONG_TYPE)
+        return value
+
+    def edit_text(self, key: bytes, position: int, part: bytes, event: str) -> int:
+        """Overwrites a part of a string from a byte position on; it grows with zero bytes as needed, and is made if it is not there.
+        Keeps the key's expiry time. Returns the new length."""
+        old = self.get_text(key)
+        if type(old) is Buffer:
+            if position > len(old):
+                old.extend(bytes(position - len(old)))
+            old[position:position + len(part)] = part
+            self.changed(key, event, old, old)
+            return len(old)
+        old = old or b""
+        end = position + len(part)
+        if max(end, len(old)) < _LONG_STRING:
+            value = b"".join((old[:position], bytes(max(0, position - len(old))), part, old[end:]))
+        else:
+            value = Buffer(max(end, len(old)))
+            value[:len(old)] = old
+            value[position:end] = part
+        self.set(key, value, event, keep_ttl=True)
+        return len(value)
 
     def set(self, key: bytes, value, event: str = "set", *, keep_ttl: bool = False, when_ms: int | None = None) -> None:
         """Stores a new value in place of whatever was there. The key's expiry time goes, unless `keep_ttl`; `when_ms` gives it a new
@@ -237,6 +271,7 @@ class Keyspace:
         self.n_expired = 0              # keys dropped because their time had come
         self.n_expired_fields = 0       # the same of hash fields
         self.expiry_enabled = True      # a replica leaves expiry to its primary
+        self.waiting = None             # clients that wait for a list: see commands/blocking.py
         self.now_ms = now_ms            # the clock; fixed while a script or transaction runs
 
     def swap(self, first: int, second: int) -> None:

@@ -1,0 +1,127 @@
+"""Clients that wait for a list to get elements."""
+from collections import deque
+
+from respserver.deferred import Deferred
+from respserver.protocol.errors import TIMEOUT_NEGATIVE, TIMEOUT_NOT_FLOAT, TIMEOUT_RANGE, CommandError
+from respserver.values.list import List
+from respserver.values.numbers import INT64_MAX, parse_float
+
+
+def to_timeout(text: bytes) -> float:
+    """Seconds to wait; 0 means forever."""
+    seconds = parse_float(text)
+    if seconds is None or seconds in (float("inf"), float("-inf")):
+        raise CommandError(TIMEOUT_NOT_FLOAT)
+    if seconds < 0:
+        raise CommandError(TIMEOUT_NEGATIVE)
+    if seconds * 1000 > INT64_MAX:
+        raise CommandError(TIMEOUT_RANGE)
+    return seconds
+
+
+class _Waiter(Deferred):
+    """A client that waits: `attempt()` returns its reply, or None as long as there is nothing for it."""
+
+    __slots__ = ("attempt", "places", "timer", "queue")
+
+    def __init__(self, queue: "_Queue", attempt, places, client, seconds: float, empty):
+        super().__init__(self._gone, blocking=True)
+        self.queue = queue
+        self.attempt = attempt
+        self.places = places            # (Database, key)
+        self.timer = client.server.loop.call_later(seconds, self._end, empty) if seconds else None
+
+    def _end(self, reply) -> None:
+        self._gone()
+        self.set_result(reply)
+
+    def _gone(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.queue.forget(self)
+
+    def try_again(self) -> None:
+        """Ends the wait if there is something by now."""
+        try:
+            reply = self.attempt()
+        except CommandError as error:
+            reply = error
+        if reply is not None:
+            self._end(reply)
+
+
+class _Queue:
+    """Everyone who waits for a list of one server, in the order of arrival at each key. Listens to the keyspace while anyone does."""
+
+    def __init__(self, server):
+        self.server = server
+        self.waiters: dict[tuple, deque[_Waiter]] = {}
+        self.ready: dict[tuple, None] = {}
+        self.is_scheduled = False
+
+    def join(self, waiter: _Waiter) -> None:
+        """Lets a waiter hear of its keys."""
+        if not self.waiters:
+            self.server.keyspace.listeners.append(self)
+        for place in waiter.places:
+            self.waiters.setdefault(place, deque()).append(waiter)
+
+    def forget(self, waiter: _Waiter) -> None:
+        """Takes a waiter out."""
+        for place in waiter.places:
+            line = self.waiters.get(place)
+            if line is not None and waiter in line:
+                line.remove(waiter)
+                if not line:
+                    del self.waiters[place]
+        if not self.waiters and self in self.server.keyspace.listeners:
+            self.server.keyspace.listeners.remove(self)
+
+    def key_changed(self, change) -> None:
+        """A list that somebody waits for may have got elements: they are handed out as soon as the present command is done."""
+        if type(change.new) is List:
+            self._mark((self.server.keyspace.databases[change.db], change.key))
+
+    def flushed(self, db: int) -> None:
+        """Nothing to hand out."""
+
+    def swapped(self, first: int, second: int) -> None:
+        """Other lists have come under the same names."""
+        for place in list(self.waiters):
+            if place[0].index in (first, second):
+                self._mark(place)
+
+    def _mark(self, place) -> None:
+        if place in self.waiters:
+            self.ready[place] = None
+            if not self.is_scheduled:
+                self.is_scheduled = True
+                self.server.loop.call_soon(self.serve)
+
+    def serve(self) -> None:
+        """Hands elements out: to the one who waits longest at a key first."""
+        self.is_scheduled = False
+        while self.ready:
+            place = next(iter(self.ready))
+            del self.ready[place]
+            for waiter in list(self.waiters.get(place, ())):
+                if not waiter.done:
+                    waiter.try_again()
+
+
+def wait_for_list(client, keys, attempt, seconds: float, empty):
+    """What a blocking command returns: attempt()'s reply if that is not None, else `empty` at once in a transaction, else a Deferred
+    that tries again whenever one of the keys gets a list and gives `empty` after `seconds` (0: never)."""
+    reply = attempt()
+    if reply is not None:
+        return reply
+    if client.in_exec:
+        return empty
+    server = client.server
+    queue = server.keyspace.waiting
+    if queue is None:
+        queue = server.keyspace.waiting = _Queue(server)
+    db = client.db
+    waiter = _Waiter(queue, attempt, tuple(dict.fromkeys((db, key) for key in keys)), client, seconds, empty)
+    queue.join(waiter)
+    return waiter
