@@ -179,4 +179,18 @@ INVALID_GEO_STRING = "SEARCH_GEO_COORDINATES_INVALID Invalid geo string"
 UNKNOWN_GEOMETRY_TYPE = "Error indexing geoshape: unknown geometry type"
 
 # ---- what this server does not do
+ENGINE_REFUSED = "SEARCH_GENERIC {}"
+ENGINE_FAILED = "SEARCH_GENERIC The vector engine failed: {}"
 NOT_YET_AVAILABLE = "SEARCH_GENERIC {} is not yet available"
+
+# ---- FT.CONFIG, aliases
+CONFIG_VALUE = "SEARCH_PARSE_ARGS {}"
+BAD_ON_TIMEOUT = "SEARCH_VALUE_BAD Invalid ON_TIMEOUT value"
+DIALECT_TOO_HIGH = "SEARCH_VALUE_BAD Default dialect version cannot be higher than 4"
+STEM_TOO_SHORT = "SEARCH_VALUE_BAD Minimum stem length cannot be lower than 2"
+SCORER_UNSTABLE = ("SEARCH_VALUE_BAD `search-default-scorer` is unavailable when `search-enable-unstable-features` is off. "
+                   "Enable it with `CONFIG SET search-enable-unstable-features true`")
+NO_SUCH_SUBCOMMAND = "SEARCH_PARSE_ARGS No such subcommand"
+ALIAS_NOT_OF_INDEX = "Alias does not belong to provided spec"
+NO_VECTOR_INDEX = "Vector index not found"
+BAD_WORKERS = "Invalid command for 'WORKERS' subcommand"

@@ -1,0 +1,681 @@
+"""Query text to tree, and parameters into the tree.
+
+`parse_query` is a recursive-descent parser over the tokens of lexer.py. It does not look at the values of PARAMS, so its result can be
+kept by (text, dialect, stop words) for as long as the schema stays the same; `bind` then puts the values in.
+
+Dialect 1 differs: `|` binds tighter than a blank, there are no parameters, vector clauses, comparison operators, patterns or ismissing,
+fields are not checked, and a tag list need not be closed.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Collection, Mapping, NoReturn
+
+from . import errors, tree
+from .errors import CommandError, fail
+from .lexer import DEFAULT_STOPWORDS, Token, fold, quoted_words, tokenize, unescape
+from .options import to_float
+from .specs import FieldSpec
+from .tree import Node, Param
+
+__all__ = ["Query", "parse_query", "bind", "yields", "check_yields", "DEFAULT_STOPWORDS", "MAX_DEPTH"]
+
+#: How deep parentheses, - and ~ may be nested.
+MAX_DEPTH = 128
+
+Schema = Mapping[bytes, FieldSpec]
+Fields = tuple[bytes, ...]
+
+_WORDS = frozenset(("TERM", "STOP", "NUMBER"))
+_STARTS = _WORDS | {"PREFIX", "SUFFIX", "INFIX", "QUOTED", "PATTERN", "ISMISSING", "FIELD", "PARAM", "(", "-", "~", "%", '"'}
+_AFFIXES = {"PREFIX": "prefix", "SUFFIX": "suffix", "INFIX": "infix"}
+_UNITS = frozenset((b"m", b"km", b"mi", b"ft"))
+_PREDICATES = frozenset(("WITHIN", "CONTAINS", "INTERSECTS", "DISJOINT"))
+_VECTOR_NAMES = frozenset((b"EF_RUNTIME", b"EPSILON", b"BATCH_SIZE", b"HYBRID_POLICY", b"SEARCH_WINDOW_SIZE", b"SEARCH_BUFFER_CAPACITY",
+                           b"USE_SEARCH_HISTORY", b"RERANK", b"SHARD_K_RATIO"))
+_INF = float("inf")
+
+
+@dataclass(slots=True)
+class Query:
+    """A parsed query text."""
+    root: Node
+    text: bytes
+    dialect: int
+    params: tuple[Param, ...]                    # every use of a parameter, in order
+    hot: bytes | None = None                     # root is a Knn and its vector is the only parameter: that parameter's name
+
+
+def parse_query(text: bytes, dialect: int, schema: Schema | None = None,
+                stopwords: Collection[bytes] = DEFAULT_STOPWORDS) -> Query:
+    """Parse a query text. schema: the index's fields by name, in order (None: fields are not checked). Raises CommandError."""
+    parser = _Parser(tokenize(text, dialect, stopwords), dialect, schema)
+    root = parser.parse()
+    params = tuple(parser.params)
+    hot = None
+    if type(root) is tree.Knn and len(params) == 1 and params[0] is root.vector:
+        hot = params[0].name
+    return Query(root, text, dialect, params, hot)
+
+
+class _Parser:
+    def __init__(self, tokens: list[Token], dialect: int, schema: Schema | None):
+        self.tokens = tokens
+        self.at = 0
+        self.modern = dialect >= 2
+        self.schema = schema
+        self.params: list[Param] = []
+        self.depth = 0
+        self.late: CommandError | None = None    # found in values, raised when the syntax is right
+
+    # ------------------------------------------------------------------ tokens
+    @property
+    def kind(self) -> str:
+        return self.tokens[self.at].kind if self.at < len(self.tokens) else ""
+
+    def take(self) -> Token:
+        token = self.tokens[self.at]
+        self.at += 1
+        return token
+
+    def expect(self, *kinds: str) -> Token:
+        if self.kind not in kinds or not kinds:
+            self.syntax_error()
+        return self.take()
+
+    def accept(self, kind: str) -> bool:
+        if self.kind == kind:
+            self.at += 1
+            return True
+        return False
+
+    def syntax_error(self) -> NoReturn:
+        """The next token cannot stand here. At the end of the text the last one is shown."""
+        last = min(self.at, len(self.tokens) - 1)
+        near = b""
+        for i in range(last, -1, -1):
+            token = self.tokens[i]
+            compared = token.kind == "FIELD" and i < last and self.tokens[i + 1].kind == "OP" or i and self.tokens[i - 1].kind == "OP"
+            if token.text is not None and not compared:      # @field<3 is one token to Redis, and one that it does not show
+                near = token.text
+                break
+        raise fail(errors.SYNTAX_AT, self.tokens[last].position if last >= 0 else 0, near)
+
+    def later(self, error: CommandError) -> None:
+        self.late = self.late or error
+
+    def deeper(self) -> None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise fail(errors.TOO_DEEP, MAX_DEPTH)
+
+    # ------------------------------------------------------------------ the whole text
+    def parse(self) -> Node:
+        if not self.tokens:
+            return tree.Empty()
+        root = self.star() or self.expression(top=True)
+        if self.modern and self.kind == "ARROW":
+            self.take()
+            root = self.knn(root)
+        if self.at < len(self.tokens):
+            self.syntax_error()
+        if self.late:
+            raise self.late
+        return root if root is not None else tree.Empty()
+
+    def star(self) -> Node | None:
+        """`*` or `(*)`: only as the whole query or the whole filter of a KNN."""
+        opened = 0
+        while opened < len(self.tokens) and self.tokens[opened].kind == "(":
+            opened += 1
+        if opened >= len(self.tokens) or self.tokens[opened].kind != "*":
+            return None
+        self.at = opened + 1
+        for _ in range(opened):
+            self.expect(")")
+        return tree.Wildcard()
+
+    def expression(self, top: bool = False, fields: Fields | None = None) -> Node | None:
+        return self.either(top, fields) if self.modern else self.all_of(top, fields)
+
+    def either(self, top: bool, fields: Fields | None) -> Node | None:
+        """a | b. In dialect 1 of units, later of sequences."""
+        operand = self.all_of if self.modern else self.unit
+        node = operand(top, fields)
+        while self.kind == "|":
+            self.take()
+            node = _join_or(node, operand(False, fields))
+        return node
+
+    def all_of(self, top: bool, fields: Fields | None) -> Node | None:
+        """a b"""
+        operand = self.unit if self.modern else self.either
+        node = operand(top, fields)
+        while self.kind in _STARTS:
+            node = _join_and(node, operand(False, fields))
+        return node
+
+    def unit(self, top: bool, fields: Fields | None) -> Node | None:
+        """An operand with the blocks of attributes after it. fields: inside @f:(...), where only text may stand."""
+        if self.kind in ("-", "~"):
+            self.deeper()
+            sign = self.take().kind
+            child = self.unit(False, fields)
+            self.depth -= 1
+            if child is None:
+                return None
+            return tree.Not(child) if sign == "-" else tree.Optional(child)
+        node = self.operand(top, fields)
+        while self.kind == "ARROW":
+            if self.modern and top and self.at + 1 < len(self.tokens) and self.tokens[self.at + 1].kind == "[":
+                break
+            self.take()
+            node = self.attributes(node)
+        return node
+
+    def operand(self, top: bool, fields: Fields | None) -> Node | None:
+        kind = self.kind
+        if kind == "(":
+            self.deeper()
+            self.take()
+            node = self.expression(False, fields)
+            self.expect(")")
+            self.depth -= 1
+            return node
+        if kind == "FIELD" and not (self.modern and fields is not None):
+            return self.field(top, fields)
+        if kind == "ISMISSING" and fields is None:
+            return self.missing()
+        return self.text(fields)
+
+    # ------------------------------------------------------------------ text
+    def text(self, fields: Fields | None) -> Node | None:
+        kind = self.kind
+        if kind in ("TERM", "NUMBER"):
+            return tree.Term(fold(unescape(self.take().text)), fields)
+        if kind == "STOP":
+            self.take()
+            return None
+        if kind == "PARAM" and self.modern:
+            return tree.Term(self.param(self.take().text, "term"), fields)
+        if kind in _AFFIXES:
+            return tree.Affix(_AFFIXES[kind], self.word(self.take().text, "term"), fields)
+        if kind == "PATTERN":
+            return tree.Pattern(self.pattern("wildcard"), fields)
+        if kind == "%":
+            return self.fuzzy(fields)
+        if kind == "QUOTED" and not self.tokens[self.at].extra:
+            words = [fold(word) for word in quoted_words(self.take().text)]
+            if not words:
+                self.need_empty(fields)
+                return tree.Term(b"", fields, True)
+            return tree.Term(words[0], fields, True) if len(words) == 1 else tree.Phrase(words, fields)
+        if kind == '"':
+            return self.quoted(fields)
+        self.syntax_error()
+
+    def fuzzy(self, fields: Fields | None) -> Node | None:
+        distance = 0
+        while distance < 3 and self.accept("%"):
+            distance += 1
+        token = self.expect(*_WORDS, *(("PARAM",) if self.modern else ()))
+        for _ in range(distance):
+            self.expect("%")
+        word = self.param(token.text, "term") if token.kind == "PARAM" else fold(unescape(token.text))
+        return tree.Fuzzy(word, distance, fields)
+
+    def quoted(self, fields: Fields | None) -> Node | None:
+        """Dialect 1's "a b": stop words may follow but not lead. In later dialects only an unclosed quote comes here, and fails."""
+        self.take()
+        words = [fold(unescape(self.expect("TERM", "NUMBER").text))]
+        while self.kind in _WORDS:
+            token = self.take()
+            if token.kind != "STOP":
+                words.append(fold(unescape(token.text)))
+        self.expect('"')
+        return tree.Term(words[0], fields, True) if len(words) == 1 else tree.Phrase(words, fields)
+
+    def need_empty(self, fields: Fields | None) -> None:
+        """An empty string is searched in these TEXT fields: one of them must index empty strings."""
+        if fields and self.schema is not None and not any(getattr(self.schema.get(name), "index_empty", False) for name in fields):
+            self.later(fail(errors.EMPTY_OPTION))
+
+    def word(self, text: bytes, kind: str) -> bytes | Param:
+        """The fixed part of an affix: a word or $param."""
+        if text.startswith(b"$"):
+            return self.param(text[1:], kind)
+        return fold(unescape(text)) if kind != "exact" else unescape(text)
+
+    def pattern(self, kind: str) -> bytes | Param:
+        text = self.take().text
+        if text.startswith(b"$"):
+            return self.param(text[1:], kind)
+        return fold(text) if kind != "exact" else text
+
+    def param(self, name: bytes, kind: str, negative: bool = False) -> Param:
+        param = Param(unescape(name), kind, negative)
+        self.params.append(param)
+        return param
+
+    # ------------------------------------------------------------------ @field
+    def field(self, top: bool, outer: Fields | None) -> Node | None:
+        tokens = [self.take()]
+        self.known(tokens[0])
+        while self.accept("|"):
+            tokens.append(self.expect("TERM", "STOP", "NUMBER"))
+            self.known(tokens[-1])
+        token = tokens[0]
+        name = unescape(token.text)
+        if len(tokens) == 1:
+            if self.kind == "OP":
+                return self.comparison(token, name)
+            self.expect(":")
+            if self.kind == "{":
+                return self.tag(token, name)
+            if self.kind == "[":
+                return self.bracket(token, name)
+        else:
+            self.expect(":")
+        names = tuple([unescape(token.text) for token in tokens])
+        if self.modern and self.schema is not None:
+            names = tuple([known for known in self.schema if known in names]) or names
+        if outer is not None:
+            names = tuple([known for known in names if known in outer])
+        self.deeper()
+        node = self.unit(top, names)
+        self.depth -= 1
+        if self.modern:
+            for token in tokens:
+                self.check_kind(token, "TEXT")
+        if type(node) in (tree.And, tree.Or):
+            node = replace(node, fields=names)
+        return node
+
+    def known(self, token: Token) -> None:
+        if self.modern and self.schema is not None and unescape(token.text) not in self.schema:
+            raise fail(errors.FIELD_UNKNOWN, token.position, token.text)
+
+    def spec(self, name: bytes) -> FieldSpec | None:
+        return self.schema.get(name) if self.schema is not None else None
+
+    def check_kind(self, token: Token, kind: str) -> None:
+        spec = self.spec(unescape(token.text))
+        if self.modern and spec is not None and spec.type != kind:
+            raise fail(errors.FIELD_KIND, kind, token.position, token.text)
+
+    def missing(self) -> Node:
+        self.take()
+        self.expect("(")
+        token = self.expect("FIELD")
+        self.known(token)
+        self.expect(")")
+        spec = self.spec(unescape(token.text))
+        if spec is not None and not spec.index_missing:
+            raise fail(errors.MISSING_OPTION, token.position, token.text)
+        return tree.Missing(unescape(token.text))
+
+    # ------------------------------------------------------------------ @field:{...}
+    def tag(self, token: Token, name: bytes) -> Node:
+        self.take()
+        values: list[tree.TagValue] = []
+        spec = self.spec(name)
+        folded = not getattr(spec, "case_sensitive", False)
+        if self.modern:
+            values.append(self.tag_value(folded))
+            while self.accept("|"):
+                values.append(self.tag_value(folded))
+            self.expect("}")
+        else:
+            values.append(self.tag_value(folded))
+            while self.kind in ("|", "}"):
+                if self.take().kind == "|":
+                    values.append(self.tag_value(folded))
+        self.check_kind(token, "TAG")
+        if spec is not None and not getattr(spec, "index_empty", True) and any(value.text == b"" for value in values):
+            self.later(fail(errors.EMPTY_OPTION))
+        return tree.Tag(name, values)
+
+    def tag_value(self, folded: bool) -> tree.TagValue:
+        case = fold if folded else bytes
+        kind = self.kind
+        if kind in _WORDS:
+            words = [unescape(self.take().text)]
+            while self.kind in _WORDS:
+                if not self.modern and (kind == "STOP" or self.kind == "STOP" and len(words) < 2):
+                    break                        # dialect 1: a stop word stands alone or after two words
+                words.append(unescape(self.take().text))
+            return tree.TagValue("exact", case(b" ".join(words)))
+        if kind in _AFFIXES:
+            text = self.word(self.take().text, "term" if folded else "exact")
+            return tree.TagValue(_AFFIXES[kind], text)
+        if kind == "QUOTED":
+            token = self.take()
+            return tree.TagValue(token.extra or "exact", case(unescape(token.text)))
+        if kind == "PATTERN":
+            return tree.TagValue("wildcard", self.pattern("wildcard" if folded else "exact"))
+        if kind == "PARAM" and self.modern:
+            return tree.TagValue("exact", self.param(self.take().text, "term" if folded else "exact"))
+        self.syntax_error()
+
+    # ------------------------------------------------------------------ numbers
+    def number(self) -> tuple[float | Param, bool]:
+        """A number, $param or -$param; "(" before it excludes the bound. -> (value, inclusive)"""
+        inclusive = not self.accept("(")
+        if self.modern and self.kind == "-":
+            self.take()
+            return self.param(self.expect("PARAM").text, "number", True), inclusive
+        token = self.expect("NUMBER", *(("PARAM",) if self.modern else ()))
+        if token.kind == "PARAM":
+            return self.param(token.text, "number"), inclusive
+        return to_float(token.text), inclusive
+
+    def comparison(self, token: Token, name: bytes) -> Node:
+        operator = self.take().extra
+        value, _ = self.number()
+        self.check_kind(token, "NUMERIC")
+        if operator in ("<", "<="):
+            return tree.Numeric(name, -_INF, value, True, operator == "<=")
+        if operator in (">", ">="):
+            return tree.Numeric(name, value, _INF, operator == ">=", True)
+        node = tree.Numeric(name, value, value)
+        return tree.Not(node) if operator == "!=" else node
+
+    def bracket(self, token: Token, name: bytes) -> Node:
+        """What can stand in @field:[...]: a numeric range, a circle, a vector range or a shape."""
+        self.take()
+        if self.modern and self.kind in ("TERM", "STOP"):
+            return self.bracket_command(token, name)
+        low, low_inclusive = self.number()
+        if self.modern and self.accept("]"):
+            self.check_kind(token, "NUMERIC")
+            return tree.Numeric(name, low, low)
+        high, high_inclusive = self.number()
+        if self.accept("]"):
+            self.check_kind(token, "NUMERIC")
+            node = tree.Numeric(name, low, high, low_inclusive, high_inclusive)
+            self.validate(_check_range, node)
+            return node
+        radius, _ = self.number()
+        unit = self.expect("TERM", "STOP", *(("PARAM",) if self.modern else ()))
+        self.expect("]")
+        self.check_kind(token, "GEO")
+        node = tree.Geo(name, low, high, radius, self.param(unit.text, "unit") if unit.kind == "PARAM" else fold(unit.text))
+        self.validate(_check_geo, node)
+        return node
+
+    def bracket_command(self, token: Token, name: bytes) -> Node:
+        command = self.take()
+        word = command.text.decode("utf-8", "replace").upper()
+        first = self.expect("NUMBER", "PARAM")
+        if first.kind == "PARAM" and self.kind != "PARAM":
+            self.expect("]")
+            if word not in _PREDICATES:
+                raise fail(errors.SHAPE_PREDICATE, first.position)
+            self.check_kind(token, "GEOSHAPE")
+            return tree.GeoShape(name, word, self.param(first.text, "exact"))
+        vector = self.expect("PARAM")
+        if word != "VECTOR_RANGE":
+            raise fail(errors.RANGE_COMMAND, command.position, command.text)
+        radius = self.param(first.text, "number") if first.kind == "PARAM" else to_float(first.text)
+        self.expect("]")
+        self.check_kind(token, "VECTOR")
+        return tree.VectorRange(name, radius, self.param(vector.text, "blob"), unescape(vector.text))
+
+    def validate(self, check, node: Node) -> None:
+        try:
+            check(node)
+        except CommandError as error:
+            self.later(error)
+
+    # ------------------------------------------------------------------ => [KNN ...] and => {...}
+    def knn(self, child: Node | None) -> Node:
+        self.expect("[")
+        command = self.expect("TERM", "STOP")
+        size = self.expect("NUMBER", "PARAM") if self.kind != "NUMBER" or self.tokens[self.at].text.isdigit() else self.syntax_error()
+        token = self.expect("FIELD")
+        self.known(token)
+        vector = self.expect("PARAM")
+        if command.text.upper() != b"KNN":
+            raise fail(errors.KNN_COMMAND, command.position, command.text)
+        self.check_kind(token, "VECTOR")
+        name = unescape(token.text)
+        k = self.param(size.text, "size") if size.kind == "PARAM" else int(size.text)
+        node = tree.Knn(None if type(child) is tree.Wildcard else child if child is not None else tree.Empty(), name, k,
+                        self.param(vector.text, "blob"), unescape(vector.text))
+        runtime = []
+        while self.kind in ("TERM", "STOP"):
+            word = self.take()
+            value = self.value(self.expect(*_WORDS, "PARAM"), "exact")
+            if word.text.upper() == b"AS":
+                node.alias = value
+                break
+            runtime.append(tree.VectorAttribute(unescape(word.text).upper(), value))
+        self.expect("]")
+        node.runtime = tuple(runtime)
+        if self.accept("ARROW"):
+            node = self.attributes(node)
+        if node.alias is None:
+            node.alias = _default_alias(name)
+        return node
+
+    def value(self, token: Token, kind: str) -> bytes | Param:
+        return self.param(token.text, kind) if token.kind == "PARAM" else unescape(token.text)
+
+    def attributes(self, node: Node | None) -> Node | None:
+        """{$name: value; ...}: a copy of the node that has them."""
+        self.expect("{")
+        given: list[tuple[bytes, bytes | Param]] = []
+        while self.kind != "}":
+            token = self.expect("PARAM")
+            self.expect(":")
+            value = self.expect(*_WORDS, "PARAM")
+            given.append((unescape(token.text), self.value(value, "exact")))
+            if not self.accept(";") and self.kind != "}":
+                self.syntax_error()
+        self.take()
+        if node is None or not given:
+            return node
+        vector = type(node) in (tree.VectorRange, tree.Knn)
+        attributes = replace(node.attributes) if node.attributes else tree.Attributes()
+        changes: dict = {}
+        runtime: list[tree.VectorAttribute] = []
+        for name, value in given:
+            upper = name.upper()
+            if vector and upper == b"YIELD_DISTANCE_AS":
+                alias = changes.get("alias", node.alias)
+                if alias is not None and not (type(node) is tree.Knn and alias == _default_alias(node.field)):
+                    raise fail(errors.DISTANCE_TWICE, _shown(alias), _shown(value))
+                changes["alias"] = value
+            elif vector and upper in _VECTOR_NAMES:
+                runtime.append(tree.VectorAttribute(upper, value, True))
+            elif upper in _ATTRIBUTES:
+                attribute = upper.decode().lower()
+                setattr(attributes, attribute, value if isinstance(value, Param) else _attribute(name, value))
+                if attribute == "phonetic":
+                    self.need_phonetics(node)
+            else:
+                raise fail(errors.ATTRIBUTE_NAME, name)
+        if attributes != tree.Attributes():
+            changes["attributes"] = attributes
+        if runtime:
+            changes["runtime"] = node.runtime + tuple(runtime)
+        return replace(node, **changes)
+
+    def need_phonetics(self, node: Node) -> None:
+        if self.schema is None:
+            return
+        fields = getattr(node, "fields", None) or self.schema
+        if not any(getattr(self.schema.get(name), "phonetic", None) for name in fields):
+            self.later(fail(errors.NO_PHONETICS))
+
+
+# ---------------------------------------------------------------------------------------------------- nodes
+
+def _join_and(left: Node | None, right: Node | None) -> Node | None:
+    if left is None or right is None:
+        return left if right is None else right
+    if type(left) is tree.And and left.fields is None and left.attributes is None:
+        left.children.append(right)
+        return left
+    return tree.And([left, right])
+
+
+def _join_or(left: Node | None, right: Node | None) -> Node | None:
+    if left is None or right is None:
+        return left if right is None else right
+    if type(left) is tree.Or and left.fields is None and left.attributes is None:
+        left.children.append(right)
+        return left
+    return tree.Or([left, right])
+
+
+def _default_alias(field: bytes) -> bytes:
+    return b"__" + field + b"_score"
+
+
+def _shown(value: bytes | Param) -> bytes:
+    return b"$" + value.name if isinstance(value, Param) else value
+
+
+_BOOLEANS = {b"true": True, b"false": False}
+
+
+def _attribute(name: bytes, value: bytes):
+    """The value of $weight, $slop, $inorder or $phonetic."""
+    kind = name.upper()
+    if kind in (b"INORDER", b"PHONETIC"):
+        result = _BOOLEANS.get(value.lower())
+    elif kind == b"WEIGHT":
+        result = to_float(value)
+        result = None if result is None or result < 0 else result
+    else:
+        result = to_float(value)
+        result = int(result) if result is not None and result.is_integer() and result >= -1 else None
+    if result is None:
+        raise fail(errors.ATTRIBUTE_VALUE, value, name)
+    return result
+
+
+_ATTRIBUTES = {b"WEIGHT": "weight", b"SLOP": "slop", b"INORDER": "inorder", b"PHONETIC": "phonetic"}
+
+
+# ---------------------------------------------------------------------------------------------------- values
+
+def _check_range(node: tree.Numeric) -> None:
+    if isinstance(node.low, Param) or isinstance(node.high, Param):
+        return
+    if node.low > node.high:
+        raise fail(errors.NUMERIC_RANGE, node.field, "%f" % node.low, "%f" % node.high)
+
+
+def _check_geo(node: tree.Geo) -> None:
+    if any(isinstance(value, Param) for value in (node.lon, node.lat, node.radius, node.unit)):
+        return
+    if node.unit not in _UNITS:
+        raise fail(errors.GEO_UNIT)
+    if not -180 <= node.lon <= 180 or not -90 <= node.lat <= 90:
+        raise fail(errors.GEO_COORDINATES)
+    if node.radius <= 0:
+        raise fail(errors.GEO_RADIUS)
+
+
+_CHECKS = {tree.Numeric: _check_range, tree.Geo: _check_geo}
+
+
+def bind(query: Query, params: Mapping[bytes, bytes]) -> Node:
+    """The tree with the values of PARAMS in it. Raises CommandError if one is missing or cannot be what the place needs."""
+    if not query.params:
+        return query.root
+    return _bind(query.root, params)
+
+
+def _bind(node: Node, params: Mapping[bytes, bytes]) -> Node:
+    changes: dict = {}
+    for name in _slots(type(node)):
+        value = getattr(node, name)
+        kind = type(value)
+        if kind is Param:
+            changes[name] = _resolve(value, params)
+        elif kind is list or kind is tuple:
+            items = [_resolve(item, params) if type(item) is Param else _bind(item, params) if isinstance(item, _COMPOUND) else item
+                     for item in value]
+            if any(new is not old for new, old in zip(items, value)):
+                changes[name] = kind(items)
+        elif isinstance(value, _COMPOUND):
+            new = _bind(value, params)
+            if new is not value:
+                changes[name] = new
+    if not changes:
+        return node
+    if type(node) is tree.Attributes:
+        for name, value in changes.items():
+            changes[name] = _attribute(name.encode(), value)
+    bound = replace(node, **changes)
+    check = _CHECKS.get(type(node))
+    if check:
+        check(bound)
+    return bound
+
+
+_COMPOUND = (tree.Node, tree.TagValue, tree.VectorAttribute, tree.Attributes)
+_SLOTS: dict[type, tuple[str, ...]] = {}
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    slots = _SLOTS.get(kind)
+    if slots is None:
+        slots = _SLOTS[kind] = tuple(kind.__dataclass_fields__)
+    return slots
+
+
+def _resolve(param: Param, params: Mapping[bytes, bytes]):
+    value = params.get(param.name)
+    if value is None:
+        raise fail(errors.PARAM_NOT_FOUND, param.name)
+    kind = param.kind
+    if kind in ("exact", "blob"):
+        return value
+    if kind == "number":
+        number = to_float(value)
+        if number is None:
+            raise fail(errors.PARAM_NUMERIC, value, param.name)
+        return -number if param.negative else number
+    if kind == "size":
+        if not value.isdigit() or len(value) > 20:
+            raise fail(errors.PARAM_NUMERIC, value, param.name)
+        return int(value)
+    return fold(value)
+
+
+def yields(node: Node) -> list[bytes]:
+    """The names of the distances that a bound tree gives to its results, in the order of the text, the KNN's last."""
+    names: list[bytes] = []
+    _collect(node, names)
+    return names
+
+
+def _collect(node: Node, names: list[bytes]) -> None:
+    kind = type(node)
+    if kind in (tree.And, tree.Or):
+        for child in node.children:
+            _collect(child, names)
+    elif kind in (tree.Not, tree.Optional):
+        _collect(node.child, names)
+    elif kind is tree.VectorRange:
+        if node.alias is not None:
+            names.append(node.alias)
+    elif kind is tree.Knn:
+        if node.child is not None:
+            _collect(node.child, names)
+        names.append(node.alias)
+
+
+def check_yields(node: Node, schema: Schema) -> list[bytes]:
+    """`yields`, after checking that the names are free and given once. Raises CommandError."""
+    names = yields(node)
+    for i, name in enumerate(names):
+        if name in schema:
+            raise fail(errors.DISTANCE_IN_SCHEMA, name)
+        if name in names[:i]:
+            raise fail(errors.DISTANCE_DUPLICATE, name)
+    return names
