@@ -1,5 +1,7 @@
 """What a client can say: one module per command group. Importing a group declares its commands in the registry."""
-from . import connection, generic, hashes, pubsub, server, strings, transactions  # noqa: F401
+from . import (  # noqa: F401
+    acl, connection, generic, hashes, introspection, observation, pubsub, server, strings, transactions,
+)
 
 
 def load(state) -> None:

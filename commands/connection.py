@@ -43,7 +43,7 @@ def echo(client, message):
 def select(client, index):
     """Changes the client's database."""
     try:
-        client.select(to_int(index, errors.INVALID_DB_INDEX))
+        client.select(to_int(index))
     except IndexError:
         raise CommandError(errors.DB_INDEX_RANGE) from None
     return OK

@@ -1,6 +1,6 @@
 """Channels, patterns and shard channels."""
 from respserver.glob import matcher
-from respserver.protocol.errors import UNKNOWN_SUBCOMMAND, CommandError
+from respserver.protocol.errors import UNKNOWN_SUBCOMMAND_OR_ARITY, CommandError
 from respserver.protocol.reply import Push, Raw, encode
 from respserver.registry import command
 
@@ -93,7 +93,7 @@ def spublish(client, channel, message):
 def _at_most_one(name: str, words: tuple) -> None:
     if len(words) > 1:
         container, _, sub = name.upper().partition("|")
-        raise CommandError(UNKNOWN_SUBCOMMAND.format(sub, container))
+        raise CommandError(UNKNOWN_SUBCOMMAND_OR_ARITY.format(sub.lower(), container))
 
 
 def _names(table, pattern: tuple) -> list[bytes]:

@@ -10,7 +10,6 @@ from respserver.registry import command
 def multi(client):
     """Begins queueing."""
     if client.queue is not None:
-        client.queue_failed = True
         raise CommandError(errors.NESTED_MULTI)
     client.queue = []
     client.refresh()

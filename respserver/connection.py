@@ -206,8 +206,7 @@ class Connection(asyncio.Protocol):
         """Starts waiting commands that may run beside the pooled ones that are under way."""
         backlog, pending, table = self._backlog, self._pending, self.server.dispatcher.table
         client = self.client
-        while backlog and pending and not client.special and all(
-                getattr(reply, "pooled", False) for reply in pending if isinstance(reply, Deferred)):
+        while backlog and pending and not client.special and all(reply.pooled for reply in pending if isinstance(reply, Deferred)):
             command = table.get(backlog[0][0])
             if command is None or "pooled" not in command.flags:
                 break

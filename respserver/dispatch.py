@@ -84,6 +84,7 @@ class Dispatcher:
         if n != arity and (arity > 0 or n < -arity):
             return self._run_slow(client, words)
         client.last_command = command
+        name = words[0]
         words[0] = client
         started = perf_counter_ns()
         try:
@@ -94,6 +95,7 @@ class Dispatcher:
             elif kind is bytes:
                 encoded = b"$%d\r\n%b\r\n" % (len(reply), reply)
             elif isinstance(reply, Deferred):
+                words[0] = name
                 return self._track(client, command, words, started, reply)
             else:
                 encoded = encode(reply, client.proto)
@@ -104,6 +106,7 @@ class Dispatcher:
         stats.ns += took
         stats.histogram[took.bit_length()] += 1
         if took >= self.watch_ns:
+            words[0] = name
             self._note_slow(client, command, words, took)
         return encoded
 
@@ -130,16 +133,17 @@ class Dispatcher:
 
     def _note_slow(self, client: Client, command: Command, words: list, took: int) -> None:
         if took >= self._slow_ns and "skip_slowlog" not in command.flags:
-            self.slowlog.add([*command.name.encode().lower().split(b" "), *words[1:]], took // 1000, client)
+            self.slowlog.add(words, took // 1000, client)
         if self.latency.threshold:
             self.latency.add("fast-command" if "fast" in command.flags else "command", took // 1_000_000)
 
     def _track(self, client: Client, command: Command, words: list, started: int, deferred: Deferred) -> Deferred:
         """Has the statistics of a command with a later reply made when that is there."""
-        deferred.finish = lambda value: self.finish(client, command, words, started, value)
+        deferred.pooled = "pooled" in command.flags
+        deferred.finish = lambda value: self._finish(client, command, words, started, value)
         return deferred
 
-    def finish(self, client: Client, command: Command, words: list, started: int, value) -> bytes:
+    def _finish(self, client: Client, command: Command, words: list, started: int, value) -> bytes:
         """Encodes the reply of a deferred command and counts the call."""
         try:
             if isinstance(value, CommandError):
@@ -212,18 +216,17 @@ class Dispatcher:
         """Runs a command that has passed all checks. `words` begins with the `n_name` words of its name."""
         if self.monitors and not command.flags & {"skip_monitor", "admin"}:
             self.feed_monitors(client, words)
-        arguments = [client, *words[n_name:]]
         started = perf_counter_ns()
         try:
-            reply = command.function(*arguments)
+            reply = command.function(client, *words[n_name:])
             if isinstance(reply, Deferred):
                 if not client.in_exec:
-                    return self._track(client, command, arguments, started, reply)
+                    return self._track(client, command, words, started, reply)
                 reply = reply.wait()
             encoded = encode(reply, client.proto)
         except Exception as error:
             encoded = self._failed(command, error)
-        self._count(client, command, arguments, perf_counter_ns() - started)
+        self._count(client, command, words, perf_counter_ns() - started)
         return encoded
 
     def feed_monitors(self, client: Client, words: list) -> None:

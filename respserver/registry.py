@@ -39,8 +39,8 @@ class Command:
 
     @property
     def wire_name(self) -> str:
-        """The name as COMMAND and the error texts show it: lower case, sub-commands with a bar (client|setinfo)."""
-        return self.name.lower().replace(" ", "|")
+        """The name as COMMAND and the error texts show it: lower case, sub-commands with a bar (client|setinfo); a module's in upper case."""
+        return self.name if self.group == "search" else self.name.lower().replace(" ", "|")
 
     def accepts(self, n_words: int) -> bool:
         """Whether a call of `n_words` words, the name included, has the right number of them."""

@@ -41,6 +41,7 @@ class Server:
         self.started = time.time()
         self.clock = time.monotonic()                       # refreshed hz times a second: good enough for idle times
         self.last_save = int(self.started)
+        self.active_expiry = True                           # DEBUG SET-ACTIVE-EXPIRE
         self.memory_at_start = used_memory()                # bytes
         self.executable = ""
         self.stopping: asyncio.Event | None = None
@@ -119,7 +120,7 @@ class Server:
 
     def _tick(self) -> None:
         self.clock = time.monotonic()
-        if self.keyspace.expiry_enabled:
+        if self.keyspace.expiry_enabled and self.active_expiry:
             self.keyspace.expire_cycle()
         self.loop.call_later(1 / self.config["hz"], self._tick)
 
@@ -192,6 +193,15 @@ class Server:
         """Bytes received and sent since the start."""
         clients = self.clients.values()
         return self._gone_in + sum(c.net_in for c in clients), self._gone_out + sum(c.net_out for c in clients)
+
+    def reset_stats(self) -> None:
+        """CONFIG RESETSTAT: puts the counters back to zero."""
+        self.dispatcher.reset_stats()
+        self.keyspace.n_expired = 0
+        self._gone_in = self._gone_out = 0
+        for client in self.clients.values():
+            client.net_in = client.net_out = 0
+        self._last_sample = (time.monotonic(), 0, 0, 0)
 
     def pause(self, seconds: float, writes_only: bool) -> None:
         """CLIENT PAUSE: holds commands back; 0 ends it. A longer or wider pause that is under way wins."""

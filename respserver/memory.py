@@ -1,0 +1,62 @@
+"""What values and the process take."""
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+
+def size_of(value, samples: int = 5) -> int:
+    """Bytes of a value with all that it refers to. The members of a collection are estimated from `samples` of them (0: all are counted)."""
+    size = sys.getsizeof(value)
+    if isinstance(value, dict):
+        return size + _members(value.items(), len(value), samples)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return size + _members(value, len(value), samples)
+    if isinstance(value, (bytes, str, int, float, bytearray, type(None))):
+        return size
+    for part in _attributes(value):
+        size += size_of(part, samples)
+    return size
+
+
+def _members(members: Iterable, n: int, samples: int) -> int:
+    if not n:
+        return 0
+    seen = list(islice(members, samples or n))
+    total = 0
+    for member in seen:
+        if isinstance(member, tuple):           # an item of a dict: the pair itself is made for us
+            total += sum(size_of(part, samples) for part in member)
+        else:
+            total += size_of(member, samples)
+    return total * n // len(seen)
+
+
+def _attributes(value) -> Iterator:
+    for cls in type(value).__mro__:
+        slots = getattr(cls, "__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name != "__weakref__" and hasattr(value, name):
+                yield getattr(value, name)
+    yield from getattr(value, "__dict__", {}).values()
+
+
+def memory_report(server) -> Iterator[tuple[str, object]]:
+    """The rows of MEMORY STATS."""
+    from .state import memory_pages
+    resident, shared = memory_pages()
+    used = resident - shared
+    peak = server.stats.peak_memory = max(server.stats.peak_memory, used)
+    keys = sum(len(db) for db in server.keyspace.databases)
+    data = max(0, used - server.memory_at_start)
+    yield "peak.allocated", peak
+    yield "total.allocated", used
+    yield "startup.allocated", server.memory_at_start
+    yield "clients.normal", sum(client.input_size() + client.output_size() for client in server.clients.values())
+    yield "overhead.total", server.memory_at_start
+    yield "keys.count", keys
+    yield "keys.bytes-per-key", data // keys if keys else 0
+    yield "dataset.bytes", data
+    yield "dataset.percentage", 100 * data / max(1, used)
+    yield "peak.percentage", 100 * used / max(1, peak)
+    yield "fragmentation", resident / max(1, used)
+    yield "fragmentation.bytes", resident - used
