@@ -1,0 +1,25 @@
+"""The search module: FT.* commands over hashes in database 0."""
+#: 8.10.0, as MODULE LIST shows it.
+VERSION = 81000
+
+
+def load(server) -> None:
+    """Adds the search module to a server that is not yet running: its directives, INFO sections, the keyspace listener and its threads.
+
+    Imports happen here, so that the pure parts (the grammar) can be imported without the engine."""
+    from respserver.modules import Module
+
+    from . import admin, config, debug, info, profile, search  # noqa: F401
+    from .manager import Manager
+    config.register_directives()
+    manager = server.search = Manager(server)
+    server.modules.append(Module("search", VERSION))
+    info.register_sections(server)
+    server.keyspace.listeners.append(manager)
+    server.on_start.append(lambda _: manager.start())
+    server.on_stop.append(lambda _: manager.stop())
+    server.add_periodic(0.25, manager.drop_idle)
+    server.add_periodic(5, manager.log_progress)
+    server.add_periodic(30, lambda: manager.collect(server.config["search-fork-gc-clean-threshold"]))
+    for name in config.PLAN_DIRECTIVES:
+        server.config.observe(name, lambda value: manager.forget_plans())

@@ -1,0 +1,101 @@
+"""What every field type has in common."""
+from itertools import islice
+
+from pyroaring import BitMap
+
+
+class FieldError(Exception):
+    """A value that cannot be indexed. `text` is what FT.INFO shows as the last indexing error."""
+
+    def __init__(self, text: str):
+        super().__init__(text)
+        self.text = text
+
+
+class ErrorCount:
+    """Indexing failures of an index or of one of its fields, with the last one's reason."""
+
+    __slots__ = ("count", "last_error", "last_key")
+
+    def __init__(self):
+        self.count = 0
+        self.last_error = "N/A"
+        self.last_key = b"N/A"
+
+    def add(self, text: str, key: bytes) -> None:
+        self.count += 1
+        self.last_error = text
+        self.last_key = key
+
+
+class Field:
+    """One field of one index. Subclasses keep what their kind of query needs, by row.
+
+    A value is first read (`parse`, which may refuse it and changes nothing) and then stored (`put`); `clear` forgets a row's value.
+    `missing` holds the rows without the field where the schema asks for INDEXMISSING, else it is None."""
+
+    type_name = ""              # TEXT, TAG, ...
+    records_per_document = 0    # what a stored value adds to FT.INFO's num_records
+    is_available = True         # False: values are accepted, queries on them are refused for now
+    keeps_document = False      # True: a bad value is counted but the document is indexed without it
+
+    def __init__(self, spec):
+        self.spec = spec
+        self.path: bytes = spec.path            # the field of the hash
+        self.name: bytes = spec.name            # what queries call it
+        self.errors = ErrorCount()
+        self.present = BitMap() if spec.index_missing else None
+        self.sort_keys: dict[int, bytes] | None = {} if spec.sortable and self.type_name != "NUMERIC" else None
+
+    def parse(self, raw: bytes):
+        """The value in the form that `put` takes. Raises FieldError for one that cannot be indexed."""
+        raise NotImplementedError
+
+    def put(self, row: int, value) -> None:
+        """Stores the value of a row, in place of what it had."""
+        raise NotImplementedError
+
+    def clear(self, row: int) -> None:
+        """Forgets a row's value, if it had one."""
+        raise NotImplementedError
+
+    def note_presence(self, row: int, is_present: bool) -> None:
+        """Keeps the books for ismissing()."""
+        if self.present is not None:
+            if is_present:
+                self.present.add(row)
+            else:
+                self.present.discard(row)
+
+    def sort_key(self, row: int):
+        """The value that SORTBY compares: a float, bytes, or None where there is none. Only for sortable fields."""
+        return self.sort_keys.get(row) if self.sort_keys is not None else None
+
+    @property
+    def n_values(self) -> int:
+        """How many rows have a record in this field's index."""
+        return 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the field's index holds, without sort keys."""
+        return 0
+
+    @property
+    def sortable_nbytes(self) -> int:
+        """Bytes that the sort keys hold."""
+        if not self.sort_keys:
+            return 0
+        n = len(self.sort_keys)
+        sample = [len(text) for text in islice(self.sort_keys.values(), 256)]
+        return int(n * (sum(sample) / len(sample) + 133))
+
+    def close(self) -> None:
+        """Gives back what the field holds outside Python."""
+
+
+def fold(raw: bytes) -> bytes:
+    """Text in lower case; bytes that are not UTF-8 stay as they are."""
+    if raw.isascii():
+        return raw.lower()
+    return raw.decode("utf-8", "surrogateescape").lower().encode("utf-8", "surrogateescape")

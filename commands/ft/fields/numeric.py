@@ -1,0 +1,105 @@
+"""NUMERIC: a column of doubles and sorted runs of it."""
+import math
+
+import numpy as np
+
+from .. import errors
+from .base import Field, FieldError
+
+#: Rows changed since the last sort are looked at one by one; more than this many (or than a quarter of the run) are sorted in.
+_MAX_LOOSE = 4096
+
+
+class NumericField(Field):
+    """`column[row]` is the value, NaN where there is none.
+
+    A range is answered from a run of (value, row) sorted by value, plus the rows that changed since it was sorted. Entries of the
+    run whose row has changed since are recognised by the column."""
+
+    type_name = "NUMERIC"
+    records_per_document = 1
+
+    def __init__(self, spec):
+        super().__init__(spec)
+        self.column = np.full(64, np.nan)
+        self._run_values = np.empty(0)
+        self._run_rows = np.empty(0, dtype=np.uint32)
+        self._loose: set[int] = set()           # rows put since the run was sorted
+
+    def parse(self, raw: bytes) -> float:
+        try:
+            value = float(raw)
+        except ValueError:
+            value = math.nan
+        if value != value or not raw or raw[0] <= 32 or raw[-1] <= 32 or b"_" in raw:
+            raise FieldError(errors.INVALID_NUMERIC_VALUE.format(raw.decode("utf-8", "replace")))
+        return value
+
+    def put(self, row: int, value: float) -> None:
+        if row >= len(self.column):
+            self._grow(row)
+        self.column[row] = value
+        if not self.spec.no_index:
+            self._loose.add(row)
+
+    def _grow(self, row: int) -> None:
+        column = np.full(max(2 * len(self.column), row + 1), np.nan)
+        column[:len(self.column)] = self.column
+        self.column = column
+
+    def clear(self, row: int) -> None:
+        if row < len(self.column):
+            self.column[row] = math.nan
+            self._loose.discard(row)
+
+    def sort_key(self, row: int):
+        if row >= len(self.column):
+            return None
+        value = float(self.column[row])
+        return None if value != value else value
+
+    def rows_between(self, low: float, high: float, low_inclusive: bool = True, high_inclusive: bool = True) -> np.ndarray:
+        """The rows whose value lies in the range, as an array of uint32 in no particular order."""
+        if len(self._loose) > max(_MAX_LOOSE, len(self._run_rows) // 4):
+            self._sort()
+        first = np.searchsorted(self._run_values, low, "left" if low_inclusive else "right")
+        last = np.searchsorted(self._run_values, high, "right" if high_inclusive else "left")
+        rows = self._run_rows[first:max(first, last)]
+        if len(rows):
+            # A row that was changed or cleared since has another value in the column than in the run.
+            fresh = self.column[rows] == self._run_values[first:last]
+            rows = rows[fresh] if not fresh.all() else rows
+        if self._loose:
+            loose = np.fromiter(self._loose, dtype=np.uint32, count=len(self._loose))
+            values = self.column[loose]
+            fits = ((values >= low) if low_inclusive else (values > low)) & ((values <= high) if high_inclusive else (values < high))
+            loose = loose[fits]
+            if len(loose) and len(rows):
+                # A row that was put again with its old value is in both.
+                return np.union1d(rows, loose)
+            rows = loose if len(loose) else rows
+        return rows
+
+    def _sort(self) -> None:
+        """Merges the loose rows into the run: linear, because both parts are sorted and the sort finds that out."""
+        fresh = self.column[self._run_rows] == self._run_values
+        loose = np.fromiter(self._loose, dtype=np.uint32, count=len(self._loose))
+        if len(self._run_rows):
+            is_loose = np.zeros(len(self.column), dtype=bool)
+            is_loose[loose] = True
+            fresh &= ~is_loose[self._run_rows]
+        new_values = self.column[loose]
+        order = np.argsort(new_values, kind="stable")
+        values = np.concatenate([self._run_values[fresh], new_values[order]])
+        rows = np.concatenate([self._run_rows[fresh], loose[order]])
+        order = np.argsort(values, kind="stable")
+        self._run_values, self._run_rows = values[order], rows[order]
+        self._loose = set()
+
+    @property
+    def n_values(self) -> int:
+        return 0 if self.spec.no_index else int(np.count_nonzero(self.column == self.column))
+
+    @property
+    def nbytes(self) -> int:
+        return self.column.nbytes + self._run_values.nbytes + self._run_rows.nbytes + 60 * len(self._loose)

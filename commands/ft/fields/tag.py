@@ -1,0 +1,159 @@
+"""TAG: value -> set of rows."""
+import re
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from pyroaring import BitMap
+
+from .base import Field, fold
+
+#: A longer tag is cut, as in Redis.
+MAX_TAG_BYTES = 4096
+
+
+class TagField(Field):
+    """Tags of each row. A tag that one row alone has is kept as that row's number, not as a set: names and ids are often tags."""
+
+    type_name = "TAG"
+    records_per_document = 1
+
+    def __init__(self, spec):
+        super().__init__(spec)
+        self.separator: bytes = spec.separator
+        self.is_case_sensitive: bool = spec.case_sensitive
+        self.takes_empty: bool = spec.index_empty
+        self.postings: dict[bytes, BitMap | int] = {}
+        self._interned: dict[bytes, bytes] = {}                     # the one object per tag that rows refer to
+        self._tags_of: dict[int, bytes | tuple[bytes, ...]] = {}    # row -> its tag or tags
+        self._tag_bytes = self._n_memberships = 0                   # for nbytes
+        self._rows = BitMap()                                       # rows with a value, be it without a tag
+        self._sorted: list[bytes] | None = []                       # the tags in order, None: to be sorted again
+
+    def normal(self, tag: bytes) -> bytes:
+        """A tag as it is stored: folded unless the field is case sensitive."""
+        return tag if self.is_case_sensitive else fold(tag)
+
+    def parse(self, raw: bytes):
+        raw = raw.partition(b"\0")[0]
+        parts = raw.split(self.separator)
+        if len(parts) == 1:
+            tag = raw.strip()[:MAX_TAG_BYTES]
+            tags = (self.normal(tag),) if tag else ()
+        else:
+            tags = tuple(dict.fromkeys(self.normal(tag[:MAX_TAG_BYTES]) for part in parts if (tag := part.strip())))
+        if not tags and self.takes_empty and not raw.strip():
+            tags = (b"",)
+        return tags, raw
+
+    def put(self, row: int, value) -> None:
+        tags, raw = value
+        self.clear(row)
+        if self.sort_keys is not None:
+            self.sort_keys[row] = raw if self.spec.unf else fold(raw)
+        if self.spec.no_index:
+            return
+        self._rows.add(row)
+        postings = self.postings
+        kept = []
+        for tag in tags:
+            rows = postings.get(tag)
+            if rows is None:
+                postings[tag] = row
+                self._interned[tag] = tag
+                self._tag_bytes += len(tag)
+                self._sorted = None
+            elif type(rows) is int:
+                postings[tag] = BitMap((rows, row))
+            else:
+                rows.add(row)
+            kept.append(self._interned[tag])
+        self._n_memberships += len(kept)
+        if kept:
+            self._tags_of[row] = kept[0] if len(kept) == 1 else tuple(kept)
+
+    def clear(self, row: int) -> None:
+        if self.sort_keys is not None:
+            self.sort_keys.pop(row, None)
+        self._rows.discard(row)
+        tags = self._tags_of.pop(row, None)
+        if tags is None:
+            return
+        for tag in (tags,) if type(tags) is bytes else tags:
+            rows = self.postings[tag]
+            self._n_memberships -= 1
+            if type(rows) is int:
+                left = 0
+            else:
+                rows.discard(row)
+                left = len(rows)
+            if not left:
+                del self.postings[tag]
+                del self._interned[tag]
+                self._tag_bytes -= len(tag)
+                self._sorted = None
+
+    def rows_of(self, tag: bytes) -> BitMap:
+        """The rows with this tag, which is given as in `postings`. Not to be changed by the caller."""
+        rows = self.postings.get(tag)
+        if rows is None:
+            return BitMap()
+        return BitMap((rows,)) if type(rows) is int else rows
+
+    def count(self, tag: bytes) -> int:
+        """How many rows have this tag."""
+        rows = self.postings.get(tag)
+        return 0 if rows is None else 1 if type(rows) is int else len(rows)
+
+    def _in_order(self) -> list[bytes]:
+        if self._sorted is None:
+            self._sorted = sorted(self.postings)
+        return self._sorted
+
+    def with_prefix(self, prefix: bytes) -> Iterator[bytes]:
+        """The tags that begin with `prefix`, in order."""
+        tags = self._in_order()
+        for i in range(bisect_left(tags, prefix), len(tags)):
+            if not tags[i].startswith(prefix):
+                return
+            yield tags[i]
+
+    def with_suffix(self, suffix: bytes) -> Iterator[bytes]:
+        """The tags that end with `suffix`, in order."""
+        return (tag for tag in self._in_order() if tag.endswith(suffix))
+
+    def with_infix(self, infix: bytes) -> Iterator[bytes]:
+        """The tags that contain `infix`, in order."""
+        return (tag for tag in self._in_order() if infix in tag)
+
+    def matching(self, pattern: bytes) -> Iterator[bytes]:
+        """The tags that a wildcard pattern fits as a whole: ? is one character, * any number, a backslash takes the next literally."""
+        match = wildcard(pattern).fullmatch
+        head = re.match(rb"[^?*\\]*", pattern).group()
+        return (tag for tag in (self.with_prefix(head) if head else self._in_order()) if match(tag))
+
+    @property
+    def n_values(self) -> int:
+        return len(self._rows)
+
+    @property
+    def nbytes(self) -> int:
+        # Per tag: a bytes object, entries in two dicts, now and then a set; per membership two bytes in a set; per row a dict entry.
+        return self._tag_bytes + 280 * len(self.postings) + 2 * self._n_memberships + 108 * len(self._tags_of)
+
+
+def wildcard(pattern: bytes) -> re.Pattern:
+    """The regular expression of a w'...' pattern."""
+    out, i = [], 0
+    while i < len(pattern):
+        char = pattern[i:i + 1]
+        if char == b"\\" and i + 1 < len(pattern):
+            i += 1
+            out.append(re.escape(pattern[i:i + 1]))
+        elif char == b"*":
+            out.append(b".*")
+        elif char == b"?":
+            out.append(b".")
+        else:
+            out.append(re.escape(char))
+        i += 1
+    return re.compile(b"".join(out), re.DOTALL)

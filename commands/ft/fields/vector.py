@@ -1,0 +1,96 @@
+"""VECTOR: one engine object per field."""
+import native
+
+from .. import errors
+from .base import Field, FieldError
+
+#: The modes that _FT.DEBUG VECSIM_INFO and FT.PROFILE name.
+EMPTY_MODE, STANDARD_KNN, HYBRID_ADHOC_BF, HYBRID_BATCHES, RANGE_QUERY = (
+    "EMPTY_MODE", "STANDARD_KNN", "HYBRID_ADHOC_BF", "HYBRID_BATCHES", "RANGE_QUERY")
+
+#: Waiting vectors that are worth a line in the log.
+_MANY_WAITING = 4096
+
+
+class VectorField(Field):
+    """Vectors of one field. The engine's labels are the rows of the document table."""
+
+    type_name = "VECTOR"
+
+    def __init__(self, spec):
+        super().__init__(spec)
+        self.blob_bytes: int = spec.blob_size
+        self._mode: str | None = EMPTY_MODE     # None: as the engine's last plan says
+        self._is_filtered = False
+        self._is_building = False               # the log has said so
+        self.engine = native.Index(spec.dim, metric=spec.metric, dtype=spec.dtype, algorithm=spec.algorithm, **_engine_options(spec))
+
+    @property
+    def last_search_mode(self) -> str:
+        """How the last search of this field was done, in Redis's words."""
+        if self._mode is not None:
+            return self._mode
+        if not self._is_filtered:
+            return STANDARD_KNN
+        return HYBRID_ADHOC_BF if self.engine.stats().get("last_plan") == "exact" else HYBRID_BATCHES
+
+    @last_search_mode.setter
+    def last_search_mode(self, mode: str) -> None:
+        self._mode = mode
+
+    def note_knn(self, is_filtered: bool) -> None:
+        """Takes down that a KNN search was left to the engine."""
+        self._mode = None
+        self._is_filtered = is_filtered
+
+    def parse(self, raw: bytes) -> bytes:
+        if len(raw) != self.blob_bytes:
+            raise FieldError(errors.BLOB_SIZE_MISMATCH.format(len(raw), self.blob_bytes))
+        return raw
+
+    def put(self, row: int, value: bytes) -> None:
+        """Stores a vector; it can be found when this returns. Raises FieldError for one with coordinates that are not finite."""
+        try:
+            self.engine.add_blob(row, value)
+        except native.NonFiniteError:
+            raise FieldError(errors.VECTOR_NOT_FINITE) from None
+
+    def clear(self, row: int) -> None:
+        self.engine.remove_one(row)
+
+    def log_progress(self, log, index_name: str) -> None:
+        """Writes a line while more vectors wait than are linked at once, and one when they all are."""
+        stats = self.engine.stats()
+        waiting, linked, rate = stats["n_tail"], stats["n_linked"], stats["build_rate"]
+        name = f"{index_name}.{self.name.decode('utf-8', 'replace')}"
+        if self.algorithm == "FLAT":
+            return
+        if waiting > _MANY_WAITING or (waiting and self._is_building):
+            self._is_building = True
+            share = 100 * linked / (linked + waiting)
+            log.info("Vector index %s: %d of %d vectors linked (%.0f %%), %.0f vectors/s, %s to go%s", name, linked, linked + waiting, share, rate,
+                     f"{waiting / rate:.0f} s" if rate else "unknown", ", training" if stats["training"] == "running" else "")
+        elif self._is_building:
+            self._is_building = False
+            log.info("Vector index %s: all %d vectors are linked", name, linked)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(self.engine.nbytes.values())
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+def _engine_options(spec) -> dict:
+    """The engine's options for the algorithm's arguments. HNSW runs on the same graph: twice M neighbours, EF as windows. A window that
+    was not given is left to the engine, which knows one that is good enough."""
+    if spec.algorithm == "HNSW":
+        options = {"graph_max_degree": 2 * spec.m, "construction_window_size": spec.ef_construction, "search_window_size": spec.ef_runtime}
+    elif spec.algorithm == "SVS-VAMANA":
+        options = {"graph_max_degree": spec.graph_max_degree, "construction_window_size": spec.construction_window_size,
+                   "search_window_size": spec.search_window_size}
+    else:
+        return {}
+    options |= {"epsilon": spec.epsilon, "compression": spec.compression, "reduce": spec.reduce, "training_threshold": spec.training_threshold}
+    return {name: value for name, value in options.items() if value is not None}

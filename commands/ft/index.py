@@ -1,0 +1,207 @@
+"""One search index: its schema, its documents and what becomes of them when a key changes."""
+import time
+
+from . import errors
+from .documents import DocumentTable
+from .fields import CLASSES, ErrorCount, Field, FieldError, VectorField
+
+_ABSENT = object()
+
+
+class Index:
+    """A search index over hashes.
+
+    Everything happens on the loop thread. `revision` grows with every change of the contents, `plans` is emptied when the schema
+    changes: what others cache about an index, they key by one of the two."""
+
+    def __init__(self, name: bytes, options):
+        self.name = name
+        self.options = options
+        self.prefixes: tuple[bytes, ...] = options.prefixes
+        self.aliases: set[bytes] = set()
+        self.docs = DocumentTable()
+        self.fields: list[Field] = []
+        self.by_name: dict[bytes, Field] = {}
+        self.schema: dict[bytes, object] = {}       # name -> FieldSpec: what the query parser checks against
+        self.errors = ErrorCount()
+        self.revision = 0
+        self.plans: dict = {}                       # prepared searches, by query text (commands/ft/search.py)
+        self.is_dropped = False
+        self.scan = None                            # the background scan under way
+        self.n_scanned = self.n_to_scan = 0
+        self.unscanned: set[bytes] = set()          # paths that FT.ALTER added and the scan has not filled yet
+        self.indexing_ns = 0
+        self.n_uses = 0
+        self.n_uses_seen = 0                        # n_uses when the age of a TEMPORARY index was last looked at
+        self.n_records = 0                          # records written and not yet collected, as Redis counts them
+        self.n_stale = 0                            # documents removed or indexed anew since the last collection
+        self.gc_cycles = 0
+        self.gc_ns = self.gc_last_ns = 0
+        self.dialect_uses = [0, 0, 0, 0]
+        self.last_used = time.monotonic()
+        self.add_fields(options.fields)
+
+    def add_fields(self, specs) -> None:
+        """Appends fields to the schema. Raises CommandError, with the schema unchanged, if one cannot be had (its compression, say)."""
+        made: list[Field] = []
+        try:
+            for spec in specs:
+                made.append(CLASSES[spec.type](spec))
+        except Exception:
+            for field in made:
+                field.close()
+            raise
+        for field in made:
+            self.fields.append(field)
+            self.by_name[field.name] = field
+            self.schema[field.name] = field.spec
+        # Vectors first: only they can still be refused when they are stored.
+        self._in_put_order = sorted(self.fields, key=lambda field: field.type_name != "VECTOR")
+        self.plans.clear()
+        self.revision += 1
+
+    @property
+    def is_scanning(self) -> bool:
+        return self.scan is not None and not self.scan.done
+
+    @property
+    def percent_indexed(self) -> float:
+        """The share of the background scan that is done, 0 to 1."""
+        if not self.is_scanning or not self.n_to_scan:
+            return 1.0
+        return min(1.0, self.n_scanned / self.n_to_scan)
+
+    @property
+    def vector_fields(self) -> list[VectorField]:
+        return [field for field in self.fields if type(field) is VectorField]
+
+    def put(self, key: bytes, value, old=None, changed=None) -> None:
+        """Indexes a hash, new or changed. `changed` as in keyspace.Change.fields: only these fields differ from what the index has;
+        None: look at all, `old` being the hash that was there before (if any). A value that cannot be indexed is counted and takes
+        the document out of the index."""
+        start = time.perf_counter_ns()
+        docs = self.docs
+        row = docs.row_of.get(key)
+        work = []
+        for field in self._in_put_order:
+            path = field.path
+            if row is not None and changed is not None and path not in changed:
+                continue
+            raw = value.get(path)
+            if raw is None:
+                if row is not None:
+                    work.append((field, _ABSENT))
+                continue
+            if row is not None and type(field) is VectorField and raw == _previous(path, old, changed):
+                continue
+            try:
+                work.append((field, field.parse(raw)))
+            except FieldError as error:
+                self.count_failure(field, key, error.text)
+                if field.keeps_document:
+                    if row is not None:
+                        work.append((field, _ABSENT))
+                    continue
+                self.remove(key)
+                return
+        is_new = row is None
+        if is_new:
+            row = docs.add(key)
+        else:
+            docs.renew(row)
+            self.n_stale += 1
+        self.revision += 1
+        for field, parsed in work:
+            if parsed is _ABSENT:
+                field.clear(row)
+                field.note_presence(row, False)
+                continue
+            try:
+                field.put(row, parsed)
+            except FieldError as error:
+                self.count_failure(field, key, error.text)
+                self.remove(key)
+                return
+            field.note_presence(row, True)
+            if is_new:
+                self.n_records += field.records_per_document
+        if not is_new:
+            self.n_records += sum(field.records_per_document for field in self.fields if field.path in value)
+        self._put_attributes(row, value)
+        self.indexing_ns += time.perf_counter_ns() - start
+
+    def _put_attributes(self, row: int, value) -> None:
+        """Score and payload of a document, where the index takes them from fields."""
+        options = self.options
+        if options.score_field is not None:
+            self.docs.scores.pop(row, None)
+            try:
+                score = float(value.get(options.score_field) or b"")
+            except ValueError:
+                score = options.score
+            if score != options.score and 0 <= score <= 1:
+                self.docs.scores[row] = score
+        if options.payload_field is not None:
+            payload = value.get(options.payload_field)
+            if payload is None:
+                self.docs.payloads.pop(row, None)
+            else:
+                self.docs.payloads[row] = payload
+
+    def remove(self, key: bytes) -> bool:
+        """Takes a key out of the index; returns whether it was in."""
+        row = self.docs.drop(key)
+        if row is None:
+            return False
+        for field in self.fields:
+            field.clear(row)
+            field.note_presence(row, False)
+        self.revision += 1
+        self.n_stale += 1
+        return True
+
+    def rename(self, old: bytes, new: bytes) -> bool:
+        """Lets a document go by another key, with its row, doc id and vectors. Returns whether `old` was in the index."""
+        if old not in self.docs:
+            return False
+        self.remove(new)
+        self.docs.rename(old, new)
+        self.revision += 1
+        return True
+
+    def count_failure(self, field: Field | None, key: bytes, text: str) -> None:
+        """Notes that a document could not be indexed, and why."""
+        self.errors.add(text, key)
+        if field is not None:
+            field.errors.add(text, key)
+
+    def collect(self) -> None:
+        """The counterpart of Redis's garbage collection: the records of replaced and removed documents leave the statistics.
+        (Their memory was given back at once.)"""
+        start = time.perf_counter_ns()
+        self.n_records = sum(field.n_values * field.records_per_document for field in self.fields)
+        self.n_stale = 0
+        self.gc_cycles += 1
+        self.gc_last_ns = time.perf_counter_ns() - start
+        self.gc_ns += self.gc_last_ns
+
+    def close(self) -> None:
+        """Ends the scan and gives back what the fields hold."""
+        self.is_dropped = True
+        if self.scan is not None:
+            self.scan.cancel()
+        self.plans.clear()
+        for field in self.fields:
+            field.close()
+
+
+def _previous(path: bytes, old, changed):
+    """The bytes that a field had before the change, or None."""
+    if changed is not None:
+        return changed.get(path)
+    return old.get(path) if old is not None else None
+
+
+def no_such_index(name: bytes):
+    """The refusal of a command whose index is not there."""
+    return errors.fail(errors.INDEX_NOT_FOUND, name)

@@ -1,0 +1,269 @@
+"""FT.INFO, and the search_* sections of INFO."""
+import math
+
+from respserver.protocol.reply import Pairs, Simple
+from respserver.registry import COMMANDS, command
+
+from . import errors
+from .fields import ErrorCount, Field, TagField, VectorField
+
+_MB = 1 << 20
+
+
+def _named(pairs) -> Pairs:
+    """A map whose names are simple strings."""
+    return Pairs([(Simple(name), value) for name, value in pairs])
+
+
+def _text(value) -> Simple:
+    return Simple(errors.show(value))
+
+
+@command("FT.INFO", arity=2, group="search", since="1.0.0", flags="readonly", summary="Returns information and statistics on the index", complexity="O(1)")
+def ft_info(client, name):
+    index = client.server.search.find(name)
+    proto = client.proto
+    n_docs = len(index.docs)
+    vector_bytes = sum(field.nbytes for field in index.vector_fields)
+    tag_bytes = sum(field.nbytes for field in index.fields if type(field) is TagField)
+    inverted_bytes = sum(field.nbytes for field in index.fields if type(field) not in (TagField, VectorField))
+    sortable_bytes = sum(field.sortable_nbytes for field in index.fields)
+    doc_bytes = index.docs.nbytes
+    total_bytes = vector_bytes + tag_bytes + inverted_bytes + sortable_bytes + doc_bytes
+    records = float(index.n_records)
+    pairs = [
+        ("index_name", _text(index.name)), ("index_options", _options(index.options)), ("index_definition", _definition(index.options)),
+        ("attributes", [_attribute(field, proto) for field in index.fields]),
+        ("num_docs", n_docs), ("max_doc_id", index.docs.max_doc_id), ("num_terms", 0), ("num_records", index.n_records),
+        ("inverted_sz_mb", inverted_bytes / _MB), ("vector_index_sz_mb", vector_bytes / _MB),
+        ("total_inverted_index_blocks", sum(len(field.postings) for field in index.fields if type(field) is TagField)),
+        ("offset_vectors_sz_mb", 0.0), ("doc_table_size_mb", doc_bytes / _MB), ("sortable_values_size_mb", sortable_bytes / _MB),
+        ("key_table_size_mb", 0.0), ("tag_overhead_sz_mb", tag_bytes / _MB), ("text_overhead_sz_mb", 0.0),
+        ("total_index_memory_sz_mb", total_bytes / _MB), ("geoshapes_sz_mb", 0.0),
+        ("records_per_doc_avg", records / n_docs if n_docs else math.nan),
+        ("bytes_per_record_avg", (inverted_bytes + tag_bytes) / records if records else math.nan),
+        ("offsets_per_term_avg", 0.0 if records else math.nan), ("offset_bits_per_record_avg", math.nan),
+        ("hash_indexing_failures", index.errors.count), ("total_indexing_time", index.indexing_ns / 1e6),
+        ("indexing", int(index.is_scanning)), ("percent_indexed", float(index.percent_indexed)),
+        ("number_of_uses", index.n_uses), ("cleaning", 0), ("gc_stats", _gc(index)),
+        ("cursor_stats", _named([("global_idle", 0), ("global_total", 0), ("index_capacity", client.server.config["search-index-cursor-limit"]),
+                                 ("index_total", 0)])),
+    ]
+    if index.options.stopwords is not None:
+        pairs.append(("stopwords_list", list(index.options.stopwords)))
+    pairs += [
+        ("dialect_stats", _named([(f"dialect_{i}", int(n > 0)) for i, n in enumerate(index.dialect_uses, 1)])),
+        ("Index Errors", Pairs([*_errors(index.errors), (Simple("background indexing status"), Simple("OK"))])),
+        ("field statistics", [_statistics(field) for field in index.fields]),
+    ]
+    return _named(pairs)
+
+
+def _options(options) -> list[Simple]:
+    flags = (("NOFREQS", options.no_freqs), ("NOFIELDS", options.no_fields), ("NOOFFSETS", options.no_offsets), ("NOHL", options.no_highlight),
+             ("MAXTEXTFIELDS", options.max_text_fields))
+    return [Simple(name) for name, is_on in flags if is_on]
+
+
+def _definition(options) -> Pairs:
+    pairs = [("key_type", Simple(options.on)), ("prefixes", [_text(prefix) for prefix in options.prefixes])]
+    if options.filter is not None:
+        pairs.append(("filter", _text(options.filter)))
+    if options.language is not None:
+        pairs.append(("default_language", Simple(options.language)))
+    if options.language_field is not None:
+        pairs.append(("language_field", _text(options.language_field)))
+    pairs.append(("default_score", float(options.score)))
+    if options.score_field is not None:
+        pairs.append(("score_field", _text(options.score_field)))
+    if options.payload_field is not None:
+        pairs.append(("payload_field", _text(options.payload_field)))
+    pairs.append(("indexes_all", Simple("true" if options.index_all else "false")))
+    return _named(pairs)
+
+
+# ------------------------------------------------------------------------------------------------------------ attributes
+
+def _attribute(field: Field, proto: int):
+    spec = field.spec
+    pairs = [("identifier", _text(field.path)), ("attribute", _text(field.name)), ("type", Simple(spec.type)), *_DETAILS[spec.type](field)]
+    flags = [Simple(name) for name in _flags(spec)]
+    if proto == 3:
+        return _named([*pairs, ("flags", flags)])
+    return [word for name, value in pairs for word in (Simple(name), value)] + flags
+
+
+def _flags(spec):
+    if spec.type == "TAG" and spec.case_sensitive:
+        yield "CASESENSITIVE"
+    if spec.sortable:
+        yield "SORTABLE"
+        if spec.unf:
+            yield "UNF"
+    if spec.type == "TEXT" and spec.no_stem:
+        yield "NOSTEM"
+    if spec.no_index:
+        yield "NOINDEX"
+    if getattr(spec, "suffix_trie", False):
+        yield "WITHSUFFIXTRIE"
+    if getattr(spec, "index_empty", False):
+        yield "INDEXEMPTY"
+    if spec.index_missing:
+        yield "INDEXMISSING"
+
+
+def _nothing(field):
+    return []
+
+
+def _vector_details(field: VectorField) -> list:
+    """Redis's pairs, then what this server adds: the window in use, what is trained and waits, how fast it goes."""
+    spec = field.spec
+    stats = field.engine.stats()
+    pairs = [("algorithm", Simple(spec.algorithm)), ("data_type", Simple(spec.dtype)), ("dim", spec.dim), ("distance_metric", Simple(spec.metric))]
+    if spec.algorithm == "FLAT":
+        return pairs
+    if spec.algorithm == "HNSW":
+        pairs += [("M", spec.m), ("ef_construction", spec.ef_construction), ("ef_runtime", spec.ef_runtime)]
+    else:
+        pairs += [("graph_max_degree", spec.graph_max_degree), ("construction_window_size", spec.construction_window_size),
+                  ("compression", Simple(spec.compression or "NO_COMPRESSION"))]
+        if spec.compression:
+            pairs.append(("training_threshold", spec.training_threshold))
+        if (spec.compression or "").startswith("LeanVec"):
+            reduced = spec.reduce or spec.dim // 2
+            pairs += [("reduced_dim", reduced), ("reduce", reduced)]
+    pairs += [("search_window_size", stats["window"]), ("epsilon", float(spec.epsilon)), ("effective_compression", Simple(stats["codec"]))]
+    if spec.compression:
+        pairs += [("trained", int(stats["is_trained"])), ("training", Simple(stats["training"]))]
+    waiting, rate = stats["n_tail"], stats["build_rate"]
+    pairs += [("pending_vectors", waiting), ("build_rate", float(rate)), ("remaining_seconds", round(waiting / rate, 1) if waiting and rate else 0.0)]
+    return pairs
+
+
+_DETAILS = {
+    "TEXT": lambda field: [("WEIGHT", float(field.spec.weight))],
+    "TAG": lambda field: [("SEPARATOR", _text(field.spec.separator))],
+    "NUMERIC": _nothing,
+    "GEO": _nothing,
+    "GEOSHAPE": lambda field: [("coord_system", Simple(field.spec.coord_system))],
+    "VECTOR": _vector_details,
+}
+
+
+# ------------------------------------------------------------------------------------------------------------ statistics
+
+def _errors(count: ErrorCount) -> list:
+    return [(Simple("indexing failures"), count.count), (Simple("last indexing error"), Simple(count.last_error)),
+            (Simple("last indexing error key"), count.last_key)]
+
+
+def _statistics(field: Field) -> Pairs:
+    pairs = [("identifier", _text(field.path)), ("attribute", _text(field.name)), ("Index Errors", Pairs(_errors(field.errors)))]
+    if type(field) is VectorField:
+        stats = field.engine.stats()
+        pairs += [("memory", field.nbytes), ("marked_deleted", stats["n_deleted"]), ("direct_hnsw_insertions", 0),
+                  ("flat_buffer_size", stats["n_tail"]), ("backend_size", stats["n_linked"])]
+    return _named(pairs)
+
+
+def _gc(index) -> Pairs:
+    cycles = index.gc_cycles
+    return _named([("bytes_collected", 0.0), ("total_ms_run", index.gc_ns / 1e6), ("total_cycles", float(cycles)),
+                   ("average_cycle_time_ms", index.gc_ns / 1e6 / cycles if cycles else math.nan), ("last_run_time_ms", index.gc_last_ns / 1e6),
+                   ("gc_numeric_trees_missed", 0.0), ("gc_blocks_denied", 0.0)])
+
+
+# ------------------------------------------------------------------------------------------------------------ INFO sections
+
+def _index_bytes(index) -> int:
+    return sum(field.nbytes + field.sortable_nbytes for field in index.fields) + index.docs.nbytes
+
+
+def _version(server):
+    yield "search_version", "8.10.0"
+    yield "search_redis_version", "8.10.0 - oss"
+
+
+def _indexes(server):
+    indexes = server.search.indexes.values()
+    scanning = sum(index.is_scanning for index in indexes)
+    yield "search_number_of_indexes", len(indexes)
+    yield "search_number_of_active_indexes", scanning
+    yield "search_number_of_active_indexes_running_queries", 0
+    yield "search_number_of_active_indexes_indexing", scanning
+    yield "search_total_active_write_threads", scanning
+    yield "search_total_indexing_time", sum(index.indexing_ns for index in indexes) / 1e6
+
+
+def _field_counts(server):
+    by_type: dict[str, list[Field]] = {}
+    for index in server.search.indexes.values():
+        for field in index.fields:
+            by_type.setdefault(field.type_name, []).append(field)
+    for kind, fields in by_type.items():
+        parts = [f"{kind.capitalize()}={len(fields)}"]
+        if kind == "VECTOR":
+            for algorithm, name in (("FLAT", "Flat"), ("HNSW", "HNSW"), ("SVS-VAMANA", "SVS_VAMANA")):
+                n = sum(field.algorithm == algorithm for field in fields)
+                if n:
+                    parts.append(f"{name}={n}")
+            compressed = sum(field.spec.compression is not None for field in fields)
+            if compressed:
+                parts.append(f"SVS_VAMANA_Compressed={compressed}")
+        else:
+            parts += [f"{label}={n}" for label, n in (("Sortable", sum(f.spec.sortable for f in fields)), ("NoIndex", sum(f.spec.no_index for f in fields))) if n]
+        parts.append(f"IndexErrors={sum(field.errors.count for field in fields)}")
+        yield f"search_fields_{kind.lower()}", ",".join(parts)
+
+
+def _memory(server):
+    indexes = server.search.indexes.values()
+    sizes = [_index_bytes(index) for index in indexes]
+    yield "search_used_memory_indexes", sum(sizes)
+    yield "search_used_memory_indexes_human", round(sum(sizes) / _MB, 6)
+    yield "search_smallest_memory_index", min(sizes, default=0)
+    yield "search_largest_memory_index", max(sizes, default=0)
+    yield "search_used_memory_vector_index", sum(field.nbytes for index in indexes for field in index.vector_fields)
+
+
+def _collector(server):
+    indexes = server.search.indexes.values()
+    yield "search_gc_bytes_collected", 0
+    yield "search_gc_total_cycles", sum(index.gc_cycles for index in indexes)
+    yield "search_gc_total_ms_run", sum(index.gc_ns for index in indexes) / 1e6
+    yield "search_gc_total_docs_not_collected", sum(index.n_stale for index in indexes)
+    stats = [field.engine.stats() for index in indexes for field in index.vector_fields]
+    yield "search_gc_marked_deleted_vectors", sum(one["n_deleted"] for one in stats)
+    yield "search_hnsw_direct_main_thread_insertions", 0
+    yield "search_tiered_index_frontend_buffer_size", sum(one["n_tail"] for one in stats)
+
+
+def _queries(server):
+    stats = COMMANDS[b"ft.search"].stats
+    calls = stats.calls if stats is not None else 0
+    yield "search_total_queries_processed", calls - (stats.failed if stats is not None else 0)
+    yield "search_total_query_commands", calls
+    yield "search_total_query_execution_time_ms", (stats.ns if stats is not None else 0) / 1e6
+    yield "search_total_active_queries", server.search.n_pending
+    yield "search_engine_searches", server.search.n_searches
+    yield "search_engine_time_us", server.search.search_ns / 1e3
+
+
+def _errors_and_warnings(server):
+    counts = [index.errors.count for index in server.search.indexes.values()]
+    yield "search_errors_indexing_failures", sum(counts)
+    yield "search_errors_for_index_with_max_failures", max(counts, default=0)
+
+
+def _dialects(server):
+    for i in range(4):
+        yield f"search_dialect_{i + 1}", int(any(index.dialect_uses[i] for index in server.search.indexes.values()))
+
+
+def register_sections(server) -> None:
+    """Adds the sections to INFO."""
+    for name, provider in (("search_version", _version), ("search_index", _indexes), ("search_fields_statistics", _field_counts),
+                           ("search_memory", _memory), ("search_gc", _collector), ("search_queries", _queries),
+                           ("search_warnings_and_errors", _errors_and_warnings), ("search_dialect_statistics", _dialects)):
+        server.info.section(name, provider, False)

@@ -1,0 +1,207 @@
+"""The short way for the search that is sent most: one KNN clause whose vector is the only parameter.
+
+Everything that does not depend on the vector is settled when the search is prepared; a run is one engine call and the rows' bytes.
+A cheap search runs on the loop thread; a dear one goes to the engine's pool, and its reply follows (`Deferred`)."""
+from time import perf_counter_ns
+
+import numpy as np
+
+import native
+from respserver.deferred import Deferred
+from respserver.protocol.errors import CommandError
+from respserver.protocol.reply import Raw
+
+from . import errors, tree
+from .plan import Evaluation, allowed
+from .reply import Hit, RowWriter, bulk, distance_texts, encode_page
+from .runtime import check_blob, knn_runtime
+
+#: A search that takes longer than this in the engine is handed to the pool. Microseconds; a hand-over costs about 50.
+INLINE_US = 250.0
+#: How much the latest search counts in the running mean of the cost.
+_WEIGHT = 0.1
+
+
+def _has_range(node) -> bool:
+    if isinstance(node, tree.VectorRange):
+        return True
+    return any(map(_has_range, getattr(node, "children", ()))) or (hasattr(node, "child") and node.child is not None and _has_range(node.child))
+
+
+def _has_scores(node) -> bool:
+    """Whether documents get different scores by this filter."""
+    if isinstance(node, tree.Not):
+        return False
+    if isinstance(node, tree.Tag):
+        return True
+    return any(map(_has_scores, getattr(node, "children", ()))) or (hasattr(node, "child") and node.child is not None and _has_scores(node.child))
+
+
+class HotKnn:
+    """A prepared KNN search; see the module."""
+
+    __slots__ = ("server", "manager", "index", "field", "engine", "child", "options", "k", "window", "capacity", "timeout_us", "blob_bytes", "policy",
+                 "revision", "bits", "count", "cost_us", "by_distance", "ascending", "offset", "end", "writer", "lead", "db", "plain", "fails")
+
+    @staticmethod
+    def can_run(options, query) -> bool:
+        """Whether this way does for a search with these options. `query.hot` is set."""
+        root = query.root
+        if type(root.alias) is not bytes or options.with_scores or options.with_payloads or options.with_sort_keys:
+            return False
+        if options.filters or options.geo_filters or options.in_keys or options.sort_by not in (None, root.alias):
+            return False
+        if root.child is None:
+            return True
+        return not _has_range(root.child) and (options.sort_by is not None or not _has_scores(root.child))
+
+    def __init__(self, server, index, root: tree.Knn, options, blob: bytes):
+        self.server = server
+        self.manager = server.search
+        self.db = server.keyspace.databases[0]
+        self.index = index
+        self.field = field = index.by_name[root.field]
+        self.engine = field.engine
+        self.blob_bytes = field.blob_bytes
+        check_blob(blob, field.spec)
+        runtime = knn_runtime(root, field.spec, filtered=root.child is not None)
+        self.child = root.child
+        self.options = options
+        self.k = runtime.k
+        self.window = runtime.window or runtime.ef_runtime or 0
+        self.capacity = runtime.capacity or 0
+        self.policy = runtime.policy
+        self.timeout_us = 1000 * (server.config["search-timeout"] if options.timeout is None else options.timeout)
+        self.fails = server.config["search-on-timeout"] != "return"
+        self.revision = -1
+        self.bits = None
+        self.count = 0
+        self.cost_us = 0.0
+        self.by_distance = options.sort_by is not None
+        self.ascending = options.ascending
+        self.offset = options.offset
+        self.end = options.offset + options.count
+        self.writer = RowWriter(index, options.returns, options.no_content, [root.alias], None)
+        #: What precedes the distance where it is all that is returned, in RESP2; None: more is.
+        self.lead = b"*2\r\n" + self.writer.distances[0][1] if self.writer.only_distance else None
+        #: Whether rows come as the engine gives them, from the first on.
+        self.plain = self.by_distance and self.ascending and not self.offset and options.count >= self.k
+
+    def run(self, client, blob: bytes):
+        """The reply for one vector: Raw, or a Deferred. Raises CommandError."""
+        if len(blob) != self.blob_bytes:
+            check_blob(blob, self.field.spec)
+        bits = None
+        if self.child is not None:
+            if self.revision != self.index.revision:
+                self._evaluate_filter()
+            bits = self.bits
+            if not self.count:
+                return self._encode(client, [], [])
+        elif not self.k:
+            return self._encode(client, [], [])
+        if self.cost_us > INLINE_US and not client.in_exec and self.manager.pool is not None:
+            return self._defer(client, blob, bits)
+        started = perf_counter_ns()
+        try:
+            rows, distances = self.engine.search_blob(blob, self.k, self.window, self.capacity, bits, self.timeout_us)
+        except native.SearchTimeout:
+            return self._timed_out(client)
+        took = perf_counter_ns() - started
+        manager = self.manager
+        manager.n_searches += 1
+        manager.search_ns += took
+        self.cost_us += _WEIGHT * (took * 0.001 - self.cost_us)
+        self.field.note_knn(bits is not None)
+        return self._encode(client, rows, distances)
+
+    def _evaluate_filter(self) -> None:
+        index = self.index
+        rows = Evaluation(index, self.server.config, self.timeout_us).rows(self.child)
+        self.count = len(rows) if self.k else 0
+        self.bits = allowed(rows, index.docs.n_rows) if self.count else None
+        self.revision = index.revision
+
+    def _timed_out(self, client) -> Raw:
+        if self.fails:
+            raise CommandError(errors.TIMEOUT)
+        return Raw(encode_page(client.proto, 0, [], self.options, [b"Timeout limit was reached"]))
+
+    def _defer(self, client, blob: bytes, bits) -> Deferred:
+        """Hands the search to the pool."""
+        deferred = Deferred()
+        newest = self.index.docs.max_doc_id
+
+        def done(answer) -> None:
+            if isinstance(answer, native.SearchTimeout):
+                try:
+                    deferred.set_result(self._timed_out(client))
+                except CommandError as error:
+                    deferred.set_result(error)
+                return
+            if isinstance(answer, Exception):
+                deferred.set_result(CommandError(errors.ENGINE_FAILED.format(answer)))
+                return
+            rows, distances = answer
+            docs = self.index.docs
+            if docs.max_doc_id != newest or len(docs) < len(rows):
+                # Rows may have gone, or have been given to new documents, while the search ran.
+                kept = [(row, distance) for row, distance in zip(rows, distances) if docs.keys[row] is not None and docs.born[row] <= newest]
+                rows, distances = [row for row, _ in kept], [distance for _, distance in kept]
+            deferred.set_result(self._encode(client, rows, distances))
+
+        self.field.note_knn(bits is not None)
+        self.manager.submit(self.engine, blob, self.k, self.window, self.capacity, bits, self.timeout_us, self._note_cost, done)
+        return deferred
+
+    def _note_cost(self, took_us: float) -> None:
+        self.cost_us += _WEIGHT * (took_us - self.cost_us)
+
+    def _encode(self, client, rows: list[int], distances: list[float]) -> Raw:
+        db = self.db
+        docs = self.index.docs
+        if db.expires or db.field_expires:
+            rows, distances = self._living(rows, distances)
+        total = len(rows)
+        if not self.plain or len(set(distances)) != total:
+            rows, distances = self._ordered(rows, distances)
+        texts = distance_texts(distances)
+        replies = docs.key_replies
+        lead = self.lead
+        if client.proto == 2:
+            out = [b"*%d\r\n:%d\r\n" % (1 + (1 if self.writer.is_empty else 2) * len(rows), total)]
+            if lead is not None:
+                for row, text in zip(rows, texts):
+                    out += (replies[row], b"%b$%d\r\n%b\r\n" % (lead, len(text), text))
+            elif self.writer.is_empty:
+                out += [replies[row] for row in rows]
+            else:
+                data, keys, fields = db.data, docs.keys, self.writer.fields
+                for row, text in zip(rows, texts):
+                    n, pairs = fields(data[keys[row]], (text,))
+                    out += (b"%b*%d\r\n" % (replies[row], 2 * n), pairs)
+            return Raw(b"".join(out))
+        hits = []
+        data, keys, fields = db.data, docs.keys, self.writer.fields
+        for row, text in zip(rows, texts):
+            hit = Hit(replies[row])
+            if not self.writer.is_empty:
+                hit.n_pairs, hit.pairs = fields(data[keys[row]], (text,))
+            hits.append(hit)
+        return Raw(encode_page(3, total, hits, self.options))
+
+    def _living(self, rows: list[int], distances: list[float]):
+        """Without the rows whose key's time has come."""
+        db, keys = self.db, self.index.docs.keys
+        found = [(row, distance) for row, distance in zip(rows, distances) if db.get(keys[row]) is not None]
+        return [row for row, _ in found], [distance for _, distance in found]
+
+    def _ordered(self, rows: list[int], distances: list[float]):
+        """The page, in the order that was asked for; equal ones by doc id."""
+        ids = self.index.docs.doc_ids
+        if self.by_distance:
+            order = sorted(zip(distances, ids[rows].tolist(), rows), reverse=not self.ascending)
+        else:
+            order = [(distance, doc_id, row) for doc_id, distance, row in sorted(zip(ids[rows].tolist(), distances, rows))]
+        order = order[self.offset:self.end]
+        return [entry[2] for entry in order], [entry[0] for entry in order]

@@ -1,0 +1,315 @@
+"""All indexes of a server: names, aliases, and which index a key belongs to. Hears of every change of a key."""
+import time
+from collections.abc import Generator
+
+import native
+from respserver.deferred import Deferred
+from respserver.protocol.errors import CommandError
+from respserver.protocol.reply import OK
+from respserver.values.hash import Hash
+
+from . import errors
+from .index import Index, no_such_index
+
+#: Keys looked at per piece of a background scan.
+_SCAN_PIECE = 8
+#: How long FT.CREATE and FT.ALTER scan before they answer: a small database is indexed by then. Seconds.
+_SCAN_AT_ONCE = 0.001
+
+
+class Manager:
+    """Indexes of database 0. It is a keyspace Listener."""
+
+    def __init__(self, server):
+        self.server = server
+        self.indexes: dict[bytes, Index] = {}
+        self.aliases: dict[bytes, Index] = {}
+        self._by_prefix: dict[bytes, list[Index]] = {}
+        self._prefix_lengths: list[int] = []
+        self.pool: native.Pool | None = None    # the engine's threads; there while the loop runs
+        self._jobs: dict[int, tuple] = {}       # job -> what to call when it is done
+        self.n_threads = 0
+        self.n_jobs_done = 0
+        self.n_searches = 0                     # calls of the engine's search, and the time they took
+        self.search_ns = 0
+        self._renamed: tuple | None = None      # (key, its hash) taken away by the first half of a RENAME
+
+    # Names
+
+    def find(self, name: bytes) -> Index:
+        """The index with this name or alias; raises the refusal if there is none."""
+        index = self.get(name)
+        if index is None:
+            raise no_such_index(name)
+        index.n_uses += 1
+        return index
+
+    def get(self, name: bytes) -> Index | None:
+        """The index with this name or alias, or None."""
+        return self.indexes.get(name) or self.aliases.get(name)
+
+    def set_alias(self, alias: bytes, index: Index | None) -> None:
+        """Has an alias stand for an index, or for nothing (None)."""
+        before = self.aliases.pop(alias, None)
+        if before is not None:
+            before.aliases.discard(alias)
+        if index is not None:
+            self.aliases[alias] = index
+            index.aliases.add(alias)
+
+    def create(self, name: bytes, options) -> Index:
+        """Makes an index and starts to scan the keys that exist. Raises CommandError."""
+        if name in self.indexes:
+            raise CommandError(errors.INDEX_EXISTS)
+        index = Index(name, options)
+        self.indexes[name] = index
+        for prefix in dict.fromkeys(index.prefixes):
+            self._by_prefix.setdefault(prefix, []).append(index)
+        self._note_lengths()
+        self.server.log.info("Successfully created index %s", name.decode("utf-8", "replace"))
+        if not options.skip_initial_scan:
+            self.scan(index)
+        return index
+
+    def drop(self, index: Index) -> None:
+        """Removes an index; its documents stay."""
+        if self.indexes.pop(index.name, None) is None:
+            return
+        for alias in index.aliases:
+            del self.aliases[alias]
+        for prefix in dict.fromkeys(index.prefixes):
+            holders = self._by_prefix[prefix]
+            holders.remove(index)
+            if not holders:
+                del self._by_prefix[prefix]
+        self._note_lengths()
+        index.close()
+        self.server.log.info("Successfully dropped index %s", index.name.decode("utf-8", "replace"))
+
+    def delete_documents(self, keys: list[bytes]) -> None:
+        """Deletes keys of database 0, a long list bit by bit in the background."""
+        db = self.server.keyspace.databases[0]
+
+        def pieces() -> Generator:
+            for i in range(0, len(keys), 16):
+                for key in keys[i:i + 16]:
+                    db.delete(key)
+                yield
+
+        work = pieces()
+        deadline = time.perf_counter() + 0.005
+        for _ in work:
+            if time.perf_counter() > deadline:
+                self.server.run_sliced(work, "delete documents")
+                return
+
+    def _note_lengths(self) -> None:
+        self._prefix_lengths = sorted({len(prefix) for prefix in self._by_prefix})
+
+    def matching(self, key: bytes) -> list[Index]:
+        """The indexes with a prefix of this key, each once."""
+        found: list[Index] = []
+        by_prefix = self._by_prefix
+        for length in self._prefix_lengths:
+            holders = by_prefix.get(key[:length])
+            if holders is not None:
+                if not found:
+                    found = holders
+                else:
+                    found = found + [index for index in holders if index not in found]
+        return found
+
+    # Listener
+
+    def key_changed(self, change) -> None:
+        if change.db or not self.indexes:
+            return
+        _, key, event, old, new, fields = change
+        if self._renamed is not None:
+            renamed, self._renamed = self._renamed, None
+            if self._finish_rename(renamed, event, key, new):
+                return
+        if event == "rename_from":
+            self._renamed = (key, old)
+            return
+        indexes = self.matching(key)
+        if not indexes:
+            return
+        if type(new) is Hash:
+            if fields is not None and not fields:       # an expiry time came or went
+                return
+            was_hash = old if type(old) is Hash and old is not new else None
+            for index in indexes:
+                index.put(key, new, was_hash, fields)
+        else:
+            for index in indexes:
+                index.remove(key)
+
+    def _finish_rename(self, renamed: tuple, event: str, key: bytes, new) -> bool:
+        """Second half of a RENAME. Returns whether the event was dealt with."""
+        from_key, value = renamed
+        is_pair = event == "rename_to" and new is value and type(value) is Hash
+        targets = self.matching(key) if is_pair else []
+        done = []
+        for index in self.matching(from_key):
+            if index in targets and index.rename(from_key, key):
+                done.append(index)
+            else:
+                index.remove(from_key)
+        for index in targets:
+            if index not in done:
+                index.put(key, new)
+        return is_pair
+
+    def flushed(self, db: int) -> None:
+        """FLUSHALL and FLUSHDB take the indexes with them, as in Redis."""
+        if db == 0:
+            for index in list(self.indexes.values()):
+                self.drop(index)
+
+    def swapped(self, first: int, second: int) -> None:
+        """The contents of database 0 are others now: every index is filled anew."""
+        if 0 in (first, second) and first != second:
+            for index in self.indexes.values():
+                for key in list(index.docs.row_of):
+                    index.remove(key)
+                self.scan(index)
+
+    # The engine's pool
+
+    def start(self) -> None:
+        """Starts the engine's threads; to be called when the loop runs. Without `search-workers` every search runs on the loop thread."""
+        self.n_threads = self.server.config["search-workers"]
+        if not self.n_threads:
+            return
+        self.pool = native.Pool(self.n_threads)
+        self.server.loop.add_reader(self.pool.fileno(), self._collect_jobs)
+
+    def stop(self) -> None:
+        """Ends the engine's threads and closes every index."""
+        if self.pool is not None:
+            self.server.loop.remove_reader(self.pool.fileno())
+            self.pool.close()
+            self.pool = None
+        for index in list(self.indexes.values()):
+            index.close()
+
+    def submit(self, engine, blob: bytes, k: int, window: int, capacity: int, bits, timeout_us: int, note_cost, done) -> None:
+        """Has the pool search. `done` gets (rows, distances) or an exception, `note_cost` the microseconds from here to there."""
+        job = self.pool.submit(engine, [blob], k, window, capacity, bits, timeout_us)
+        self._jobs[job] = (note_cost, done, time.perf_counter_ns())
+
+    def _collect_jobs(self) -> None:
+        for job, answer in self.pool.completed():
+            note_cost, done, started = self._jobs.pop(job)
+            took = time.perf_counter_ns() - started
+            self.n_jobs_done += 1
+            self.count_search(took)
+            note_cost(took / 1000)
+            done(answer if isinstance(answer, Exception) else answer[0])
+
+    @property
+    def n_pending(self) -> int:
+        """Searches that are in the pool."""
+        return len(self._jobs)
+
+    def n_waiting_vectors(self) -> int:
+        """Vectors of all indexes that are not yet linked into their graph."""
+        return sum(field.engine.stats()["n_tail"] for index in self.indexes.values() for field in index.vector_fields)
+
+    def drain(self, client):
+        """A reply that comes when no search is in the pool and no vector waits for its graph. Inside EXEC it waits for the vectors."""
+        if client.in_exec:
+            for index in self.indexes.values():
+                for field in index.vector_fields:
+                    field.engine.wait()
+            return OK
+        deferred = Deferred()
+
+        def look() -> None:
+            if not self._jobs and not self.n_waiting_vectors():
+                deferred.set_result(OK)
+            elif not deferred.done:
+                self.server.loop.call_later(0.01, look)
+
+        look()
+        return deferred
+
+    def count_search(self, ns: int) -> None:
+        """Counts one call of the engine's search and its time."""
+        self.n_searches += 1
+        self.search_ns += ns
+
+    # Background scan
+
+    def scan(self, index: Index, only=None) -> None:
+        """Indexes the existing keys, in the background when there are many. `only`: paths of new fields, after FT.ALTER."""
+        if index.scan is not None:
+            index.scan.cancel()
+        index.unscanned.update(only or ())
+        work = self._scan(index, only is not None)
+        deadline = time.perf_counter() + _SCAN_AT_ONCE
+        for _ in work:
+            if time.perf_counter() > deadline:
+                index.scan = self.server.run_sliced(work, "scan for index " + index.name.decode("utf-8", "replace"))
+                return
+        index.scan = None
+
+    def _scan(self, index: Index, is_alter: bool) -> Generator:
+        db = self.server.keyspace.databases[0]
+        keys = list(db.data)
+        index.n_to_scan, index.n_scanned = len(keys), 0
+        prefixes = index.prefixes
+        changed = dict.fromkeys(index.unscanned) if is_alter else None
+        started = last_line = time.monotonic()
+        for i in range(0, len(keys), _SCAN_PIECE):
+            for key in keys[i:i + _SCAN_PIECE]:
+                if not key.startswith(prefixes) or (changed is None and key in index.docs):
+                    continue
+                value = db.get(key)
+                if type(value) is Hash:
+                    index.put(key, value, None, changed)
+            index.n_scanned = min(i + _SCAN_PIECE, len(keys))
+            now = time.monotonic()
+            if now - last_line >= 5:
+                last_line = now
+                rate = index.n_scanned / (now - started)
+                self.server.log.info("Index %s: %d of %d keys scanned (%.0f %%), %.0f keys/s, %.0f s to go",
+                                     index.name.decode("utf-8", "replace"), index.n_scanned, len(keys),
+                                     100 * index.n_scanned / len(keys), rate, (len(keys) - index.n_scanned) / rate)
+            yield
+        index.unscanned.clear()
+        if len(keys) and time.monotonic() - started > 1:
+            self.server.log.info("Index %s: scan finished, %d documents", index.name.decode("utf-8", "replace"), len(index.docs))
+
+    # Periodic work
+
+    def forget_plans(self) -> None:
+        """Has every search prepared anew: a setting that they depend on has changed."""
+        for index in self.indexes.values():
+            index.plans.clear()
+
+    def log_progress(self) -> None:
+        """A line for each graph that is being built: how far, how fast, how long still."""
+        for index in self.indexes.values():
+            for field in index.vector_fields:
+                field.log_progress(self.server.log, index.name.decode("utf-8", "replace"))
+
+    def drop_idle(self) -> None:
+        """Drops TEMPORARY indexes, and their documents, that nobody used for their time."""
+        now = time.monotonic()
+        for index in list(self.indexes.values()):
+            span = index.options.temporary
+            if index.n_uses != index.n_uses_seen:
+                index.n_uses_seen = index.n_uses
+                index.last_used = now
+            if span is not None and now - index.last_used >= span:
+                keys = list(index.docs.row_of)
+                self.drop(index)
+                self.delete_documents(keys)
+
+    def collect(self, threshold: int) -> None:
+        """Lets the statistics of indexes with at least `threshold` stale documents forget these."""
+        for index in self.indexes.values():
+            if index.n_stale >= threshold:
+                index.collect()

@@ -1,0 +1,138 @@
+"""Search results to bytes, for RESP2 and RESP3."""
+from respserver.protocol.reply import encode
+
+_NIL = {2: b"$-1\r\n", 3: b"_\r\n"}
+_RESP3_HEAD = b"%5\r\n+attributes\r\n*0\r\n+format\r\n+STRING\r\n+results\r\n"
+_RESP3_ROW_END = b"+values\r\n*0\r\n"
+_RESP3_NO_WARNING = b"+warning\r\n*0\r\n"
+
+
+def distance_text(distance: float) -> bytes:
+    """A distance as rows show it: whole numbers as integers, others with 12 significant digits."""
+    if distance == distance and -1e17 < distance < 1e17 and distance == int(distance):
+        return b"%d" % distance
+    return b"%.12g" % distance
+
+
+def distance_texts(distances: list[float]) -> list[bytes]:
+    """Many distances, of which each is below 1e11 for the quick way to be right."""
+    if distances and -1e11 < distances[0] and distances[-1] < 1e11 and distances[0] != 0:
+        return (b"%.12g " * len(distances) % tuple(distances)).split()
+    return [distance_text(distance) for distance in distances]
+
+
+def sort_key_text(value) -> bytes | None:
+    """A sort key as WITHSORTKEYS shows it."""
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        return b"$" + value
+    return b"#%.17g" % value
+
+
+def bulk(value: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(value), value)
+
+
+class RowWriter:
+    """Which fields of a document a search returns, and in which order: distances, the sort field if it is one of them, then the rest.
+
+    `returns` as in SearchOptions.returns; `yields`: names of the distances that the query gives; `lead`: path and name of the field
+    that SORTBY had to load, or None."""
+
+    __slots__ = ("is_empty", "distances", "named", "lead", "is_all", "n_pairs_if_full", "only_distance")
+
+    def __init__(self, index, returns, no_content: bool, yields: list[bytes], lead: tuple[bytes, bytes] | None):
+        self.is_empty = no_content or returns == []
+        self.is_all = returns is None
+        self.distances: list[tuple[int, bytes]] = []        # (position among yields, its name's reply)
+        self.named: list[tuple[bytes, bytes]] = []          # (path in the hash, name's reply)
+        self.lead = lead
+        if self.is_empty:
+            pass
+        elif self.is_all:
+            self.distances = [(i, bulk(name)) for i, name in enumerate(yields)]
+        else:
+            wanted = list({name: path for path, name in returns}.items())
+            for i, given in enumerate(yields):
+                self.distances += [(i, bulk(name)) for name, path in wanted if path == given]
+            rest = [(name, path) for name, path in wanted if path not in yields]
+            if lead is not None:
+                rest.sort(key=lambda entry: entry[1] != lead[1])
+            for name, path in rest:
+                field = index.by_name.get(path)
+                self.named.append((path if field is None else field.path, bulk(name)))
+        self.only_distance = len(self.distances) == 1 and not self.named and not self.is_all
+
+    def fields(self, value, distances) -> tuple[int, bytes]:
+        """The pairs of one document: how many, and their bytes. `value`: its hash; `distances`: texts in the order of `yields`."""
+        out = []
+        for i, name in self.distances:
+            text = distances[i]
+            if text is not None:
+                out.append(b"%b$%d\r\n%b\r\n" % (name, len(text), text))
+        if self.is_all:
+            lead = self.lead
+            if lead is not None and (text := value.get(lead[0])) is not None:
+                out.append(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(lead[1]), lead[1], len(text), text))
+            skip = None if lead is None or lead[0] != lead[1] else lead[0]
+            for name, text in value.items():
+                if name != skip:
+                    out.append(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(text), text))
+        else:
+            for path, name in self.named:
+                text = value.get(path)
+                if text is not None:
+                    out.append(b"%b$%d\r\n%b\r\n" % (name, len(text), text))
+        return len(out), b"".join(out)
+
+
+class Hit:
+    """One document of a page."""
+
+    __slots__ = ("key_reply", "score", "payload", "sort_key", "n_pairs", "pairs")
+
+    def __init__(self, key_reply: bytes, score=None, payload=None, sort_key=None, n_pairs: int = 0, pairs: bytes | None = None):
+        self.key_reply = key_reply
+        self.score = score                  # bytes: as text
+        self.payload = payload
+        self.sort_key = sort_key
+        self.n_pairs = n_pairs
+        self.pairs = pairs                  # None: no field array
+
+
+def encode_page(proto: int, total: int, hits: list[Hit], options, warnings=()) -> bytes:
+    """The reply of FT.SEARCH. `options`: what decides which parts are there (SearchOptions)."""
+    nil = _NIL[proto]
+    scores, payloads, keys = options.with_scores, options.with_payloads, options.with_sort_keys
+    if proto == 2:
+        per_hit = 1 + scores + payloads + keys + (hits[0].pairs is not None if hits else 0)
+        out = [b"*%d\r\n:%d\r\n" % (1 + per_hit * len(hits), total)]
+        for hit in hits:
+            out.append(hit.key_reply)
+            if scores:
+                out.append(bulk(hit.score))
+            if payloads:
+                out.append(nil if hit.payload is None else bulk(hit.payload))
+            if keys:
+                out.append(nil if hit.sort_key is None else bulk(hit.sort_key))
+            if hit.pairs is not None:
+                out.append(b"*%d\r\n" % (2 * hit.n_pairs))
+                out.append(hit.pairs)
+        return b"".join(out)
+    out = [_RESP3_HEAD, b"*%d\r\n" % len(hits)]
+    for hit in hits:
+        out.append(b"%%%d\r\n+id\r\n%b" % (2 + scores + payloads + keys + (hit.pairs is not None), hit.key_reply))
+        if scores:
+            out.append(b"+score\r\n,%b\r\n" % hit.score)
+        if payloads:
+            out.append(b"+payload\r\n" + (nil if hit.payload is None else bulk(hit.payload)))
+        if keys:
+            out.append(b"+sortkey\r\n" + (nil if hit.sort_key is None else bulk(hit.sort_key)))
+        if hit.pairs is not None:
+            out.append(b"+extra_attributes\r\n%%%d\r\n" % hit.n_pairs)
+            out.append(hit.pairs)
+        out.append(_RESP3_ROW_END)
+    out.append(b"+total_results\r\n:%d\r\n" % total)
+    out.append(b"+warning\r\n" + encode(list(warnings), 3) if warnings else _RESP3_NO_WARNING)
+    return b"".join(out)

@@ -1,0 +1,380 @@
+"""FT.SEARCH.
+
+A search is prepared once per text and options and then found again by its words (`find_prepared`): the values of PARAMS are taken
+out of them, so that a thousand queries for a thousand vectors share one preparation. What remains per query is binding the
+parameters, the engine's call and the rows."""
+import math
+from time import perf_counter_ns
+
+import numpy as np
+from pyroaring import BitMap
+
+import native
+from respserver.protocol.errors import CommandError
+from respserver.protocol.reply import Raw
+from respserver.registry import command
+
+from . import errors, tree
+from .fields import NumericField
+from .fields.vector import HYBRID_ADHOC_BF, VectorField
+from .knn import HotKnn
+from .plan import Evaluation, allowed, row_array
+from .query import bind, check_yields, parse_query, yields
+from .reply import Hit, RowWriter, distance_text, encode_page, sort_key_text
+from .runtime import check_blob, knn_runtime
+from .search_options import parse_search
+
+#: Prepared searches kept per index; when there are more, all are forgotten.
+MAX_PREPARED = 1024
+#: Up to this many rows ADHOC_BF computes the distances one by one.
+_MAX_ADHOC = 200_000
+_TIMEOUT_WARNING = b"Timeout limit was reached"
+
+
+class Prepared:
+    """One search without the values of its parameters. `head`, `tail`, `positions`: how its words are recognised."""
+
+    __slots__ = ("n_words", "positions", "names", "head", "tail", "rest", "options", "query", "hot", "n_runs")
+
+    def __init__(self, words: tuple, options, query):
+        self.options = options
+        self.query = query
+        self.hot: HotKnn | None = None
+        self.n_runs = 0
+        self.n_words = len(words)
+        self.names, self.positions = _value_positions(words, options.params)
+        first = self.positions[0] if self.positions else len(words)
+        self.head = words[:first]
+        self.tail = words[first + 1:] if len(self.positions) == 1 else None
+        self.rest = _without(words, self.positions)
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether the places of the values among the words are certain."""
+        return len(self.positions) == len(self.options.params)
+
+    def fits(self, words: tuple) -> bool:
+        """Whether the words are the same search, but for the values of PARAMS."""
+        if len(words) != self.n_words:
+            return False
+        if self.tail is not None:
+            n = len(self.head)
+            return words[:n] == self.head and words[n + 1:] == self.tail
+        return _without(words, self.positions) == self.rest
+
+    def params(self, words: tuple) -> dict[bytes, bytes]:
+        """The values of the parameters, by name."""
+        return {name: words[i] for name, i in zip(self.names, self.positions)}
+
+
+def _value_positions(words: tuple, params: dict) -> tuple[list[bytes], list[int]]:
+    """Where among the words the values of PARAMS are, with their names; nothing if it is not certain."""
+    n = len(params)
+    if not n:
+        return [], []
+    found = []
+    for i, word in enumerate(words):
+        if len(word) == 6 and word.upper() == b"PARAMS" and i + 2 + 2 * n <= len(words):
+            names, values = words[i + 2:i + 2 + 2 * n:2], words[i + 3:i + 3 + 2 * n:2]
+            if dict(zip(names, values)) == params:
+                found.append((list(names), list(range(i + 3, i + 2 + 2 * n, 2))))
+    return found[0] if len(found) == 1 else ([], [])
+
+
+def _without(words: tuple, positions: list[int]) -> list[bytes]:
+    rest = list(words)
+    for i in reversed(positions):
+        del rest[i]
+    return rest
+
+
+@command("FT.SEARCH", arity=-3, group="search", since="1.0.0", flags="readonly pooled", summary="Searches the index with a textual query, returning either documents or just ids",
+         complexity="O(N)")
+def ft_search(client, name, text, *words):
+    manager = client.server.search
+    index = manager.indexes.get(name)
+    if index is None:
+        index = manager.find(name)
+    else:
+        index.n_uses += 1
+    for prepared in index.plans.get(text, ()):
+        if prepared.fits(words):
+            break
+    else:
+        prepared = prepare(client, index, text, words)
+    hot = prepared.hot
+    if hot is not None:
+        return hot.run(client, words[prepared.positions[0]])
+    return Raw(run(client, index, prepared, prepared.params(words) if prepared.positions else prepared.options.params).encode(client.proto))
+
+
+def prepare(client, index, text: bytes, words: tuple) -> Prepared:
+    """Reads a search's words and text and keeps the result with the index. Raises CommandError."""
+    config = client.server.config
+    options = parse_search(words, proto=client.proto, max_results=config["search-max-search-results"],
+                           default_dialect=config["search-default-dialect"])
+    if options.summarize or options.highlight:
+        raise errors.fail(errors.NOT_YET_AVAILABLE, "SUMMARIZE and HIGHLIGHT")
+    if options.explain_score:
+        raise errors.fail(errors.NOT_YET_AVAILABLE, "EXPLAINSCORE")
+    stopwords = {} if index.options.stopwords is None else {"stopwords": index.options.stopwords}
+    if options.no_stopwords:
+        stopwords = {"stopwords": ()}
+    query = parse_query(text, options.dialect, index.schema, **stopwords)
+    prepared = Prepared(words, options, query)
+    index.dialect_uses[options.dialect - 1] += 1
+    if query.hot is not None and len(options.params) == 1 and HotKnn.can_run(options, query):
+        params = options.params
+        root = bind(query, params)
+        check_yields(root, index.schema)
+        _check_sort(index, options, yields(root))
+        prepared.hot = HotKnn(client.server, index, root, options, params[query.hot])
+    if prepared.is_reusable and not isinstance(options.format, str):
+        if len(index.plans) >= MAX_PREPARED:
+            index.plans.clear()
+        index.plans.setdefault(text, []).append(prepared)
+    if not prepared.is_reusable:
+        prepared.hot = None
+    return prepared
+
+
+def _check_sort(index, options, yielded: list[bytes]) -> None:
+    name = options.sort_by
+    if name is not None and name not in index.by_name and name not in yielded:
+        raise errors.fail(errors.PROPERTY_NOT_FOUND, name)
+
+
+class Outcome:
+    """The result of a search: the total and one page, not yet encoded."""
+
+    __slots__ = ("total", "hits", "options", "warnings")
+
+    def __init__(self, total: int, hits: list[Hit], options, warnings: list[bytes]):
+        self.total = total
+        self.hits = hits
+        self.options = options
+        self.warnings = warnings
+
+    def encode(self, proto: int) -> bytes:
+        return encode_page(proto, self.total, self.hits, self.options, self.warnings)
+
+
+def run(client, index, prepared: Prepared, params: dict) -> Outcome:
+    """Runs a search in the general way. Raises CommandError."""
+    options = prepared.options
+    root = bind(prepared.query, params)
+    check_yields(root, index.schema)
+    names = yields(root)
+    _check_sort(index, options, names)
+    root = restrict(index, root, options)
+    found = match(client, index, root, options)
+    return page(client, index, options, names, found)
+
+
+class Found:
+    """What a query matched. `rows` is an array in no particular order."""
+
+    __slots__ = ("rows", "distances", "scored", "warnings")
+
+    def __init__(self, rows: np.ndarray, distances: dict, scored: list, warnings: list[bytes]):
+        self.rows = rows
+        self.distances = distances      # name -> {row: distance}
+        self.scored = scored            # as in Evaluation
+        self.warnings = warnings
+
+
+def restrict(index, root, options):
+    """The tree with what INKEYS and FILTER add to it."""
+    extra = []
+    for one in options.filters:
+        field = index.by_name.get(one.field)
+        if type(field) is not NumericField:
+            raise errors.fail(errors.FILTER_FIELD, one.field)
+        extra.append(tree.Numeric(one.field, one.low, one.high, one.low_inclusive, one.high_inclusive))
+    if options.geo_filters:
+        raise errors.fail(errors.NOT_YET_AVAILABLE, "GEOFILTER")
+    if options.in_keys:
+        extra.append(tree.Ids(options.in_keys))
+    if not extra:
+        return root
+    if type(root) is tree.Knn:
+        child = tree.And([*([root.child] if root.child is not None else []), *extra])
+        return tree.Knn(child, root.field, root.k, root.vector, root.vector_name, root.runtime, root.alias)
+    return tree.And([root, *extra])
+
+
+def time_limit_us(config, options) -> int:
+    """Microseconds that a search may take; 0: no limit."""
+    return 1000 * (config["search-timeout"] if options.timeout is None else options.timeout)
+
+
+def match(client, index, root, options) -> Found:
+    """Evaluates a bound tree. Raises CommandError."""
+    config = client.server.config
+    evaluation = Evaluation(index, config, time_limit_us(config, options))
+    warnings: list[bytes] = []
+    try:
+        if type(root) is tree.Knn:
+            rows = nearest(client.server, index, root, evaluation)
+        else:
+            rows = row_array(evaluation.rows(root))
+    except native.SearchTimeout:
+        if config["search-on-timeout"] != "return":
+            raise CommandError(errors.TIMEOUT) from None
+        warnings.append(_TIMEOUT_WARNING)
+        rows = np.empty(0, dtype=np.uint32)
+    return Found(rows, evaluation.yielded, evaluation.scored, warnings)
+
+
+def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> np.ndarray:
+    """The rows of a KNN clause; their distances go to evaluation.yielded under the clause's name."""
+    field: VectorField = index.by_name[node.field]
+    check_blob(node.vector, field.spec)
+    runtime = knn_runtime(node, field.spec, filtered=node.child is not None)
+    among = evaluation.rows(node.child) if node.child is not None else None
+    if among is not None and not among or not runtime.k:
+        rows, distances = [], []
+    elif among is not None and runtime.policy == "ADHOC_BF" and len(among) <= _MAX_ADHOC:
+        field.last_search_mode = HYBRID_ADHOC_BF
+        rows, distances = _ad_hoc(field, node.vector, among, runtime.k)
+    else:
+        bits = None if among is None else allowed(among, index.docs.n_rows)
+        started = perf_counter_ns()
+        rows, distances = field.engine.search_blob(node.vector, runtime.k, runtime.window or runtime.ef_runtime or 0, runtime.capacity or 0,
+                                                   bits, evaluation.timeout_us)
+        server.search.count_search(perf_counter_ns() - started)
+        field.note_knn(among is not None)
+    evaluation.yielded[node.alias] = dict(zip(rows, distances))
+    return np.array(rows, dtype=np.uint32)
+
+
+def _ad_hoc(field: VectorField, blob: bytes, among: BitMap, k: int) -> tuple[list[int], list[float]]:
+    """The k nearest by the distance to every candidate."""
+    candidates = row_array(among)
+    distances = np.array(field.engine.distances(blob, candidates.tolist()))
+    keep = ~np.isnan(distances)
+    candidates, distances = candidates[keep], distances[keep]
+    order = np.lexsort((candidates, distances))[:k]
+    return candidates[order].tolist(), distances[order].tolist()
+
+
+# ------------------------------------------------------------------------------------------------------- a page of results
+
+def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
+    """Sorts what was found, cuts out the page and loads its documents."""
+    db = client.server.keyspace.databases[0]
+    docs = index.docs
+    rows = _living(db, docs, found.rows)
+    total = len(rows)
+    n = options.offset + options.count
+    scores = None
+    if options.sort_by is None or options.with_scores:
+        scores = score_rows(index, rows, found.scored)
+    if not options.count:
+        return Outcome(total, [], options, found.warnings)
+    if options.sort_by is None:
+        chosen = _top(docs, rows, None if scores is None else -scores, n, True)
+        keys = None
+    else:
+        chosen, keys = _sorted(db, index, options, rows, found.distances, n)
+    chosen = chosen[options.offset:]
+    score_of = None
+    if options.with_scores:
+        score_of = {} if scores is None else dict(zip(rows.tolist(), scores.tolist()))
+    lead = None
+    if options.sort_by is not None and options.sort_by in index.by_name:
+        lead = (index.by_name[options.sort_by].path, options.sort_by)
+    writer = RowWriter(index, options.returns, options.no_content, names, lead)
+    yielded = [found.distances.get(name, {}) for name in names]
+    hits = []
+    for row in chosen.tolist():
+        hit = Hit(docs.key_replies[row])
+        if options.with_scores:
+            hit.score = _number_text(score_of.get(row, 0.0))
+        if options.with_payloads:
+            hit.payload = docs.payloads.get(row)
+        if options.with_sort_keys and keys is not None:
+            hit.sort_key = sort_key_text(keys(row))
+        if not writer.is_empty:
+            distances = [None if (distance := one.get(row)) is None else distance_text(distance) for one in yielded]
+            hit.n_pairs, hit.pairs = writer.fields(db.data[docs.keys[row]], distances)
+        hits.append(hit)
+    return Outcome(total, hits, options, found.warnings)
+
+
+def _living(db, docs, rows: np.ndarray) -> np.ndarray:
+    """Without the rows whose key's time has come."""
+    if not (db.expires or db.field_expires) or not len(rows):
+        return rows
+    gone = []
+    for row in rows.tolist():
+        key = docs.keys[row]
+        if key in db.expires or key in db.field_expires:
+            if db.get(key) is None:
+                gone.append(row)
+    return rows[~np.isin(rows, gone)] if gone else rows
+
+
+def score_rows(index, rows: np.ndarray, scored: list[tuple[float, BitMap]]) -> np.ndarray | None:
+    """The score of each row, or None if all are 0. A tag counts with its inverse document frequency."""
+    if not scored or not len(rows):
+        return None
+    scores = np.zeros(len(rows))
+    for weight, members in scored:
+        scores[np.isin(rows, row_array(members))] += weight
+    factor = index.options.score
+    if factor != 1:
+        scores *= factor
+    for row, score in index.docs.scores.items():
+        scores[rows == row] *= score / factor if factor else 0
+    return scores
+
+
+def _top(docs, rows: np.ndarray, values: np.ndarray | None, n: int, ascending: bool) -> np.ndarray:
+    """The first `n` rows by value, ties by doc id in the same direction. `values` None: by doc id alone. NaN comes last either way."""
+    ids = docs.doc_ids[rows]
+    if not ascending:
+        ids = -ids
+    if values is None:
+        if len(rows) > 4 * n + 64:
+            rows_kept = np.argpartition(ids, n)[:n]
+            rows, ids = rows[rows_kept], ids[rows_kept]
+        return rows[np.argsort(ids)][:n]
+    if not ascending:
+        values = -values
+    if len(rows) > 4 * n + 64:
+        bound = np.partition(values, n - 1)[n - 1]      # NaN sorts last
+        kept = np.flatnonzero(values <= bound) if bound == bound else np.arange(len(values))
+        rows, ids, values = rows[kept], ids[kept], values[kept]
+    return rows[np.lexsort((ids, values))][:n]
+
+
+def _sorted(db, index, options, rows: np.ndarray, distances: dict, n: int):
+    """The first `n` rows by the SORTBY field, and a function that gives a row's sort key."""
+    name, ascending, docs = options.sort_by, options.ascending, index.docs
+    of_row = distances.get(name)
+    if of_row is not None:
+        values = np.array([of_row.get(row, math.nan) for row in rows.tolist()])
+        return _top(docs, rows, values, n, ascending), of_row.get
+    field = index.by_name[name]
+    if type(field) is NumericField:
+        column = field.column
+        if len(column) < docs.n_rows:
+            column = np.concatenate([column, np.full(docs.n_rows - len(column), math.nan)])
+        return _top(docs, rows, column[rows], n, ascending), field.sort_key
+    if field.sort_keys is not None:
+        key = field.sort_keys.get
+    else:
+        def key(row):
+            value = db.data[docs.keys[row]].get(field.path)
+            return None if value is None else value.lower() if field.type_name in ("TAG", "TEXT") else value
+    found = [(key(row), row) for row in rows.tolist()]
+    ids = docs.doc_ids
+    with_key = sorted(((text, int(ids[row]), row) for text, row in found if text is not None), reverse=not ascending)
+    without = sorted(((int(ids[row]), row) for text, row in found if text is None), reverse=not ascending)
+    return np.array([entry[-1] for entry in (*with_key, *without)][:n], dtype=np.int64), key
+
+
+def _number_text(value: float) -> bytes:
+    """A score: whole numbers without a point, others so that they read back the same."""
+    return b"%d" % value if value == int(value) else repr(value).encode()
