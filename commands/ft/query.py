@@ -277,8 +277,8 @@ class _Parser:
         else:
             self.expect(":")
         names = tuple([unescape(token.text) for token in tokens])
-        if self.modern and self.schema is not None:
-            names = tuple([known for known in self.schema if known in names]) or names
+        if self.schema is not None:              # in the schema's order; dialect 1 takes unknown names for fields without any word
+            names = tuple([name for name, spec in self.schema.items() if name in names and spec.type == "TEXT"])
         if outer is not None:
             names = tuple([known for known in names if known in outer])
         self.deeper()

@@ -1,0 +1,156 @@
+"""A bound query tree as the text of FT.EXPLAIN."""
+from __future__ import annotations
+
+from typing import Callable, Iterable
+
+from . import tree
+from .errors import show
+from .tree import Node
+
+__all__ = ["explain", "explain_lines"]
+
+#: Term -> the words that it is expanded to, each as printed before "(expanded)": b"+run", b"run".
+Expand = Callable[[tree.Term], Iterable[bytes]]
+
+
+def explain(node: Node, expand: Expand | None = None) -> str:
+    """The tree as indented text that ends with a line feed. expand: what stemming and synonyms add to a word (None: nothing)."""
+    out: list[str] = []
+    _write(out, node, "", expand)
+    return "".join(out)
+
+
+def explain_lines(node: Node, expand: Expand | None = None) -> list[str]:
+    """The lines of FT.EXPLAINCLI: those of `explain` and an empty one."""
+    return explain(node, expand).split("\n")
+
+
+def _write(out: list[str], node: Node, indent: str, expand: Expand | None) -> None:
+    kind = type(node)
+    if kind is tree.Term:
+        _term(out, node, indent, expand)
+        return
+    attributes = _attributes(node)
+    prefix = indent + _fields(node)
+    if kind in (tree.And, tree.Or):
+        out.append(f"{prefix}{'INTERSECT' if kind is tree.And else 'UNION'} {{\n")
+        _children(out, node.children, indent, expand)
+        out.append(f"{indent}}}{attributes}\n")
+    elif kind in (tree.Not, tree.Optional):
+        out.append(f"{indent}{'NOT' if kind is tree.Not else 'OPTIONAL'}{{\n")
+        _children(out, (node.child,), indent, expand)
+        out.append(f"{indent}}}{attributes}\n")
+    elif kind is tree.Tag:
+        out.append(f"{indent}TAG:@{show(node.field)} {{\n")
+        out.extend([f"{indent}  {_tag_value(value)}\n" for value in node.values])
+        out.append(f"{indent}}}{attributes}\n")
+    elif kind is tree.Phrase:
+        out.append(f"{prefix}EXACT {{\n")
+        out.extend([f"{indent}  {_fields(node)}{show(word)}\n" for word in node.words])
+        out.append(f"{indent}}}{attributes}\n")
+    elif kind is tree.Knn and node.child is not None:
+        out.append(f"{indent}VECTOR {{\n")
+        _children(out, (node.child,), indent, expand)
+        out.append(f"{indent}}} => {{{_knn(node)}}}{attributes}\n")
+    else:
+        out.append(f"{prefix}{_LEAVES[kind](node)}{attributes}\n")
+
+
+def _children(out: list[str], children: Iterable[Node], indent: str, expand: Expand | None) -> None:
+    for child in children:
+        _write(out, child, indent + "  ", expand)
+
+
+def _term(out: list[str], node: tree.Term, indent: str, expand: Expand | None) -> None:
+    prefix = _fields(node)
+    word = f"{prefix}{show(node.text)}{_attributes(node).replace('=> { ', '=> {').replace('; }', ';}')}"
+    expanded = list(expand(node)) if expand is not None and not node.exact else []
+    if not expanded:
+        out.append(f"{indent}{word}\n")
+        return
+    out.append(f"{indent}{prefix}UNION {{\n{indent}  {word}\n")
+    out.extend([f"{indent}  {prefix}{show(other)}(expanded)\n" for other in expanded])
+    out.append(f"{indent}}}\n")
+
+
+def _fields(node: Node) -> str:
+    fields = getattr(node, "fields", None)
+    if fields is None:
+        return ""
+    return f"@{'|'.join([show(name) for name in fields])}:" if fields else "@NULL:"
+
+
+def _attributes(node: Node) -> str:
+    given = node.attributes
+    if given is None:
+        return ""
+    parts = []
+    if given.weight is not None:
+        parts.append(f"$weight: {given.weight:g};")
+    if given.slop is not None:
+        parts.append(f"$slop: {given.slop};")
+    if given.inorder is not None:
+        parts.append(f"$inorder: {'true' if given.inorder else 'false'};")
+    return f" => {{ {' '.join(parts)} }}" if parts else ""
+
+
+# ---------------------------------------------------------------------------------------------------- nodes without children
+
+def _affix(kind: str, text: bytes) -> str:
+    word = show(text)
+    return f"PREFIX{{{word}*}}" if kind == "prefix" else f"SUFFIX{{*{word}}}" if kind == "suffix" else f"INFIX{{*{word}*}}"
+
+
+def _tag_value(value: tree.TagValue) -> str:
+    if value.kind == "exact":
+        return show(value.text)
+    if value.kind == "wildcard":
+        return f"WILDCARD{{{show(value.text)}}}"
+    return _affix(value.kind, value.text)
+
+
+def _numeric(node: tree.Numeric) -> str:
+    low = "<=" if node.low_inclusive else "<"
+    high = "<=" if node.high_inclusive else "<"
+    return f"NUMERIC {{{node.low:f} {low} @{show(node.field)} {high} {node.high:f}}}"
+
+
+def _geo(node: tree.Geo) -> str:
+    return f"GEO {show(node.field)}:{{{node.lon:f},{node.lat:f} --> {node.radius:f} {show(node.unit)}}}"
+
+
+def _geoshape(node: tree.GeoShape) -> str:
+    return f"GEOSHAPE{{{node.predicate} {show(node.shape)}}}"
+
+
+def _vector_range(node: tree.VectorRange) -> str:
+    return (f"VECTOR {{Vectors that are within {node.radius:g} distance radius from `${show(node.vector_name)}` in vector index associated "
+            f"with field @{show(node.field)}{_runtime(node)}}}")
+
+
+def _knn(node: tree.Knn) -> str:
+    return (f"K={node.k} nearest vectors to `${show(node.vector_name)}` in vector index associated with field @{show(node.field)}"
+            f"{_runtime(node)}")
+
+
+def _runtime(node: tree.Knn | tree.VectorRange) -> str:
+    parts = [f", {show(attribute.name)} = {show(attribute.value)}" for attribute in node.runtime]
+    if node.alias is not None:
+        parts.append(f", yields distance as `{show(node.alias)}`")
+    return "".join(parts)
+
+
+_LEAVES: dict[type, Callable] = {
+    tree.Wildcard: lambda node: "<WILDCARD>",
+    tree.Empty: lambda node: "<empty>",
+    tree.Affix: lambda node: _affix(node.kind, node.text),
+    tree.Fuzzy: lambda node: f"FUZZY{{{show(node.text)}}}",
+    tree.Pattern: lambda node: f"WILDCARD{{{show(node.text)}}}",
+    tree.Numeric: _numeric,
+    tree.Geo: _geo,
+    tree.GeoShape: _geoshape,
+    tree.Missing: lambda node: f"ISMISSING{{{show(node.field)}}}",
+    tree.VectorRange: _vector_range,
+    tree.Knn: lambda node: f"VECTOR {{{_knn(node)}}}",
+    tree.Ids: lambda node: "IDS {" + "".join([show(key) + "," for key in node.keys]) + "}",
+}
