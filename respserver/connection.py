@@ -99,6 +99,7 @@ class Connection(asyncio.Protocol):
                     break
                 self._execute(commands)
         elif parser.buffered > self.server.config["client-query-buffer-limit"]:
+            self.server.stats.query_limit_closed += 1
             log.warning("Closing client id=%d that reached max query buffer length", client.id)
             self.close()
         if parser.error is not None and not client.closing:

@@ -1,4 +1,5 @@
 """INFO: sections from providers. A provider gives only what is true of this server; a feature that it does not have counts zero."""
+import ctypes
 import os
 import platform
 import resource
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from . import REDIS_VERSION, __version__
+from .memory import memory_pages
 
 Provider = Callable[[object], Iterable[tuple[str, object]]]
 
@@ -64,6 +66,11 @@ def human(n: int) -> str:
     return f"{n}B"
 
 
+def _zeros(names: str) -> Iterable[tuple[str, int]]:
+    """Counters of what this server does not do, and so never did."""
+    return ((name, 0) for name in names.split())
+
+
 def _server(server):
     now = time.time()
     uptime = int(now - server.started)
@@ -83,6 +90,8 @@ def _server(server):
     yield "process_supervised", "no"
     yield "run_id", server.run_id
     yield "tcp_port", server.config["port"]
+    for number, listener in enumerate(server.listeners):
+        yield f"listener{number}", listener
     yield "server_time_usec", int(now * 1_000_000)
     yield "uptime_in_seconds", uptime
     yield "uptime_in_days", uptime // 86400
@@ -95,6 +104,23 @@ def _server(server):
     yield "vamana_version", __version__
     yield "python_version", platform.python_version()
     yield "event_loop", loop
+
+
+class _Mallinfo(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")]
+
+
+def malloc_bytes() -> tuple[int, int]:
+    """Bytes that the C library's malloc has handed out, and that it holds; (0, 0) where it does not tell. Python's small objects are mostly
+    in arenas of its own, which do not count here."""
+    try:
+        mallinfo2 = ctypes.CDLL(None).mallinfo2
+    except (OSError, AttributeError):
+        return 0, 0
+    mallinfo2.restype = _Mallinfo
+    found = mallinfo2()
+    return found.uordblks + found.hblkhd, found.arena + found.hblkhd
 
 
 def _clients(server):
@@ -115,12 +141,12 @@ def _clients(server):
 
 
 def _memory(server):
-    from .state import memory_pages
     resident, shared = memory_pages()
     used = resident - shared
     peak = server.stats.peak_memory = max(server.stats.peak_memory, used)
     startup = server.memory_at_start
     data = max(0, used - startup)
+    handed_out, held = malloc_bytes()
     total = os.sysconf("SC_PAGESIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = server.config["maxmemory"]
     yield "used_memory", used
@@ -139,12 +165,27 @@ def _memory(server):
     yield "maxmemory", limit
     yield "maxmemory_human", human(limit)
     yield "maxmemory_policy", server.config["maxmemory-policy"]
+    if held:
+        yield "allocator_allocated", handed_out
+        yield "allocator_active", held
+        yield "allocator_resident", held
+        yield "allocator_muzzy", 0
+        yield "allocator_frag_ratio", held / handed_out
+        yield "allocator_frag_bytes", held - handed_out
+        yield "allocator_rss_ratio", 1.0
+        yield "allocator_rss_bytes", 0
+        yield "rss_overhead_ratio", resident / held
+        yield "rss_overhead_bytes", resident - held
+    yield from _zeros("used_memory_lua used_memory_vm_eval used_memory_scripts_eval number_of_cached_scripts number_of_functions number_of_libraries "
+                      "used_memory_vm_functions used_memory_vm_total used_memory_functions used_memory_scripts")
+    for name in ("lua", "vm_total", "scripts"):
+        yield f"used_memory_{name}_human", "0B"
     yield "mem_fragmentation_ratio", resident / max(1, used)
     yield "mem_fragmentation_bytes", resident - used
     yield "mem_clients_normal", sum(c.input_size() + c.output_size() for c in server.clients.values())
     yield "mem_clients_slaves", 0
-    yield "mem_aof_buffer", 0
-    yield "mem_replication_backlog", 0
+    yield from _zeros("mem_aof_buffer mem_replication_backlog mem_total_replication_buffers mem_cluster_links mem_not_counted_for_evict "
+                      "mem_overhead_db_hashtable_rehashing")
     yield "mem_allocator", "libc"
     yield "active_defrag_running", 0
     yield "lazyfree_pending_objects", 0
@@ -155,12 +196,18 @@ def _persistence(server):
     yield "loading", int(server.dispatcher.loading)
     yield "async_loading", 0
     yield "rdb_changes_since_last_save", server.keyspace.dirty
-    yield "rdb_bgsave_in_progress", 0
     yield "rdb_last_save_time", server.last_save
-    yield "rdb_saves", 0
-    yield "aof_enabled", 0
-    yield "aof_rewrite_in_progress", 0
-    yield "aof_rewrite_scheduled", 0
+    yield "rdb_last_bgsave_status", "ok"
+    yield "rdb_last_bgsave_time_sec", -1
+    yield "rdb_current_bgsave_time_sec", -1
+    yield "aof_last_rewrite_time_sec", -1
+    yield "aof_current_rewrite_time_sec", -1
+    yield "aof_last_bgrewrite_status", "ok"
+    yield "aof_last_write_status", "ok"
+    yield from _zeros("rdb_bgsave_in_progress rdb_saves rdb_last_cow_size rdb_last_load_keys_expired rdb_last_load_keys_loaded aof_enabled "
+                      "aof_rewrite_in_progress aof_rewrite_scheduled aof_rewrites aof_rewrites_consecutive_failures aof_last_cow_size "
+                      "current_cow_peak current_cow_size current_cow_size_age current_fork_perc current_save_keys_processed "
+                      "current_save_keys_total module_fork_in_progress module_fork_last_cow_size")
 
 
 def _stats(server):
@@ -178,22 +225,17 @@ def _stats(server):
     yield "instantaneous_input_repl_kbps", 0.0
     yield "instantaneous_output_repl_kbps", 0.0
     yield "rejected_connections", stats.rejected_connections
-    yield "sync_full", 0
-    yield "sync_partial_ok", 0
-    yield "sync_partial_err", 0
     yield "expired_keys", server.keyspace.n_expired
-    yield "evicted_keys", 0
-    yield "evicted_clients", 0
     yield "pubsub_channels", len(server.pubsub.channels)
     yield "pubsub_patterns", len(server.pubsub.patterns)
     yield "pubsubshard_channels", len(server.pubsub.shard_channels)
-    yield "latest_fork_usec", 0
-    yield "total_forks", 0
-    yield "migrate_cached_sockets", 0
-    yield "tracking_total_keys", 0
-    yield "tracking_total_items", 0
-    yield "tracking_total_prefixes", 0
-    yield "unexpected_error_replies", 0
+    yield from _zeros("sync_full sync_partial_ok sync_partial_err evicted_keys evicted_clients evicted_scripts total_eviction_exceeded_time "
+                      "current_eviction_exceeded_time latest_fork_usec total_forks migrate_cached_sockets slave_expires_tracked_keys "
+                      "active_defrag_hits active_defrag_misses active_defrag_key_hits active_defrag_key_misses total_active_defrag_time "
+                      "current_active_defrag_time tracking_total_keys tracking_total_items tracking_total_prefixes unexpected_error_replies "
+                      "dump_payload_sanitizations io_threaded_reads_processed io_threaded_writes_processed "
+                      "acl_access_denied_cmd acl_access_denied_key acl_access_denied_channel")
+    yield "client_query_buffer_limit_disconnections", stats.query_limit_closed
     yield "total_error_replies", stats.n_errors
     yield "client_output_buffer_limit_disconnections", stats.output_limit_closed
     yield "acl_access_denied_auth", stats.auth_failures

@@ -1,7 +1,27 @@
 """What values and the process take."""
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
+
+
+_PAGE = os.sysconf("SC_PAGESIZE")
+
+
+def memory_pages() -> tuple[int, int]:
+    """Resident and file-backed bytes of this process; (0, 0) where the system does not tell."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            fields = file.read().split()
+    except OSError:
+        return 0, 0
+    return int(fields[1]) * _PAGE, int(fields[2]) * _PAGE
+
+
+def used_memory() -> int:
+    """Bytes of memory that this process holds for itself: resident and not backed by a file."""
+    resident, shared = memory_pages()
+    return resident - shared
 
 
 def size_of(value, samples: int = 5) -> int:
@@ -42,7 +62,6 @@ def _attributes(value) -> Iterator:
 
 def memory_report(server) -> Iterator[tuple[str, object]]:
     """The rows of MEMORY STATS."""
-    from .state import memory_pages
     resident, shared = memory_pages()
     used = resident - shared
     peak = server.stats.peak_memory = max(server.stats.peak_memory, used)

@@ -109,6 +109,7 @@ async def listen(server: Server) -> list:
             except (OSError, socket.gaierror) as error:
                 if not optional:
                     raise ConfigError("bind", f"Could not create server TCP listening socket {address}:{port}: {error}") from None
+        server.listeners.append(f"name=tcp,{','.join('bind=' + address for address in config['bind'] or ['*'])},port={port}")
         log.info("Listening on port %d", port)
     path = config["unixsocket"]
     if path:
@@ -117,6 +118,7 @@ async def listen(server: Server) -> list:
         listeners.append(await loop.create_unix_server(lambda: Connection(server, is_unix=True), path, backlog=backlog))
         if config["unixsocketperm"]:
             os.chmod(path, config["unixsocketperm"])
+        server.listeners.append(f"name=unix,bind={path}")
         log.info("Listening on unix socket %s", path)
     if not listeners:
         raise ConfigError("port", "Configured to not listen anywhere, exiting.")

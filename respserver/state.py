@@ -2,7 +2,6 @@
 import asyncio
 import itertools
 import logging
-import os
 import secrets
 import time
 from collections.abc import Callable, Generator
@@ -13,6 +12,7 @@ from .config import Config
 from .dispatch import Dispatcher
 from .info import Info
 from .keyspace import Database, Keyspace
+from .memory import used_memory
 from .modules import Module
 from .protocol import errors
 from .pubsub import Notifier, PubSub
@@ -43,6 +43,7 @@ class Server:
         self.last_save = int(self.started)
         self.active_expiry = True                           # DEBUG SET-ACTIVE-EXPIRE
         self.memory_at_start = used_memory()                # bytes
+        self.listeners: list[str] = []                      # as INFO server describes them
         self.executable = ""
         self.stopping: asyncio.Event | None = None
         self._ids = itertools.count(1)
@@ -227,22 +228,3 @@ class Server:
 def is_loopback(peer) -> bool:
     """Whether a peer's address, as asyncio gives it, is this machine's loopback interface."""
     return not peer or peer[0].startswith("127.") or peer[0] in ("::1", "localhost")
-
-
-_PAGE = os.sysconf("SC_PAGESIZE")
-
-
-def memory_pages() -> tuple[int, int]:
-    """Resident and file-backed bytes of this process; (0, 0) where the system does not tell."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            fields = file.read().split()
-    except OSError:
-        return 0, 0
-    return int(fields[1]) * _PAGE, int(fields[2]) * _PAGE
-
-
-def used_memory() -> int:
-    """Bytes of memory that this process holds for itself: resident and not backed by a file."""
-    resident, shared = memory_pages()
-    return resident - shared
