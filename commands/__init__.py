@@ -1,7 +1,10 @@
 """What a client can say: one module per command group. Importing a group declares its commands in the registry."""
-from . import (  # noqa: F401
-    acl, connection, generic, hashes, introspection, observation, pubsub, server, strings, transactions,
-)
+import pkgutil
+from importlib import import_module
+
+for _module in pkgutil.iter_modules(__path__):
+    if not _module.ispkg:
+        import_module(f"{__name__}.{_module.name}")
 
 
 def load(state) -> None:

@@ -47,6 +47,7 @@ def getbit(client, key, offset):
 
 def _bit_range(options, length: int) -> tuple[int, int]:
     """[start end [BYTE|BIT]] as a half-open range of bits of a string of `length` bytes; empty if start >= end."""
+    start, end = to_int(options[0]), to_int(options[1])
     unit = 8
     if len(options) == 3:
         word = options[2].upper()
@@ -54,9 +55,6 @@ def _bit_range(options, length: int) -> tuple[int, int]:
             raise syntax_error()
         unit = 1 if word == b"BIT" else 8
     total = length * 8 // unit
-    start, end = to_int(options[0]), to_int(options[1])
-    if start < 0 and end < 0 and start > end:
-        return 0, 0
     start = max(start + total, 0) if start < 0 else start
     end = max(end + total, 0) if end < 0 else end
     end = min(end, total - 1)
@@ -84,7 +82,7 @@ def bitcount(client, key, *options):
         _bit_range(options, 0)                          # the arguments are judged even if there is no such key
     text = client.db.get_text(key) or b""
     low, high = _bit_range(options, len(text)) if options else (0, 8 * len(text))
-    if low >= high:
+    if low >= high or (options and options[0][:1] == options[1][:1] == b"-" and int(options[0]) > int(options[1])):
         return 0
     return sum(int.from_bytes(piece, "little").bit_count() for _, piece in _masked(text, low, high))
 

@@ -10,7 +10,7 @@ from respserver.values.numbers import INT64_MAX, parse_float
 def to_timeout(text: bytes) -> float:
     """Seconds to wait; 0 means forever."""
     seconds = parse_float(text)
-    if seconds is None or seconds in (float("inf"), float("-inf")):
+    if seconds is None:
         raise CommandError(TIMEOUT_NOT_FLOAT)
     if seconds < 0:
         raise CommandError(TIMEOUT_NEGATIVE)

@@ -7,7 +7,7 @@ from respserver.registry import command
 from respserver.values.list import List
 from respserver.values.numbers import INT64_MIN, parse_int
 
-from .arguments import syntax_error, to_int
+from .arguments import syntax_error, to_int, wrong_arity
 
 _KEY = (1, 1, 1)
 
@@ -69,12 +69,12 @@ def pop_items(db, key, value: List, left: bool, count: int) -> list[bytes]:
     return items
 
 
-def _pop(client, key, options, left: bool):
+def _pop(client, key, options, left: bool, name: str):
     if not options:
         value = client.db.get_as(key, List)
         return None if value is None else pop_items(client.db, key, value, left, 1)[0]
     if len(options) > 1:
-        raise syntax_error()
+        raise wrong_arity(name)
     count = parse_int(options[0])
     if count is None or count < 0:
         raise CommandError(NOT_POSITIVE)
@@ -85,13 +85,13 @@ def _pop(client, key, options, left: bool):
 @command("LPOP", arity=-2, flags="write fast", keys=_KEY, group="list", complexity="O(N) for N elements",
          summary="Takes the first elements from a list.")
 def lpop(client, key, *options):
-    return _pop(client, key, options, True)
+    return _pop(client, key, options, True, "lpop")
 
 
 @command("RPOP", arity=-2, flags="write fast", keys=_KEY, group="list", complexity="O(N) for N elements",
          summary="Takes the last elements from a list.")
 def rpop(client, key, *options):
-    return _pop(client, key, options, False)
+    return _pop(client, key, options, False, "rpop")
 
 
 @command("LLEN", arity=2, flags="readonly fast", keys=_KEY, group="list", complexity="O(1)", summary="Returns the length of a list.")

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from .protocol.errors import WRONG_TYPE, CommandError
-from .values import order
 from .values.buffer import Buffer
 from .values.hash import Hash
+from .values.order import Order
 
 #: Strings at least this long (bytes) are edited in place.
 _LONG_STRING = 32768
@@ -64,7 +64,7 @@ class Database:
 
     Read through `get` or `get_as`: they drop a key, and fields of a hash, that have expired. `data` itself may hold expired keys."""
 
-    __slots__ = ("index", "keyspace", "data", "expires", "field_expires", "order", "watchers")
+    __slots__ = ("index", "keyspace", "data", "expires", "field_expires", "_order", "watchers")
 
     def __init__(self, index: int, keyspace: "Keyspace"):
         self.index = index
@@ -72,7 +72,7 @@ class Database:
         self.data: dict[bytes, object] = {}
         self.expires: dict[bytes, int] = {}
         self.field_expires: dict[bytes, int] = {}   # key of a hash -> when the first of its fields expires (or a little earlier)
-        self.order: list[bytes] | None = None       # keys for SCAN and RANDOMKEY: see values.order
+        self._order: Order | None = None            # for SCAN and RANDOMKEY
         self.watchers: dict[bytes, set] = {}        # key -> clients that WATCH it
 
     def get(self, key: bytes):
@@ -217,8 +217,11 @@ class Database:
         """Tells watchers and listeners that a key has changed. For a change in place `old` is `new`."""
         keyspace = self.keyspace
         keyspace.dirty += 1
-        if old is None and self.order is not None:
-            order.note_new(self, self.data, key)
+        if self._order is not None:
+            if new is None:
+                self._order.removed(key)
+            elif old is None:
+                self._order.added(key)
         if self.watchers:
             for client in self.watchers.get(key, ()):
                 client.is_dirty = True
@@ -237,22 +240,26 @@ class Database:
         self.data = {}
         self.expires = {}
         self.field_expires = {}
-        self.order = None
+        self._order = None
         self.keyspace.dirty += n
         for listener in self.keyspace.listeners:
             listener.flushed(self.index)
         return n
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
-        """One step of SCAN: (the next cursor, keys). Looks at about `count` keys; 0 as the next cursor ends the scan. Every key that
+        """One step of SCAN: (the next cursor, keys). Looks at `count` entries; 0 as the next cursor ends the scan. Every key that
         is there from the first step to the last is returned at least once."""
-        following, keys = order.page(self, self.data, cursor, count)
+        if self._order is None:
+            self._order = Order(self.data)
+        following, keys = self._order.page(cursor, count)
         return following, [key for key in keys if key not in self.expires or not self.expire_if_due(key)]
 
     def random_key(self) -> bytes | None:
         """A random key that has not expired, or None if there is none."""
         while self.data:
-            key = order.random_key(self, self.data)
+            if self._order is None:
+                self._order = Order(self.data)
+            key = self._order.random()
             if key not in self.expires or not self.expire_if_due(key):
                 return key
         return None
@@ -280,7 +287,7 @@ class Keyspace:
         a.data, b.data = b.data, a.data
         a.expires, b.expires = b.expires, a.expires
         a.field_expires, b.field_expires = b.field_expires, a.field_expires
-        a.order, b.order = b.order, a.order
+        a._order, b._order = b._order, a._order
         for db in (a, b):
             for key, clients in db.watchers.items():
                 if key in a.data or key in b.data:

@@ -2,7 +2,7 @@
 import heapq
 import sys
 
-from . import order
+from .order import Order
 
 #: Field names that were seen, so that a million documents share one `bytes` per name. Bounded: beyond it names are just not shared.
 _NAMES: dict[bytes, bytes] = {}
@@ -20,7 +20,7 @@ class Hash:
     """Fields in the order of their insertion. Expiry times are Unix milliseconds; a field whose time has come stays until `purge`
     (the keyspace purges a hash before it hands it out)."""
 
-    __slots__ = ("_fields", "_times", "_due", "order", "had_times")
+    __slots__ = ("_fields", "_times", "_due", "_order", "had_times")
 
     type_name = "hash"
 
@@ -29,7 +29,7 @@ class Hash:
         self._fields: dict[bytes, bytes] = {_shared(field): value for field, value in pairs}
         self._times: dict[bytes, int] | None = None         # field -> expiry time
         self._due: list[tuple[int, bytes]] | None = None    # heap over _times; may hold entries that no longer count
-        self.order: list[bytes] | None = None               # see values.order
+        self._order: Order | None = None                    # for scans and random picks
         self.had_times = False                              # whether a field has ever had an expiry time
 
     @classmethod
@@ -53,8 +53,8 @@ class Hash:
                 self._times.pop(field, None)
             return False
         fields[_shared(field)] = value
-        if self.order is not None:
-            order.note_new(self, fields, field)
+        if self._order is not None:
+            self._order.added(field)
         return True
 
     def update_flat(self, words) -> dict[bytes, bytes | None]:
@@ -70,8 +70,8 @@ class Hash:
             else:
                 previous[field] = None
                 fields[_shared(field)] = value
-                if self.order is not None:
-                    order.note_new(self, fields, field)
+                if self._order is not None:
+                    self._order.added(field)
         if self._times:
             for field in previous:
                 self._times.pop(field, None)
@@ -83,6 +83,8 @@ class Hash:
             return False
         if self._times:
             self._times.pop(field, None)
+        if self._order is not None:
+            self._order.removed(field)
         return True
 
     def items(self):
@@ -150,15 +152,22 @@ class Hash:
             if self._times.get(field) == when:
                 del self._times[field]
                 expired[field] = self._fields.pop(field)
+                if self._order is not None:
+                    self._order.removed(field)
         return expired
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """One step of a scan: (the next cursor, fields); 0 as the next cursor ends the scan."""
-        return order.page(self, self._fields, cursor, count)
+        return self._ordered().page(cursor, count)
 
     def random_field(self) -> bytes:
         """A random field of a hash that is not empty."""
-        return order.random_key(self, self._fields)
+        return self._ordered().random()
+
+    def _ordered(self) -> Order:
+        if self._order is None:
+            self._order = Order(self._fields)
+        return self._order
 
     def is_small(self, max_fields: int, max_length: int) -> bool:
         """Whether Redis would keep this hash as a listpack: few fields, and all texts short (bytes)."""
@@ -182,4 +191,4 @@ class Hash:
         total += sum(sys.getsizeof(field) + sys.getsizeof(value) for field, value in self._fields.items())
         if self._times:
             total += sys.getsizeof(self._times) + sys.getsizeof(self._due) + 88 * len(self._due)
-        return total + (sys.getsizeof(self.order) if self.order is not None else 0)
+        return total + (0 if self._order is None else 8 * len(self._fields))

@@ -1,21 +1,21 @@
 """The set type."""
 import sys
 
-from . import order
 from .numbers import parse_int
+from .order import Order
 
 
 class Set:
     """Members in the order of their insertion; a set of nothing but integers lists them by size, as Redis does."""
 
-    __slots__ = ("_members", "_only_ints", "order")
+    __slots__ = ("_members", "_only_ints", "_order")
 
     type_name = "set"
 
     def __init__(self, members=()):
         self._members: dict[bytes, None] = dict.fromkeys(members)
         self._only_ints = all(parse_int(member) is not None for member in self._members)
-        self.order: list[bytes] | None = None               # see values.order
+        self._order: Order | None = None                    # for scans and random picks
 
     def add(self, member: bytes) -> bool:
         """Adds a member. Returns whether it is new."""
@@ -25,8 +25,8 @@ class Set:
         members[member] = None
         if self._only_ints and parse_int(member) is None:
             self._only_ints = False
-        if self.order is not None:
-            order.note_new(self, members, member)
+        if self._order is not None:
+            self._order.added(member)
         return True
 
     def remove(self, member: bytes) -> bool:
@@ -34,6 +34,8 @@ class Set:
         if member not in self._members:
             return False
         del self._members[member]
+        if self._order is not None:
+            self._order.removed(member)
         return True
 
     def members(self):
@@ -48,11 +50,16 @@ class Set:
 
     def random_member(self) -> bytes:
         """A random member of a set that is not empty."""
-        return order.random_key(self, self._members)
+        return self._ordered().random()
+
+    def _ordered(self) -> Order:
+        if self._order is None:
+            self._order = Order(self._members)
+        return self._order
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """One step of a scan: (the next cursor, members); 0 as the next cursor ends the scan."""
-        return order.page(self, self._members, cursor, count)
+        return self._ordered().page(cursor, count)
 
     def __len__(self) -> int:
         return len(self._members)
@@ -81,4 +88,4 @@ class Set:
     def memory(self) -> int:
         """Bytes held, about."""
         total = sys.getsizeof(self) + sys.getsizeof(self._members) + sum(sys.getsizeof(member) for member in self._members)
-        return total + (sys.getsizeof(self.order) if self.order is not None else 0)
+        return total + (0 if self._order is None else 8 * len(self._members))
