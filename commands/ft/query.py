@@ -49,6 +49,8 @@ class Query:
 def parse_query(text: bytes, dialect: int, schema: Schema | None = None,
                 stopwords: Collection[bytes] = DEFAULT_STOPWORDS) -> Query:
     """Parse a query text. schema: the index's fields by name, in order (None: fields are not checked). Raises CommandError."""
+    if isinstance(stopwords, (tuple, list)):
+        stopwords = frozenset(stopwords)
     parser = _Parser(tokenize(text, dialect, stopwords), dialect, schema)
     root = parser.parse()
     params = tuple(parser.params)
