@@ -323,7 +323,7 @@ class Connection(asyncio.Protocol):
         client = self.client
         self.server.stats.count_error("ERR")
         log.info("Protocol error (%s) from client id=%d addr=%s", text, client.id, client.address)
-        line = b"-" + errors.PROTOCOL_ERROR.format(text).replace("\r", " ").replace("\n", " ").encode("utf-8", "replace") + b"\r\n"
+        line = b"-" + errors.PROTOCOL_ERROR.format(text).replace("\r", " ").replace("\n", " ").encode("latin-1", "replace") + b"\r\n"
         if not self._pending and not self._backlog:
             self.transport.write(line)
         client.closing = True

@@ -5,6 +5,8 @@ lengths. So its result counts only if the headers in the bytes add up to exactly
 by the end of a read, an inline command, input that is not RESP) goes through the strict scanner below, which keeps its place between
 reads, so that no byte of a long value is looked at twice.
 """
+import re
+
 import hiredis
 
 from .errors import ProtocolError
@@ -26,6 +28,11 @@ NOT_A_BULK = "expected '$', got '{}'"
 
 #: After a cut-off command was completed, at least this many bytes must follow to hand the rest to hiredis again.
 _WORTH_HIREDIS = 256
+
+
+#: What hiredis is not given: a command of 100,000 words or more.
+_SHORT_HEADER = 8
+_LONG_COUNT = re.compile(rb"\r\n\*[^\r]{6}").search
 
 
 class RequestParser:
@@ -55,6 +62,8 @@ class RequestParser:
 
     def feed(self, data: bytes) -> list[list[bytes]]:
         """Takes the next bytes of the stream and returns the commands that they complete."""
+        if self.error is not None:
+            return []
         if not self._buffer and not self.restricted and data[0] == 42:      # "*"
             commands, consumed = self._parse_complete(data)
             if consumed == len(data):
@@ -63,7 +72,7 @@ class RequestParser:
         else:
             commands = []
             self._buffer += data
-        if len(self._buffer) >= self._wanted and self.error is None:
+        if len(self._buffer) >= self._wanted:
             self._scan(commands)
         return commands
 
@@ -76,6 +85,9 @@ class RequestParser:
 
     def _parse_complete(self, data: bytes) -> tuple[list, int]:
         """The complete commands at the front of `data` by hiredis, and how many bytes they take; ([], 0) if that cannot be vouched for."""
+        n_headers = data.count(b"\r\n*")
+        if data.find(b"\r\n", 1, _SHORT_HEADER) < 0 or (n_headers and _LONG_COUNT(data)):
+            return [], 0                                # hiredis would make room for as many words as are announced
         reader = self._reader
         commands = []
         n_words = 0
@@ -83,13 +95,15 @@ class RequestParser:
             reader.feed(data)
             words = reader.gets()
             while words is not False:
+                if not words:                           # an empty command: nothing to run
+                    raise TypeError
                 n_words += len(words)
                 commands.append(words)
                 words = reader.gets()
         except (hiredis.HiredisError, TypeError):       # not RESP, or a reply that no client sends
             self._reader = hiredis.Reader()
             return [], 0
-        if data.count(b"\r\n$") == n_words and data.count(b"\r\n*") == len(commands) - 1 and b"\r\n$-" not in data:
+        if data.count(b"\r\n$") == n_words and n_headers == len(commands) - 1 and b"\r\n$-" not in data:
             return commands, len(data)
         self._reader = hiredis.Reader()
         try:

@@ -1,0 +1,200 @@
+"""Requests: each case whole, byte by byte and with something behind it; then the limits."""
+import random
+
+import pytest
+from helpers import pack
+
+from respserver.protocol.request import RequestParser, split_words
+
+MANY = [b"MSET"] + [b"k%d" % i for i in range(2000)]
+BIG = bytes(range(256)) * 400
+
+#: bytes -> commands
+GOOD = [
+    (pack("PING"), [[b"PING"]]),
+    (pack("SET", "k", "v"), [[b"SET", b"k", b"v"]]),
+    (pack("SET", "k", ""), [[b"SET", b"k", b""]]),
+    (pack("SET", "k", b"\r\n$3\r\n*1\r\n$-1\r\n"), [[b"SET", b"k", b"\r\n$3\r\n*1\r\n$-1\r\n"]]),
+    (pack("SET", "k", b"\x00\xff\r\n"), [[b"SET", b"k", b"\x00\xff\r\n"]]),
+    (pack(*MANY), [MANY]),
+    (pack("SET", "k", BIG), [[b"SET", b"k", BIG]]),
+    (pack("A") * 50, [[b"A"]] * 50),
+    (pack("SET", "k", b"x" * 300) * 5, [[b"SET", b"k", b"x" * 300]] * 5),
+    (b"*0\r\n" + pack("A"), [[b"A"]]),
+    (b"*-1\r\n" + pack("A"), [[b"A"]]),
+    (b"*-7\r\n" + pack("A"), [[b"A"]]),
+    (b"PING\r\n", [[b"PING"]]),
+    (b"PING\n", [[b"PING"]]),
+    (b"\r\n\n   \r\n", []),
+    (b"  SET  k\tv \r\n", [[b"SET", b"k", b"v"]]),
+    (b'SET k "a b\\n\\x41\\q\\""\r\n', [[b"SET", b"k", b'a b\nAq"']]),
+    (b"SET k 'a \\' \\n'\r\n", [[b"SET", b"k", b"a ' \\n"]]),
+    (b"SET k ''\r\n", [[b"SET", b"k", b""]]),
+    (pack("A") + b"PING\r\n" + pack("B", "c"), [[b"A"], [b"PING"], [b"B", b"c"]]),
+    (b"$4\r\nPING\r\n", [[b"$4"], [b"PING"]]),
+    (b":1\r\n", [[b":1"]]),
+    (b"#f\r\n" + pack("A"), [[b"#f"], [b"A"]]),
+    (b"*1\r\n$4\r\nPINGxx", [[b"PING"]]),
+]
+
+#: bytes -> commands before the error, its text
+BAD = [
+    (b"*x\r\n", [], "invalid multibulk length"),
+    (b"*\r\n", [], "invalid multibulk length"),
+    (b"*01\r\n", [], "invalid multibulk length"),
+    (b"*+1\r\n", [], "invalid multibulk length"),
+    (b"*1 \r\n", [], "invalid multibulk length"),
+    (b"*2147483648\r\n", [], "invalid multibulk length"),
+    (b"*20000000000\r\n", [], "invalid multibulk length"),
+    (b"*99999999999999999999\r\n", [], "invalid multibulk length"),
+    (b"*1\r\n:1\r\n", [], "expected '$', got ':'"),
+    (b"*1\r\n+PING\r\n", [], "expected '$', got '+'"),
+    (b"*1\r\n*1\r\n$4\r\nPING\r\n", [], "expected '$', got '*'"),
+    (b"*2\r\n$4\r\nECHO\r\n*1\r\n$1\r\na\r\n", [], "expected '$', got '*'"),
+    (b"*1\r\n#f\r\n", [], "expected '$', got '#'"),
+    (b"*1\r\n\r\n", [], "expected '$', got '\r'"),
+    (b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\nfooz\r\n", [], "expected '$', got 'f'"),
+    (b"*1\r\n$-1\r\n", [], "invalid bulk length"),
+    (b"*2\r\n$4\r\nECHO\r\n$-1\r\n", [], "invalid bulk length"),
+    (b"*1\r\n$04\r\nPING\r\n", [], "invalid bulk length"),
+    (b"*1\r\n$+4\r\nPING\r\n", [], "invalid bulk length"),
+    (b"*1\r\n$blabla\r\n", [], "invalid bulk length"),
+    (b"*2\r\n$4\r\nECHO\r\n$999000000000\r\n", [], "invalid bulk length"),
+    (b"*" + b"1" * 70000, [], "too big mbulk count string"),
+    (b"*1\r\n$" + b"1" * 70000, [], "too big bulk count string"),
+    (b"x" * 65537, [], "too big inline request"),
+    (b'SET "a\r\n', [], "unbalanced quotes in request"),
+    (b"SET 'a'b\r\n", [], "unbalanced quotes in request"),
+    (pack("A") + pack("B") + b"*x\r\n" + pack("C"), [[b"A"], [b"B"]], "invalid multibulk length"),
+    (pack("A") + b"PING 'a\r\n", [[b"A"]], "unbalanced quotes in request"),
+]
+
+
+def parse(chunks, **options):
+    parser = RequestParser(**options)
+    commands = []
+    for chunk in chunks:
+        commands += parser.feed(chunk)
+        if parser.error:
+            break
+    return commands, parser
+
+
+def bytewise(data):
+    return [data[i:i + 1] for i in range(len(data))]
+
+
+@pytest.mark.parametrize("data, commands", GOOD, ids=range(len(GOOD)))
+class TestGood:
+    def test_whole(self, data, commands):
+        found, parser = parse([data])
+        assert found == commands and parser.error is None and parser.buffered == 0
+
+    def test_byte_by_byte(self, data, commands):
+        if len(data) > 20000:
+            data, commands = data[:0], []
+        found, parser = parse(bytewise(data))
+        assert found == commands and parser.error is None and parser.buffered == 0
+
+    def test_in_two_parts(self, data, commands):
+        for cut in random.Random(1).sample(range(1, len(data)), min(60, len(data) - 1)):
+            found, parser = parse([data[:cut], data[cut:]])
+            assert found == commands and parser.error is None and parser.buffered == 0
+
+    def test_with_bytes_behind(self, data, commands):
+        found, parser = parse([data + b"*2\r\n$3\r\nGET", b"\r\n$1\r\nk\r\n" + pack("PING")])
+        assert found == commands + [[b"GET", b"k"], [b"PING"]] and parser.buffered == 0
+
+    def test_behind_a_cut_command(self, data, commands):
+        found, parser = parse([b"*1\r\n$4\r\nPI", b"NG\r\n" + data])
+        assert found == [[b"PING"], *commands] and parser.buffered == 0
+
+
+@pytest.mark.parametrize("data, commands, text", BAD, ids=range(len(BAD)))
+class TestBad:
+    def test_whole(self, data, commands, text):
+        found, parser = parse([data])
+        assert found == commands and str(parser.error) == text
+
+    def test_byte_by_byte(self, data, commands, text):
+        if len(data) > 20000:
+            return
+        found, parser = parse(bytewise(data))
+        assert found == commands and str(parser.error) == text
+
+    def test_nothing_follows(self, data, commands, text):
+        _, parser = parse([data])
+        assert parser.feed(pack("PING")) == [] and parser.more() == []
+
+
+def test_random_streams_do_not_depend_on_the_cuts():
+    rng = random.Random(5)
+    for _ in range(300):
+        pieces = [pack(*[rng.randbytes(rng.choice((0, 1, 5, 200))) for _ in range(rng.randrange(1, 6))]) for _ in range(rng.randrange(1, 12))]
+        if rng.random() < 0.3:
+            pieces.insert(rng.randrange(len(pieces)), rng.choice([b"PING\r\n", b"*0\r\n", b"*x\r\n", b"*1\r\n:1\r\n"]))
+        data = b"".join(pieces)
+        whole, parser = parse([data])
+        cuts = sorted(rng.sample(range(len(data)), min(len(data), rng.randrange(1, 10))))
+        parts, other = parse([part for part in (data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)])) if part])
+        assert parts == whole and str(parser.error) == str(other.error)
+
+
+def test_mutated_streams_give_commands_of_bytes_or_an_error():
+    rng = random.Random(11)
+    base = pack("SET", "k", "v" * 20) + pack("HSET", "h", "f", "v") + pack("GET", "k")
+    for _ in range(3000):
+        data = bytearray(base)
+        for _ in range(rng.randrange(1, 6)):
+            at = rng.randrange(len(data))
+            data[at:at + rng.randrange(2)] = rng.choice([b"", b"*", b"$", b"\r\n", b"9", b"-", b":", bytes([rng.randrange(256)])])
+        whole, parser = parse([bytes(data)])
+        parts, other = parse(bytewise(bytes(data)))
+        assert whole == parts and str(parser.error) == str(other.error)
+        assert all(type(word) is bytes for words in whole for word in words)
+
+
+def test_announced_sizes_cost_nothing():
+    """Neither a huge word count nor a huge length makes the parser take memory or wait for what is not allowed."""
+    found, parser = parse([b"*2147483647\r\n$1\r\n"])
+    assert found == [] and parser.error is None and parser.buffered < 100
+    found, parser = parse([pack("A") + b"*2147483647\r\n$1\r\na\r\n"])
+    assert found == [[b"A"]] and parser.error is None
+
+
+def test_max_bulk():
+    found, parser = parse([pack("SET", "k", b"x" * 1001)[:60]], max_bulk=1000)
+    assert str(parser.error) == "invalid bulk length"
+    assert parse([pack("SET", "k", b"x" * 1000)], max_bulk=1000)[0] == [[b"SET", b"k", b"x" * 1000]]
+
+
+class TestRestricted:
+    """Before anybody has authenticated."""
+
+    def test_limits(self):
+        assert str(parse([b"*11\r\n"], restricted=True)[1].error) == "unauthenticated multibulk length"
+        assert str(parse([b"*1\r\n$16385\r\n"], restricted=True)[1].error) == "unauthenticated bulk length"
+        assert parse([pack(*"0123456789")], restricted=True)[0] == [[b"%d" % i for i in range(10)]]
+
+    def test_one_command_at_a_time(self):
+        parser = RequestParser(restricted=True)
+        assert parser.feed(pack("AUTH", "x") + pack("A") + pack(*range(20)) + pack("B")) == [[b"AUTH", b"x"]]
+        assert parser.more() == [[b"A"]]
+        parser.restricted = False
+        assert parser.more() == [[b"%d" % i for i in range(20)], [b"B"]]
+        assert parser.more() == []
+
+
+def test_long_values_are_taken_in_linear_time():
+    value = b"x" * 5_000_000
+    data = pack("SET", "k", value)
+    found, _ = parse([data[i:i + 4096] for i in range(0, len(data), 4096)])
+    assert found == [[b"SET", b"k", value]]
+
+
+@pytest.mark.parametrize("line, words", [
+    (b"", []), (b"a", [b"a"]), (b'"a b"', [b"a b"]), (b'""', [b""]), (b'"\\x4"', [b"x4"]), (b'"\\xZZ"', [b"xZZ"]), (b'a"b"', [b"ab"]),
+    (b'"a"b', None), (b'"a', None), (b"'a", None), (b'"a\\', None), (b"a\x00b", [b"a"]), (b'"\\r\\t\\a\\b"', [b"\r\t\a\b"]),
+])
+def test_split_words(line, words):
+    assert split_words(line) == words
