@@ -78,7 +78,7 @@ class _Queue:
             self.server.keyspace.listeners.remove(self)
 
     def key_changed(self, change) -> None:
-        """A list that somebody waits for may have got elements: they are handed out as soon as the present command is done."""
+        """A list that somebody waits for may have got elements: they are handed out once the present command, or transaction, is done."""
         if type(change.new) is List:
             self._mark((self.server.keyspace.databases[change.db], change.key))
 
@@ -96,7 +96,8 @@ class _Queue:
             self.ready[place] = None
             if not self.is_scheduled:
                 self.is_scheduled = True
-                self.server.loop.call_soon(self.serve)
+                self.server.dispatcher.before_next_command(self.serve)
+                self.server.loop.call_soon(self.serve)              # in case that there is no next command
 
     def serve(self) -> None:
         """Hands elements out: to the one who waits longest at a key first."""

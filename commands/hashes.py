@@ -1,6 +1,6 @@
 """The hash commands, without those about the expiry of fields (commands/hash_expiry.py)."""
 from respserver.protocol.errors import (
-    HASH_NOT_FLOAT, HASH_NOT_INTEGER, NAN_OR_INFINITY, NOT_A_FLOAT, OUT_OF_RANGE, OVERFLOW, VALUE_NAN_OR_INFINITY, CommandError,
+    HASH_NOT_FLOAT, HASH_NOT_INTEGER, LONG_RANGE, NAN_OR_INFINITY, NOT_A_FLOAT, OUT_OF_RANGE, OVERFLOW, VALUE_NAN_OR_INFINITY, CommandError,
 )
 from respserver.protocol.reply import OK, Pairs
 from respserver.registry import command
@@ -192,7 +192,7 @@ def hrandfield(client, key, *options):
         return None if value is None else value.random_field()
     count = to_int(options[0])
     if count == INT64_MIN:
-        raise CommandError(OUT_OF_RANGE)
+        raise CommandError(LONG_RANGE)
     with_values = len(options) == 2 and options[1].upper() == b"WITHVALUES"
     if len(options) > 1 and not with_values:
         raise syntax_error()

@@ -1,6 +1,6 @@
 """The list commands that do not wait (commands/blocking_lists.py has those that may)."""
 from respserver.protocol.errors import (
-    INDEX_OUT_OF_RANGE, LPOS_COUNT, LPOS_MAXLEN, LPOS_RANK, NO_SUCH_KEY, NOT_POSITIVE, OUT_OF_RANGE, CommandError,
+    INDEX_OUT_OF_RANGE, LPOS_COUNT, LPOS_MAXLEN, LPOS_RANK, NO_SUCH_KEY, NOT_POSITIVE, LONG_RANGE, CommandError,
 )
 from respserver.protocol.reply import NULL_ARRAY, OK
 from respserver.registry import command
@@ -200,7 +200,7 @@ def lpos(client, key, item, *options):
         if word == b"RANK":
             rank = to_int(options[i + 1])
             if rank == INT64_MIN:
-                raise CommandError(OUT_OF_RANGE)
+                raise CommandError(LONG_RANGE)
             if rank == 0:
                 raise CommandError(LPOS_RANK)
         elif word == b"COUNT":

@@ -1,6 +1,6 @@
 """The set commands."""
 from respserver.protocol.errors import (
-    LIMIT_NEGATIVE, NO_VALUES_ONLY_HSCAN, NOT_POSITIVE, NUMKEYS_POSITIVE, NUMKEYS_TOO_MANY, OUT_OF_RANGE, CommandError,
+    LIMIT_NEGATIVE, NO_VALUES_ONLY_HSCAN, NOT_POSITIVE, NUMKEYS_POSITIVE, NUMKEYS_TOO_MANY, LONG_RANGE, CommandError,
 )
 from respserver.protocol.reply import SetOf
 from respserver.registry import command
@@ -125,7 +125,7 @@ def srandmember(client, key, *options):
         return None if value is None else value.random_member()
     count = to_int(options[0])
     if count == INT64_MIN:
-        raise CommandError(OUT_OF_RANGE)
+        raise CommandError(LONG_RANGE)
     value = client.db.get_as(key, Set)
     return [] if value is None else random_picks(value.members(), value.random_member, count)
 

@@ -5,6 +5,7 @@ sub-commands, errors) is behind the one `special` flag of the client and the one
 """
 import logging
 import time
+from collections.abc import Callable
 from time import perf_counter_ns
 
 from .client import Client
@@ -38,6 +39,7 @@ class Dispatcher:
         self.pause_writes_only = False
         self.loading = False
         self.out_of_memory = False                  # maxmemory is exceeded
+        self._postponed: list[Callable[[], None]] = []
         self.watch_ns = NEVER                       # calls at least this long are looked at by _note_slow
         self._slow_ns = NEVER
         self.commands: dict[str, Command] = {}      # every command and sub-command by its wire name
@@ -70,7 +72,12 @@ class Dispatcher:
     def refresh(self) -> None:
         """Recomputes `special` and `watch_ns`; to be called after a change of what they summarize."""
         self.watch_ns = min(self._slow_ns, self.latency.threshold * 1_000_000 or NEVER)
-        self.special = bool(self.monitors or self.loading or self.out_of_memory or self.paused_until)
+        self.special = bool(self.monitors or self.loading or self.out_of_memory or self.paused_until or self._postponed)
+
+    def before_next_command(self, function: Callable[[], None]) -> None:
+        """Has `function` called before the next command of any client runs; not between the commands of one EXEC."""
+        self._postponed.append(function)
+        self.special = True
 
     # The hot path
 
@@ -177,6 +184,11 @@ class Dispatcher:
 
     def _run_slow(self, client: Client, words: list) -> bytes | Deferred:
         """Every check that Redis makes, in its order."""
+        if self._postponed:
+            postponed, self._postponed = self._postponed, []
+            self.refresh()
+            for function in postponed:
+                function()
         command, n_name, problem = self.find(words)
         if problem:
             return self._reject(client, command, problem)
