@@ -1,6 +1,132 @@
+/* vec.h: the vector engine's one public header.
+
+   One index is one vector field: parameters, a codec, a flat single-layer Vamana graph (or none, for FLAT), a label map, a tail of
+   vectors that are stored but not linked yet, training state and statistics.
+
+   Threads: vec_search*, vec_range, vec_distances and vec_stats may run from any number of threads at once, beside everything
+   else except vec_free, and take no lock. vec_add and vec_remove may be called from any thread; they exclude each other for
+   microseconds. Each index starts one background thread when it has something to link, train or clean up.
+
+   Vectors are DIM elements of the index's type, little endian, at any alignment. Distances are what Redis defines: squared L2, 1 - dot
+   for IP, 1 - cosine for COSINE. Every function that can fail returns VEC_OK (0) or a negative code; vec_strerror names it.
+
+   The text between the two markers is also the cffi declaration: prototypes, enums and plain structs only. */
 #ifndef VEC_H
 #define VEC_H
+#include <stddef.h>
+#include <stdint.h>
+
 /* cffi: begin */
-int vec_version(void);
+enum { VEC_OK = 0, VEC_ENOMEM = -1, VEC_EARG = -2, VEC_ENONFINITE = -3, VEC_ETIMEOUT = -4, VEC_EUNAVAILABLE = -5, VEC_EISA = -6,
+       VEC_ETHREAD = -7, VEC_EINVARIANT = -8 };
+enum { VEC_L2 = 0, VEC_IP = 1, VEC_COSINE = 2 };
+enum { VEC_FLOAT32 = 0, VEC_FLOAT64 = 1, VEC_FLOAT16 = 2, VEC_BFLOAT16 = 3, VEC_INT8 = 4, VEC_UINT8 = 5 };
+enum { VEC_FLAT = 0, VEC_GRAPH = 1 };
+/* How a search was answered: a scan of everything, a graph walk, or one of the three filter plans. */
+enum { VEC_PLAN_NONE = 0, VEC_PLAN_SCAN = 1, VEC_PLAN_GRAPH = 2, VEC_PLAN_FILTER_EXACT = 3, VEC_PLAN_FILTER_WALK = 4,
+       VEC_PLAN_FILTER_POST = 5 };
+enum { VEC_TRAIN_IDLE = 0, VEC_TRAIN_RUNNING = 1, VEC_TRAIN_DONE = 2 };
+/* The parts that vec_stats counts allocated bytes by. */
+enum { VEC_MEM_CODES = 0, VEC_MEM_RESIDUALS = 1, VEC_MEM_GRAPH = 2, VEC_MEM_LABELS = 3, VEC_MEM_TAIL = 4, VEC_MEM_SCRATCH = 5,
+       VEC_MEM_CODEC = 6, VEC_MEM_OTHER = 7, VEC_MEM_PARTS = 8 };
+
+typedef struct vec_index vec_index;
+typedef struct vec_pool vec_pool;
+
+typedef struct {
+    uint32_t dim;                   /* elements per vector, 1 .. 32768 */
+    int metric;                     /* VEC_L2 | VEC_IP | VEC_COSINE */
+    int dtype;                      /* VEC_FLOAT32 ...: what vectors and queries look like */
+    int algorithm;                  /* VEC_FLAT | VEC_GRAPH */
+    const char *compression;        /* a codec's name, or NULL: stored in the given type */
+    uint32_t reduce;                /* LeanVec: dimensions of the traversed projection; 0: dim / 2 */
+    uint32_t training_threshold;    /* vectors at which the codec learns from what is stored */
+    uint32_t max_degree;            /* graph: edges per vector, 1 .. 512 */
+    uint32_t build_window;          /* graph: candidates looked at when linking */
+    uint32_t search_window;         /* default window of a search; 0: calibrated by the index */
+    double epsilon;                 /* range search: how far beyond the radius the walk still expands, relative */
+    float alpha;                    /* pruning, on squared distances; 1.2 is usual */
+    uint32_t threads;               /* threads that link vectors, 1 .. 64 */
+} vec_params;
+
+typedef struct {
+    uint32_t k;                     /* results wanted; range search ignores it */
+    uint32_t window;                /* 0: the index's default */
+    uint32_t capacity;              /* candidates kept for the re-rank; 0: chosen; never below window */
+    double radius, epsilon;         /* range search only; epsilon < 0: the index's */
+    const uint64_t *allowed;        /* bitmap over labels, or NULL: all; read until the call (or the job) ends */
+    uint64_t n_words;               /* of allowed; labels beyond it are not allowed */
+    uint64_t n_allowed;             /* bits set in allowed */
+    uint64_t timeout_us;            /* 0: none */
+    int plan;                       /* out: VEC_PLAN_* */
+} vec_query;
+
+typedef struct {
+    uint64_t n_vectors, n_linked, n_tail, n_deleted, n_slots;
+    uint64_t n_linkings, link_ns;   /* vectors linked since the start, and the CPU time that took */
+    uint64_t n_searches, n_scored;  /* searches, and vectors whose distance they took */
+    int training, is_trained;       /* VEC_TRAIN_* */
+    double progress;                /* of the training under way, 0 .. 1 */
+    char codec[24];                 /* in effect now; before training it may differ from the compression asked for */
+    uint32_t window;                /* the default in effect for k = 10 */
+    int is_calibrated;              /* whether it was measured on this index */
+    uint32_t code_bytes, residual_bytes; /* per vector, with padding */
+    int last_plan;
+    uint64_t bytes[8];              /* allocated now, by VEC_MEM_* */
+} vec_stats_t;
+
+const char *vec_strerror(int code);
+/* Chooses the instruction set (VAMANA_ISA forces one); to be called once before anything else. VEC_EISA: *error says why. */
+int vec_start(const char **error);
+const char *vec_isa(void);
+/* Name of the i-th codec (NULL: no more), its bits per dimension over both levels, whether it reduces, whether it is implemented. */
+const char *vec_codec_name(int i, int *bits, int *reduces);
+
+int vec_create(const vec_params *params, vec_index **out);
+/* Stops the background work, waits for pending jobs of pools, frees everything. No other call may be under way. */
+void vec_free(vec_index *index);
+/* Stores n vectors; a label that exists is replaced. *n_done of them were stored when an error stops it. */
+int vec_add(vec_index *index, const uint64_t *labels, const char *vectors, size_t n, size_t *n_done);
+int vec_add_one(vec_index *index, uint64_t label, const char *vector);
+/* Forgets labels; unknown ones are ignored. *n_removed counts the known ones. */
+int vec_remove(vec_index *index, const uint64_t *labels, size_t n, size_t *n_removed);
+/* Blocks until everything is linked, trained and cleaned up, or timeout_us have passed (0: no limit): VEC_ETIMEOUT. */
+int vec_wait(vec_index *index, uint64_t timeout_us);
+void vec_stats(const vec_index *index, vec_stats_t *out);
+/* Checks every invariant of the graph, maps and counters; nothing may run beside it. VEC_EINVARIANT: *what names the broken one. */
+int vec_validate(vec_index *index, const char **what);
+
+/* The k nearest, nearest first, ties by label, into labels[k] and distances[k]. Returns how many, or a negative code. */
+int64_t vec_search(vec_index *index, const char *query, vec_query *q, uint64_t *labels, double *distances);
+/* The same with plain arguments, for the shortest way in. */
+int64_t vec_search_one(vec_index *index, const char *query, uint32_t k, uint32_t window, uint32_t capacity, uint64_t timeout_us,
+                       uint64_t *labels, double *distances);
+/* n queries, one after another, on this thread: labels and distances are n rows of k, counts[n]. */
+int vec_search_many(vec_index *index, const char *queries, size_t n, vec_query *q, uint64_t *labels, double *distances,
+                    uint32_t *counts);
+/* All within q->radius; *labels and *distances are allocated, to be freed with vec_release. Returns how many. */
+int64_t vec_range(vec_index *index, const char *query, vec_query *q, uint64_t **labels, double **distances);
+void vec_release(void *memory);
+/* Distances of known labels, nan for others. */
+int vec_distances(vec_index *index, const char *query, const uint64_t *labels, size_t n, double *distances);
+
+/* A pool of threads for searches; a job is n queries on one index. */
+int vec_pool_create(uint32_t threads, vec_pool **out);
+void vec_pool_free(vec_pool *pool);
+/* A descriptor that is readable when finished jobs wait to be taken; reading it is vec_pool_next's business. */
+int vec_pool_fd(const vec_pool *pool);
+int vec_pool_submit(vec_pool *pool, vec_index *index, const char *queries, size_t n, const vec_query *q, uint64_t *job);
+/* The oldest finished job: 1 and its id, result code, number of queries, row length and plan; 0: none. Its rows stay until vec_pool_drop. */
+int vec_pool_next(vec_pool *pool, uint64_t *job, int *code, uint64_t *n, uint32_t *k, int *plan, const uint64_t **labels,
+                  const double **distances, const uint32_t **counts);
+void vec_pool_drop(vec_pool *pool, uint64_t job);
+/* Blocks until that job has finished; it is then the next that vec_pool_next gives. VEC_EARG: unknown job. */
+int vec_pool_wait(vec_pool *pool, uint64_t job);
+
+/* For tests: runs one kernel of one instruction set. VEC_EISA: this machine or build lacks it; VEC_EARG: no such kernel. */
+int vec_run_kernel(const char *isa, const char *kernel, const char *query, const char *records, size_t stride, size_t n, size_t dim,
+                   char *out);
+const char *vec_isa_name(int i);
+const char *vec_kernel_name(int i);
 /* cffi: end */
 #endif

@@ -1,2 +1,366 @@
-#include "vec.h"
-int vec_version(void) { return 1; }
+/* The index from outside: creation, ingestion, removal, statistics. */
+#include "index.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernels.h"
+
+const char *vec_strerror(int code) {
+    switch (code) {
+    case VEC_OK: return "ok";
+    case VEC_ENOMEM: return "out of memory";
+    case VEC_EARG: return "argument out of range";
+    case VEC_ENONFINITE: return "vector holds nan or infinity";
+    case VEC_ETIMEOUT: return "timeout";
+    case VEC_EUNAVAILABLE: return "not yet available";
+    case VEC_EISA: return "instruction set not available";
+    case VEC_ETHREAD: return "cannot start a thread";
+    case VEC_EINVARIANT: return "invariant broken";
+    default: return "unknown error";
+    }
+}
+
+int vec_start(const char **error) {
+    *error = kernels_start(getenv("VAMANA_ISA"));
+    return *error ? VEC_EISA : VEC_OK;
+}
+
+uint64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* 1. Stores and retirement. */
+
+store *store_new(vec_index *ix, coder *c, uint32_t n_slots) {
+    store *s = c ? mem_zeroed(&ix->account, VEC_MEM_OTHER, sizeof *s) : NULL;
+    if (!s) { coder_free(c); return NULL; }
+    s->coder = c;
+    slab_init(&s->primary, &ix->account, VEC_MEM_CODES, c->primary_bytes, 0);
+    slab_init(&s->residual, &ix->account, VEC_MEM_RESIDUALS, c->residual_bytes, 0);
+    if (slab_reserve(&s->primary, n_slots) != VEC_OK || (c->residual_bytes && slab_reserve(&s->residual, n_slots) != VEC_OK)) {
+        store_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void store_free(store *s) {
+    if (!s) return;
+    slab_free(&s->primary);
+    slab_free(&s->residual);
+    coder_free(s->coder);
+    mem_free(s);
+}
+
+void retire(vec_index *ix, void *block, store *s, uint32_t slot) {
+    struct retired *r = mem_alloc(&ix->account, VEC_MEM_OTHER, sizeof *r);
+    if (!r) return;                             /* out of memory: what cannot be listed is leaked to the index's end, never reused */
+    *r = (struct retired){ix->retired, atomic_fetch_add(&ix->epoch, 1), block, s, slot};
+    ix->retired = r;
+}
+
+static void retire_block(void *ix, void *block) { retire(ix, block, NULL, NO_EDGE); }
+
+static void dispose(vec_index *ix, struct retired *r) {
+    if (r->block) mem_free(r->block);
+    else if (r->store) {
+        if (atomic_load(&ix->other_store) == r->store) atomic_store(&ix->other_store, NULL);
+        store_free(r->store);
+    }
+    else {
+        if (ix->n_free == ix->free_size) {
+            uint32_t size = ix->free_size ? 2 * ix->free_size : 64;
+            uint32_t *more = mem_resize(ix->free_slots, &ix->account, VEC_MEM_OTHER, size * sizeof *more);
+            if (more) ix->free_slots = more, ix->free_size = size;
+        }
+        atomic_store(meta_at(ix, r->slot), meta_of(SLOT_FREE, 0));
+        if (ix->n_free < ix->free_size) ix->free_slots[ix->n_free++] = r->slot;
+    }
+    mem_free(r);
+}
+
+void reclaim(vec_index *ix) {
+    if (!ix->retired) return;
+    atomic_thread_fence(memory_order_seq_cst);
+    uint64_t oldest = UINT64_MAX;
+    for (int i = 0; i < N_SCRATCH; i++) {
+        uint64_t e = atomic_load(&ix->scratches[i].epoch);
+        if (e && e < oldest) oldest = e;
+    }
+    uint64_t e = atomic_load(&ix->link_scratch.epoch);
+    if (e && e < oldest) oldest = e;
+    for (struct retired **at = &ix->retired, *r; (r = *at);)
+        if (r->epoch < oldest) *at = r->next, dispose(ix, r);
+        else at = &r->next;
+}
+
+/* 2. Creation. */
+
+static int check_params(const vec_params *p, const codec **wanted) {
+    if (p->dim < 1 || p->dim > 32768 || p->metric < VEC_L2 || p->metric > VEC_COSINE || p->dtype < VEC_FLOAT32 || p->dtype > VEC_UINT8
+        || (p->algorithm != VEC_FLAT && p->algorithm != VEC_GRAPH) || p->reduce > p->dim || !(p->epsilon >= 0))
+        return VEC_EARG;
+    if (p->algorithm == VEC_GRAPH
+        && (p->max_degree < 1 || p->max_degree > 512 || p->build_window < 1 || !(p->alpha >= 1) || p->threads < 1 || p->threads > 64))
+        return VEC_EARG;
+    *wanted = p->compression && *p->compression ? codec_named(p->compression) : codec_of_dtype(p->dtype);
+    return *wanted ? VEC_OK : VEC_EUNAVAILABLE;
+}
+
+int vec_create(const vec_params *params, vec_index **out) {
+    const codec *wanted;
+    int rc = check_params(params, &wanted);
+    if (rc != VEC_OK) return rc;
+    vec_index *ix = aligned_alloc(64, (sizeof *ix + 63) & ~(size_t)63);
+    if (!ix) return VEC_ENOMEM;
+    memset(ix, 0, sizeof *ix);
+    ix->params = *params;
+    ix->params.compression = NULL;
+    ix->wanted = wanted;
+    atomic_store(&ix->account.bytes[VEC_MEM_OTHER], (int64_t)((sizeof *ix + 63) & ~(size_t)63));
+    pthread_mutex_init(&ix->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&ix->wake, &attr);
+    pthread_cond_init(&ix->idle, &attr);
+    pthread_condattr_destroy(&attr);
+    atomic_store(&ix->epoch, 1);
+    ix->is_idle = 1;
+    slab_init(&ix->meta, &ix->account, VEC_MEM_LABELS, sizeof(uint64_t), 0);
+    slab_init(&ix->rows, &ix->account, VEC_MEM_GRAPH, params->max_degree * sizeof(uint32_t), 0xFF);
+    /* What needs training starts as LVQ8x8: 16 bits per dimension lose nothing that the codec to come would keep. */
+    const codec *first = wanted->train ? &codec_lvq8x8 : wanted;
+    store *s = store_new(ix, coder_new(first, params, &ix->account), 0);
+    size_t floats = 8 * ((size_t)params->dim + 128);
+    ix->add_vector = mem_alloc(&ix->account, VEC_MEM_SCRATCH, floats * sizeof(float));
+    ix->add_work = mem_alloc(&ix->account, VEC_MEM_SCRATCH, floats * sizeof(float));
+    tail_ring *tail = mem_alloc(&ix->account, VEC_MEM_TAIL, sizeof *tail + 64 * sizeof tail->slot[0]);
+    if (tail) tail->mask = 63;
+    atomic_store(&ix->store, s);
+    atomic_store(&ix->tail, tail);
+    if (!s || !tail || !ix->add_vector || !ix->add_work || labels_init(&ix->labels, &ix->account, retire_block, ix) != VEC_OK) {
+        vec_free(ix);
+        return VEC_ENOMEM;
+    }
+    *out = ix;
+    return VEC_OK;
+}
+
+void vec_free(vec_index *ix) {
+    if (!ix) return;
+    struct timespec pause = {0, 1000000};
+    while (atomic_load(&ix->n_pins)) nanosleep(&pause, NULL);
+    pthread_mutex_lock(&ix->lock);
+    ix->is_stopping = 1;
+    pthread_mutex_unlock(&ix->lock);
+    writer_stop(ix);
+    if (ix->has_trainer) pthread_join(ix->trainer, NULL);
+    for (struct retired *r = ix->retired, *next; r; r = next) next = r->next, dispose(ix, r);
+    for (int i = 0; i < N_SCRATCH; i++) scratch_free(&ix->scratches[i]);
+    scratch_free(&ix->link_scratch);
+    store_free(atomic_load(&ix->store));
+    store_free(atomic_load(&ix->other_store));
+    if (atomic_load(&ix->labels.pages)) labels_free(&ix->labels);
+    slab_free(&ix->meta);
+    slab_free(&ix->rows);
+    mem_free(atomic_load(&ix->tail));
+    mem_free(ix->add_vector);
+    mem_free(ix->add_work);
+    mem_free(ix->free_slots);
+    mem_free(ix->doomed);
+    mem_free(ix->doomed_bits);
+    pthread_mutex_destroy(&ix->lock);
+    pthread_cond_destroy(&ix->wake);
+    pthread_cond_destroy(&ix->idle);
+    free(ix);
+}
+
+/* 3. Adding. */
+
+static int reserve_store(store *s, uint32_t n) {
+    int rc = slab_reserve(&s->primary, n);
+    return rc == VEC_OK && s->coder->residual_bytes ? slab_reserve(&s->residual, n) : rc;
+}
+
+/* A slot to write: a freed one, or the next new one with everything that belongs to it addressable. */
+static int take_slot(vec_index *ix, uint32_t *slot, int *is_new) {
+    reclaim(ix);
+    *is_new = !ix->n_free;
+    if (ix->n_free) {
+        *slot = ix->free_slots[--ix->n_free];
+        return VEC_OK;
+    }
+    uint32_t n = atomic_load(&ix->n_slots);
+    if (n == MAX_SLOTS) return VEC_ENOMEM;
+    int rc = reserve_store(atomic_load(&ix->store), n + 1);
+    store *other = atomic_load(&ix->other_store);
+    if (rc == VEC_OK && other) rc = reserve_store(other, n + 1);
+    if (rc == VEC_OK) rc = slab_reserve(&ix->meta, n + 1);
+    if (rc == VEC_OK && ix->params.algorithm == VEC_GRAPH) rc = slab_reserve(&ix->rows, n + 1);
+    *slot = n;
+    return rc;
+}
+
+static int reserve_tail(vec_index *ix) {
+    tail_ring *old = atomic_load(&ix->tail);
+    uint64_t head = atomic_load(&ix->tail_head), end = atomic_load(&ix->tail_end);
+    if (end - head <= old->mask) return VEC_OK;
+    uint32_t size = 2 * (old->mask + 1);
+    tail_ring *t = mem_alloc(&ix->account, VEC_MEM_TAIL, sizeof *t + size * sizeof t->slot[0]);
+    if (!t) return VEC_ENOMEM;
+    t->mask = size - 1;
+    for (uint64_t i = head; i < end; i++) atomic_store(&t->slot[i & t->mask], atomic_load(&old->slot[i & old->mask]));
+    atomic_store_explicit(&ix->tail, t, memory_order_release);
+    retire(ix, old, NULL, NO_EDGE);
+    return VEC_OK;
+}
+
+static void encode_into(const vec_index *ix, store *s, uint32_t slot, const uint8_t *given) {
+    const coder *c = s->coder;
+    c->codec->encode(c, ix->add_vector, given, slab_at(&s->primary, slot), c->residual_bytes ? slab_at(&s->residual, slot) : NULL,
+                     ix->add_work);
+}
+
+/* Marks a slot deleted; it is out of every answer from here on. */
+static void delete_slot(vec_index *ix, uint32_t slot) {
+    _Atomic uint64_t *meta = meta_at(ix, slot);
+    uint64_t old = atomic_load(meta);
+    while (!atomic_compare_exchange_weak(meta, &old, meta_of(SLOT_DELETED, meta_label(old)))) {}
+    atomic_fetch_sub(&ix->n_vectors, 1);
+    if (meta_state(old) != SLOT_LINKED) return;                 /* in the tail: the writer drops it when it gets there */
+    atomic_fetch_sub(&ix->n_linked, 1);
+    if (ix->params.algorithm == VEC_FLAT) retire(ix, NULL, NULL, slot);
+    else atomic_fetch_add(&ix->n_deleted, 1);
+}
+
+static void note_norm(vec_index *ix, const store *s, uint32_t slot) {
+    union { float f; uint32_t bits; } u = {(float)s->coder->codec->norm2(s->coder, slab_at(&s->primary, slot))};
+    if (u.bits > atomic_load(&ix->most_norm2_bits)) atomic_store(&ix->most_norm2_bits, u.bits);
+}
+
+static int add_locked(vec_index *ix, uint64_t label, const uint8_t *given) {
+    const vec_params *p = &ix->params;
+    int is_raw = !is_compressed(ix->wanted), is_flat = p->algorithm == VEC_FLAT;
+    double norm2;
+    if (label > MAX_LABEL) return VEC_EARG;
+    /* 1. The vector, checked. */
+    int rc = VEC_OK;
+    if (is_raw && p->dtype == VEC_FLOAT64) rc = is_nonfinite(p->dtype, given, p->dim) ? VEC_ENONFINITE : VEC_OK;
+    else if (!is_raw || p->dtype < VEC_INT8) rc = ingest(p->dtype, p->metric, given, p->dim, ix->add_vector, &norm2);
+    /* 2. Room for everything, so that nothing can fail half way. */
+    uint32_t slot;
+    int is_new;
+    if (rc == VEC_OK) rc = labels_reserve(&ix->labels, label);
+    if (rc == VEC_OK && !is_flat) rc = reserve_tail(ix);
+    if (rc == VEC_OK && !is_flat && !ix->has_writer) rc = writer_start(ix);
+    if (rc == VEC_OK) rc = take_slot(ix, &slot, &is_new);
+    if (rc != VEC_OK) return rc;
+    /* 3. Codes, then the slot's state, then the ways to it. */
+    store *s = atomic_load(&ix->store), *other = atomic_load(&ix->other_store);
+    encode_into(ix, s, slot, given);
+    if (other) encode_into(ix, other, slot, given);
+    if (p->metric == VEC_IP && !is_flat) note_norm(ix, s, slot);
+    if (!is_flat) atomic_store_explicit(row_at(ix, slot), NO_EDGE, memory_order_relaxed);
+    atomic_store_explicit(meta_at(ix, slot), meta_of(is_flat ? SLOT_LINKED : SLOT_TAIL, label), memory_order_release);
+    if (is_new) atomic_store_explicit(&ix->n_slots, slot + 1, memory_order_release);
+    atomic_fetch_add(&ix->n_vectors, 1);
+    if (is_flat) atomic_fetch_add(&ix->n_linked, 1);
+    else {
+        tail_ring *t = atomic_load(&ix->tail);
+        uint64_t end = atomic_load(&ix->tail_end);
+        atomic_store_explicit(&t->slot[end & t->mask], slot, memory_order_relaxed);
+        atomic_store_explicit(&ix->tail_end, end + 1, memory_order_release);
+    }
+    uint32_t old = labels_find(&ix->labels, label);
+    labels_set(&ix->labels, label, slot);
+    if (old != NO_SLOT) delete_slot(ix, old);
+    if (ix->wanted->train && atomic_load(&ix->training) == VEC_TRAIN_IDLE && atomic_load(&ix->n_vectors) >= p->training_threshold)
+        rc = train_start(ix);
+    return rc;
+}
+
+int vec_add(vec_index *ix, const uint64_t *labels, const char *vectors, size_t n, size_t *n_done) {
+    size_t bytes = ix->params.dim * dtype_bytes(ix->params.dtype), done = 0;
+    int rc = VEC_OK;
+    while (done < n && rc == VEC_OK) {
+        size_t end = n - done > 256 ? done + 256 : n;           /* let others in now and then */
+        pthread_mutex_lock(&ix->lock);
+        for (; done < end && rc == VEC_OK; done += rc == VEC_OK)
+            rc = add_locked(ix, labels[done], (const uint8_t *)vectors + done * bytes);
+        ix->is_idle = ix->is_idle && !ix->has_writer;
+        pthread_cond_signal(&ix->wake);
+        pthread_mutex_unlock(&ix->lock);
+    }
+    *n_done = done;
+    return rc;
+}
+
+int vec_add_one(vec_index *ix, uint64_t label, const char *vector) {
+    size_t done;
+    return vec_add(ix, &label, vector, 1, &done);
+}
+
+int vec_remove(vec_index *ix, const uint64_t *labels, size_t n, size_t *n_removed) {
+    size_t removed = 0;
+    pthread_mutex_lock(&ix->lock);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t slot = labels[i] <= MAX_LABEL ? labels_find(&ix->labels, labels[i]) : NO_SLOT;
+        if (slot == NO_SLOT) continue;
+        labels_remove(&ix->labels, labels[i]);
+        delete_slot(ix, slot);
+        removed++;
+    }
+    if (removed) {
+        ix->is_idle = ix->is_idle && !ix->has_writer;
+        pthread_cond_signal(&ix->wake);
+    }
+    pthread_mutex_unlock(&ix->lock);
+    *n_removed = removed;
+    return VEC_OK;
+}
+
+int vec_wait(vec_index *ix, uint64_t timeout_us) {
+    uint64_t until = now_ns() + timeout_us * 1000;
+    struct timespec at = {(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
+    int rc = 0;
+    pthread_mutex_lock(&ix->lock);
+    while (rc == 0 && (!ix->is_idle || atomic_load(&ix->training) == VEC_TRAIN_RUNNING))
+        rc = timeout_us ? pthread_cond_timedwait(&ix->idle, &ix->lock, &at) : pthread_cond_wait(&ix->idle, &ix->lock);
+    pthread_mutex_unlock(&ix->lock);
+    return rc ? VEC_ETIMEOUT : VEC_OK;
+}
+
+void vec_stats(const vec_index *index, vec_stats_t *out) {
+    vec_index *ix = (vec_index *)index;
+    memset(out, 0, sizeof *out);
+    pthread_mutex_lock(&ix->lock);                              /* keeps the store from being replaced while it is described */
+    const coder *c = atomic_load(&ix->store)->coder;
+    strncpy(out->codec, c->effective, sizeof out->codec - 1);
+    out->code_bytes = (uint32_t)c->primary_bytes;
+    out->residual_bytes = (uint32_t)c->residual_bytes;
+    out->n_vectors = atomic_load(&ix->n_vectors);
+    out->n_linked = atomic_load(&ix->n_linked);
+    out->n_tail = atomic_load(&ix->tail_end) - atomic_load(&ix->tail_head);
+    out->n_deleted = atomic_load(&ix->n_deleted);
+    out->n_slots = atomic_load(&ix->n_slots);
+    pthread_mutex_unlock(&ix->lock);
+    out->n_linkings = atomic_load(&ix->n_linkings);
+    out->link_ns = atomic_load(&ix->link_ns);
+    out->n_searches = atomic_load(&ix->n_searches);
+    out->n_scored = atomic_load(&ix->n_scored);
+    out->training = atomic_load(&ix->training);
+    out->is_trained = !ix->wanted->train || out->training == VEC_TRAIN_DONE;
+    uint32_t total = atomic_load(&ix->n_to_encode);
+    out->progress = out->training == VEC_TRAIN_DONE ? 1 : out->training == VEC_TRAIN_RUNNING && total
+                  ? (double)atomic_load(&ix->n_encoded) / total : 0;
+    out->window = default_window(ix, 10);
+    out->is_calibrated = atomic_load(&ix->is_calibrated);
+    out->last_plan = atomic_load(&ix->last_plan);
+    for (int i = 0; i < VEC_MEM_PARTS; i++) out->bytes[i] = (uint64_t)atomic_load(&ix->account.bytes[i]);
+}

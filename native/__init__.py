@@ -1,0 +1,344 @@
+"""The vector engine's Python face: numpy in, numpy out, exceptions. The only module that touches the C library.
+
+`Index` is one vector field; `Pool` runs searches on threads of its own and tells through a file descriptor when they are done.
+Labels are integers 0 .. 2**62 - 1. Distances are Redis's: squared L2, 1 - dot product (IP), 1 - cosine (COSINE)."""
+import numpy as np
+
+from native._vec import ffi, lib
+
+__all__ = ["Index", "Pool", "Allowed", "NativeError", "NonFiniteError", "SearchTimeout", "COMPRESSIONS", "DTYPES", "isa"]
+
+METRICS = {"L2": lib.VEC_L2, "IP": lib.VEC_IP, "COSINE": lib.VEC_COSINE}
+# Redis's type names -> (code, numpy type of the elements); bfloat16 has no numpy type and travels as its 16 bits.
+DTYPES = {"FLOAT32": (lib.VEC_FLOAT32, np.dtype("<f4")), "FLOAT64": (lib.VEC_FLOAT64, np.dtype("<f8")),
+          "FLOAT16": (lib.VEC_FLOAT16, np.dtype("<f2")), "BFLOAT16": (lib.VEC_BFLOAT16, np.dtype("<u2")),
+          "INT8": (lib.VEC_INT8, np.dtype("i1")), "UINT8": (lib.VEC_UINT8, np.dtype("u1"))}
+ALGORITHMS = {"FLAT": lib.VEC_FLAT, "HNSW": lib.VEC_GRAPH, "SVS-VAMANA": lib.VEC_GRAPH}
+PLANS = {lib.VEC_PLAN_NONE: "none", lib.VEC_PLAN_SCAN: "scan", lib.VEC_PLAN_GRAPH: "graph",
+         lib.VEC_PLAN_FILTER_EXACT: "filter-exact", lib.VEC_PLAN_FILTER_WALK: "filter-walk", lib.VEC_PLAN_FILTER_POST: "filter-post"}
+TRAINING = {lib.VEC_TRAIN_IDLE: "idle", lib.VEC_TRAIN_RUNNING: "running", lib.VEC_TRAIN_DONE: "done"}
+PARTS = ("codes", "residuals", "graph", "labels", "tail", "scratch", "codec", "other")
+
+
+class NativeError(Exception):
+    """The engine refused or failed; `code` is its VEC_* number."""
+
+    def __init__(self, code, text=None):
+        super().__init__(text or ffi.string(lib.vec_strerror(code)).decode())
+        self.code = code
+
+
+class NonFiniteError(NativeError):
+    """A vector or query holds nan or infinity."""
+
+
+class SearchTimeout(NativeError):
+    """A search did not end within its timeout."""
+
+
+def _error(code):
+    kind = {lib.VEC_ENONFINITE: NonFiniteError, lib.VEC_ETIMEOUT: SearchTimeout}.get(code, NativeError)
+    return kind(code)
+
+
+def _check(code):
+    if code < 0:
+        raise _error(code)
+    return code
+
+
+def _start():
+    why = ffi.new("const char **")
+    if lib.vec_start(why) < 0:
+        raise NativeError(lib.VEC_EISA, ffi.string(why[0]).decode())
+
+
+def _compressions():
+    found, bits, reduces = {}, ffi.new("int *"), ffi.new("int *")
+    while (name := lib.vec_codec_name(len(found), bits, reduces)) != ffi.NULL:
+        found[ffi.string(name).decode()] = {"bits": bits[0], "needs_reduce": bool(reduces[0])}
+    return found
+
+
+_start()
+COMPRESSIONS = _compressions()      # name -> {"bits": per dimension over both levels, "needs_reduce": whether REDUCE applies}
+
+
+def isa():
+    """Name of the instruction set in use: avx512, avx2 or scalar. The environment variable VAMANA_ISA forces one."""
+    return ffi.string(lib.vec_isa()).decode()
+
+
+class Allowed:
+    """A filter: a bitmap over labels (uint64 words, bit i of word w stands for label 64 * w + i) and how many bits are set.
+
+    The words must not change while a search uses them."""
+    __slots__ = ("words", "count", "pointer", "n_words")
+
+    def __init__(self, words, count=None):
+        words = np.ascontiguousarray(words, dtype="<u8")
+        self.words = words
+        self.n_words = len(words)
+        self.count = int(np.unpackbits(words.view(np.uint8)).sum()) if count is None else count
+        self.pointer = ffi.cast("uint64_t *", words.ctypes.data) if len(words) else ffi.new("uint64_t[1]")
+
+    @classmethod
+    def of_labels(cls, labels):
+        """The filter that lets exactly these labels pass."""
+        labels = np.unique(np.asarray(labels, dtype=np.int64))
+        bits = np.zeros((int(labels[-1]) // 64 + 1) * 64 if len(labels) else 0, np.uint8)
+        bits[labels] = 1
+        return cls(np.packbits(bits, bitorder="little").view("<u8"), len(labels))
+
+
+def _query(k, window, capacity, allowed, timeout_us):
+    q = ffi.new("vec_query *")
+    q.k, q.window, q.capacity, q.timeout_us, q.epsilon = k, window or 0, capacity or 0, timeout_us, -1
+    if allowed is not None:
+        q.allowed, q.n_words, q.n_allowed = allowed.pointer, allowed.n_words, allowed.count
+    return q
+
+
+class Index:
+    """One vector field: vectors of `dim` elements of type `dtype` under integer labels.
+
+    algorithm: FLAT (exact), SVS-VAMANA or HNSW (both the same graph). compression: None or one of COMPRESSIONS. reduce: dimensions of
+    LeanVec's projection (None: dim / 2). search_window_size None or 0: calibrated by the index itself. threads: for linking.
+    Raises NativeError for parameters out of range and for a compression that is not there. Thread-safe except close()."""
+
+    def __init__(self, dim, metric="COSINE", dtype="FLOAT32", algorithm="SVS-VAMANA", compression=None, reduce=None,
+                 training_threshold=10240, graph_max_degree=32, construction_window_size=200, search_window_size=None, epsilon=0.01,
+                 threads=1, alpha=1.2):
+        if compression and compression not in COMPRESSIONS:
+            raise NativeError(lib.VEC_EUNAVAILABLE, f"compression {compression} is not yet available; there are " + ", ".join(COMPRESSIONS))
+        for what, value, known in (("metric", metric, METRICS), ("type", dtype, DTYPES), ("algorithm", algorithm, ALGORITHMS)):
+            if value not in known:
+                raise NativeError(lib.VEC_EARG, f"unknown {what} {value}; there are " + ", ".join(known))
+        self.dim, self.metric, self.dtype, self.algorithm, self.compression = dim, metric, dtype, algorithm, compression
+        self._dtype = DTYPES[dtype][1]
+        self.vector_bytes = dim * self._dtype.itemsize
+        name = ffi.new("char[]", (compression or "").encode())
+        params = ffi.new("vec_params *", dict(
+            dim=dim, metric=METRICS[metric], dtype=DTYPES[dtype][0], algorithm=ALGORITHMS[algorithm],
+            compression=name if compression else ffi.NULL, reduce=reduce or 0, training_threshold=training_threshold,
+            max_degree=graph_max_degree, build_window=construction_window_size, search_window=search_window_size or 0,
+            epsilon=epsilon, alpha=alpha, threads=threads))
+        out = ffi.new("vec_index **")
+        _check(lib.vec_create(params, out))
+        self._ptr = ffi.gc(out[0], lib.vec_free)
+        self._spare = []                # (labels, distances, rows) result buffers, reused by search_blob
+
+    def close(self):
+        """Frees the index; nothing may be called afterwards. Waits for jobs of pools that still use it."""
+        if self._ptr is not None:
+            ffi.release(self._ptr)
+            self._ptr = None
+
+    # Writing
+
+    def _matrix(self, vectors):
+        """(n, dim) contiguous array of the index's type; floats are converted, also to bfloat16 bits."""
+        a = np.asarray(vectors)
+        if self.dtype == "BFLOAT16" and a.dtype != self._dtype:
+            bits = np.ascontiguousarray(a, np.float32).view(np.uint32)
+            a = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+        a = np.ascontiguousarray(a, self._dtype)
+        if a.ndim == 1:
+            a = a[None]
+        if a.ndim != 2 or a.shape[1] != self.dim:
+            raise NativeError(lib.VEC_EARG, f"vectors of shape {a.shape} do not have {self.dim} dimensions")
+        return a
+
+    def add(self, labels, vectors):
+        """Stores vectors (n, dim) under labels (n,); a label that exists is replaced. Searchable on return.
+
+        Raises NonFiniteError at the first vector with nan or infinity; those before it are stored."""
+        labels = np.ascontiguousarray(labels, np.uint64)
+        vectors = self._matrix(vectors)
+        if labels.shape != (len(vectors),):
+            raise NativeError(lib.VEC_EARG, f"{labels.shape} labels for {len(vectors)} vectors")
+        done = ffi.new("size_t *")
+        _check(lib.vec_add(self._ptr, ffi.from_buffer("uint64_t[]", labels), ffi.from_buffer(vectors), len(vectors), done))
+
+    def add_blob(self, label, blob):
+        """Stores one vector given as its bytes; the caller has checked their number."""
+        code = lib.vec_add_one(self._ptr, label, blob)
+        if code < 0:
+            raise _error(code)
+
+    def remove(self, labels):
+        """Forgets labels; returns how many were known."""
+        labels = np.ascontiguousarray(labels, np.uint64)
+        removed = ffi.new("size_t *")
+        _check(lib.vec_remove(self._ptr, ffi.from_buffer("uint64_t[]", labels), len(labels), removed))
+        return removed[0]
+
+    def remove_one(self, label):
+        """Forgets one label; returns whether it was known."""
+        removed = ffi.new("size_t *")
+        _check(lib.vec_remove(self._ptr, ffi.new("uint64_t *", label), 1, removed))
+        return bool(removed[0])
+
+    def wait(self, timeout=None):
+        """Blocks until everything is linked, trained and cleaned up; False if that took longer than timeout seconds."""
+        return lib.vec_wait(self._ptr, 0 if timeout is None else max(1, int(timeout * 1e6))) == 0
+
+    # Searching
+
+    def search(self, queries, k, window=None, threads=1, allowed=None, capacity=None, timeout_us=0):
+        """The k nearest of each query (nq, dim): labels (nq, k) int64, -1 where there are fewer, and distances (nq, k), inf there."""
+        queries = self._matrix(queries)
+        n = len(queries)
+        labels, distances = np.full((n, k), -1, np.int64), np.full((n, k), np.inf)
+        counts = np.zeros(n, np.uint32)
+
+        def part(a, b):
+            q = _query(k, window, capacity, allowed, timeout_us)
+            return lib.vec_search_many(self._ptr, ffi.from_buffer(queries[a:b]), b - a, q, ffi.cast("uint64_t *", labels[a:b].ctypes.data),
+                                       ffi.cast("double *", distances[a:b].ctypes.data), ffi.cast("uint32_t *", counts[a:b].ctypes.data))
+        if n and k:
+            if threads > 1:
+                from concurrent.futures import ThreadPoolExecutor
+                edges = [n * i // threads for i in range(threads + 1)]
+                with ThreadPoolExecutor(threads) as pool:
+                    codes = list(pool.map(part, edges[:-1], edges[1:]))
+            else:
+                codes = [part(0, n)]
+            _check(min(codes))
+        return labels, distances
+
+    def search_blob(self, blob, k, window=0, capacity=0, allowed=None, timeout_us=0):
+        """The k nearest of one query given as bytes: (list of labels, list of distances), nearest first, ties by label."""
+        try:
+            labels, distances, rows = self._spare.pop()
+        except IndexError:
+            labels, distances, rows = None, None, 0
+        if rows < k:
+            n = len(self)
+            if k > n:
+                k = n
+            rows = max(k, 16)
+            labels, distances = ffi.new("uint64_t[]", rows), ffi.new("double[]", rows)
+        if allowed is None:
+            n = lib.vec_search_one(self._ptr, blob, k, window, capacity, timeout_us, labels, distances)
+        else:
+            n = lib.vec_search(self._ptr, blob, _query(k, window, capacity, allowed, timeout_us), labels, distances)
+        self._spare.append((labels, distances, rows))
+        if n < 0:
+            raise _error(n)
+        return ffi.unpack(labels, n), ffi.unpack(distances, n)
+
+    def range_blob(self, blob, radius, epsilon=None, allowed=None, timeout_us=0, window=0):
+        """Everything within radius of one query: (list of labels, list of distances), nearest first. epsilon: how far beyond the
+        radius the walk still goes, relative to it; None: the index's."""
+        q = _query(0, window, 0, allowed, timeout_us)
+        q.radius, q.epsilon = radius, -1 if epsilon is None else epsilon
+        labels, distances = ffi.new("uint64_t **"), ffi.new("double **")
+        n = _check(lib.vec_range(self._ptr, blob, q, labels, distances))
+        try:
+            return ffi.unpack(labels[0], n), ffi.unpack(distances[0], n)
+        finally:
+            lib.vec_release(labels[0])
+            lib.vec_release(distances[0])
+
+    def range_search(self, query, radius, epsilon=None, allowed=None):
+        """Everything within radius of one query (dim,): labels (n,) int64 and distances (n,), nearest first."""
+        labels, distances = self.range_blob(self._matrix(query)[0].tobytes(), radius, epsilon, allowed)
+        return np.array(labels, np.int64), np.array(distances)
+
+    def distances(self, blob, labels):
+        """Distances of these labels to one query given as bytes; nan for labels that are not there."""
+        n = len(labels)
+        if not n:
+            return []
+        out = ffi.new("double[]", n)
+        _check(lib.vec_distances(self._ptr, blob, ffi.new("uint64_t[]", list(labels)), n, out))
+        return ffi.unpack(out, n)
+
+    # Looking
+
+    def __len__(self):
+        return self.stats()["n_vectors"]
+
+    def stats(self):
+        """Counters and states as a dict: n_vectors, n_linked, n_tail, n_deleted, is_trained, training, progress, codec (in effect),
+        window (default in effect for k = 10), is_calibrated, build_rate (vectors linked per CPU second), bytes (by part),
+        code_bytes and residual_bytes (per vector), n_searches, n_scored, last_plan."""
+        s = ffi.new("vec_stats_t *")
+        lib.vec_stats(self._ptr, s)
+        return {"n_vectors": s.n_vectors, "n_linked": s.n_linked, "n_tail": s.n_tail, "n_deleted": s.n_deleted, "n_slots": s.n_slots,
+                "is_trained": bool(s.is_trained), "training": TRAINING[s.training], "progress": s.progress,
+                "codec": ffi.string(s.codec).decode(), "window": s.window, "is_calibrated": bool(s.is_calibrated),
+                "build_rate": s.n_linkings / (s.link_ns * 1e-9) if s.link_ns else 0.0,
+                "code_bytes": s.code_bytes, "residual_bytes": s.residual_bytes, "n_searches": s.n_searches, "n_scored": s.n_scored,
+                "last_plan": PLANS[s.last_plan], "bytes": dict(zip(PARTS, s.bytes, strict=True))}
+
+    @property
+    def nbytes(self):
+        """Bytes allocated now, by part."""
+        return self.stats()["bytes"]
+
+    def validate(self):
+        """Checks the invariants of graph, maps and counters (slow; for tests); raises NativeError with the broken one."""
+        what = ffi.new("const char **")
+        code = lib.vec_validate(self._ptr, what)
+        if code < 0:
+            raise NativeError(code, ffi.string(what[0]).decode())
+
+
+class Pool:
+    """Threads that search. fileno() is readable when jobs are done: then call completed()."""
+
+    def __init__(self, threads):
+        out = ffi.new("vec_pool **")
+        _check(lib.vec_pool_create(threads, out))
+        self._ptr = ffi.gc(out[0], lib.vec_pool_free)
+        self._jobs = {}                 # job id -> (index, filter) kept alive while it runs
+
+    def fileno(self):
+        """The eventfd to watch for reading."""
+        return lib.vec_pool_fd(self._ptr)
+
+    def submit(self, index, blobs, k, window=0, capacity=0, allowed=None, timeout_us=0):
+        """Queues one search per blob, all on one index with one filter; returns the job's id. The timeout is per query."""
+        job = ffi.new("uint64_t *")
+        q = _query(k, window, capacity, allowed, timeout_us)
+        _check(lib.vec_pool_submit(self._ptr, index._ptr, b"".join(blobs), len(blobs), q, job))
+        self._jobs[job[0]] = (index, allowed)
+        return job[0]
+
+    def _next(self):
+        job, code, n, k, plan = (ffi.new(t) for t in ("uint64_t *", "int *", "uint64_t *", "uint32_t *", "int *"))
+        labels, distances, counts = ffi.new("const uint64_t **"), ffi.new("const double **"), ffi.new("const uint32_t **")
+        if not lib.vec_pool_next(self._ptr, job, code, n, k, plan, labels, distances, counts):
+            return None
+        if code[0] < 0:
+            result = _error(code[0])
+        else:
+            result = [(ffi.unpack(labels[0] + i * k[0], counts[0][i]), ffi.unpack(distances[0] + i * k[0], counts[0][i]))
+                      for i in range(n[0])]
+        lib.vec_pool_drop(self._ptr, job[0])
+        del self._jobs[job[0]]
+        return job[0], result
+
+    def completed(self):
+        """The finished jobs: list of (job id, list of (labels, distances) per query, or the NativeError that ended it)."""
+        done = []
+        while (one := self._next()) is not None:
+            done.append(one)
+        return done
+
+    def wait(self, job):
+        """Blocks until this job is done and returns its results (completed() will not give it again); raises what ended it."""
+        _check(lib.vec_pool_wait(self._ptr, job))
+        _, result = self._next()
+        if isinstance(result, NativeError):
+            raise result
+        return result
+
+    def close(self):
+        """Stops the threads; jobs that wait are dropped."""
+        if self._ptr is not None:
+            ffi.release(self._ptr)
+            self._ptr = None
+            self._jobs.clear()

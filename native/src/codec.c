@@ -1,0 +1,172 @@
+/* The list of codecs, coders, and the way in for vectors of every type. */
+#include "codec.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "half.h"
+#include "kernels.h"
+
+static const codec *const codecs[] = {
+#define X(c) &codec_##c,
+    CODEC_LIST(X)
+#undef X
+};
+enum { N_CODECS = sizeof codecs / sizeof *codecs };
+
+const codec *codec_named(const char *name) {
+    for (int i = 0; i < N_CODECS; i++)
+        if (!strcmp(codecs[i]->name, name)) return codecs[i];
+    return NULL;
+}
+
+const codec *codec_of_dtype(int dtype) {
+    static const codec *const raw[] = {&codec_raw_f32, &codec_raw_f64, &codec_raw_f16, &codec_raw_bf16, &codec_raw_i8, &codec_raw_u8};
+    return raw[dtype];
+}
+
+const char *vec_codec_name(int i, int *bits, int *reduces) {
+    if (i < 0 || i >= N_CODECS) return NULL;
+    *bits = codecs[i]->bits, *reduces = codecs[i]->reduces;
+    return codecs[i]->name;
+}
+
+static coder *new_coder(const codec *codec, uint32_t dim, int metric, int dtype, uint32_t reduce, mem_account *account) {
+    coder *c = mem_zeroed(account, VEC_MEM_CODEC, sizeof *c);
+    if (!c) return NULL;
+    c->codec = codec, c->dim = dim, c->metric = metric, c->dtype = dtype;
+    c->bits1 = codec->bits1, c->bits2 = codec->bits2;
+    c->reduced = reduce && reduce < dim ? reduce : (dim + 1) / 2;
+    c->effective = codec->name;
+    codec->shape(c);
+    return c;
+}
+
+coder *coder_new(const codec *codec, const vec_params *p, mem_account *account) {
+    return new_coder(codec, p->dim, p->metric, p->dtype, p->reduce, account);
+}
+
+coder *coder_new_like(const codec *codec, const coder *like, uint32_t reduce, mem_account *account) {
+    return new_coder(codec, like->dim, like->metric, like->dtype, reduce, account);
+}
+
+void coder_free(coder *c) {
+    if (!c) return;
+    mem_free(c->mean);
+    mem_free(c->matrix);
+    mem_free(c);
+}
+
+size_t dtype_bytes(int dtype) {
+    static const size_t bytes[] = {4, 8, 2, 2, 1, 1};
+    return bytes[dtype];
+}
+
+int is_nonfinite(int dtype, const uint8_t *given, uint32_t dim) {
+    uint32_t bad = 0;
+    if (dtype == VEC_FLOAT32)
+        for (uint32_t i = 0; i < dim; i++) {
+            uint32_t b;
+            memcpy(&b, given + 4 * i, 4);
+            bad |= (b & 0x7F800000) == 0x7F800000;
+        }
+    else if (dtype == VEC_FLOAT64)
+        for (uint32_t i = 0; i < dim; i++) {
+            uint64_t b;
+            memcpy(&b, given + 8 * i, 8);
+            bad |= (b & 0x7FF0000000000000) == 0x7FF0000000000000;
+        }
+    else if (dtype == VEC_FLOAT16 || dtype == VEC_BFLOAT16) {
+        uint16_t mask = dtype == VEC_FLOAT16 ? 0x7C00 : 0x7F80;
+        for (uint32_t i = 0; i < dim; i++) {
+            uint16_t b;
+            memcpy(&b, given + 2 * i, 2);
+            bad |= (b & mask) == mask;
+        }
+    }
+    return bad != 0;
+}
+
+/* Eight partial sums in double: accurate, vectorisable, and the same on every build. */
+static double sum_squares(const float *x, uint32_t dim) {
+    double s[8] = {0};
+    uint32_t i = 0;
+    for (; i + 8 <= dim; i += 8)
+        for (int j = 0; j < 8; j++) s[j] += (double)x[i + j] * x[i + j];
+    for (; i < dim; i++) s[0] += (double)x[i] * x[i];
+    return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
+}
+
+int ingest_f64(int metric, const uint8_t *given, uint32_t dim, double *out, double *norm2) {
+    if (is_nonfinite(VEC_FLOAT64, given, dim)) return VEC_ENONFINITE;
+    memcpy(out, given, dim * sizeof *out);
+    double sum = 0, most = 0;
+    for (uint32_t i = 0; i < dim; i++) sum += out[i] * out[i], most = fabs(out[i]) > most ? fabs(out[i]) : most;
+    if (metric == VEC_COSINE && most > 0) {
+        if (!(sum < HUGE_VAL) || sum < 0x1p-960) {              /* squares over- or underflow: scale first */
+            int exponent;
+            (void)frexp(most, &exponent);
+            sum = 0;
+            for (uint32_t i = 0; i < dim; i++) out[i] = ldexp(out[i], -exponent), sum += out[i] * out[i];
+        }
+        double inverse = 1 / sqrt(sum);
+        for (uint32_t i = 0; i < dim; i++) out[i] *= inverse;
+        sum = 1;
+    }
+    *norm2 = sum;
+    return VEC_OK;
+}
+
+int ingest(int dtype, int metric, const uint8_t *given, uint32_t dim, float *out, double *norm2) {
+    switch (dtype) {
+    case VEC_FLOAT32:
+        if (is_nonfinite(dtype, given, dim)) return VEC_ENONFINITE;
+        memcpy(out, given, dim * sizeof *out);
+        break;
+    case VEC_FLOAT64: {
+        if (is_nonfinite(dtype, given, dim)) return VEC_ENONFINITE;
+        if (metric == VEC_COSINE) {                             /* only the direction counts: keep it inside float's range */
+            double most = 0, v;
+            for (uint32_t i = 0; i < dim; i++) memcpy(&v, given + 8 * i, 8), most = fabs(v) > most ? fabs(v) : most;
+            if (most > 1e18 || (most > 0 && most < 1e-18)) {
+                int exponent;
+                (void)frexp(most, &exponent);
+                for (uint32_t i = 0; i < dim; i++) memcpy(&v, given + 8 * i, 8), out[i] = (float)ldexp(v, -exponent);
+                break;
+            }
+        }
+        for (uint32_t i = 0; i < dim; i++) {
+            double v;
+            memcpy(&v, given + 8 * i, 8);
+            out[i] = (float)v;
+        }
+        if (is_nonfinite(VEC_FLOAT32, (const uint8_t *)out, dim)) return VEC_ENONFINITE;
+        break;
+    }
+    case VEC_FLOAT16:
+    case VEC_BFLOAT16:
+        if (is_nonfinite(dtype, given, dim)) return VEC_ENONFINITE;
+        for (uint32_t i = 0; i < dim; i++) {
+            uint16_t h;
+            memcpy(&h, given + 2 * i, 2);
+            out[i] = dtype == VEC_FLOAT16 ? half_to_float(h) : bfloat_to_float(h);
+        }
+        break;
+    case VEC_INT8:
+        for (uint32_t i = 0; i < dim; i++) out[i] = (float)(int8_t)given[i];
+        break;
+    default:
+        for (uint32_t i = 0; i < dim; i++) out[i] = (float)given[i];
+    }
+    double sum = metric == VEC_L2 ? 0 : sum_squares(out, dim);
+    if (metric == VEC_COSINE && sum > 0) {
+        float inverse = (float)(1 / sqrt(sum));
+        if (inverse < HUGE_VALF && inverse > 0x1p-126f)
+            for (uint32_t i = 0; i < dim; i++) out[i] *= inverse;
+        else
+            for (uint32_t i = 0; i < dim; i++) out[i] = (float)(out[i] / sqrt(sum));
+        sum = 1;
+    }
+    *norm2 = sum;
+    return VEC_OK;
+}

@@ -1,0 +1,287 @@
+/* LVQ: locally adaptive vector quantisation (Aguerrebere et al., VLDB 2023), one or two levels.
+
+   Level 1: y = x - mean; l = min y, D = (max y - min y) / (2^B1 - 1), both float32 and rounded before the codes are computed:
+   c_j = round((y_j - l) / D). Level 2: the residual y - (l + D c) lies within D / 2, so it needs no constants of its own:
+   e_j = round(residual * 2^B2 / D), stored with 2^(B2-1) added so that both levels use the same unsigned kernels.
+
+   Deviations from the paper: constants in float32 (float16 would add an error common to all dimensions); distances take an int8
+   query against the codes in integers while traversing, and two int8 digits (15 bits) for the distance that is returned; L2 uses the
+   true |y|^2, stored with the record; IP stores |x|^2, which linking needs.
+
+   Record: codes, then float32 l, D and (L2, IP) the norm. Row (pruning): one byte per dimension of both levels' high bits, then
+   l, D, code sum, squared norm of the decoded vector, extra coordinate. */
+#include <math.h>
+#include <string.h>
+
+#include "codec.h"
+#include "codec_lvq.h"
+#include "kernels.h"
+
+typedef struct { float bias, step, norm2; } constants;
+typedef struct { float bias, step, sum, norm2, extra; } row_constants;
+
+static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+size_t lvq_padded(size_t dim, int bits) { return round_up(dim, bits == 4 ? 32 : 16); }
+size_t lvq_code_bytes(size_t dim, int bits) { return lvq_padded(dim, bits) * (size_t)bits / 8; }
+
+void lvq_shape(coder *c) {
+    int least = c->bits1 == 4 || c->bits2 == 4 ? 4 : 8;         /* both levels share one padding, hence one prepared query */
+    c->padded = (uint32_t)lvq_padded(c->dim, least);
+    c->code_bytes = c->padded * (size_t)c->bits1 / 8;
+    c->residual_code_bytes = c->padded * (size_t)c->bits2 / 8;
+    c->primary_bytes = round_up(c->code_bytes + (c->metric == VEC_COSINE ? 8 : 12), c->code_bytes >= 64 ? 16 : 4);
+    c->residual_bytes = c->residual_code_bytes;
+    c->row_bytes = round_up(c->padded + sizeof(row_constants), 64);
+}
+
+static constants constants_of(const coder *c, const uint8_t *primary) {
+    constants k = {0, 0, 0};
+    memcpy(&k, primary + c->code_bytes, c->metric == VEC_COSINE ? 8 : 12);
+    return k;
+}
+
+/* Bytes in natural order to the 4-bit layout of kernels.h. */
+void lvq_pack_u4(const uint8_t *codes, size_t padded, uint8_t *out) {
+    for (size_t done = 0; done < padded;) {
+        size_t block = padded - done < 128 ? padded - done : 128, half = block / 2;
+        for (size_t i = 0; i < half; i++) out[i] = (uint8_t)(codes[i] | codes[i + half] << 4);
+        codes += block, out += half, done += block;
+    }
+}
+
+/* Level 1 of y (already centred) into codes (padded bytes, natural order). */
+void lvq_quantise(const float *y, size_t dim, size_t padded, int bits, float *bias, float *step, uint8_t *codes) {
+    float lo, hi;
+    K.range(y, dim, &lo, &hi);
+    int most = (1 << bits) - 1;
+    *bias = lo;
+    *step = hi > lo ? (float)(((double)hi - lo) / most) : 1.0f;
+    if (!(*step >= 0x1p-120f)) *step = 0x1p-120f;                /* keep its inverse finite */
+    K.quantise(y, dim, lo, 1.0f / *step, most, codes);
+    memset(codes + dim, 0, padded - dim);
+}
+
+static void encode(const coder *c, const float *v, const uint8_t *given, uint8_t *primary, uint8_t *residual, float *work) {
+    (void)given;
+    size_t dim = c->dim;
+    float *y = work;                                            /* dim floats, then padded code bytes */
+    uint8_t *codes = (uint8_t *)(work + c->padded);
+    constants k;
+    double norm2 = 0;
+    for (size_t i = 0; i < dim; i++) y[i] = c->mean ? v[i] - c->mean[i] : v[i];
+    if (c->metric == VEC_L2) for (size_t i = 0; i < dim; i++) norm2 += (double)y[i] * y[i];
+    if (c->metric == VEC_IP) for (size_t i = 0; i < dim; i++) norm2 += (double)v[i] * v[i];
+    lvq_quantise(y, dim, c->padded, c->bits1, &k.bias, &k.step, codes);
+    k.norm2 = (float)norm2;
+    if (c->bits1 == 4) lvq_pack_u4(codes, c->padded, primary);
+    else memcpy(primary, codes, c->padded);
+    memcpy(primary + c->code_bytes, &k, c->metric == VEC_COSINE ? 8 : 12);
+    if (!c->bits2) return;
+    for (size_t i = 0; i < dim; i++) y[i] -= k.bias + k.step * codes[i];
+    int levels = 1 << c->bits2;
+    float inverse = (float)levels / k.step;
+    if (!(inverse < HUGE_VALF)) inverse = 0x1p126f;
+    K.quantise(y, dim, -0.5f * k.step, inverse, levels - 1, codes);
+    memset(codes + dim, 0, c->padded - dim);
+    if (c->bits2 == 4) lvq_pack_u4(codes, c->padded, residual);
+    else memcpy(residual, codes, c->padded);
+}
+
+static int code_at(const uint8_t *codes, size_t i, size_t padded, int bits) {
+    if (bits == 8) return codes[i];
+    size_t block = i / 128, at = i % 128, tail = padded - 128 * block, half = (tail < 128 ? tail : 128) / 2;
+    uint8_t b = codes[64 * block + at % half];
+    return at < half ? b & 15 : b >> 4;
+}
+
+static void decode(const coder *c, const uint8_t *primary, const uint8_t *residual, float *v) {
+    constants k = constants_of(c, primary);
+    float fine = k.step / (float)(1 << c->bits2), middle = (float)(1 << c->bits2) / 2;
+    for (size_t i = 0; i < c->dim; i++) {
+        v[i] = k.bias + k.step * (float)code_at(primary, i, c->padded, c->bits1);
+        if (c->bits2) v[i] += fine * ((float)code_at(residual, i, c->padded, c->bits2) - middle);
+        if (c->mean) v[i] += c->mean[i];
+    }
+}
+
+static float greatest(const float *x, size_t n) {
+    float lo, hi;
+    K.range(x, n, &lo, &hi);
+    return -lo > hi ? -lo : hi;
+}
+
+void lvq_prepare_s8(const float *x, size_t dim, size_t padded, query *q) {
+    float most = greatest(x, dim);
+    q->scale = most > 0 ? most / 127.0f : 1.0f;
+    if (!(q->scale >= 0x1p-120f)) q->scale = 0x1p-120f;
+    q->sum = K.quantise_s8(x, dim, 1.0f / q->scale, q->s8);
+    memset(q->s8 + dim, 0, padded - dim);
+}
+
+void lvq_prepare_digits(const float *x, size_t dim, size_t padded, query *q) {
+    float most = greatest(x, dim);
+    q->fine_scale = most > 0 ? most / 16256.0f : 1.0f;
+    if (!(q->fine_scale >= 0x1p-120f)) q->fine_scale = 0x1p-120f;
+    int32_t sums[2];
+    K.quantise_digits(x, dim, 1.0f / q->fine_scale, q->high, q->low, sums);
+    memset(q->high + dim, 0, padded - dim);
+    memset(q->low + dim, 0, padded - dim);
+    q->fine_sum = 128.0 * sums[0] + sums[1];
+}
+
+/* The metric's constants, and x centred in place for L2. */
+void lvq_prepare_metric(const coder *c, query *q) {
+    double base = 1;
+    if (c->metric == VEC_L2) {
+        if (c->mean) for (uint32_t i = 0; i < c->dim; i++) q->x[i] -= c->mean[i];
+        base = 0;
+        for (uint32_t i = 0; i < c->dim; i++) base += (double)q->x[i] * q->x[i];
+    } else if (c->mean) {
+        const uint8_t *mean = (const uint8_t *)c->mean;
+        float dot;
+        K.dot_f32(q->x, &mean, 1, c->dim, &dot);
+        base -= dot;
+    }
+    q->base = q->fine_base = base;
+}
+
+static void prepare(const coder *c, const float *v, const uint8_t *given, query *q) {
+    (void)given;
+    if (v != q->x) memcpy(q->x, v, c->dim * sizeof *v);
+    lvq_prepare_metric(c, q);
+    lvq_prepare_s8(q->x, c->dim, c->padded, q);
+    lvq_prepare_digits(q->x, c->dim, c->padded, q);
+}
+
+enum { BATCH = 64 };
+
+/* Keys from integer dots: base (+ norm) - factor * (l * sum + D * dot). */
+static void keys(const query *q, const uint8_t *const *primaries, size_t n, float *out) {
+    const coder *c = q->coder;
+    kernel_fn *dot = c->bits1 == 4 ? K.dot_u4s8 : K.dot_u8s8;
+    size_t at = c->code_bytes;
+    int is_l2 = c->metric == VEC_L2;
+    float factor = is_l2 ? 2 * q->scale : q->scale, sum = (float)q->sum, base = (float)q->base;
+    int32_t dots[BATCH];
+    for (size_t i = 0; i < n; i += BATCH) {
+        size_t m = n - i < BATCH ? n - i : BATCH;
+        dot(q->s8, primaries + i, m, c->padded, dots);
+        for (size_t j = 0; j < m; j++) {
+            float k[3];
+            memcpy(k, primaries[i + j] + at, 8);
+            float y = k[0] * sum + k[1] * (float)dots[j];
+            out[i + j] = base - factor * y;
+            if (is_l2) memcpy(k + 2, primaries[i + j] + at + 8, 4), out[i + j] += k[2];
+        }
+    }
+    if (!q->is_link || c->metric != VEC_IP) return;
+    for (size_t i = 0; i < n; i++) {                            /* 1 - dot becomes M^2 - dot - e_x e_y */
+        float rest = q->most_norm2 - constants_of(c, primaries[i]).norm2;
+        out[i] += q->most_norm2 - 1 - q->extra * sqrtf(rest > 0 ? rest : 0);
+    }
+}
+
+/* Dots of the 15-bit query with one level's codes. */
+void lvq_fine_dots(const query *q, int bits, const uint8_t *const *codes, size_t n, size_t padded, double *out) {
+    kernel_fn *dot = bits == 4 ? K.dot_u4s8 : K.dot_u8s8;
+    int32_t high[BATCH], low[BATCH];
+    dot(q->high, codes, n, padded, high);
+    dot(q->low, codes, n, padded, low);
+    for (size_t j = 0; j < n; j++) out[j] = 128.0 * high[j] + low[j];
+}
+
+static void exact(const query *q, const uint8_t *const *primaries, const uint8_t *const *residuals, size_t n, double *distances) {
+    const coder *c = q->coder;
+    double dots[BATCH], fine[BATCH];
+    double levels = (double)(1 << c->bits2);
+    for (size_t i = 0; i < n; i += BATCH) {
+        size_t m = n - i < BATCH ? n - i : BATCH;
+        lvq_fine_dots(q, c->bits1, primaries + i, m, c->padded, dots);
+        if (c->bits2) {
+            lvq_fine_dots(q, c->bits2, residuals + i, m, c->padded, fine);
+            for (size_t j = 0; j < m; j++) dots[j] += fine[j] / levels - 0.5 * q->fine_sum;
+        }
+        for (size_t j = 0; j < m; j++) {
+            constants k = constants_of(c, primaries[i + j]);
+            double y = q->fine_scale * ((double)k.bias * q->fine_sum + (double)k.step * dots[j]);
+            double d = c->metric == VEC_L2 ? q->fine_base + k.norm2 - 2 * y : q->fine_base - y;
+            distances[i + j] = c->metric == VEC_L2 && d < 0 ? 0 : d;
+        }
+    }
+}
+
+void lvq_finish_row(uint8_t *row, size_t dim, size_t padded, float bias, float step, float extra) {
+    int64_t squares;
+    int32_t sum = K.sum_u8(row, padded, &squares);
+    double b = bias, s = step;
+    row_constants k = {bias, step, (float)sum, (float)((double)dim * b * b + 2 * b * s * sum + s * s * (double)squares), extra};
+    memcpy(row + padded, &k, sizeof k);
+}
+
+static void load_row(const coder *c, const uint8_t *primary, const uint8_t *residual, float most_norm2, uint8_t *row) {
+    constants k = constants_of(c, primary);
+    float bias = k.bias, step = k.step;
+    if (c->bits1 == 8) memcpy(row, primary, c->padded);
+    else if (!c->bits2) K.expand_u4(primary, NULL, c->padded, row);
+    else {
+        /* 16 c + the residual's four high bits; the low ones that are dropped average half a step of them. */
+        step = k.step / 16, bias = k.bias - k.step / 2;
+        if (c->bits2 == 4) K.expand_u4(primary, residual, c->padded, row);
+        else {
+            K.expand_u4(primary, NULL, c->padded, row);
+            for (size_t i = 0; i < c->padded; i++) row[i] = (uint8_t)(row[i] << 4 | residual[i] >> 4);
+            bias += step * (15.0f / 32);
+        }
+    }
+    float rest = c->metric == VEC_IP ? most_norm2 - k.norm2 : 0;
+    lvq_finish_row(row, c->dim, c->padded, bias, step, sqrtf(rest > 0 ? rest : 0));
+}
+
+void lvq_row_distances(size_t dim, size_t padded, const uint8_t *row, const uint8_t *const *rows, size_t n, float *out, int8_t *work) {
+    row_constants a, b;
+    int32_t dots[BATCH];
+    memcpy(&a, row + padded, sizeof a);
+    for (size_t i = 0; i < padded; i++) work[i] = (int8_t)(row[i] ^ 0x80);       /* c - 128 as the signed operand */
+    for (size_t i = 0; i < n; i += BATCH) {
+        size_t m = n - i < BATCH ? n - i : BATCH;
+        K.dot_u8s8(work, rows + i, m, padded, dots);
+        for (size_t j = 0; j < m; j++) {
+            memcpy(&b, rows[i + j] + padded, sizeof b);
+            float cc = (float)dots[j] + 128.0f * b.sum;
+            float dot = (float)dim * a.bias * b.bias + a.bias * b.step * b.sum + b.bias * a.step * a.sum + a.step * b.step * cc;
+            float d = a.norm2 + b.norm2 - 2 * dot + (a.extra - b.extra) * (a.extra - b.extra);
+            out[i + j] = d > 0 ? d : 0;
+        }
+    }
+}
+
+static void row_distances(const coder *c, const uint8_t *row, const uint8_t *const *rows, size_t n, float *out, int8_t *work) {
+    lvq_row_distances(c->dim, c->padded, row, rows, n, out, work);
+}
+
+static double norm2(const coder *c, const uint8_t *primary) { return constants_of(c, primary).norm2; }
+
+int lvq_train(coder *c, const float *sample, size_t n, mem_account *account) {
+    double *sums = mem_zeroed(account, VEC_MEM_OTHER, c->dim * sizeof *sums);
+    c->mean = mem_alloc(account, VEC_MEM_CODEC, c->dim * sizeof *c->mean);
+    if (!sums || !c->mean) { mem_free(sums); return VEC_ENOMEM; }
+    for (size_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < c->dim; j++) sums[j] += sample[i * c->dim + j];
+    c->mean_norm2 = 0;
+    for (uint32_t j = 0; j < c->dim; j++) {
+        c->mean[j] = (float)(sums[j] / (double)n);
+        c->mean_norm2 += (double)c->mean[j] * c->mean[j];
+    }
+    mem_free(sums);
+    return VEC_OK;
+}
+
+#define LVQ(id, label, b1, b2)                                                                                                      \
+    const codec codec_##id = {.name = label, .bits = b1 + b2, .is_two_level = b2 != 0, .bits1 = b1, .bits2 = b2,                    \
+        .shape = lvq_shape, .train = lvq_train, .encode = encode, .decode = decode, .prepare = prepare, .keys = keys,               \
+        .exact = exact, .load_row = load_row, .row_distances = row_distances, .norm2 = norm2};
+LVQ(lvq4, "LVQ4", 4, 0)
+LVQ(lvq8, "LVQ8", 8, 0)
+LVQ(lvq4x4, "LVQ4x4", 4, 4)
+LVQ(lvq4x8, "LVQ4x8", 4, 8)
+LVQ(lvq8x8, "LVQ8x8", 8, 8)

@@ -1,0 +1,256 @@
+/* Raw codecs: vectors as given. FLOAT32, FLOAT16, BFLOAT16 are queried in float, FLOAT64 in double, INT8 and UINT8 in exact
+   integers. COSINE normalises floats when they come in; integers keep their squared norm behind the code (all metrics: L2 needs it
+   too, since |a - b|^2 = |a|^2 + |b|^2 - 2ab in exact integers). */
+#include <math.h>
+#include <string.h>
+
+#include "codec.h"
+#include "half.h"
+#include "kernels.h"
+
+static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+/* Floats: pruning rows are floats and, last, the extra coordinate. */
+static void shape_float(coder *c) {
+    c->padded = c->dim;
+    c->code_bytes = c->dim * dtype_bytes(c->dtype);
+    c->primary_bytes = round_up(c->code_bytes, c->code_bytes >= 64 ? 16 : 4);
+    c->row_bytes = round_up((c->dim + 1) * sizeof(float), 64);
+}
+
+static void encode_f32(const coder *c, const float *v, const uint8_t *given, uint8_t *primary, uint8_t *residual, float *work) {
+    (void)given, (void)residual, (void)work;
+    memcpy(primary, v, c->dim * sizeof *v);
+}
+static void decode_f32(const coder *c, const uint8_t *primary, const uint8_t *residual, float *v) {
+    (void)residual;
+    memcpy(v, primary, c->dim * sizeof *v);
+}
+
+#define HALF_CODER(type, to, from)                                                                                                  \
+    static void encode_##type(const coder *c, const float *v, const uint8_t *given, uint8_t *primary, uint8_t *residual, float *w) { \
+        (void)residual, (void)w;                                                                                                    \
+        if (c->metric != VEC_COSINE) { memcpy(primary, given, 2 * c->dim); return; }                                                \
+        for (uint32_t i = 0; i < c->dim; i++) {                                                                                     \
+            uint16_t h = to(v[i]);                                                                                                  \
+            memcpy(primary + 2 * i, &h, 2);                                                                                         \
+        }                                                                                                                           \
+    }                                                                                                                               \
+    static void decode_##type(const coder *c, const uint8_t *primary, const uint8_t *residual, float *v) {                          \
+        (void)residual;                                                                                                             \
+        for (uint32_t i = 0; i < c->dim; i++) {                                                                                     \
+            uint16_t h;                                                                                                             \
+            memcpy(&h, primary + 2 * i, 2);                                                                                         \
+            v[i] = from(h);                                                                                                         \
+        }                                                                                                                           \
+    }
+HALF_CODER(f16, float_to_half, half_to_float)
+HALF_CODER(bf16, float_to_bfloat, bfloat_to_float)
+
+static void encode_f64(const coder *c, const float *v, const uint8_t *given, uint8_t *primary, uint8_t *residual, float *work) {
+    (void)v, (void)residual, (void)work;
+    double norm2;
+    (void)ingest_f64(c->metric, given, c->dim, (double *)(void *)primary, &norm2);   /* records are 4-byte aligned at least; x86 and ARM load doubles there */
+}
+static void decode_f64(const coder *c, const uint8_t *primary, const uint8_t *residual, float *v) {
+    (void)residual;
+    for (uint32_t i = 0; i < c->dim; i++) {
+        double d;
+        memcpy(&d, primary + 8 * i, 8);
+        v[i] = (float)d;
+    }
+}
+
+static void prepare_float(const coder *c, const float *v, const uint8_t *given, query *q) {
+    (void)given;
+    if (v != q->x) memcpy(q->x, v, c->dim * sizeof *v);
+}
+
+static void prepare_f64(const coder *c, const float *v, const uint8_t *given, query *q) {
+    (void)v;
+    double norm2;
+    (void)ingest_f64(c->metric, given, c->dim, q->x64, &norm2);
+}
+
+static double float_norm2(const coder *c, const uint8_t *primary) {
+    double sum = 0;
+    if (c->dtype == VEC_FLOAT64)
+        for (uint32_t i = 0; i < c->dim; i++) {
+            double d;
+            memcpy(&d, primary + 8 * i, 8);
+            sum += d * d;
+        }
+    else
+        for (uint32_t i = 0; i < c->dim; i++) {
+            float v;
+            uint16_t h;
+            if (c->dtype == VEC_FLOAT32) memcpy(&v, primary + 4 * i, 4);
+            else memcpy(&h, primary + 2 * i, 2), v = c->dtype == VEC_FLOAT16 ? half_to_float(h) : bfloat_to_float(h);
+            sum += (double)v * v;
+        }
+    return sum;
+}
+
+/* Keys of a stored IP vector that looks for neighbours: half the augmented squared L2, less what is the same for all. */
+static float link_key(const query *q, double dot, double norm2) {
+    double rest = q->most_norm2 - norm2;
+    return (float)(q->most_norm2 - dot - q->extra * sqrt(rest > 0 ? rest : 0));
+}
+
+#define FLOAT_DISTANCES(type, result, vector)                                                                                       \
+    static void keys_##type(const query *q, const uint8_t *const *primaries, size_t n, float *keys) {                               \
+        const coder *c = q->coder;                                                                                                  \
+        result out[64];                                                                                                             \
+        for (size_t i = 0; i < n; i += 64) {                                                                                        \
+            size_t m = n - i < 64 ? n - i : 64;                                                                                     \
+            (c->metric == VEC_L2 ? K.l2_##type : K.dot_##type)(q->vector, primaries + i, m, c->dim, out);                           \
+            if (c->metric == VEC_L2)                                                                                                \
+                for (size_t j = 0; j < m; j++) keys[i + j] = (float)out[j];                                                         \
+            else if (q->is_link)                                                                                                    \
+                for (size_t j = 0; j < m; j++) keys[i + j] = link_key(q, (double)out[j], float_norm2(c, primaries[i + j]));         \
+            else                                                                                                                    \
+                for (size_t j = 0; j < m; j++) keys[i + j] = (float)(1 - out[j]);                                                   \
+        }                                                                                                                           \
+    }                                                                                                                               \
+    static void exact_##type(const query *q, const uint8_t *const *primaries, const uint8_t *const *residuals, size_t n,            \
+                             double *distances) {                                                                                   \
+        (void)residuals;                                                                                                            \
+        const coder *c = q->coder;                                                                                                  \
+        result out[64];                                                                                                             \
+        for (size_t i = 0; i < n; i += 64) {                                                                                        \
+            size_t m = n - i < 64 ? n - i : 64;                                                                                     \
+            (c->metric == VEC_L2 ? K.l2_##type : K.dot_##type)(q->vector, primaries + i, m, c->dim, out);                           \
+            for (size_t j = 0; j < m; j++) distances[i + j] = c->metric == VEC_L2 ? (double)out[j] : 1 - (double)out[j];            \
+        }                                                                                                                           \
+    }
+FLOAT_DISTANCES(f32, float, x)
+FLOAT_DISTANCES(f16, float, x)
+FLOAT_DISTANCES(bf16, float, x)
+FLOAT_DISTANCES(f64, double, x64)
+
+static void load_row_float(const coder *c, const uint8_t *primary, const uint8_t *residual, float most_norm2, uint8_t *row) {
+    float *out = (float *)(void *)row;
+    c->codec->decode(c, primary, residual, out);
+    out[c->dim] = 0;
+    if (c->metric == VEC_IP) {
+        double rest = most_norm2 - float_norm2(c, primary);
+        out[c->dim] = (float)sqrt(rest > 0 ? rest : 0);
+    }
+}
+
+static void row_distances_float(const coder *c, const uint8_t *row, const uint8_t *const *rows, size_t n, float *out, int8_t *work) {
+    (void)work;
+    K.l2_f32(row, rows, n, c->dim + (c->metric == VEC_IP), out);
+}
+
+/* Bytes: code, padding to 4, int32 squared norm. */
+static void shape_int(coder *c) {
+    c->padded = c->dim;
+    c->code_bytes = round_up(c->dim, 4);
+    c->primary_bytes = round_up(c->code_bytes + 4, c->dim >= 64 ? 16 : 4);
+    c->row_bytes = round_up(c->code_bytes + 8, 64);
+}
+
+static int32_t squared(const coder *c, const uint8_t *x) {
+    int32_t sum;
+    (c->dtype == VEC_INT8 ? K.dot_i8 : K.dot_u8)(x, &x, 1, c->dim, &sum);
+    return sum;
+}
+
+static int32_t stored_norm2(const coder *c, const uint8_t *primary) {
+    int32_t n;
+    memcpy(&n, primary + c->code_bytes, 4);
+    return n;
+}
+static double int_norm2(const coder *c, const uint8_t *primary) { return stored_norm2(c, primary); }
+
+static void encode_int(const coder *c, const float *v, const uint8_t *given, uint8_t *primary, uint8_t *residual, float *work) {
+    (void)v, (void)residual, (void)work;
+    memcpy(primary, given, c->dim);
+    int32_t n = squared(c, given);
+    memcpy(primary + c->code_bytes, &n, 4);
+}
+
+static void decode_int(const coder *c, const uint8_t *primary, const uint8_t *residual, float *v) {
+    (void)residual;
+    for (uint32_t i = 0; i < c->dim; i++) v[i] = c->dtype == VEC_INT8 ? (float)(int8_t)primary[i] : (float)primary[i];
+}
+
+static void prepare_int(const coder *c, const float *v, const uint8_t *given, query *q) {
+    (void)v;
+    memcpy(q->raw, given, c->dim);
+    q->norm2 = squared(c, given);
+}
+
+static double int_distance(const coder *c, double norm2, int32_t dot, int32_t other) {
+    if (c->metric == VEC_L2) return norm2 + other - 2.0 * dot;
+    if (c->metric == VEC_IP) return 1.0 - dot;
+    double product = norm2 * other;
+    return product > 0 ? 1.0 - dot / sqrt(product) : 1.0;
+}
+
+static void exact_int(const query *q, const uint8_t *const *primaries, const uint8_t *const *residuals, size_t n, double *distances) {
+    (void)residuals;
+    const coder *c = q->coder;
+    int32_t dots[64];
+    for (size_t i = 0; i < n; i += 64) {
+        size_t m = n - i < 64 ? n - i : 64;
+        (c->dtype == VEC_INT8 ? K.dot_i8 : K.dot_u8)(q->raw, primaries + i, m, c->dim, dots);
+        for (size_t j = 0; j < m; j++) distances[i + j] = int_distance(c, q->norm2, dots[j], stored_norm2(c, primaries[i + j]));
+    }
+}
+
+static void keys_int(const query *q, const uint8_t *const *primaries, size_t n, float *keys) {
+    const coder *c = q->coder;
+    int32_t dots[64];
+    for (size_t i = 0; i < n; i += 64) {
+        size_t m = n - i < 64 ? n - i : 64;
+        (c->dtype == VEC_INT8 ? K.dot_i8 : K.dot_u8)(q->raw, primaries + i, m, c->dim, dots);
+        for (size_t j = 0; j < m; j++) {
+            int32_t other = stored_norm2(c, primaries[i + j]);
+            keys[i + j] = q->is_link ? link_key(q, dots[j], other) : (float)int_distance(c, q->norm2, dots[j], other);
+        }
+    }
+}
+
+static void load_row_int(const coder *c, const uint8_t *primary, const uint8_t *residual, float most_norm2, uint8_t *row) {
+    (void)residual;
+    memcpy(row, primary, c->code_bytes + 4);
+    double rest = c->metric == VEC_IP ? most_norm2 - stored_norm2(c, primary) : 0;
+    float extra = (float)sqrt(rest > 0 ? rest : 0);
+    memcpy(row + c->code_bytes + 4, &extra, 4);
+}
+
+static void row_distances_int(const coder *c, const uint8_t *row, const uint8_t *const *rows, size_t n, float *out, int8_t *work) {
+    (void)work;
+    int32_t dots[64];
+    float mine, theirs;
+    memcpy(&mine, row + c->code_bytes + 4, 4);
+    double norm2 = stored_norm2(c, row);
+    for (size_t i = 0; i < n; i += 64) {
+        size_t m = n - i < 64 ? n - i : 64;
+        (c->dtype == VEC_INT8 ? K.dot_i8 : K.dot_u8)(row, rows + i, m, c->dim, dots);
+        for (size_t j = 0; j < m; j++) {
+            int32_t other = stored_norm2(c, rows[i + j]);
+            memcpy(&theirs, rows[i + j] + c->code_bytes + 4, 4);
+            double d = c->metric == VEC_COSINE ? 2 * int_distance(c, norm2, dots[j], other) : norm2 + other - 2.0 * dots[j];
+            out[i + j] = (float)d + (mine - theirs) * (mine - theirs);
+        }
+    }
+}
+
+#define FLOAT_CODEC(type, label, width, prep)                                                                                       \
+    const codec codec_raw_##type = {.name = label, .bits = width, .shape = shape_float, .encode = encode_##type,                    \
+        .decode = decode_##type, .prepare = prep, .keys = keys_##type, .exact = exact_##type, .load_row = load_row_float,           \
+        .row_distances = row_distances_float, .norm2 = float_norm2};
+FLOAT_CODEC(f32, "FLOAT32", 32, prepare_float)
+FLOAT_CODEC(f16, "FLOAT16", 16, prepare_float)
+FLOAT_CODEC(bf16, "BFLOAT16", 16, prepare_float)
+FLOAT_CODEC(f64, "FLOAT64", 64, prepare_f64)
+
+#define INT_CODEC(type, label)                                                                                                      \
+    const codec codec_raw_##type = {.name = label, .bits = 8, .shape = shape_int, .encode = encode_int, .decode = decode_int,       \
+        .prepare = prepare_int, .keys = keys_int, .exact = exact_int, .load_row = load_row_int,                                     \
+        .row_distances = row_distances_int, .norm2 = int_norm2};
+INT_CODEC(i8, "INT8")
+INT_CODEC(u8, "UINT8")

@@ -1,0 +1,172 @@
+/* The index as its own files see it. Who owns what:
+     vec.c      creation, ingestion, labels, removal, statistics      (callers' threads, under ix->lock)
+     search.c   every kind of search                                 (any thread, no lock)
+     graph.c    linking, pruning, sweeping out deleted vectors        (the writer thread)
+     writer.c   the background thread: tail, sweeps, calibration
+     train.c    learning a coder and re-encoding into a fresh store   (a thread of its own while it runs)
+
+   A slot's life: FREE -> TAIL (stored, found by scanning the tail) -> LINKED (in the graph) -> DELETED (still walked through, never
+   returned) -> swept out of every row -> after the last reader that may hold it has left -> FREE. FLAT: FREE -> LINKED -> DELETED -> FREE.
+
+   Readers announce an epoch while they search. What a writer replaces (a store, a table, a slot) is retired under the epoch of that
+   moment and reused once every active reader is younger. */
+#ifndef INDEX_H
+#define INDEX_H
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "codec.h"
+#include "labels.h"
+#include "mem.h"
+#include "vec.h"
+
+#define NO_EDGE UINT32_MAX
+enum { MAX_SEEDS = 64, N_SCRATCH = 64, SLACK = 4 };
+#define MAX_SLOTS (1u << 30)                    /* two bits of an id mark buffer entries */
+
+/* Slot states, in the two top bits of a meta word; the label below. */
+enum { SLOT_FREE = 0, SLOT_TAIL = 1, SLOT_LINKED = 2, SLOT_DELETED = 3 };
+#define MAX_LABEL ((1ull << 62) - 1)
+static inline int meta_state(uint64_t meta) { return (int)(meta >> 62); }
+static inline uint64_t meta_label(uint64_t meta) { return meta & MAX_LABEL; }
+static inline uint64_t meta_of(int state, uint64_t label) { return (uint64_t)state << 62 | label; }
+static inline int is_live(uint64_t meta) { return meta_state(meta) == SLOT_TAIL || meta_state(meta) == SLOT_LINKED; }
+
+/* Codes and the coder that made them: replaced as one. */
+typedef struct store {
+    coder *coder;
+    slab primary, residual;
+} store;
+
+typedef struct { float key; uint32_t id; } entry;
+#define EXPANDED 0x80000000u
+#define BARRED 0x40000000u                      /* walked through, not to be returned */
+#define ID_MASK 0x3FFFFFFFu
+
+typedef struct { double distance; uint64_t label; } hit;
+
+/* What one search needs; taken from the index for its duration, so that searching allocates nothing once it is warm. */
+typedef struct scratch {
+    _Alignas(64) _Atomic int is_busy;
+    _Atomic uint64_t epoch;                     /* 0: not reading */
+    const coder *shaped_for;
+    query query;
+    void *query_block;
+    float *work;                                /* dim floats and code bytes, for encoding */
+    uint64_t *visited;
+    uint32_t visited_words, n_slots;            /* slots there were when the bitset was cleared; later ones are not looked at */
+    entry *buffer;
+    uint32_t buffer_size;
+    uint32_t *found;                            /* range: slots within reach */
+    uint32_t n_found, found_size;
+    uint32_t *ids;                              /* one batch of neighbours */
+    const uint8_t **primaries, **residuals;
+    float *keys;
+    uint32_t batch_size;
+    hit *hits;
+    double *distances;
+    uint32_t hits_size;
+    uint64_t n_scored;
+    struct prune_space *prune;                  /* the writer's: see graph.c */
+} scratch;
+
+typedef struct tail_ring { uint32_t mask; _Atomic uint32_t slot[]; } tail_ring;
+
+struct retired { struct retired *next; uint64_t epoch; void *block; store *store; uint32_t slot; };
+
+struct vec_index {
+    vec_params params;
+    char compression[24];
+    mem_account account;
+
+    _Atomic(store *) store;
+    store *_Atomic other_store;                 /* written by adds, too: the next one while it is encoded, then the last one until its
+                                                   readers have left */
+    const codec *wanted;                        /* the codec asked for; in effect once trained */
+
+    slab meta;                                  /* uint64: state and label */
+    slab rows;                                  /* graph: max_degree ids, NO_EDGE after the last */
+    label_map labels;
+    _Atomic uint32_t n_slots;                   /* slots ever used */
+    _Atomic uint32_t n_linked, n_deleted;       /* in the graph: live, and deleted but not swept out */
+    _Atomic uint64_t n_vectors;
+    uint32_t *free_slots, n_free, free_size;
+    float *add_vector, *add_work;               /* of the add under way */
+
+    _Atomic(tail_ring *) tail;
+    _Atomic uint64_t tail_head, tail_end;
+
+    _Atomic uint32_t seeds[MAX_SEEDS];
+    _Atomic uint32_t n_seeds;
+    uint32_t seeds_at;                          /* n_linked when they were last chosen */
+    _Atomic uint32_t most_norm2_bits;           /* IP: greatest |x|^2 seen, as float bits (positive floats order as integers) */
+
+    _Atomic uint64_t epoch;
+    scratch scratches[N_SCRATCH];
+    struct retired *retired;
+
+    pthread_mutex_t lock;                       /* adds, removals, labels, free slots, retirement */
+    pthread_cond_t wake, idle;                  /* work for the writer; the writer has none left */
+    pthread_t writer;
+    int has_writer, is_stopping, is_idle;
+    scratch link_scratch;                       /* the writer's own */
+    uint32_t sweep_at, sweep_end;               /* slots left of a sweep under way */
+    uint32_t *doomed, n_doomed, doomed_size;    /* what it sweeps out */
+    uint8_t *doomed_bits;
+    uint32_t doomed_bits_size;
+
+    pthread_t trainer;
+    int has_trainer;
+    _Atomic int training;
+    _Atomic uint32_t n_encoded, n_to_encode;
+
+    _Atomic uint32_t auto_window;               /* calibrated for k = 10 */
+    _Atomic int is_calibrated;
+    uint32_t calibrated_at;                     /* n_linked then */
+
+    _Atomic uint64_t n_linkings, link_ns, n_searches, n_scored;
+    _Atomic int last_plan;
+    _Atomic uint32_t n_pins;                    /* jobs in pools */
+};
+
+static inline _Atomic uint64_t *meta_at(const vec_index *ix, uint32_t slot) { return (_Atomic uint64_t *)(void *)slab_at(&ix->meta, slot); }
+static inline uint64_t meta_get(const vec_index *ix, uint32_t slot) { return atomic_load_explicit(meta_at(ix, slot), memory_order_acquire); }
+static inline _Atomic uint32_t *row_at(const vec_index *ix, uint32_t slot) { return (_Atomic uint32_t *)(void *)slab_at(&ix->rows, slot); }
+static inline float most_norm2(const vec_index *ix) {
+    union { uint32_t bits; float f; } u = {atomic_load_explicit(&((vec_index *)ix)->most_norm2_bits, memory_order_relaxed)};
+    return u.f;
+}
+
+/* vec.c */
+store *store_new(vec_index *ix, coder *c, uint32_t n_slots);
+void store_free(store *s);
+void retire(vec_index *ix, void *block, store *s, uint32_t slot);       /* under ix->lock; exactly one of the three (slot: NO_EDGE) */
+void reclaim(vec_index *ix);                                          /* under ix->lock */
+uint64_t now_ns(void);
+
+/* search.c */
+scratch *scratch_take(vec_index *ix);
+void scratch_give(scratch *s);
+int scratch_shape(vec_index *ix, scratch *s, const store *st);
+void scratch_free(scratch *s);
+void reader_enter(vec_index *ix, scratch *s);
+void reader_leave(scratch *s);
+/* Walks the graph for s->query with this window; the buffer then holds *n entries, best first. */
+int walk_plain(vec_index *ix, const store *st, scratch *s, uint32_t window, uint32_t capacity, uint64_t deadline_ns, uint32_t *n);
+uint32_t default_window(const vec_index *ix, uint32_t k);
+
+/* graph.c */
+void prune_space_free(struct prune_space *space);
+int link_slot(vec_index *ix, scratch *s, uint32_t slot);
+void choose_seeds(vec_index *ix);
+int sweep_begin(vec_index *ix);
+int sweep_slice(vec_index *ix, uint32_t n_rows);                      /* 1: more to do; 0: done */
+
+/* writer.c */
+int writer_start(vec_index *ix);                                      /* under ix->lock */
+void writer_stop(vec_index *ix);
+void calibrate(vec_index *ix);
+
+/* train.c */
+int train_start(vec_index *ix);                                       /* under ix->lock */
+#endif

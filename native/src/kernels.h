@@ -1,0 +1,71 @@
+/* Kernels: the arithmetic that is worth an instruction set. All distance kernels have one shape: a query against n records of dim
+   elements, one result per record. Integer kernels give the same bits on every ISA; float ones differ by rounding only.
+
+   A new kernel: one line in KERNEL_LIST, its scalar body; other ISAs add theirs where measured faster. A new ISA: one file with a
+   `const kernel_table kernels_X` (slots that do not gain stay NULL) and one line in ISA_LIST, best first. */
+#ifndef KERNELS_H
+#define KERNELS_H
+#include <stddef.h>
+#include <stdint.h>
+
+typedef void kernel_fn(const void *query, const uint8_t *const *records, size_t n, size_t dim, void *out);
+
+/*  name       query        record                 result */
+#define KERNEL_LIST(X)                                                                                                              \
+    X(dot_f32)    /* float     float                  float */                                                                     \
+    X(l2_f32)                                                                                                                       \
+    X(dot_f16)    /* float     IEEE half              float */                                                                     \
+    X(l2_f16)                                                                                                                       \
+    X(dot_bf16)   /* float     bfloat16               float */                                                                     \
+    X(l2_bf16)                                                                                                                      \
+    X(dot_f64)    /* double    double                 double */                                                                    \
+    X(l2_f64)                                                                                                                       \
+    X(dot_i8)     /* int8      int8                   int32 */                                                                     \
+    X(dot_u8)     /* uint8     uint8                  int32 */                                                                     \
+    X(dot_u8s8)   /* int8      uint8 code             int32; dim a multiple of 16 */                                               \
+    X(dot_u4s8)   /* int8      uint4 code             int32; dim a multiple of 32, layout below */
+
+/* Loops over one vector, compiled once per ISA from kernels/loops.h; all give the same bits everywhere. */
+typedef void range_fn(const float *x, size_t n, float *lo, float *hi);
+typedef void quantise_fn(const float *x, size_t n, float bias, float inverse, int most, uint8_t *codes);
+typedef int32_t quantise_s8_fn(const float *x, size_t n, float inverse, int8_t *codes);
+typedef void quantise_digits_fn(const float *x, size_t n, float inverse, int8_t *high, int8_t *low, int32_t sums[2]);
+typedef void expand_u4_fn(const uint8_t *high, const uint8_t *low, size_t dim, uint8_t *out);
+typedef int32_t sum_u8_fn(const uint8_t *x, size_t n, int64_t *squares);
+#define LOOP_LIST(X)                                                                                                                \
+    X(range, range_fn)                      /* least and greatest element */                                                        \
+    X(quantise, quantise_fn)                /* round((x - bias) * inverse) in 0 .. most */                                          \
+    X(quantise_s8, quantise_s8_fn)          /* round(x * inverse) in -127 .. 127; returns the sum */                                \
+    X(quantise_digits, quantise_digits_fn)  /* round(x * inverse) = 128 * high + low; both digits' sums */                          \
+    X(expand_u4, expand_u4_fn)              /* two 4-bit code rows to bytes in natural order: high << 4 | low; low may be NULL */   \
+    X(sum_u8, sum_u8_fn)                    /* sum and sum of squares */
+
+typedef struct {
+    const char *name;
+    int (*is_supported)(void);
+#define X(k) kernel_fn *k;
+    KERNEL_LIST(X)
+#undef X
+#define X(k, type) type *k;
+    LOOP_LIST(X)
+#undef X
+} kernel_table;
+
+#if defined(__x86_64__)
+#define ISA_LIST(X) X(avx512) X(avx2) X(scalar)
+#else
+#define ISA_LIST(X) X(scalar)
+#endif
+#define X(isa) extern const kernel_table kernels_##isa;
+ISA_LIST(X)
+#undef X
+
+/* The table in use: every slot filled. Valid after kernels_start. */
+extern kernel_table K;
+/* NULL, or why the forced ISA cannot be had. */
+const char *kernels_start(const char *forced);
+
+/* The 4-bit layout: blocks of 128 dimensions in 64 bytes, byte i = dimension i in its low half, i + 64 in its high half; a last
+   block of t = 32, 64 or 96 dimensions in t / 2 bytes, byte i = dimensions i and i + t / 2. */
+static inline size_t u4_tail(size_t dim) { return dim % 128; }
+#endif

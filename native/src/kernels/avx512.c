@@ -1,0 +1,186 @@
+/* AVX-512 with VNNI (Ice Lake, Zen 4 and later). Four records at a time share the query's loads; tails are masked loads.
+
+   kernel        instruction                     elements per step
+   dot_u8s8      vpdpbusd                        64
+   dot_u4s8      vpdpbusd on both nibbles        128
+   dot_i8/u8     vpmovsx/zxbw, vpdpwssd          32
+   *_f32, f16, bf16  vfmadd (after vcvtph2ps / a shift)  16
+   *_f64         vfmadd                          8 */
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "kernels.h"
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"))), apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")
+#endif
+
+#define NAME(x) x##_avx512
+#include "loops.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Sums of four vectors of 16 lanes into out[0..3]. */
+INLINE void sum4_i32(const __m512i a[4], int32_t *out) {
+    __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a[0], a[1]), _mm512_unpackhi_epi32(a[0], a[1]));
+    __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(a[2], a[3]), _mm512_unpackhi_epi32(a[2], a[3]));
+    __m512i s = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    __m256i h = _mm256_add_epi32(_mm512_castsi512_si256(s), _mm512_extracti64x4_epi64(s, 1));
+    _mm_storeu_si128((__m128i *)out, _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1)));
+}
+
+INLINE void sum4_f32(const __m512 a[4], float *out) {
+    __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a[0], a[1]), _mm512_unpackhi_ps(a[0], a[1]));
+    __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(a[2], a[3]), _mm512_unpackhi_ps(a[2], a[3]));
+    __m512d l = _mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+    __m512d u = _mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+    __m512 s = _mm512_add_ps(_mm512_castpd_ps(l), _mm512_castpd_ps(u));
+    __m256 h = _mm256_add_ps(_mm512_castps512_ps256(s), _mm512_extractf32x8_ps(s, 1));
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1)));
+}
+
+/* One kernel = a step over `count` records (a constant, 4 or 1), then the loop over all. */
+#define OVER_RECORDS(name, result)                                                                                                  \
+    static void name(const void *query, const uint8_t *const *records, size_t n, size_t dim, void *out) {                          \
+        size_t i = 0;                                                                                                               \
+        for (; i + 4 <= n; i += 4) name##_few(query, records + i, dim, (result *)out + i, 4);                                       \
+        for (; i < n; i++) name##_few(query, records + i, dim, (result *)out + i, 1);                                               \
+    }
+
+INLINE void finish_i32(const __m512i *s, int32_t *out, const int count) {
+    if (count == 4) sum4_i32(s, out);
+    else *out = _mm512_reduce_add_epi32(s[0]);
+}
+
+INLINE void finish_f32(const __m512 *s, float *out, const int count) {
+    if (count == 4) { sum4_f32(s, out); return; }
+    __m512 all[4] = {s[0], s[0], s[0], s[0]};               /* the same order of additions as four at a time */
+    float four[4];
+    sum4_f32(all, four);
+    *out = four[0];
+}
+
+INLINE void dot_u8s8_few(const int8_t *q, const uint8_t *const *r, size_t dim, int32_t *out, const int count) {
+    __m512i s[4];
+    for (int j = 0; j < count; j++) s[j] = _mm512_setzero_si512();
+    size_t i = 0;
+    for (; i + 64 <= dim; i += 64) {
+        __m512i a = _mm512_loadu_si512(q + i);
+        for (int j = 0; j < count; j++) s[j] = _mm512_dpbusd_epi32(s[j], _mm512_loadu_si512(r[j] + i), a);
+    }
+    if (i < dim) {
+        __mmask64 m = _cvtu64_mask64((1ull << (dim - i)) - 1);
+        __m512i a = _mm512_maskz_loadu_epi8(m, q + i);
+        for (int j = 0; j < count; j++) s[j] = _mm512_dpbusd_epi32(s[j], _mm512_maskz_loadu_epi8(m, r[j] + i), a);
+    }
+    finish_i32(s, out, count);
+}
+OVER_RECORDS(dot_u8s8, int32_t)
+
+INLINE void dot_u4s8_few(const int8_t *q, const uint8_t *const *r, size_t dim, int32_t *out, const int count) {
+    const __m512i low = _mm512_set1_epi8(15);
+    __m512i s[4], t[4];
+    for (int j = 0; j < count; j++) s[j] = t[j] = _mm512_setzero_si512();
+    size_t i = 0;
+    for (; i + 128 <= dim; i += 128) {
+        __m512i a = _mm512_loadu_si512(q + i), b = _mm512_loadu_si512(q + i + 64);
+        for (int j = 0; j < count; j++) {
+            __m512i x = _mm512_loadu_si512(r[j] + i / 2);
+            s[j] = _mm512_dpbusd_epi32(s[j], _mm512_and_si512(x, low), a);
+            t[j] = _mm512_dpbusd_epi32(t[j], _mm512_and_si512(_mm512_srli_epi16(x, 4), low), b);
+        }
+    }
+    if (i < dim) {
+        size_t half = (dim - i) / 2;
+        __mmask64 m = _cvtu64_mask64((1ull << half) - 1);
+        __m512i a = _mm512_maskz_loadu_epi8(m, q + i), b = _mm512_maskz_loadu_epi8(m, q + i + half);
+        for (int j = 0; j < count; j++) {
+            __m512i x = _mm512_maskz_loadu_epi8(m, r[j] + i / 2);
+            s[j] = _mm512_dpbusd_epi32(s[j], _mm512_and_si512(x, low), a);
+            t[j] = _mm512_dpbusd_epi32(t[j], _mm512_and_si512(_mm512_srli_epi16(x, 4), low), b);
+        }
+    }
+    for (int j = 0; j < count; j++) s[j] = _mm512_add_epi32(s[j], t[j]);
+    finish_i32(s, out, count);
+}
+OVER_RECORDS(dot_u4s8, int32_t)
+
+#define BYTE_KERNEL(name, widen)                                                                                                    \
+    INLINE void name##_few(const uint8_t *q, const uint8_t *const *r, size_t dim, int32_t *out, const int count) {                  \
+        __m512i s[4];                                                                                                               \
+        for (int j = 0; j < count; j++) s[j] = _mm512_setzero_si512();                                                              \
+        for (size_t i = 0; i < dim; i += 32) {                                                                                      \
+            __mmask32 m = _cvtu32_mask32(dim - i >= 32 ? ~0u : (1u << (dim - i)) - 1);                                              \
+            __m512i a = widen(_mm256_maskz_loadu_epi8(m, q + i));                                                                   \
+            for (int j = 0; j < count; j++) s[j] = _mm512_dpwssd_epi32(s[j], widen(_mm256_maskz_loadu_epi8(m, r[j] + i)), a);       \
+        }                                                                                                                           \
+        finish_i32(s, out, count);                                                                                                  \
+    }                                                                                                                               \
+    OVER_RECORDS(name, int32_t)
+BYTE_KERNEL(dot_i8, _mm512_cvtepi8_epi16)
+BYTE_KERNEL(dot_u8, _mm512_cvtepu8_epi16)
+
+INLINE __m512 load_f32(const uint8_t *x, size_t i, __mmask16 m) { return _mm512_maskz_loadu_ps(m, (const float *)(const void *)x + i); }
+INLINE __m512 load_f16(const uint8_t *x, size_t i, __mmask16 m) { return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, x + 2 * i)); }
+INLINE __m512 load_bf16(const uint8_t *x, size_t i, __mmask16 m) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, x + 2 * i)), 16));
+}
+INLINE __m512 add_dot(__m512 s, __m512 a, __m512 b) { return _mm512_fmadd_ps(a, b, s); }
+INLINE __m512 add_l2(__m512 s, __m512 a, __m512 b) { __m512 d = _mm512_sub_ps(a, b); return _mm512_fmadd_ps(d, d, s); }
+
+#define FLOAT_KERNEL(name, load, add)                                                                                               \
+    INLINE void name##_few(const float *q, const uint8_t *const *r, size_t dim, float *out, const int count) {                      \
+        __m512 s[4];                                                                                                                \
+        for (int j = 0; j < count; j++) s[j] = _mm512_setzero_ps();                                                                 \
+        for (size_t i = 0; i < dim; i += 16) {                                                                                      \
+            __mmask16 m = _cvtu32_mask16(dim - i >= 16 ? 0xFFFFu : (1u << (dim - i)) - 1);                                          \
+            __m512 a = _mm512_maskz_loadu_ps(m, q + i);                                                                             \
+            for (int j = 0; j < count; j++) s[j] = add(s[j], a, load(r[j], i, m));                                                  \
+        }                                                                                                                           \
+        finish_f32(s, out, count);                                                                                                  \
+    }                                                                                                                               \
+    OVER_RECORDS(name, float)
+FLOAT_KERNEL(dot_f32, load_f32, add_dot)
+FLOAT_KERNEL(l2_f32, load_f32, add_l2)
+FLOAT_KERNEL(dot_f16, load_f16, add_dot)
+FLOAT_KERNEL(l2_f16, load_f16, add_l2)
+FLOAT_KERNEL(dot_bf16, load_bf16, add_dot)
+FLOAT_KERNEL(l2_bf16, load_bf16, add_l2)
+
+INLINE __m512d add_dot_f64(__m512d s, __m512d a, __m512d b) { return _mm512_fmadd_pd(a, b, s); }
+INLINE __m512d add_l2_f64(__m512d s, __m512d a, __m512d b) { __m512d d = _mm512_sub_pd(a, b); return _mm512_fmadd_pd(d, d, s); }
+#define DOUBLE_KERNEL(name, add)                                                                                                    \
+    INLINE void name##_few(const double *q, const uint8_t *const *r, size_t dim, double *out, const int count) {                    \
+        __m512d s[4];                                                                                                               \
+        for (int j = 0; j < count; j++) s[j] = _mm512_setzero_pd();                                                                 \
+        for (size_t i = 0; i < dim; i += 8) {                                                                                       \
+            __mmask8 m = (__mmask8)(dim - i >= 8 ? 0xFF : (1u << (dim - i)) - 1);                                                   \
+            __m512d a = _mm512_maskz_loadu_pd(m, q + i);                                                                            \
+            for (int j = 0; j < count; j++)                                                                                         \
+                s[j] = add(s[j], a, _mm512_maskz_loadu_pd(m, (const double *)(const void *)r[j] + i));                              \
+        }                                                                                                                           \
+        for (int j = 0; j < count; j++) out[j] = _mm512_reduce_add_pd(s[j]);                                                        \
+    }                                                                                                                               \
+    OVER_RECORDS(name, double)
+DOUBLE_KERNEL(dot_f64, add_dot_f64)
+DOUBLE_KERNEL(l2_f64, add_l2_f64)
+
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC reset_options
+#endif
+
+static int is_supported(void) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")
+        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+}
+
+#define X(k) .k = k,
+const kernel_table kernels_avx512 = {.name = "avx512", .is_supported = is_supported, KERNEL_LIST(X) LOOPS};
+#undef X
+#else
+typedef int no_avx512;
+#endif

@@ -1,0 +1,100 @@
+/* Plain loops that compilers vectorise well, compiled once per ISA: the file that includes this has set its target pragma and
+   defines NAME(x). No float reductions whose order could differ: results are the same bits on every ISA. */
+#ifdef __clang__
+#pragma STDC FP_CONTRACT OFF
+#endif
+
+static void NAME(range)(const float *x, size_t n, float *lo, float *hi) {
+    float least[16], most[16];
+    for (int j = 0; j < 16; j++) least[j] = most[j] = x[0];
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int j = 0; j < 16; j++) {
+            least[j] = x[i + j] < least[j] ? x[i + j] : least[j];
+            most[j] = x[i + j] > most[j] ? x[i + j] : most[j];
+        }
+    for (; i < n; i++) {
+        least[0] = x[i] < least[0] ? x[i] : least[0];
+        most[0] = x[i] > most[0] ? x[i] : most[0];
+    }
+    float l = least[0], m = most[0];
+    for (int j = 1; j < 16; j++) l = least[j] < l ? least[j] : l, m = most[j] > m ? most[j] : m;
+    *lo = l, *hi = m;
+}
+
+static void NAME(quantise)(const float *x, size_t n, float bias, float inverse, int most, uint8_t *codes) {
+    float top = (float)most;
+    for (size_t i = 0; i < n; i++) {
+        float v = (x[i] - bias) * inverse;
+        v = v > 0.0f ? v : 0.0f;
+        v = v < top ? v : top;
+        codes[i] = (uint8_t)(int32_t)(v + 0.5f);
+    }
+}
+
+static int32_t NAME(quantise_s8)(const float *x, size_t n, float inverse, int8_t *codes) {
+    int32_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        float v = x[i] * inverse;
+        v = v > -127.0f ? v : -127.0f;
+        v = v < 127.0f ? v : 127.0f;
+        int32_t c = (int32_t)(v + __builtin_copysignf(0.5f, v));
+        codes[i] = (int8_t)c;
+        sum += c;
+    }
+    return sum;
+}
+
+static void NAME(quantise_digits)(const float *x, size_t n, float inverse, int8_t *high, int8_t *low, int32_t sums[2]) {
+    int32_t h = 0, l = 0;
+    for (size_t i = 0; i < n; i++) {
+        float v = x[i] * inverse;
+        v = v > -16256.0f ? v : -16256.0f;
+        v = v < 16256.0f ? v : 16256.0f;
+        int32_t c = (int32_t)(v + __builtin_copysignf(0.5f, v));
+        int32_t up = (c + 64 + 16384) / 128 - 128, down = c - 128 * up;       /* the shift keeps the division one of positive numbers */
+        high[i] = (int8_t)up;
+        low[i] = (int8_t)down;
+        h += up;
+        l += down;
+    }
+    sums[0] = h, sums[1] = l;
+}
+
+static inline void NAME(expand_block)(const uint8_t *restrict high, const uint8_t *restrict low, size_t half, uint8_t *restrict out) {
+    if (low)
+        for (size_t i = 0; i < half; i++) {
+            out[i] = (uint8_t)(high[i] << 4 | (low[i] & 15));
+            out[i + half] = (uint8_t)((high[i] & 0xF0) | low[i] >> 4);
+        }
+    else
+        for (size_t i = 0; i < half; i++) {
+            out[i] = high[i] & 15;
+            out[i + half] = high[i] >> 4;
+        }
+}
+
+static void NAME(expand_u4)(const uint8_t *high, const uint8_t *low, size_t dim, uint8_t *out) {
+    size_t blocks = dim / 128;
+    for (size_t b = 0; b < blocks; b++) NAME(expand_block)(high + 64 * b, low ? low + 64 * b : NULL, 64, out + 128 * b);
+    if (u4_tail(dim)) NAME(expand_block)(high + 64 * blocks, low ? low + 64 * blocks : NULL, u4_tail(dim) / 2, out + 128 * blocks);
+}
+
+static int32_t NAME(sum_u8)(const uint8_t *x, size_t n, int64_t *squares) {
+    int32_t sum = 0;
+    int64_t total = 0;
+    for (size_t i = 0; i < n;) {                                              /* 32-bit inner sums: 32,768 * 255 * 255 still fits */
+        size_t end = n - i > 32768 ? i + 32768 : n;
+        int32_t part = 0;
+        for (; i < end; i++) {
+            sum += x[i];
+            part += (int32_t)x[i] * x[i];
+        }
+        total += part;
+    }
+    *squares = total;
+    return sum;
+}
+
+#define LOOPS .range = NAME(range), .quantise = NAME(quantise), .quantise_s8 = NAME(quantise_s8),                                   \
+    .quantise_digits = NAME(quantise_digits), .expand_u4 = NAME(expand_u4), .sum_u8 = NAME(sum_u8)

@@ -1,0 +1,118 @@
+/* Counting allocator and slabs. A block carries a 64-byte head with its size, part and account, so that freeing needs no arguments.
+   Slab arenas double up to an eighth of what the slab holds: few mappings, little slack; big ones ask for huge pages. */
+#include "mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { HEAD = 64, HUGE_PAGE = 2 << 20 };
+
+typedef struct { mem_account *account; size_t bytes; int part; } head;
+
+static void count(mem_account *account, int part, int64_t bytes) {
+    if (account) atomic_fetch_add_explicit(&account->bytes[part], bytes, memory_order_relaxed);
+}
+
+void *mem_alloc(mem_account *account, int part, size_t bytes) {
+    if (bytes > SIZE_MAX / 2) return NULL;
+    size_t total = (bytes + HEAD + 63) & ~(size_t)63;
+    head *h = aligned_alloc(64, total);
+    if (!h) return NULL;
+    *h = (head){account, total, part};
+    count(account, part, (int64_t)total);
+    return (uint8_t *)h + HEAD;
+}
+
+void *mem_zeroed(mem_account *account, int part, size_t bytes) {
+    void *block = mem_alloc(account, part, bytes);
+    if (block) memset(block, 0, bytes);
+    return block;
+}
+
+void *mem_resize(void *block, mem_account *account, int part, size_t bytes) {
+    void *fresh = mem_alloc(account, part, bytes);
+    if (!fresh || !block) return fresh;
+    size_t old = ((head *)((uint8_t *)block - HEAD))->bytes - HEAD;
+    memcpy(fresh, block, old < bytes ? old : bytes);
+    mem_free(block);
+    return fresh;
+}
+
+void mem_free(void *block) {
+    if (!block) return;
+    head *h = (head *)((uint8_t *)block - HEAD);
+    count(h->account, h->part, -(int64_t)h->bytes);
+    free(h);
+}
+
+struct arena { struct arena *next; uint8_t *base; size_t bytes; };
+struct old_table { struct old_table *next; };
+
+void slab_init(slab *s, mem_account *account, int part, size_t stride, int fill) {
+    memset(s, 0, sizeof *s);
+    s->stride = stride, s->account = account, s->part = part, s->fill = fill;
+}
+
+void slab_free(slab *s) {
+    for (struct arena *a = s->arenas, *next; a; a = next) {
+        next = a->next;
+        munmap(a->base, a->bytes);
+        count(s->account, s->part, -(int64_t)a->bytes);
+        mem_free(a);
+    }
+    uint8_t **table = atomic_load(&s->chunks);
+    mem_free(table ? (uint8_t *)table - 64 : NULL);
+    for (struct old_table *t = s->old_tables, *next; t; t = next) next = t->next, mem_free(t);
+    slab_init(s, s->account, s->part, s->stride, s->fill);
+}
+
+static int add_arena(slab *s) {
+    size_t chunk = s->stride << CHUNK_SHIFT, held = chunk * s->n_chunks, most = held / 8 > 4 * HUGE_PAGE ? held / 8 : 4 * HUGE_PAGE;
+    size_t want = held < most ? held : most, n = want > chunk ? want / chunk : 1;
+    size_t bytes = (n * chunk + 4095) & ~(size_t)4095;
+    struct arena *a = mem_alloc(s->account, s->part, sizeof *a);
+    if (!a) return VEC_ENOMEM;
+    /* Over-map by a huge page and give the ends back, so that a big arena starts on a huge page. */
+    size_t slack = bytes >= HUGE_PAGE ? HUGE_PAGE : 0;
+    uint8_t *base = mmap(NULL, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED) { mem_free(a); return VEC_ENOMEM; }
+    if (slack) {
+        uint8_t *start = (uint8_t *)(((uintptr_t)base + slack - 1) & ~(uintptr_t)(slack - 1));
+        if (start > base) munmap(base, (size_t)(start - base));
+        if (base + slack > start) munmap(start + bytes, (size_t)(base + slack - start));
+        base = start;
+        madvise(base, bytes, MADV_HUGEPAGE);
+    }
+    if (s->fill) memset(base, s->fill, bytes);
+    *a = (struct arena){s->arenas, base, bytes};
+    s->arenas = a, s->cursor = base, s->n_left = (uint32_t)n;
+    count(s->account, s->part, (int64_t)bytes);
+    return VEC_OK;
+}
+
+static int grow_table(slab *s) {
+    uint32_t size = s->table_size ? 2 * s->table_size : 8;
+    uint8_t *block = mem_alloc(s->account, s->part, 64 + size * sizeof(uint8_t *));
+    if (!block) return VEC_ENOMEM;
+    uint8_t **fresh = (uint8_t **)(void *)(block + 64), **old = atomic_load(&s->chunks);
+    if (old) {
+        memcpy(fresh, old, s->n_chunks * sizeof *fresh);
+        struct old_table *t = (struct old_table *)(void *)((uint8_t *)old - 64);
+        t->next = s->old_tables, s->old_tables = t;
+    }
+    s->table_size = size;
+    atomic_store_explicit(&s->chunks, fresh, memory_order_release);
+    return VEC_OK;
+}
+
+int slab_reserve(slab *s, uint32_t n) {
+    while (((uint64_t)s->n_chunks << CHUNK_SHIFT) < n) {
+        int rc = s->n_left ? VEC_OK : add_arena(s);
+        if (rc == VEC_OK && s->n_chunks == s->table_size) rc = grow_table(s);
+        if (rc != VEC_OK) return rc;
+        atomic_load(&s->chunks)[s->n_chunks++] = s->cursor;
+        s->cursor += s->stride << CHUNK_SHIFT, s->n_left--;
+    }
+    return VEC_OK;
+}

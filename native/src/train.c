@@ -1,0 +1,114 @@
+/* Training: learn a coder from a sample, encode everything anew into a second store, replace the first in one step.
+
+   Runs on a thread of its own. Searches go on reading the old store; adds write both (under the lock they hold anyway); the encoder
+   takes that lock for a few dozen slots at a time. The old store is freed when its last reader has left. */
+#include "index.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { SLOTS_PER_LOCK = 32, SAMPLE_BYTES = 96 << 20 };
+
+static void read_vector(const store *s, uint32_t slot, float *out) {
+    const coder *c = s->coder;
+    c->codec->decode(c, slab_at(&s->primary, slot), c->residual_bytes ? slab_at(&s->residual, slot) : NULL, out);
+}
+
+/* Up to as many live vectors as the sample may take, spread evenly over the slots. */
+static size_t take_sample(vec_index *ix, const store *s, float *sample, size_t most) {
+    uint32_t n_slots = atomic_load(&ix->n_slots);
+    double step = n_slots > most ? (double)n_slots / (double)most : 1;
+    size_t n = 0;
+    for (size_t i = 0; n < most; i++) {
+        double at = (double)i * step;
+        if (at >= n_slots) break;
+        if (is_live(meta_get(ix, (uint32_t)at))) read_vector(s, (uint32_t)at, sample + n++ * s->coder->dim);
+    }
+    return n;
+}
+
+static int encode_all(vec_index *ix, const store *from, store *to, uint32_t n, float *vector, float *work) {
+    const coder *c = to->coder;
+    for (uint32_t slot = 0; slot < n;) {
+        pthread_mutex_lock(&ix->lock);
+        if (ix->is_stopping) { pthread_mutex_unlock(&ix->lock); return VEC_ETIMEOUT; }
+        for (uint32_t end = n - slot > SLOTS_PER_LOCK ? slot + SLOTS_PER_LOCK : n; slot < end; slot++) {
+            read_vector(from, slot, vector);
+            c->codec->encode(c, vector, NULL, slab_at(&to->primary, slot), c->residual_bytes ? slab_at(&to->residual, slot) : NULL, work);
+        }
+        pthread_mutex_unlock(&ix->lock);
+        atomic_store(&ix->n_encoded, slot);
+    }
+    return VEC_OK;
+}
+
+static int train(vec_index *ix) {
+    mem_account *a = &ix->account;
+    store *old = atomic_load(&ix->store);
+    const uint32_t dim = ix->params.dim;
+    size_t most = SAMPLE_BYTES / (dim * sizeof(float)), n = 2 * (size_t)ix->params.training_threshold;
+    if (n > most) n = most;
+    if (n < 1024) n = 1024;
+    float *sample = mem_alloc(a, VEC_MEM_OTHER, n * dim * sizeof *sample);
+    float *vector = mem_alloc(a, VEC_MEM_OTHER, 8 * ((size_t)dim + 128) * sizeof *vector);
+    float *work = mem_alloc(a, VEC_MEM_OTHER, 8 * ((size_t)dim + 128) * sizeof *work);
+    coder *c = coder_new_like(ix->wanted, old->coder, ix->params.reduce, a);
+    int rc = sample && vector && work && c ? VEC_OK : VEC_ENOMEM;
+    if (rc == VEC_OK) {
+        n = take_sample(ix, old, sample, n);
+        rc = n ? c->codec->train(c, sample, n, a) : VEC_EARG;
+    }
+    mem_free(sample);
+    if (rc == VEC_OK) {
+        pthread_mutex_lock(&ix->lock);
+        uint32_t n_slots = atomic_load(&ix->n_slots);
+        store *next = store_new(ix, c, n_slots);
+        atomic_store(&ix->other_store, next);
+        atomic_store(&ix->n_to_encode, n_slots);
+        pthread_mutex_unlock(&ix->lock);
+        rc = next ? encode_all(ix, old, next, n_slots, vector, work) : VEC_ENOMEM;
+    } else coder_free(c);
+    mem_free(vector);
+    mem_free(work);
+    return rc;
+}
+
+static void *run(void *arg) {
+    vec_index *ix = arg;
+    int rc = train(ix);
+    pthread_mutex_lock(&ix->lock);
+    store *next = atomic_load(&ix->other_store);
+    if (rc == VEC_OK) {
+        store *old = atomic_exchange(&ix->store, next);
+        atomic_store(&ix->other_store, old);    /* its last readers may still come across a slot that is reused */
+        retire(ix, NULL, old, NO_EDGE);
+    } else {                                    /* stays in the codec it has */
+        atomic_store(&ix->other_store, NULL);
+        store_free(next);
+        ix->params.training_threshold = UINT32_MAX;
+    }
+    atomic_store(&ix->training, rc == VEC_OK ? VEC_TRAIN_DONE : VEC_TRAIN_IDLE);
+    pthread_cond_broadcast(&ix->idle);
+    pthread_cond_signal(&ix->wake);
+    /* Without a writer nobody else would notice when the old store's last reader leaves. */
+    while (ix->retired && !ix->has_writer && !ix->is_stopping) {
+        struct timespec pause = {0, 1000000};
+        reclaim(ix);
+        pthread_mutex_unlock(&ix->lock);
+        nanosleep(&pause, NULL);
+        pthread_mutex_lock(&ix->lock);
+    }
+    pthread_mutex_unlock(&ix->lock);
+    return NULL;
+}
+
+int train_start(vec_index *ix) {
+    atomic_store(&ix->training, VEC_TRAIN_RUNNING);
+    if (pthread_create(&ix->trainer, NULL, run, ix)) {
+        atomic_store(&ix->training, VEC_TRAIN_IDLE);
+        return VEC_ETHREAD;
+    }
+    ix->has_trainer = 1;
+    return VEC_OK;
+}
