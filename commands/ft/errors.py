@@ -129,6 +129,8 @@ GEOFILTER_ARGUMENTS = "SEARCH_PARSE_ARGS GEOFILTER requires 5 arguments"
 GEOFILTER_FIELD = "SEARCH_QUERY_BAD Field is not a geo field, field: {}"
 NOT_FOR_SEARCH = "SEARCH_PARSE_ARGS option `{}` is mutually exclusive with simple (i.e. search) options"
 PROFILE_CURSOR = "SEARCH_GENERIC FT.PROFILE does not support cursor"
+PROFILE_KIND = "No `SEARCH`, `AGGREGATE`, or `HYBRID` provided"
+PROFILE_QUERY = "The QUERY keyword is expected"
 TIMEOUT = "SEARCH_TIMEOUT Timeout limit was reached"
 
 # ---- query text

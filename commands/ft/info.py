@@ -60,7 +60,7 @@ def ft_info(client, name):
 
 
 def _options(options) -> list[Simple]:
-    flags = (("NOFREQS", options.no_freqs), ("NOFIELDS", options.no_fields), ("NOOFFSETS", options.no_offsets), ("NOHL", options.no_highlight),
+    flags = (("NOFREQS", options.no_freqs), ("NOFIELDS", options.no_fields), ("NOOFFSETS", options.no_offsets), ("NOHL", options.no_highlight or options.no_offsets),
              ("MAXTEXTFIELDS", options.max_text_fields))
     return [Simple(name) for name, is_on in flags if is_on]
 

@@ -82,8 +82,8 @@ class HotKnn:
         self.offset = options.offset
         self.end = options.offset + options.count
         self.writer = RowWriter(index, options.returns, options.no_content, [root.alias], None)
-        #: What precedes the distance where it is all that is returned, in RESP2; None: more is.
-        self.lead = b"*2\r\n" + self.writer.distances[0][1] if self.writer.only_distance else None
+        #: What precedes the distance where it is all that is returned, in RESP2, by the length of its text; None: more is returned.
+        self.lead = [b"*2\r\n%b$%d\r\n" % (self.writer.distances[0][1], n) for n in range(32)] if self.writer.only_distance else None
         #: Whether rows come as the engine gives them, from the first on.
         self.plain = self.by_distance and self.ascending and not self.offset and options.count >= self.k
 
@@ -172,13 +172,13 @@ class HotKnn:
             out = [b"*%d\r\n:%d\r\n" % (1 + (1 if self.writer.is_empty else 2) * len(rows), total)]
             if lead is not None:
                 for row, text in zip(rows, texts):
-                    out += (replies[row], b"%b$%d\r\n%b\r\n" % (lead, len(text), text))
+                    out += (replies[row], lead[len(text)], text, b"\r\n")
             elif self.writer.is_empty:
                 out += [replies[row] for row in rows]
             else:
                 data, keys, fields = db.data, docs.keys, self.writer.fields
                 for row, text in zip(rows, texts):
-                    n, pairs = fields(data[keys[row]], (text,))
+                    n, pairs = fields(row, data[keys[row]], (text,))
                     out += (b"%b*%d\r\n" % (replies[row], 2 * n), pairs)
             return Raw(b"".join(out))
         hits = []
@@ -186,7 +186,7 @@ class HotKnn:
         for row, text in zip(rows, texts):
             hit = Hit(replies[row])
             if not self.writer.is_empty:
-                hit.n_pairs, hit.pairs = fields(data[keys[row]], (text,))
+                hit.n_pairs, hit.pairs = fields(row, data[keys[row]], (text,))
             hits.append(hit)
         return Raw(encode_page(3, total, hits, self.options))
 

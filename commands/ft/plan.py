@@ -68,7 +68,7 @@ class Evaluation:
             if type(child) is tree.Not:
                 rows = self._negated(child)
                 result = self.index.docs.live - rows if result is None else result - rows
-            elif result is not None and len(result) <= _RANGE_BY_CANDIDATE:
+            elif type(self) is Evaluation and result is not None and len(result) <= _RANGE_BY_CANDIDATE:
                 result = self._range(child, result)
             else:
                 rows = self.rows(child)
@@ -134,6 +134,8 @@ class Evaluation:
         """Rows within the radius; `among`: look at these only."""
         field = self.index.by_name[node.field]
         assert type(field) is VectorField
+        if not field.had_vectors:       # Redis has no vector index then and looks at nothing
+            return BitMap()
         check_blob(node.vector, field.spec)
         runtime = range_runtime(node, field.spec)
         field.last_search_mode = RANGE_QUERY
@@ -170,7 +172,7 @@ def bitmap(rows: np.ndarray) -> BitMap:
 
 def row_array(rows: BitMap) -> np.ndarray:
     """The rows of a set in ascending order, as uint32."""
-    return np.frombuffer(rows.to_array(), dtype=np.uint32)
+    return np.frombuffer(rows.to_array(), dtype=np.uint32) if rows else np.empty(0, dtype=np.uint32)
 
 
 def allowed(rows: BitMap, n_rows: int) -> native.Allowed:

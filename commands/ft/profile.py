@@ -1,18 +1,42 @@
 """FT.EXPLAIN, FT.EXPLAINCLI and FT.PROFILE."""
+from time import perf_counter_ns
+
+from respserver.protocol.errors import CommandError
+from respserver.protocol.reply import Pairs, Raw, Simple, encode
 from respserver.registry import command
 
+from . import errors, tree
 from .explain import explain, explain_lines
+from .plan import Evaluation
 from .query import bind, check_yields, parse_query
-from .search_options import parse_explain
+from .runtime import check_blob, knn_runtime, range_runtime
+from .search import find_names, match, page, restrict, stopwords_of, time_limit_us
+from .search_options import parse_search
 
 
 def _tree(client, name: bytes, text: bytes, words: tuple):
     index = client.server.search.find(name)
-    options = parse_explain(words, default_dialect=client.server.config["search-default-dialect"])
-    stopwords = {} if index.options.stopwords is None else {"stopwords": index.options.stopwords}
-    root = bind(parse_query(text, options.dialect, index.schema, **stopwords), options.params)
+    options = parse_search(words, proto=client.proto, default_dialect=client.server.config["search-default-dialect"])
+    root = bind(parse_query(text, options.dialect, index.schema, **stopwords_of(index, options)), options.params or {})
     check_yields(root, index.schema)
+    _check_vectors(index, root)
     return root
+
+
+def _check_vectors(index, node) -> None:
+    """Refuses what a search would refuse about the tree's vector clauses."""
+    if isinstance(node, (tree.Knn, tree.VectorRange)):
+        field = index.by_name[node.field]
+        if field.had_vectors:
+            check_blob(node.vector, field.spec)
+            if type(node) is tree.Knn:
+                knn_runtime(node, field.spec, filtered=node.child is not None)
+            else:
+                range_runtime(node, field.spec)
+    for child in getattr(node, "children", ()):
+        _check_vectors(index, child)
+    if getattr(node, "child", None) is not None:
+        _check_vectors(index, node.child)
 
 
 @command("FT.EXPLAIN", arity=-3, group="search", since="1.0.0", flags="readonly", summary="Returns the execution plan for a complex query", complexity="O(1)")
@@ -23,4 +47,119 @@ def ft_explain(client, name, text, *words):
 @command("FT.EXPLAINCLI", arity=-3, group="search", since="1.0.0", flags="readonly", summary="Returns the execution plan for a complex query, line by line",
          complexity="O(1)")
 def ft_explaincli(client, name, text, *words):
-    return explain_lines(_tree(client, name, text, words))
+    return [Simple(line) for line in explain_lines(_tree(client, name, text, words))]
+
+
+# ------------------------------------------------------------------------------------------------------------ FT.PROFILE
+
+class _Profiled(Evaluation):
+    """An evaluation that notes for each node how long it took and what came out."""
+
+    __slots__ = ("_children",)
+
+    def __init__(self, *words):
+        super().__init__(*words)
+        self._children: list = []
+
+    def rows(self, node):
+        siblings, self._children = self._children, []
+        started = perf_counter_ns()
+        rows = super().rows(node)
+        took = (perf_counter_ns() - started) / 1e6
+        children, self._children = self._children, siblings
+        siblings.append(self._entry(node, took, len(rows), children))
+        return rows
+
+    def _entry(self, node, took: float, n: int, children: list) -> Pairs:
+        time = [(Simple("Time"), took), (Simple("Number of reading operations"), n)]
+        estimate = [(Simple("Estimated number of matches"), n)]
+        kind = _TYPES.get(type(node), type(node).__name__.upper())
+        head = [(Simple("Type"), Simple(kind))]
+        if type(node) is tree.VectorRange:
+            field = self.index.by_name[node.field]
+            return Pairs([*head, *time, (Simple("Vector search mode"), Simple(field.last_search_mode))])
+        if type(node) is tree.Tag:
+            terms = " | ".join(errors.show(value.text) for value in node.values)
+            return Pairs([*head, (Simple("Term"), Simple(terms)), *time, *estimate])
+        if type(node) is tree.Numeric:
+            return Pairs([*head, (Simple("Term"), Simple(f"{node.low:g} - {node.high:g}")), *time, *estimate])
+        if type(node) is tree.Or:
+            return Pairs([*head, (Simple("Query type"), Simple("UNION")), *time, (Simple("Child iterators"), children)])
+        if type(node) is tree.And:
+            return Pairs([*head, *time, (Simple("Child iterators"), children)])
+        if children:
+            return Pairs([*head, *time, (Simple("Child iterator"), children[0])])
+        return Pairs(head + time)
+
+    def finish(self, root, took: float, n: int) -> Pairs:
+        """The entry of the whole query."""
+        if type(root) is not tree.Knn:
+            return self._children[0] if self._children else Pairs([(Simple("Type"), Simple("EMPTY")), (Simple("Time"), took),
+                                                                  (Simple("Number of reading operations"), 0)])
+        field = self.index.by_name[root.field]
+        stats = field.engine.stats()
+        pairs = [(Simple("Type"), Simple("VECTOR")), (Simple("Time"), took), (Simple("Number of reading operations"), n),
+                 (Simple("Vector search mode"), Simple(field.last_search_mode))]
+        if self._children:
+            pairs.append((Simple("Child iterator"), self._children[0]))
+        pairs += [(Simple("Engine plan"), Simple(str(stats["last_plan"]))), (Simple("Engine codec"), Simple(stats["codec"]))]
+        return Pairs(pairs)
+
+
+_TYPES = {tree.And: "INTERSECT", tree.Or: "UNION", tree.Not: "NOT", tree.Optional: "OPTIONAL", tree.VectorRange: "METRIC - VECTOR DISTANCE",
+          tree.Ids: "ID-LIST"}
+
+
+def _milliseconds(since: int, until: int) -> float:
+    return (until - since) / 1e6
+
+
+@command("FT.PROFILE", arity=-5, group="search", since="2.2.0", flags="readonly", summary="Performs a search and returns how its time was spent",
+         complexity="O(N)")
+def ft_profile(client, name, kind, *words):
+    kind = kind.upper()
+    index = client.server.search.find(name)
+    if kind not in (b"SEARCH", b"AGGREGATE", b"HYBRID"):
+        raise CommandError(errors.PROFILE_KIND)
+    if words and words[0].upper() == b"LIMITED":
+        words = words[1:]
+    if len(words) < 2 or words[0].upper() != b"QUERY":
+        raise CommandError(errors.PROFILE_QUERY)
+    if kind != b"SEARCH":
+        raise errors.fail(errors.NOT_YET_AVAILABLE, "FT.PROFILE " + errors.show(kind))
+    server = client.server
+    t0 = perf_counter_ns()
+    options = parse_search(words[2:], proto=client.proto, max_results=server.config["search-max-search-results"],
+                           default_dialect=server.config["search-default-dialect"])
+    query = parse_query(words[1], options.dialect, index.schema, **stopwords_of(index, options))
+    t1 = perf_counter_ns()
+    root = bind(query, options.params or {})
+    names = find_names(index, options, root)
+    root = restrict(index, root, options)
+    evaluation = _Profiled(index, server.config, time_limit_us(server.config, options))
+    t2 = perf_counter_ns()
+    found = match(client, index, root, evaluation)
+    t3 = perf_counter_ns()
+    outcome = page(client, index, options, names, found)
+    t4 = perf_counter_ns()
+    n = len(found.rows)
+
+    def stage(type_: str, took: float):
+        return Pairs([(Simple("Type"), Simple(type_)), (Simple("Time"), took), (Simple("Results processed"), n)])
+
+    stages = [stage("Index", _milliseconds(t2, t3))]
+    if type(root) is tree.Knn or found.distances:
+        stages.append(stage("Metrics Applier", 0.0))
+    stages += [stage("Scorer", 0.0), stage("Sorter", _milliseconds(t3, t4))]
+    if not options.no_content:
+        stages.append(stage("Loader", 0.0))
+    shard = Pairs([
+        (Simple("Total profile time"), _milliseconds(t0, t4)), (Simple("Parsing time"), _milliseconds(t0, t1)), (Simple("Workers queue time"), 0.0),
+        (Simple("Pipeline creation time"), _milliseconds(t1, t2)), (Simple("Total GIL time"), _milliseconds(t0, t4)),
+        (Simple("Warning"), [Simple(errors.show(text)) for text in found.warnings] or [Simple("None")]),
+        (Simple("Iterators profile"), evaluation.finish(root, _milliseconds(t2, t3), n)), (Simple("Result processors profile"), stages)])
+    results = Raw(outcome.encode(client.proto))
+    profile = Pairs([(Simple("Shards"), [shard]), (Simple("Coordinator"), Pairs())])
+    if client.proto == 3:
+        return Pairs([(Simple("Results"), results), (Simple("Profile"), profile)])
+    return [results, Raw(encode(profile, 2))]

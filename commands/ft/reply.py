@@ -1,6 +1,8 @@
 """Search results to bytes, for RESP2 and RESP3."""
 from respserver.protocol.reply import encode
 
+from .fields import NumericField
+
 _NIL = {2: b"$-1\r\n", 3: b"_\r\n"}
 _RESP3_HEAD = b"%5\r\n+attributes\r\n*0\r\n+format\r\n+STRING\r\n+results\r\n"
 _RESP3_ROW_END = b"+values\r\n*0\r\n"
@@ -40,13 +42,14 @@ class RowWriter:
     `returns` as in SearchOptions.returns; `yields`: names of the distances that the query gives; `lead`: path and name of the field
     that SORTBY had to load, or None."""
 
-    __slots__ = ("is_empty", "distances", "named", "lead", "is_all", "n_pairs_if_full", "only_distance")
+    __slots__ = ("is_empty", "distances", "named", "columns", "lead", "is_all", "only_distance")
 
     def __init__(self, index, returns, no_content: bool, yields: list[bytes], lead: tuple[bytes, bytes] | None):
         self.is_empty = no_content or returns == []
         self.is_all = returns is None
         self.distances: list[tuple[int, bytes]] = []        # (position among yields, its name's reply)
         self.named: list[tuple[bytes, bytes]] = []          # (path in the hash, name's reply)
+        self.columns: list[tuple] = []                      # (position in `named`, the numeric field whose sort key is shown)
         self.lead = lead
         if self.is_empty:
             pass
@@ -61,10 +64,12 @@ class RowWriter:
                 rest.sort(key=lambda entry: entry[1] != lead[1])
             for name, path in rest:
                 field = index.by_name.get(path)
+                if type(field) is NumericField and field.spec.sortable:
+                    self.columns.append((len(self.named), field))
                 self.named.append((path if field is None else field.path, bulk(name)))
         self.only_distance = len(self.distances) == 1 and not self.named and not self.is_all
 
-    def fields(self, value, distances) -> tuple[int, bytes]:
+    def fields(self, row: int, value, distances) -> tuple[int, bytes]:
         """The pairs of one document: how many, and their bytes. `value`: its hash; `distances`: texts in the order of `yields`."""
         out = []
         for i, name in self.distances:
@@ -80,8 +85,12 @@ class RowWriter:
                 if name != skip:
                     out.append(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(text), text))
         else:
-            for path, name in self.named:
-                text = value.get(path)
+            get = value.get
+            texts = [get(path) for path, _ in self.named]
+            for i, field in self.columns:
+                number = field.sort_key(row)
+                texts[i] = None if number is None else distance_text(number)
+            for text, (_, name) in zip(texts, self.named):
                 if text is not None:
                     out.append(b"%b$%d\r\n%b\r\n" % (name, len(text), text))
         return len(out), b"".join(out)

@@ -117,18 +117,15 @@ def prepare(client, index, text: bytes, words: tuple) -> Prepared:
         raise errors.fail(errors.NOT_YET_AVAILABLE, "SUMMARIZE and HIGHLIGHT")
     if options.explain_score:
         raise errors.fail(errors.NOT_YET_AVAILABLE, "EXPLAINSCORE")
-    stopwords = {} if index.options.stopwords is None else {"stopwords": index.options.stopwords}
-    if options.no_stopwords:
-        stopwords = {"stopwords": ()}
-    query = parse_query(text, options.dialect, index.schema, **stopwords)
+    options.params = options.params or {}
+    query = parse_query(text, options.dialect, index.schema, **stopwords_of(index, options))
     prepared = Prepared(words, options, query)
     index.dialect_uses[options.dialect - 1] += 1
     if query.hot is not None and len(options.params) == 1 and HotKnn.can_run(options, query):
-        params = options.params
-        root = bind(query, params)
-        check_yields(root, index.schema)
-        _check_sort(index, options, yields(root))
-        prepared.hot = HotKnn(client.server, index, root, options, params[query.hot])
+        root = bind(query, options.params)
+        find_names(index, options, root)
+        if index.by_name[root.field].had_vectors:
+            prepared.hot = HotKnn(client.server, index, root, options, options.params[query.hot])
     if prepared.is_reusable and not isinstance(options.format, str):
         if len(index.plans) >= MAX_PREPARED:
             index.plans.clear()
@@ -138,10 +135,23 @@ def prepare(client, index, text: bytes, words: tuple) -> Prepared:
     return prepared
 
 
-def _check_sort(index, options, yielded: list[bytes]) -> None:
-    name = options.sort_by
-    if name is not None and name not in index.by_name and name not in yielded:
-        raise errors.fail(errors.PROPERTY_NOT_FOUND, name)
+def stopwords_of(index, options) -> dict:
+    """The stop words of a query as parse_query's argument; nothing for the default ones."""
+    if options.no_stopwords:
+        return {"stopwords": ()}
+    return {} if index.options.stopwords is None else {"stopwords": index.options.stopwords}
+
+
+def find_names(index, options, root) -> list[bytes]:
+    """The names of the distances that a bound tree yields, in the order of the reply. Raises CommandError if a name is taken, or if
+    SORTBY's is not to be had."""
+    check_yields(root, index.schema)
+    names = yields(root)
+    if type(root) is tree.Knn:
+        names = [root.alias, *(name for name in names if name != root.alias)]
+    if options.sort_by is not None and options.sort_by not in index.by_name and options.sort_by not in names:
+        raise errors.fail(errors.PROPERTY_NOT_FOUND, options.sort_by)
+    return names
 
 
 class Outcome:
@@ -163,11 +173,10 @@ def run(client, index, prepared: Prepared, params: dict) -> Outcome:
     """Runs a search in the general way. Raises CommandError."""
     options = prepared.options
     root = bind(prepared.query, params)
-    check_yields(root, index.schema)
-    names = yields(root)
-    _check_sort(index, options, names)
+    names = find_names(index, options, root)
     root = restrict(index, root, options)
-    found = match(client, index, root, options)
+    config = client.server.config
+    found = match(client, index, root, Evaluation(index, config, time_limit_us(config, options)))
     return page(client, index, options, names, found)
 
 
@@ -208,10 +217,8 @@ def time_limit_us(config, options) -> int:
     return 1000 * (config["search-timeout"] if options.timeout is None else options.timeout)
 
 
-def match(client, index, root, options) -> Found:
+def match(client, index, root, evaluation: Evaluation) -> Found:
     """Evaluates a bound tree. Raises CommandError."""
-    config = client.server.config
-    evaluation = Evaluation(index, config, time_limit_us(config, options))
     warnings: list[bytes] = []
     try:
         if type(root) is tree.Knn:
@@ -219,7 +226,7 @@ def match(client, index, root, options) -> Found:
         else:
             rows = row_array(evaluation.rows(root))
     except native.SearchTimeout:
-        if config["search-on-timeout"] != "return":
+        if client.server.config["search-on-timeout"] != "return":
             raise CommandError(errors.TIMEOUT) from None
         warnings.append(_TIMEOUT_WARNING)
         rows = np.empty(0, dtype=np.uint32)
@@ -229,6 +236,8 @@ def match(client, index, root, options) -> Found:
 def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> np.ndarray:
     """The rows of a KNN clause; their distances go to evaluation.yielded under the clause's name."""
     field: VectorField = index.by_name[node.field]
+    if not field.had_vectors:       # Redis has no vector index then and looks at nothing
+        return np.empty(0, dtype=np.uint32)
     check_blob(node.vector, field.spec)
     runtime = knn_runtime(node, field.spec, filtered=node.child is not None)
     among = evaluation.rows(node.child) if node.child is not None else None
@@ -269,7 +278,7 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
     n = options.offset + options.count
     scores = None
     if options.sort_by is None or options.with_scores:
-        scores = score_rows(index, rows, found.scored)
+        scores = score_rows(index, rows, found.scored, options.scorer)
     if not options.count:
         return Outcome(total, [], options, found.warnings)
     if options.sort_by is None:
@@ -297,7 +306,7 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
             hit.sort_key = sort_key_text(keys(row))
         if not writer.is_empty:
             distances = [None if (distance := one.get(row)) is None else distance_text(distance) for one in yielded]
-            hit.n_pairs, hit.pairs = writer.fields(db.data[docs.keys[row]], distances)
+            hit.n_pairs, hit.pairs = writer.fields(row, db.data[docs.keys[row]], distances)
         hits.append(hit)
     return Outcome(total, hits, options, found.warnings)
 
@@ -315,13 +324,16 @@ def _living(db, docs, rows: np.ndarray) -> np.ndarray:
     return rows[~np.isin(rows, gone)] if gone else rows
 
 
-def score_rows(index, rows: np.ndarray, scored: list[tuple[float, BitMap]]) -> np.ndarray | None:
-    """The score of each row, or None if all are 0. A tag counts with its inverse document frequency."""
-    if not scored or not len(rows):
+def score_rows(index, rows: np.ndarray, scored: list[tuple[float, BitMap]], scorer: str | None) -> np.ndarray | None:
+    """The score of each row, or None if all are 0. A tag counts with its inverse document frequency; DOCSCORE is the document's own."""
+    if not len(rows) or not (scored or scorer == "DOCSCORE"):
         return None
     scores = np.zeros(len(rows))
-    for weight, members in scored:
-        scores[np.isin(rows, row_array(members))] += weight
+    if scorer == "DOCSCORE":
+        scores += 1
+    else:
+        for weight, members in scored:
+            scores[np.isin(rows, row_array(members))] += weight
     factor = index.options.score
     if factor != 1:
         scores *= factor

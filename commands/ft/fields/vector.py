@@ -19,7 +19,9 @@ class VectorField(Field):
 
     def __init__(self, spec):
         super().__init__(spec)
+        self.algorithm: str = spec.algorithm
         self.blob_bytes: int = spec.blob_size
+        self.had_vectors = False                # whether there has ever been one
         self._mode: str | None = EMPTY_MODE     # None: as the engine's last plan says
         self._is_filtered = False
         self._is_building = False               # the log has said so
@@ -52,6 +54,7 @@ class VectorField(Field):
         """Stores a vector; it can be found when this returns. Raises FieldError for one with coordinates that are not finite."""
         try:
             self.engine.add_blob(row, value)
+            self.had_vectors = True
         except native.NonFiniteError:
             raise FieldError(errors.VECTOR_NOT_FINITE) from None
 
