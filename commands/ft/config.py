@@ -2,7 +2,7 @@
 import os
 from dataclasses import dataclass
 
-from respserver.config import ConfigError, register
+from respserver.config import DIRECTIVES, ConfigError, register
 from respserver.directive import Directive
 from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import OK, Pairs, Simple
@@ -71,14 +71,11 @@ PLAN_DIRECTIVES = ("search-default-dialect", "search-max-search-results", "searc
 
 
 def register_directives() -> None:
-    """Adds the rows to the server's table of directives."""
-    seen = set()
+    """Adds the rows to the table of directives, once per process."""
     for row in SETTINGS.values():
-        if row.directive in seen:
-            continue
-        seen.add(row.directive)
-        register(Directive(row.directive, row.kind, row.default, least=row.least, most=row.most, choices=row.choices,
-                           immutable=row.immutable, is_module=True))
+        if row.directive not in DIRECTIVES:
+            register(Directive(row.directive, row.kind, row.default, least=row.least, most=row.most, choices=row.choices,
+                               immutable=row.immutable, is_module=True))
 
 
 def _shown(config, row: Setting) -> str | None:

@@ -34,7 +34,7 @@ class VectorField(Field):
             return self._mode
         if not self._is_filtered:
             return STANDARD_KNN
-        return HYBRID_ADHOC_BF if self.engine.stats().get("last_plan") == "exact" else HYBRID_BATCHES
+        return HYBRID_ADHOC_BF if self.engine.stats().get("last_plan") == "filter-exact" else HYBRID_BATCHES
 
     @last_search_mode.setter
     def last_search_mode(self, mode: str) -> None:
