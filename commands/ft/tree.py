@@ -28,9 +28,8 @@ __all__ = ["Param", "Attributes", "Node", "Wildcard", "Empty", "Term", "Phrase",
 class Param:
     """`$name`, to be resolved by `query.bind`. `kind` says how its value is read."""
     name: bytes
-    kind: str = "term"            # term | term_case | wildcard | number | size | blob | unit | attribute
+    kind: str = "term"            # term, wildcard, unit (folded) | exact | number | size | blob
     negative: bool = False        # -$name in a numeric range
-    prefix: bytes = b""           # what stands before $ in "(-$name"; kept for error texts
 
 
 @dataclass(slots=True)
