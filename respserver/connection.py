@@ -322,7 +322,7 @@ class Connection(asyncio.Protocol):
         """Answers a protocol error, behind the replies that are due, and closes."""
         client = self.client
         self.server.stats.count_error("ERR")
-        log.info("Protocol error (%s) from client id=%d addr=%s", text, client.id, client.address)
+        log.debug("Protocol error (%r) from client id=%d addr=%s", text, client.id, client.address)
         line = b"-" + errors.PROTOCOL_ERROR.format(text).replace("\r", " ").replace("\n", " ").encode("latin-1", "replace") + b"\r\n"
         if not self._pending and not self._backlog:
             self.transport.write(line)
