@@ -1,6 +1,6 @@
 """The words of FT.CREATE and FT.ALTER: index options and field specifications.
 
-`parse_create` and `parse_alter` take the words after the index name and return dataclasses; VECTOR fields are read by `vector_options`.
+`parse_create` and `parse_alter` take the words after the index name and return dataclasses; vector_options.py reads VECTOR fields.
 """
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .options import Words, keyword, to_float
 from .specs import FieldSpec, GeoShapeSpec, GeoSpec, NumericSpec, TagSpec, TextSpec, VectorSpec
 from .vector_options import parse_vector
 
-__all__ = ["FieldSpec", "TextSpec", "TagSpec", "NumericSpec", "GeoSpec", "GeoShapeSpec", "VectorSpec", "CreateOptions", "AlterOptions",
-           "LANGUAGES", "parse_create", "parse_alter"]
+__all__ = ["FieldSpec", "TextSpec", "TagSpec", "NumericSpec", "GeoSpec", "GeoShapeSpec", "VectorSpec", "CreateOptions",
+           "AlterOptions", "LANGUAGES", "parse_create", "parse_alter"]
 
 MAX_FIELDS = 1024
 MAX_TEXT_FIELDS = 128

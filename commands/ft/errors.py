@@ -1,8 +1,9 @@
 """Every error text of the search commands, in the form of Redis 8.8 and later: a code word, one blank, the message.
 
 A text with {} is a template for `fail`, which takes words as clients sent them (bytes) or anything that str() takes.
-Code words and where they are used: SEARCH_PARSE_ARGS (words of a command), SEARCH_ADD_ARGS (FT.CREATE's rule, PARAMS), SEARCH_ARG_UNRECOGNIZED,
-SEARCH_SYNTAX (query text), SEARCH_QUERY_BAD (a query or schema that cannot hold), SEARCH_LIMIT_OVER, SEARCH_OPTION_INVALID and the ones below.
+Code words and where they are used: SEARCH_PARSE_ARGS (words of a command), SEARCH_ADD_ARGS (FT.CREATE's rule, PARAMS),
+SEARCH_ARG_UNRECOGNIZED, SEARCH_SYNTAX (query text), SEARCH_QUERY_BAD (a query or schema that cannot hold), SEARCH_LIMIT_OVER,
+SEARCH_OPTION_INVALID and the ones below.
 """
 from respserver.protocol.errors import CommandError
 
@@ -64,8 +65,8 @@ FIELD_NO_TYPE = "SEARCH_PARSE_ARGS Field `{}` does not have a type"
 FIELD_TYPE = "SEARCH_PARSE_ARGS Invalid field type for field `{}`"
 NOINDEX_MISSING = "SEARCH_PARSE_ARGS 'Field cannot be defined with both `NOINDEX` and `INDEXMISSING` `{}` '"
 PHONETIC_ARGUMENT = "SEARCH_PARSE_ARGS PHONETIC requires an argument"
-PHONETIC_MATCHER = ("SEARCH_QUERY_BAD Matcher Format: <2 chars algorithm>:<2 chars language>. Support algorithms: double metaphone (dm). "
-                    "Supported languages: English (en), French (fr), Portuguese (pt) and Spanish (es)")
+PHONETIC_MATCHER = ("SEARCH_QUERY_BAD Matcher Format: <2 chars algorithm>:<2 chars language>. "
+                    "Support algorithms: double metaphone (dm). Supported languages: English (en), French (fr), Portuguese (pt) and Spanish (es)")
 SEPARATOR_ARGUMENT = "SEARCH_PARSE_ARGS SEPARATOR requires an argument"
 SEPARATOR = "SEARCH_PARSE_ARGS Tag separator must be a single character. Got `{}`"
 SORTABLE_DYNAMIC = "SEARCH_OPTION_BAD Cannot set dynamic field to sortable - {}"
@@ -74,8 +75,8 @@ ALTER_ACTION = "SEARCH_PARSE_ARGS Unknown action passed to ALTER SCHEMA"
 ALTER_NO_FIELDS = "SEARCH_PARSE_ARGS No fields provided"
 
 # ---- VECTOR fields
-VECTOR_ODD = ("SEARCH_PARSE_ARGS Bad number of arguments for vector similarity index: got {} but expected even number as algorithm parameters "
-              "(should be submitted as named arguments)")
+VECTOR_ODD = ("SEARCH_PARSE_ARGS Bad number of arguments for vector similarity index: got {} but expected even number "
+              "as algorithm parameters (should be submitted as named arguments)")
 VECTOR_FEW = "SEARCH_PARSE_ARGS Bad arguments for vector similarity: not enough arguments"
 VECTOR_COUNT = "SEARCH_PARSE_ARGS Expected {} parameters but got {}"
 VECTOR_NAME = "SEARCH_PARSE_ARGS Bad arguments for algorithm {}: {}"
@@ -158,7 +159,8 @@ DISTANCE_IN_SCHEMA = "SEARCH_INDEX_EXISTS Property `{}` already exists in schema
 DISTANCE_DUPLICATE = "SEARCH_FIELD_DUP Property `{}` specified more than once"
 
 # ---- vector clauses
-QUERY_BLOB = ("SEARCH_QUERY_BAD Error parsing vector similarity query: query vector blob size ({}) does not match index's expected size ({}).")
+QUERY_BLOB = ("SEARCH_QUERY_BAD Error parsing vector similarity query: query vector blob size ({}) "
+              "does not match index's expected size ({}).")
 NEGATIVE_RADIUS = "SEARCH_QUERY_BAD Error parsing vector similarity query: negative radius ({}) given in a range query"
 K_TOO_LARGE = "SEARCH_QUERY_BAD Error parsing vector similarity query: query KNN K parameter is too large, must not exceed {}"
 _RESOLVER = " (Error parsing vector similarity parameters)"

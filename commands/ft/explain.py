@@ -124,8 +124,8 @@ def _geoshape(node: tree.GeoShape) -> str:
 
 
 def _vector_range(node: tree.VectorRange) -> str:
-    return (f"VECTOR {{Vectors that are within {node.radius:g} distance radius from `${show(node.vector_name)}` in vector index associated "
-            f"with field @{show(node.field)}{_runtime(node)}}}")
+    return (f"VECTOR {{Vectors that are within {node.radius:g} distance radius from `${show(node.vector_name)}` "
+            f"in vector index associated with field @{show(node.field)}{_runtime(node)}}}")
 
 
 def _knn(node: tree.Knn) -> str:

@@ -1,8 +1,8 @@
 """The words and signs of a query text.
 
-Never fails: what is no token (most punctuation) separates words and is otherwise passed over. Dialect 1 knows fewer tokens than the later ones.
-A token is (kind, position, text): `position` is a byte offset, `text` what error messages show as "near" (None: the sign shows nothing of
-its own and the token before it is shown), with escapes still in it.
+Never fails: what is no token (most punctuation) separates words and is otherwise passed over. Dialect 1 knows fewer tokens than
+the later ones. A token is (kind, position, text): `position` is a byte offset, `text` what error messages show as "near", escapes
+included (None: the sign shows nothing of its own, and the token before it is shown).
 """
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ __all__ = ["Token", "tokenize", "unescape", "fold", "quoted_words", "DEFAULT_STO
 
 #: The stop words of an index made without STOPWORDS.
 DEFAULT_STOPWORDS = frozenset(
-    b"a is the an and are as at be but by for if in into it no not of on or such that their then there these they this to was will with".split())
+    b"a is the an and are as at be but by for if in into it no not of on or such that their then there these they this to was will with"
+    .split())
 
 
 class Token(NamedTuple):

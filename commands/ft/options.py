@@ -1,4 +1,4 @@
-"""Reading the words of a command: one cursor for every FT command, with the number rules and the reasons that Redis's argument parser has."""
+"""Reading the words of a command: one cursor for every FT command, with the number rules and reasons of Redis's argument parser."""
 from __future__ import annotations
 
 import re

@@ -1,10 +1,10 @@
 """Query text to tree, and parameters into the tree.
 
-`parse_query` is a recursive-descent parser over the tokens of lexer.py. It does not look at the values of PARAMS, so its result can be
-kept by (text, dialect, stop words) for as long as the schema stays the same; `bind` then puts the values in.
+`parse_query` is a recursive-descent parser over the tokens of lexer.py. It does not look at the values of PARAMS, so its result can
+be kept by (text, dialect, stop words) for as long as the schema stays the same; `bind` then puts the values in.
 
-Dialect 1 differs: `|` binds tighter than a blank, there are no parameters, vector clauses, comparison operators, patterns or ismissing,
-fields are not checked, and a tag list need not be closed.
+Dialect 1 differs: `|` binds tighter than a blank, there are no parameters, vector clauses, comparison operators, patterns or
+ismissing, fields are not checked, and a tag list need not be closed.
 """
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _STARTS = _WORDS | {"PREFIX", "SUFFIX", "INFIX", "QUOTED", "PATTERN", "ISMISSING
 _AFFIXES = {"PREFIX": "prefix", "SUFFIX": "suffix", "INFIX": "infix"}
 _UNITS = frozenset((b"m", b"km", b"mi", b"ft"))
 _PREDICATES = frozenset(("WITHIN", "CONTAINS", "INTERSECTS", "DISJOINT"))
-_VECTOR_NAMES = frozenset((b"EF_RUNTIME", b"EPSILON", b"BATCH_SIZE", b"HYBRID_POLICY", b"SEARCH_WINDOW_SIZE", b"SEARCH_BUFFER_CAPACITY",
-                           b"USE_SEARCH_HISTORY", b"RERANK", b"SHARD_K_RATIO"))
+_VECTOR_NAMES = frozenset((b"EF_RUNTIME", b"EPSILON", b"BATCH_SIZE", b"HYBRID_POLICY", b"SEARCH_WINDOW_SIZE",
+                           b"SEARCH_BUFFER_CAPACITY", b"USE_SEARCH_HISTORY", b"RERANK", b"SHARD_K_RATIO"))
 _INF = float("inf")
 
 
@@ -97,8 +97,9 @@ class _Parser:
         near = b""
         for i in range(last, -1, -1):
             token = self.tokens[i]
-            compared = token.kind == "FIELD" and i < last and self.tokens[i + 1].kind == "OP" or i and self.tokens[i - 1].kind == "OP"
-            if token.text is not None and not compared:      # @field<3 is one token to Redis, and one that it does not show
+            if i and self.tokens[i - 1].kind == "OP" or token.kind == "FIELD" and i < last and self.tokens[i + 1].kind == "OP":
+                continue                         # @field<3 is one token to Redis, and one that it does not show
+            if token.text is not None:
                 near = token.text
                 break
         raise fail(errors.SYNTAX_AT, self.tokens[last].position if last >= 0 else 0, near)
@@ -227,7 +228,7 @@ class _Parser:
         return tree.Fuzzy(word, distance, fields)
 
     def quoted(self, fields: Fields | None) -> Node | None:
-        """Dialect 1's "a b": stop words may follow but not lead. In later dialects only an unclosed quote comes here, and fails."""
+        """Dialect 1's "a b": stop words may follow but not lead. Of later dialects only an unclosed quote comes here, to fail."""
         self.take()
         words = [fold(unescape(self.expect("TERM", "NUMBER").text))]
         while self.kind in _WORDS:
@@ -239,7 +240,7 @@ class _Parser:
 
     def need_empty(self, fields: Fields | None) -> None:
         """An empty string is searched in these TEXT fields: one of them must index empty strings."""
-        if fields and self.schema is not None and not any(getattr(self.schema.get(name), "index_empty", False) for name in fields):
+        if fields and self.schema is not None and not any(getattr(self.spec(name), "index_empty", False) for name in fields):
             self.later(fail(errors.EMPTY_OPTION))
 
     def word(self, text: bytes, kind: str) -> bytes | Param:
@@ -279,7 +280,7 @@ class _Parser:
         else:
             self.expect(":")
         names = tuple([unescape(token.text) for token in tokens])
-        if self.schema is not None:              # in the schema's order; dialect 1 takes unknown names for fields without any word
+        if self.schema is not None:              # in the schema's order; dialect 1 takes unknown fields and finds nothing in them
             names = tuple([name for name, spec in self.schema.items() if name in names and spec.type == "TEXT"])
         if outer is not None:
             names = tuple([known for known in names if known in outer])
@@ -433,7 +434,9 @@ class _Parser:
     def knn(self, child: Node | None) -> Node:
         self.expect("[")
         command = self.expect("TERM", "STOP")
-        size = self.expect("NUMBER", "PARAM") if self.kind != "NUMBER" or self.tokens[self.at].text.isdigit() else self.syntax_error()
+        if self.kind == "NUMBER" and not self.tokens[self.at].text.isdigit():
+            self.syntax_error()
+        size = self.expect("NUMBER", "PARAM")
         token = self.expect("FIELD")
         self.known(token)
         vector = self.expect("PARAM")
@@ -599,8 +602,7 @@ def _bind(node: Node, params: Mapping[bytes, bytes]) -> Node:
         if kind is Param:
             changes[name] = _resolve(value, params)
         elif kind is list or kind is tuple:
-            items = [_resolve(item, params) if type(item) is Param else _bind(item, params) if isinstance(item, _COMPOUND) else item
-                     for item in value]
+            items = [_bind_item(item, params) for item in value]
             if any(new is not old for new, old in zip(items, value)):
                 changes[name] = kind(items)
         elif isinstance(value, _COMPOUND):
@@ -617,6 +619,12 @@ def _bind(node: Node, params: Mapping[bytes, bytes]) -> Node:
     if check:
         check(bound)
     return bound
+
+
+def _bind_item(item, params: Mapping[bytes, bytes]):
+    if type(item) is Param:
+        return _resolve(item, params)
+    return _bind(item, params) if isinstance(item, _COMPOUND) else item
 
 
 _COMPOUND = (tree.Node, tree.TagValue, tree.VectorAttribute, tree.Attributes)

@@ -101,7 +101,8 @@ def _positive(value: bytes) -> int:
     number = 0
     if match:
         hexadecimal, octal, decimal = match.groups()
-        number = int(hexadecimal, 16) if hexadecimal else int(octal or b"0", 8) if octal is not None else int(decimal) if len(decimal) < 20 else 0
+        digits, base = (hexadecimal, 16) if hexadecimal else (octal or b"0", 8) if octal is not None else (decimal, 10)
+        number = int(digits, base) if len(digits) < 24 else 0
     if not 0 < number < 1 << 63:
         raise fail(errors.RUNTIME_VALUE)
     return number

@@ -11,7 +11,8 @@ from .options import Words, keyword, to_float, to_integer
 
 __all__ = ["SearchOptions", "NumericFilter", "GeoFilter", "Summarize", "Highlight", "SCORERS", "parse_search"]
 
-SCORERS = frozenset(("BM25STD", "BM25STD.NORM", "BM25STD.TANH", "BM25", "TFIDF", "TFIDF.DOCNORM", "DISMAX", "DOCSCORE", "HAMMING"))
+SCORERS = frozenset(("BM25STD", "BM25STD.NORM", "BM25STD.TANH", "BM25", "TFIDF", "TFIDF.DOCNORM", "DISMAX", "DOCSCORE",
+                     "HAMMING"))
 _UNITS = ("m", "km", "mi", "ft")
 
 
@@ -84,9 +85,12 @@ class SearchOptions:
     dialect: int = 1
 
 
-def parse_search(words: Sequence[bytes], *, proto: int = 2, max_results: int = 1_000_000, default_dialect: int = 1) -> SearchOptions:
-    """Read the words after the query text. proto: the client's RESP version (FORMAT EXPAND needs 3); max_results: the limit on both
-    numbers of LIMIT. `params` of the result is a dict in any case. Raises CommandError."""
+def parse_search(words: Sequence[bytes], *, proto: int = 2, max_results: int = 1_000_000,
+                 default_dialect: int = 1) -> SearchOptions:
+    """Read the words after the query text. Raises CommandError.
+
+    proto: the client's RESP version (FORMAT EXPAND needs 3). max_results: the limit on both numbers of LIMIT. `params` of the
+    result is a dict in any case."""
     cursor = Words(words)
     options = SearchOptions(dialect=default_dialect)
     while cursor:
