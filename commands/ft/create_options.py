@@ -1,6 +1,6 @@
 """The words of FT.CREATE and FT.ALTER: index options and field specifications.
 
-`parse_create` and `parse_alter` take the words after the index name and return dataclasses; vector_options.py reads VECTOR fields.
+`parse_create` and `parse_alter` take the words after the index name and return dataclasses; VECTOR is in vector_options.py.
 """
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MAX_FIELDS = 1024
 MAX_TEXT_FIELDS = 128
 MAX_PREFIXES = 1024
 LANGUAGES = frozenset((
-    "arabic", "armenian", "basque", "catalan", "chinese", "danish", "dutch", "english", "finnish", "french", "german", "greek", "hindi",
-    "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "portuguese", "romanian", "russian", "serbian",
-    "spanish", "swedish", "tamil", "turkish", "yiddish"))
+    "arabic", "armenian", "basque", "catalan", "chinese", "danish", "dutch", "english", "finnish", "french", "german", "greek",
+    "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "portuguese", "romanian", "russian",
+    "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish"))
 _PHONETIC = frozenset((b"dm:en", b"dm:fr", b"dm:pt", b"dm:es"))
 
 

@@ -66,7 +66,8 @@ FIELD_TYPE = "SEARCH_PARSE_ARGS Invalid field type for field `{}`"
 NOINDEX_MISSING = "SEARCH_PARSE_ARGS 'Field cannot be defined with both `NOINDEX` and `INDEXMISSING` `{}` '"
 PHONETIC_ARGUMENT = "SEARCH_PARSE_ARGS PHONETIC requires an argument"
 PHONETIC_MATCHER = ("SEARCH_QUERY_BAD Matcher Format: <2 chars algorithm>:<2 chars language>. "
-                    "Support algorithms: double metaphone (dm). Supported languages: English (en), French (fr), Portuguese (pt) and Spanish (es)")
+                    "Support algorithms: double metaphone (dm). "
+                    "Supported languages: English (en), French (fr), Portuguese (pt) and Spanish (es)")
 SEPARATOR_ARGUMENT = "SEARCH_PARSE_ARGS SEPARATOR requires an argument"
 SEPARATOR = "SEARCH_PARSE_ARGS Tag separator must be a single character. Got `{}`"
 SORTABLE_DYNAMIC = "SEARCH_OPTION_BAD Cannot set dynamic field to sortable - {}"

@@ -13,8 +13,8 @@ __all__ = ["Token", "tokenize", "unescape", "fold", "quoted_words", "DEFAULT_STO
 
 #: The stop words of an index made without STOPWORDS.
 DEFAULT_STOPWORDS = frozenset(
-    b"a is the an and are as at be but by for if in into it no not of on or such that their then there these they this to was will with"
-    .split())
+    b"a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to was "
+    b"will with".split())
 
 
 class Token(NamedTuple):

@@ -1,4 +1,4 @@
-"""Reading the words of a command: one cursor for every FT command, with the number rules and reasons of Redis's argument parser."""
+"""Reading the words of a command: one cursor for all FT commands, with the number rules and reasons of Redis's parser."""
 from __future__ import annotations
 
 import re

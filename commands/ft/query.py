@@ -1,7 +1,7 @@
 """Query text to tree, and parameters into the tree.
 
-`parse_query` is a recursive-descent parser over the tokens of lexer.py. It does not look at the values of PARAMS, so its result can
-be kept by (text, dialect, stop words) for as long as the schema stays the same; `bind` then puts the values in.
+`parse_query` is a recursive-descent parser over the tokens of lexer.py. It does not look at the values of PARAMS, so its result
+can be kept by (text, dialect, stop words) for as long as the schema stays the same; `bind` then puts the values in.
 
 Dialect 1 differs: `|` binds tighter than a blank, there are no parameters, vector clauses, comparison operators, patterns or
 ismissing, fields are not checked, and a tag list need not be closed.

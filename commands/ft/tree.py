@@ -10,7 +10,7 @@
 | Numeric                                | @f:[1 (2], @f>=3, @f==4                     |
 | Geo, GeoShape                          | @f:[lon lat radius km], @f:[WITHIN $wkt]    |
 | Missing                                | ismissing(@f)                               |
-| VectorRange, Knn                       | @f:[VECTOR_RANGE r $v], a=>[KNN k @f $v]    |
+| VectorRange, Knn                       | @f:[VECTOR_RANGE r $v], *=>[KNN k @f $v]    |
 | And, Or, Not, Optional                 | a b, a|b, -a, ~a                            |
 
 A value that may be given by PARAMS is a `Param` until `query.bind` replaces it; the comments name the type after binding.
