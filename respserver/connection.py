@@ -143,11 +143,13 @@ class Connection(asyncio.Protocol):
             for words in commands:
                 reply = run(client, words)
                 if isinstance(reply, Deferred):
-                    self._flush(out)
-                    out = []
-                    self._backlog += commands
-                    self._hold(reply)
-                    return
+                    if not reply.done:
+                        self._flush(out)
+                        out = []
+                        self._backlog += commands
+                        self._hold(reply)
+                        return
+                    reply = reply.finish(reply.value)
                 if client.special:
                     reply = self._by_reply_mode(client, reply)
                 out.append(reply)

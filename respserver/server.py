@@ -100,6 +100,15 @@ async def listen(server: Server) -> list:
     config, loop = server.config, server.loop
     listeners = []
     port, backlog = config["port"], max(1, config["tcp-backlog"])
+    path = config["unixsocket"]
+    if path:
+        if os.path.exists(path):
+            os.unlink(path)
+        listeners.append(await loop.create_unix_server(lambda: Connection(server, is_unix=True), path, backlog=backlog))
+        if config["unixsocketperm"]:
+            os.chmod(path, config["unixsocketperm"])
+        server.listeners.append(f"name=unix,bind={path}")
+        log.info("Listening on unix socket %s", path)
     if port:
         for address in config["bind"] or ["*"]:
             optional = address.startswith("-")
@@ -111,15 +120,6 @@ async def listen(server: Server) -> list:
                     raise ConfigError("bind", f"Could not create server TCP listening socket {address}:{port}: {error}") from None
         server.listeners.append(f"name=tcp,{','.join('bind=' + address for address in config['bind'] or ['*'])},port={port}")
         log.info("Listening on port %d", port)
-    path = config["unixsocket"]
-    if path:
-        if os.path.exists(path):
-            os.unlink(path)
-        listeners.append(await loop.create_unix_server(lambda: Connection(server, is_unix=True), path, backlog=backlog))
-        if config["unixsocketperm"]:
-            os.chmod(path, config["unixsocketperm"])
-        server.listeners.append(f"name=unix,bind={path}")
-        log.info("Listening on unix socket %s", path)
     if not listeners:
         raise ConfigError("port", "Configured to not listen anywhere, exiting.")
     return listeners

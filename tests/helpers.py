@@ -53,12 +53,12 @@ class ServerHandle:
 
 
 @contextlib.contextmanager
-def running_server(*options: str, port: int | None = None):
-    """A server from this tree with these options, on a free port, in a directory that is removed afterwards."""
+def running_server(*options: str, port: int | None = None, conf: str = ""):
+    """A server from this tree with these options and configuration file, on a free port, in a directory that is removed afterwards."""
     port = free_port() if port is None else port
     with tempfile.TemporaryDirectory() as directory:
         with open(Path(directory, "log"), "w") as log:
-            process = subprocess.Popen([sys.executable, "-m", "respserver", "--port", str(port), "--dir", directory, *options], cwd=ROOT,
+            process = subprocess.Popen([sys.executable, "-m", "respserver", *([conf] if conf else []), "--port", str(port), "--dir", directory, *options], cwd=ROOT,
                                        stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT)})
         handle = ServerHandle("127.0.0.1", port, process, directory)
         try:
@@ -77,7 +77,9 @@ def running_server(*options: str, port: int | None = None):
 def _wait_for_start(handle: ServerHandle) -> None:
     def answers():
         assert handle.process.poll() is None, f"the server ended:\n{handle.log()}"
-        return "Ready to accept connections" in handle.log()
+        with contextlib.suppress(ConnectionError):
+            RawConnection(handle.host, handle.port).close()
+            return True
     wait_until(answers, START_LIMIT, "the server's start")
 
 
