@@ -21,8 +21,8 @@ MAX_TEXT_FIELDS = 128
 MAX_PREFIXES = 1024
 LANGUAGES = frozenset((
     "arabic", "armenian", "basque", "catalan", "chinese", "danish", "dutch", "english", "finnish", "french", "german", "greek",
-    "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "portuguese", "romanian", "russian",
-    "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish"))
+    "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "portuguese", "romanian",
+    "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish"))
 _PHONETIC = frozenset((b"dm:en", b"dm:fr", b"dm:pt", b"dm:es"))
 
 

@@ -21,7 +21,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field as _field
 
 __all__ = ["Param", "Attributes", "Node", "Wildcard", "Empty", "Term", "Phrase", "Affix", "Fuzzy", "Pattern", "TagValue", "Tag",
-           "Numeric", "Geo", "GeoShape", "Missing", "VectorAttribute", "VectorRange", "Knn", "And", "Or", "Not", "Optional", "Ids"]
+           "Numeric", "Geo", "GeoShape", "Missing", "VectorAttribute", "VectorRange", "Knn", "And", "Or", "Not", "Optional",
+           "Ids"]
 
 
 @dataclass(slots=True, frozen=True)
