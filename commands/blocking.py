@@ -20,16 +20,21 @@ def to_timeout(text: bytes) -> float:
 
 
 class _Waiter(Deferred):
-    """A client that waits: `attempt()` returns its reply, or None as long as there is nothing for it."""
+    """A client that waits: `attempt(True)` returns its reply, or None as long as there is nothing for it."""
 
-    __slots__ = ("attempt", "places", "timer", "queue")
+    __slots__ = ("attempt", "places", "timer", "queue", "empty")
 
     def __init__(self, queue: "_Queue", attempt, places, client, seconds: float, empty):
         super().__init__(self._gone, blocking=True)
         self.queue = queue
         self.attempt = attempt
         self.places = places            # (Database, key)
+        self.empty = empty              # the reply if nothing comes
         self.timer = client.server.loop.call_later(seconds, self._end, empty) if seconds else None
+
+    def end(self, value) -> None:
+        """CLIENT UNBLOCK: None stands for the reply of a wait that has timed out."""
+        super().end(self.empty if value is None else value)
 
     def _end(self, reply) -> None:
         self._gone()
@@ -43,7 +48,7 @@ class _Waiter(Deferred):
     def try_again(self) -> None:
         """Ends the wait if there is something by now."""
         try:
-            reply = self.attempt()
+            reply = self.attempt(True)
         except CommandError as error:
             reply = error
         if reply is not None:
@@ -111,9 +116,10 @@ class _Queue:
 
 
 def wait_for_list(client, keys, attempt, seconds: float, empty):
-    """What a blocking command returns: attempt()'s reply if that is not None, else `empty` at once in a transaction, else a Deferred
-    that tries again whenever one of the keys gets a list and gives `empty` after `seconds` (0: never)."""
-    reply = attempt()
+    """What a blocking command returns: the reply of attempt(False) if that is not None, else `empty` at once in a transaction, else a
+    Deferred that calls attempt(True) whenever one of the keys gets a list and gives `empty` after `seconds` (0: never). At the first
+    attempt a key of another type is an error; later it is not there as yet."""
+    reply = attempt(False)
     if reply is not None:
         return reply
     if client.in_exec:

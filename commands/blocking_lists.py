@@ -10,15 +10,22 @@ from .blocking import to_timeout, wait_for_list
 from .lists import move_item, pop_items, to_side
 
 
+def _list_at(db, key, again: bool) -> List | None:
+    """The list under a key. Another type is an error, or, when a client has waited already, no list."""
+    if again and type(db.get(key)) is not List:
+        return None
+    return db.get_as(key, List)
+
+
 def _pop_first(client, words, left: bool):
     """BLPOP and BRPOP: words are keys and the timeout."""
     db = client.db
     keys = words[:-1]
     seconds = to_timeout(words[-1])
 
-    def attempt():
+    def attempt(again: bool):
         for key in keys:
-            value = db.get_as(key, List)
+            value = _list_at(db, key, again)
             if value is not None:
                 return [key, pop_items(db, key, value, left, 1)[0]]
         return None
@@ -40,7 +47,10 @@ def brpop(client, *words):
 def _move(client, key, new_key, from_left: bool, to_left: bool, timeout):
     db = client.db
     seconds = to_timeout(timeout)
-    return wait_for_list(client, (key,), lambda: move_item(db, key, new_key, from_left, to_left), seconds, None)
+
+    def attempt(again: bool):
+        return None if _list_at(db, key, again) is None else move_item(db, key, new_key, from_left, to_left)
+    return wait_for_list(client, (key,), attempt, seconds, None)
 
 
 @command("BLMOVE", arity=6, flags="write denyoom blocking", keys=(1, 2, 1), group="list", since="6.2.0", complexity="O(1)",
@@ -76,10 +86,10 @@ class _ManyPop:
                 raise CommandError(COUNT_POSITIVE)
             self.count = count
 
-    def attempt(self, db):
+    def attempt(self, db, again: bool = False):
         """[key, elements] from the first list there is, or None."""
         for key in self.keys:
-            value = db.get_as(key, List)
+            value = _list_at(db, key, again)
             if value is not None:
                 return [key, pop_items(db, key, value, self.left, self.count)]
         return None
@@ -107,4 +117,4 @@ def blmpop(client, timeout, *words):
     seconds = to_timeout(timeout)
     asked = _ManyPop(words)
     db = client.db
-    return wait_for_list(client, asked.keys, lambda: asked.attempt(db), seconds, NULL_ARRAY)
+    return wait_for_list(client, asked.keys, lambda again: asked.attempt(db, again), seconds, NULL_ARRAY)

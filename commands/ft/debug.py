@@ -64,11 +64,11 @@ def _workers(client, words):
     manager = client.server.search
     action = words[0].upper() if words else b""
     if action == b"STATS":
-        return Pairs([(Simple("totalJobsDone"), manager.n_jobs_done), (Simple("totalPendingJobs"), manager.n_pending),
-                      (Simple("highPriorityPendingJobs"), manager.n_pending), (Simple("lowPriorityPendingJobs"), manager.n_waiting_vectors()),
-                      (Simple("numThreadsAlive"), manager.n_threads)])
+        return Pairs([(Simple("totalJobsDone"), manager.turns.n_jobs_done), (Simple("totalPendingJobs"), manager.turns.n_pending),
+                      (Simple("highPriorityPendingJobs"), manager.turns.n_pending), (Simple("lowPriorityPendingJobs"), manager.n_waiting_vectors()),
+                      (Simple("numThreadsAlive"), manager.turns.n_threads)])
     if action == b"N_THREADS":
-        return manager.n_threads
+        return manager.turns.n_threads
     if action == b"DRAIN":
         return manager.drain(client)
     raise CommandError(errors.BAD_WORKERS)

@@ -25,6 +25,7 @@ class Index:
         self.schema: dict[bytes, object] = {}       # name -> FieldSpec: what the query parser checks against
         self.errors = ErrorCount()
         self.revision = 0
+        self.n_removals = 0
         self.plans: dict = {}                       # prepared searches, by query text (commands/ft/search.py)
         self.is_dropped = False
         self.scan = None                            # the background scan under way
@@ -157,6 +158,7 @@ class Index:
             field.clear(row)
             field.note_presence(row, False)
         self.revision += 1
+        self.n_removals += 1
         self.n_stale += 1
         return True
 

@@ -245,9 +245,11 @@ def _queries(server):
     yield "search_total_queries_processed", calls - (stats.failed if stats is not None else 0)
     yield "search_total_query_commands", calls
     yield "search_total_query_execution_time_ms", (stats.ns if stats is not None else 0) / 1e6
-    yield "search_total_active_queries", server.search.n_pending
-    yield "search_engine_searches", server.search.n_searches
-    yield "search_engine_time_us", server.search.search_ns / 1e3
+    yield "search_total_active_queries", server.search.turns.n_pending
+    turns = server.search.turns
+    yield "search_engine_searches", turns.n_searches
+    yield "search_engine_time_us", turns.search_ns / 1e3        # on the loop thread
+    yield "search_engine_pool_jobs", turns.n_jobs_done
 
 
 def _errors_and_warnings(server):

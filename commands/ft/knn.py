@@ -1,23 +1,22 @@
 """The short way for the search that is sent most: one KNN clause whose vector is the only parameter.
 
 Everything that does not depend on the vector is settled when the search is prepared; a run is one engine call and the rows' bytes.
-A cheap search runs on the loop thread; a dear one goes to the engine's pool, and its reply follows (`Deferred`)."""
+A lone cheap search runs on the loop thread. A dear one, and those that come from several clients in the same turn of the loop, go to the
+engine's pool (manager.Turns), and their replies follow."""
 from time import perf_counter_ns
 
 import numpy as np
 
 import native
-from respserver.deferred import Deferred
 from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Raw
 
 from . import errors, tree
 from .plan import Evaluation, allowed
+from .pool import PooledSearch
 from .reply import Hit, RowWriter, bulk, distance_texts, encode_page
 from .runtime import check_blob, knn_runtime
 
-#: A search that takes longer than this in the engine is handed to the pool. Microseconds; a hand-over costs about 50.
-INLINE_US = 250.0
 #: How much the latest search counts in the running mean of the cost.
 _WEIGHT = 0.1
 
@@ -40,7 +39,7 @@ def _has_scores(node) -> bool:
 class HotKnn:
     """A prepared KNN search; see the module."""
 
-    __slots__ = ("server", "manager", "index", "field", "engine", "child", "options", "k", "window", "capacity", "timeout_us", "blob_bytes", "policy",
+    __slots__ = ("server", "turns", "index", "field", "engine", "child", "options", "k", "window", "capacity", "timeout_us", "blob_bytes", "policy",
                  "revision", "bits", "count", "cost_us", "by_distance", "ascending", "offset", "end", "writer", "lead", "db", "plain", "fails")
 
     @staticmethod
@@ -57,7 +56,7 @@ class HotKnn:
 
     def __init__(self, server, index, root: tree.Knn, options, blob: bytes):
         self.server = server
-        self.manager = server.search
+        self.turns = server.search.turns
         self.db = server.keyspace.databases[0]
         self.index = index
         self.field = field = index.by_name[root.field]
@@ -100,17 +99,18 @@ class HotKnn:
                 return self._encode(client, [], [])
         elif not self.k:
             return self._encode(client, [], [])
-        if self.cost_us > INLINE_US and not client.in_exec and self.manager.pool is not None:
-            return self._defer(client, blob, bits)
+        turns = self.turns
+        if turns.wants(self.cost_us) and not client.in_exec:
+            self.field.note_knn(bits is not None)
+            return turns.add(PooledSearch(self, client, blob, bits))
         started = perf_counter_ns()
         try:
             rows, distances = self.engine.search_blob(blob, self.k, self.window, self.capacity, bits, self.timeout_us)
         except native.SearchTimeout:
             return self._timed_out(client)
         took = perf_counter_ns() - started
-        manager = self.manager
-        manager.n_searches += 1
-        manager.search_ns += took
+        turns.n_searches += 1
+        turns.search_ns += took
         self.cost_us += _WEIGHT * (took * 0.001 - self.cost_us)
         self.field.note_knn(bits is not None)
         return self._encode(client, rows, distances)
@@ -122,40 +122,28 @@ class HotKnn:
         self.bits = allowed(rows, index.docs.n_rows) if self.count else None
         self.revision = index.revision
 
+    def note_cost(self, took_us: float) -> None:
+        """Takes down what a search of this kind took."""
+        self.cost_us += _WEIGHT * (took_us - self.cost_us)
+
+    def finish(self, search: PooledSearch, answer) -> Raw:
+        """The reply for what the pool found: (rows, distances) or an exception. Raises CommandError."""
+        if isinstance(answer, native.SearchTimeout):
+            return self._timed_out(search.client)
+        if isinstance(answer, Exception):
+            raise CommandError(errors.ENGINE_FAILED.format(answer))
+        rows, distances = answer
+        docs = self.index.docs
+        if docs.max_doc_id != search.newest or self.index.n_removals != search.n_removals:
+            # Rows may have gone, or have been given to new documents, while the search ran.
+            kept = [(row, distance) for row, distance in zip(rows, distances) if docs.keys[row] is not None and docs.born[row] <= search.newest]
+            rows, distances = [row for row, _ in kept], [distance for _, distance in kept]
+        return self._encode(search.client, rows, distances)
+
     def _timed_out(self, client) -> Raw:
         if self.fails:
             raise CommandError(errors.TIMEOUT)
         return Raw(encode_page(client.proto, 0, [], self.options, [b"Timeout limit was reached"]))
-
-    def _defer(self, client, blob: bytes, bits) -> Deferred:
-        """Hands the search to the pool."""
-        deferred = Deferred()
-        newest = self.index.docs.max_doc_id
-
-        def done(answer) -> None:
-            if isinstance(answer, native.SearchTimeout):
-                try:
-                    deferred.set_result(self._timed_out(client))
-                except CommandError as error:
-                    deferred.set_result(error)
-                return
-            if isinstance(answer, Exception):
-                deferred.set_result(CommandError(errors.ENGINE_FAILED.format(answer)))
-                return
-            rows, distances = answer
-            docs = self.index.docs
-            if docs.max_doc_id != newest or len(docs) < len(rows):
-                # Rows may have gone, or have been given to new documents, while the search ran.
-                kept = [(row, distance) for row, distance in zip(rows, distances) if docs.keys[row] is not None and docs.born[row] <= newest]
-                rows, distances = [row for row, _ in kept], [distance for _, distance in kept]
-            deferred.set_result(self._encode(client, rows, distances))
-
-        self.field.note_knn(bits is not None)
-        self.manager.submit(self.engine, blob, self.k, self.window, self.capacity, bits, self.timeout_us, self._note_cost, done)
-        return deferred
-
-    def _note_cost(self, took_us: float) -> None:
-        self.cost_us += _WEIGHT * (took_us - self.cost_us)
 
     def _encode(self, client, rows: list[int], distances: list[float]) -> Raw:
         db = self.db

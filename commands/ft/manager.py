@@ -2,13 +2,13 @@
 import time
 from collections.abc import Generator
 
-import native
 from respserver.deferred import Deferred
 from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import OK
 from respserver.values.hash import Hash
 
 from . import errors
+from .pool import Turns
 from .index import Index, no_such_index
 
 #: Keys looked at per piece of a background scan.
@@ -26,12 +26,7 @@ class Manager:
         self.aliases: dict[bytes, Index] = {}
         self._by_prefix: dict[bytes, list[Index]] = {}
         self._prefix_lengths: list[int] = []
-        self.pool: native.Pool | None = None    # the engine's threads; there while the loop runs
-        self._jobs: dict[int, tuple] = {}       # job -> what to call when it is done
-        self.n_threads = 0
-        self.n_jobs_done = 0
-        self.n_searches = 0                     # calls of the engine's search, and the time they took
-        self.search_ns = 0
+        self.turns = Turns(server)
         self._renamed: tuple | None = None      # (key, its hash) taken away by the first half of a RENAME
 
     # Names
@@ -175,43 +170,17 @@ class Manager:
                     index.remove(key)
                 self.scan(index)
 
-    # The engine's pool
+    # The engine's threads
 
     def start(self) -> None:
-        """Starts the engine's threads; to be called when the loop runs. Without `search-workers` every search runs on the loop thread."""
-        self.n_threads = self.server.config["search-workers"]
-        if not self.n_threads:
-            return
-        self.pool = native.Pool(self.n_threads)
-        self.server.loop.add_reader(self.pool.fileno(), self._collect_jobs)
+        """To be called when the loop runs."""
+        self.turns.start()
 
     def stop(self) -> None:
         """Ends the engine's threads and closes every index."""
-        if self.pool is not None:
-            self.server.loop.remove_reader(self.pool.fileno())
-            self.pool.close()
-            self.pool = None
+        self.turns.stop()
         for index in list(self.indexes.values()):
             index.close()
-
-    def submit(self, engine, blob: bytes, k: int, window: int, capacity: int, bits, timeout_us: int, note_cost, done) -> None:
-        """Has the pool search. `done` gets (rows, distances) or an exception, `note_cost` the microseconds from here to there."""
-        job = self.pool.submit(engine, [blob], k, window, capacity, bits, timeout_us)
-        self._jobs[job] = (note_cost, done, time.perf_counter_ns())
-
-    def _collect_jobs(self) -> None:
-        for job, answer in self.pool.completed():
-            note_cost, done, started = self._jobs.pop(job)
-            took = time.perf_counter_ns() - started
-            self.n_jobs_done += 1
-            self.count_search(took)
-            note_cost(took / 1000)
-            done(answer if isinstance(answer, Exception) else answer[0])
-
-    @property
-    def n_pending(self) -> int:
-        """Searches that are in the pool."""
-        return len(self._jobs)
 
     def n_waiting_vectors(self) -> int:
         """Vectors of all indexes that are not yet linked into their graph."""
@@ -227,18 +196,13 @@ class Manager:
         deferred = Deferred()
 
         def look() -> None:
-            if not self._jobs and not self.n_waiting_vectors():
+            if not self.turns.n_pending and not self.n_waiting_vectors():
                 deferred.set_result(OK)
             elif not deferred.done:
                 self.server.loop.call_later(0.01, look)
 
         look()
         return deferred
-
-    def count_search(self, ns: int) -> None:
-        """Counts one call of the engine's search and its time."""
-        self.n_searches += 1
-        self.search_ns += ns
 
     # Background scan
 

@@ -251,7 +251,7 @@ def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> np.ndarray
         started = perf_counter_ns()
         rows, distances = field.engine.search_blob(node.vector, runtime.k, runtime.window or runtime.ef_runtime or 0, runtime.capacity or 0,
                                                    bits, evaluation.timeout_us)
-        server.search.count_search(perf_counter_ns() - started)
+        server.search.turns.count(perf_counter_ns() - started)
         field.note_knn(among is not None)
     evaluation.yielded[node.alias] = dict(zip(rows, distances))
     return np.array(rows, dtype=np.uint32)
