@@ -1,7 +1,7 @@
 """Bytes to commands, under the limits and with the error texts of Redis.
 
 hiredis parses whatever has arrived complete, which is nearly everything; it also takes what Redis refuses and waits for absurd
-lengths. So its result counts only if the headers in the bytes add up to exactly what it returned. Everything else (a command cut off
+lengths. So its result counts only if it takes exactly the bytes that it should in its usual encoding. Everything else (a command cut off
 by the end of a read, an inline command, input that is not RESP) goes through the strict scanner below, which keeps its place between
 reads, so that no byte of a long value is looked at twice.
 """
@@ -32,7 +32,7 @@ _WORTH_HIREDIS = 256
 
 #: What hiredis is not given: a command of 100,000 words or more.
 _SHORT_HEADER = 8
-_LONG_COUNT = re.compile(rb"\r\n\*[^\r]{6}").search
+_LONG_COUNT = re.compile(rb"\r\n\*[-+0-9][0-9]{5}").search
 
 
 class RequestParser:
@@ -85,33 +85,28 @@ class RequestParser:
 
     def _parse_complete(self, data: bytes) -> tuple[list, int]:
         """The complete commands at the front of `data` by hiredis, and how many bytes they take; ([], 0) if that cannot be vouched for."""
-        n_headers = data.count(b"\r\n*")
-        if data.find(b"\r\n", 1, _SHORT_HEADER) < 0 or (n_headers and _LONG_COUNT(data)):
+        if data.find(b"\r\n", 1, _SHORT_HEADER) < 0 or _LONG_COUNT(data):
             return [], 0                                # hiredis would make room for as many words as are announced
         reader = self._reader
         commands = []
-        n_words = 0
+        consumed = 0
         try:
             reader.feed(data)
             words = reader.gets()
             while words is not False:
                 if not words:                           # an empty command: nothing to run
                     raise TypeError
-                n_words += len(words)
+                consumed += _encoded_length(words)
                 commands.append(words)
                 words = reader.gets()
         except (hiredis.HiredisError, TypeError):       # not RESP, or a reply that no client sends
             self._reader = hiredis.Reader()
             return [], 0
-        if data.count(b"\r\n$") == n_words and n_headers == len(commands) - 1 and b"\r\n$-" not in data:
-            return commands, len(data)
+        if consumed == len(data):
+            return commands, consumed
+        # A command is cut off, or something was not in its usual encoding. What is complete counts if the rest begins like a command.
         self._reader = hiredis.Reader()
-        try:
-            consumed = sum([_encoded_length(words) for words in commands])
-        except TypeError:
-            return [], 0
-        if (not commands or data.count(b"\r\n$", 0, consumed) != n_words or data.count(b"\r\n*", 0, consumed) != len(commands) - 1
-                or data.find(b"\r\n$-", 0, consumed) >= 0):
+        if not commands or consumed > len(data) or data[consumed] != 42:
             return [], 0
         return commands, consumed
 
@@ -215,13 +210,16 @@ class RequestParser:
         return words
 
 
+#: Bytes that a word of this length takes in its usual encoding.
+_ENCODED = [length + 5 + len(str(length)) for length in range(8192)]
+
+
 def _encoded_length(words: list) -> int:
     """How many bytes a command takes in its usual encoding."""
-    n = len(str(len(words))) + 3 + 5 * len(words)
-    for word in words:
-        length = len(word)
-        n += length + (1 if length < 10 else 2 if length < 100 else len(str(length)))
-    return n
+    try:
+        return sum([_ENCODED[len(word)] for word in words]) + 3 + len(str(len(words)))
+    except IndexError:
+        return sum([len(word) + 5 + len(str(len(word))) for word in words]) + 3 + len(str(len(words)))
 
 
 def _integer(text: bytes) -> int | None:
