@@ -1,0 +1,120 @@
+"""Searches that the engine's threads do: when they are worth the hand-over, and how their replies come back.
+
+A hand-over costs the loop thread about as much as half a cheap search, and can run beside the next requests. So a cheap search goes to
+the pool only while several arrive in each turn of the loop; those then go down together, as one job per thread."""
+from time import perf_counter_ns
+
+import native
+from respserver.deferred import Deferred
+from respserver.protocol.errors import CommandError
+
+#: A search that takes longer than this in the engine goes to the pool in any case. Microseconds.
+DEAR_US = 250.0
+#: From this many searches per turn of the loop on, in the running mean, cheap ones go to the pool too.
+BUSY = 2.5
+_WEIGHT = 0.05
+
+
+class PooledSearch(Deferred):
+    """One search on its way through the pool."""
+
+    __slots__ = ("hot", "client", "blob", "bits", "newest", "n_removals")
+
+    def __init__(self, hot, client, blob: bytes, bits):
+        super().__init__()
+        self.hot = hot
+        self.client = client
+        self.blob = blob
+        self.bits = bits
+        self.newest = hot.index.docs.max_doc_id
+        self.n_removals = hot.index.n_removals
+
+    def complete(self, answer) -> None:
+        """Delivers the reply: `answer` is (rows, distances) or an exception."""
+        if self.done:           # its client has gone
+            return
+        try:
+            self.set_result(self.hot.finish(self, answer))
+        except CommandError as error:
+            self.set_result(error)
+
+
+class Turns:
+    """The searches of each turn of the loop, and the pool that some go to."""
+
+    def __init__(self, server):
+        self.server = server
+        self.pool: native.Pool | None = None    # there while the loop runs, unless search-workers is 0
+        self.n_threads = 0
+        self.n_searches = 0                     # all calls of the engine's search
+        self.search_ns = 0                      # the time of those on the loop thread
+        self.n_jobs_done = 0
+        self._jobs: dict[int, tuple] = {}       # job -> its searches, when it went down
+        self._waiting: dict = {}                # HotKnn -> searches of this turn
+        self._n_turn = 0                        # searches seen in this turn
+        self._mean = 0.0                        # running mean of that, over turns with any
+
+    def start(self) -> None:
+        """Starts the threads; to be called when the loop runs. Without `search-workers` every search runs on the loop thread."""
+        self.n_threads = self.server.config["search-workers"]
+        if self.n_threads:
+            self.pool = native.Pool(self.n_threads)
+            self.server.loop.add_reader(self.pool.fileno(), self._collect)
+
+    def stop(self) -> None:
+        """Ends the threads."""
+        if self.pool is not None:
+            self.server.loop.remove_reader(self.pool.fileno())
+            self.pool.close()
+            self.pool = None
+
+    @property
+    def n_pending(self) -> int:
+        """Searches that are in the pool or on their way there."""
+        return sum(len(searches) for searches, _ in self._jobs.values()) + sum(map(len, self._waiting.values()))
+
+    def wants(self, cost_us: float) -> bool:
+        """Counts a search in this turn; whether it should go to the pool."""
+        if self.pool is None:
+            return False
+        if not self._n_turn:
+            self.server.loop.call_soon(self._end_turn)
+        self._n_turn += 1
+        return cost_us > DEAR_US or self._mean > BUSY
+
+    def add(self, search: PooledSearch) -> PooledSearch:
+        """Takes a search for this turn's batch."""
+        self._waiting.setdefault((search.hot, search.bits), []).append(search)
+        return search
+
+    def _end_turn(self) -> None:
+        """Hands this turn's searches to the pool."""
+        self._mean += _WEIGHT * (self._n_turn - self._mean)
+        self._n_turn = 0
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, {}
+        now = perf_counter_ns()
+        for (hot, bits), searches in waiting.items():
+            share = -(-len(searches) // self.n_threads)
+            for i in range(0, len(searches), share):
+                part = searches[i:i + share]
+                job = self.pool.submit(hot.engine, [search.blob for search in part], hot.k, hot.window, hot.capacity, bits, hot.timeout_us)
+                self._jobs[job] = part, now
+
+    def _collect(self) -> None:
+        """Delivers what the pool has finished."""
+        for job, answers in self.pool.completed():
+            searches, started = self._jobs.pop(job)
+            self.n_jobs_done += 1
+            self.n_searches += len(searches)
+            searches[0].hot.note_cost((perf_counter_ns() - started) / 1000 / len(searches))
+            if isinstance(answers, Exception):
+                answers = [answers] * len(searches)
+            for search, answer in zip(searches, answers):
+                search.complete(answer)
+
+    def count(self, ns: int) -> None:
+        """Counts one search on the loop thread and its time."""
+        self.n_searches += 1
+        self.search_ns += ns
