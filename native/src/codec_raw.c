@@ -14,13 +14,37 @@ static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 static void shape_float(coder *c) {
     c->padded = c->dim;
     c->code_bytes = c->dim * dtype_bytes(c->dtype);
-    c->primary_bytes = round_up(c->code_bytes, c->code_bytes >= 64 ? 16 : 4);
+    size_t least = c->dtype == VEC_FLOAT64 ? 8 : 4;
+    c->primary_bytes = round_up(c->code_bytes + (c->metric == VEC_IP ? 4 : 0), c->code_bytes >= 64 ? 16 : least);
     c->row_bytes = round_up((c->dim + 1) * sizeof(float), 64);
+}
+
+/* Under IP a record ends with its squared norm, which linking asks for at every distance. */
+static void append_norm2(const coder *c, uint8_t *primary) {
+    if (c->metric != VEC_IP) return;
+    double sum = 0;
+    for (uint32_t i = 0; i < c->dim; i++) {
+        double d;
+        float v;
+        uint16_t h;
+        if (c->dtype == VEC_FLOAT64) memcpy(&d, primary + 8 * i, 8);
+        else if (c->dtype == VEC_FLOAT32) memcpy(&v, primary + 4 * i, 4), d = v;
+        else memcpy(&h, primary + 2 * i, 2), d = c->dtype == VEC_FLOAT16 ? half_to_float(h) : bfloat_to_float(h);
+        sum += d * d;
+    }
+    float norm2 = (float)sum;
+    memcpy(primary + c->code_bytes, &norm2, 4);
+}
+static double float_norm2(const coder *c, const uint8_t *primary) {
+    float norm2;
+    memcpy(&norm2, primary + c->code_bytes, 4);
+    return norm2;
 }
 
 static void encode_f32(const coder *c, const float *v, const uint8_t *given, uint8_t *primary, uint8_t *residual, float *work) {
     (void)given, (void)residual, (void)work;
     memcpy(primary, v, c->dim * sizeof *v);
+    append_norm2(c, primary);
 }
 static void decode_f32(const coder *c, const uint8_t *primary, const uint8_t *residual, float *v) {
     (void)residual;
@@ -30,7 +54,11 @@ static void decode_f32(const coder *c, const uint8_t *primary, const uint8_t *re
 #define HALF_CODER(type, to, from)                                                                                                  \
     static void encode_##type(const coder *c, const float *v, const uint8_t *given, uint8_t *primary, uint8_t *residual, float *w) { \
         (void)residual, (void)w;                                                                                                    \
-        if (c->metric != VEC_COSINE) { memcpy(primary, given, 2 * c->dim); return; }                                                \
+        if (c->metric != VEC_COSINE) {                                                                                              \
+            memcpy(primary, given, 2 * c->dim);                                                                                     \
+            append_norm2(c, primary);                                                                                               \
+            return;                                                                                                                 \
+        }                                                                                                                           \
         for (uint32_t i = 0; i < c->dim; i++) {                                                                                     \
             uint16_t h = to(v[i]);                                                                                                  \
             memcpy(primary + 2 * i, &h, 2);                                                                                         \
@@ -50,7 +78,8 @@ HALF_CODER(bf16, float_to_bfloat, bfloat_to_float)
 static void encode_f64(const coder *c, const float *v, const uint8_t *given, uint8_t *primary, uint8_t *residual, float *work) {
     (void)v, (void)residual, (void)work;
     double norm2;
-    (void)ingest_f64(c->metric, given, c->dim, (double *)(void *)primary, &norm2);   /* records are 4-byte aligned at least; x86 and ARM load doubles there */
+    (void)ingest_f64(c->metric, given, c->dim, (double *)(void *)primary, &norm2);
+    append_norm2(c, primary);
 }
 static void decode_f64(const coder *c, const uint8_t *primary, const uint8_t *residual, float *v) {
     (void)residual;
@@ -70,25 +99,6 @@ static void prepare_f64(const coder *c, const float *v, const uint8_t *given, qu
     (void)v;
     double norm2;
     (void)ingest_f64(c->metric, given, c->dim, q->x64, &norm2);
-}
-
-static double float_norm2(const coder *c, const uint8_t *primary) {
-    double sum = 0;
-    if (c->dtype == VEC_FLOAT64)
-        for (uint32_t i = 0; i < c->dim; i++) {
-            double d;
-            memcpy(&d, primary + 8 * i, 8);
-            sum += d * d;
-        }
-    else
-        for (uint32_t i = 0; i < c->dim; i++) {
-            float v;
-            uint16_t h;
-            if (c->dtype == VEC_FLOAT32) memcpy(&v, primary + 4 * i, 4);
-            else memcpy(&h, primary + 2 * i, 2), v = c->dtype == VEC_FLOAT16 ? half_to_float(h) : bfloat_to_float(h);
-            sum += (double)v * v;
-        }
-    return sum;
 }
 
 /* Keys of a stored IP vector that looks for neighbours: half the augmented squared L2, less what is the same for all. */

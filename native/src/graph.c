@@ -201,7 +201,7 @@ int link_slot(vec_index *ix, scratch *s, uint32_t slot) {
 
 /* 2. Seeds: where walks start. */
 
-static uint64_t next_random(uint64_t *state) {
+uint64_t next_random(uint64_t *state) {
     *state += 0x9E3779B97F4A7C15u;
     uint64_t x = *state;
     x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;

@@ -153,6 +153,8 @@ void reader_enter(vec_index *ix, scratch *s);
 void reader_leave(scratch *s);
 /* Walks the graph for s->query with this window; the buffer then holds *n entries, best first. */
 int walk_plain(vec_index *ix, const store *st, scratch *s, uint32_t window, uint32_t capacity, uint64_t deadline_ns, uint32_t *n);
+/* Answers q for the prepared s->query into s->hits; q->plan, unless NONE, is the plan to use. */
+int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, uint32_t *n_out);
 uint32_t default_window(const vec_index *ix, uint32_t k);
 
 /* graph.c */
@@ -165,7 +167,11 @@ int sweep_slice(vec_index *ix, uint32_t n_rows);                      /* 1: more
 /* writer.c */
 int writer_start(vec_index *ix);                                      /* under ix->lock */
 void writer_stop(vec_index *ix);
+int links_turn(vec_index *ix);                                        /* links some of the tail; 0: it is empty */
+
+/* calibrate.c */
 void calibrate(vec_index *ix);
+uint64_t next_random(uint64_t *state);
 
 /* train.c */
 int train_start(vec_index *ix);                                       /* under ix->lock */

@@ -107,7 +107,7 @@ static inline uint32_t insert(entry *buffer, uint32_t n, float key, uint32_t id)
     uint32_t left = n;
     while (left > 1) {                          /* upper bound by halving, without branches on the data */
         uint32_t half = left / 2;
-        base = base[half - 1].key <= key ? base + half : base;
+        base += half & -(uint32_t)(base[half - 1].key <= key);
         left -= half;
     }
     uint32_t at = (uint32_t)(base - buffer) + (left && base->key <= key);
@@ -450,20 +450,16 @@ static int prepare(vec_index *ix, scratch *s, const store *st, const uint8_t *gi
     return rc;
 }
 
-static int search_hits(vec_index *ix, scratch *s, const char *given, vec_query *q, uint32_t *n_out) {
-    const store *st = atomic_load_explicit(&ix->store, memory_order_acquire);
-    uint64_t deadline = q->timeout_us ? now_ns() + 1000 * q->timeout_us : 0;
-    int rc = prepare(ix, s, st, (const uint8_t *)given);
-    if (rc != VEC_OK) return rc;
-    uint64_t n_vectors = atomic_load(&ix->n_vectors);
+int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, uint32_t *n_out) {
+    uint64_t deadline = q->timeout_us ? now_ns() + 1000 * q->timeout_us : 0, n_vectors = atomic_load(&ix->n_vectors);
     uint32_t k = q->k < n_vectors ? q->k : (uint32_t)n_vectors, n_hits = 0;
-    q->plan = VEC_PLAN_NONE;
+    int rc;
     *n_out = 0;
-    if (!k || (q->allowed && !q->n_allowed)) return VEC_OK;
+    if (!k || (q->allowed && !q->n_allowed)) { q->plan = VEC_PLAN_NONE; return VEC_OK; }
     label_set allowed = {q->allowed, q->n_words};
     uint32_t window = q->window ? q->window : default_window(ix, k), wanted = rerank_count(st->coder, k);
     if (window < k) window = k;
-    q->plan = choose_plan(ix, q, window);
+    if (q->plan == VEC_PLAN_NONE) q->plan = choose_plan(ix, q, window);
     scan c = {.ix = ix, .st = st, .s = s, .deadline_ns = deadline};
     if (q->plan == VEC_PLAN_SCAN || q->plan == VEC_PLAN_FILTER_EXACT) rc = plan_exact(&c, &allowed, q->n_allowed, wanted, &n_hits);
     else {
@@ -499,7 +495,10 @@ int64_t vec_search(vec_index *ix, const char *given, vec_query *q, uint64_t *lab
     uint32_t n;
     scratch *s = scratch_take(ix);
     reader_enter(ix, s);
-    int rc = search_hits(ix, s, given, q, &n);
+    const store *st = atomic_load_explicit(&ix->store, memory_order_acquire);
+    q->plan = VEC_PLAN_NONE;
+    int rc = prepare(ix, s, st, (const uint8_t *)given);
+    if (rc == VEC_OK) rc = search_prepared(ix, st, s, q, &n);
     if (rc == VEC_OK)
         for (uint32_t i = 0; i < n; i++) labels[i] = s->hits[i].label, distances[i] = s->hits[i].distance;
     finish(ix, s, q->plan);

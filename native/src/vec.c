@@ -240,7 +240,7 @@ static void delete_slot(vec_index *ix, uint32_t slot) {
 }
 
 static void note_norm(vec_index *ix, const store *s, uint32_t slot) {
-    union { float f; uint32_t bits; } u = {(float)s->coder->codec->norm2(s->coder, slab_at(&s->primary, slot))};
+    union { float f; uint32_t bits; } u = {.f = (float)s->coder->codec->norm2(s->coder, slab_at(&s->primary, slot))};
     if (u.bits > atomic_load(&ix->most_norm2_bits)) atomic_store(&ix->most_norm2_bits, u.bits);
 }
 

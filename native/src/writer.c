@@ -45,7 +45,7 @@ static int link_next(vec_index *ix) {
     return rc == VEC_OK ? 1 : rc;
 }
 
-static int links_turn(vec_index *ix) {
+int links_turn(vec_index *ix) {
     uint64_t start = thread_ns();
     int rc = 1;
     for (int i = 0; i < LINKS_PER_TURN && rc == 1; i++) {
@@ -124,10 +124,4 @@ void writer_stop(vec_index *ix) {
     pthread_mutex_unlock(&ix->lock);
     pthread_join(ix->writer, NULL);
     ix->has_writer = 0;
-}
-
-/* The default window: the least that finds 95 % of the ten nearest of a sample. Implemented by search on stored vectors. */
-void calibrate(vec_index *ix) {
-    ix->calibrated_at = atomic_load(&ix->n_linked);
-    (void)ix;
 }
