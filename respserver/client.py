@@ -51,12 +51,15 @@ class Client:
         self.special = False            # something applies to this client that the short way through dispatch does not look at
         self.waiting = None             # the Deferred that its next reply waits for
         self.closing = False            # to be closed once its replies are sent
-        # Set by the connection that owns this client; a client without one (tests, embedded use) discards what is pushed.
+        self.net_in = self.net_out = self.n_commands = 0
+        self.detach()
+
+    def detach(self) -> None:
+        """Leaves the connection that set these; a client without one (it has left, or tests) discards what is pushed."""
         self.write: Callable[[bytes], None] = _discard      # sends encoded bytes out of band
         self.close: Callable[[], None] = _nothing           # closes the connection at once
         self.output_size: Callable[[], int] = _zero         # bytes that wait to be sent
         self.input_size: Callable[[], int] = _zero          # bytes that wait for the rest of their command
-        self.net_in = self.net_out = self.n_commands = 0
 
     def refresh(self) -> None:
         """Recomputes `special`; to be called after a change of MULTI, subscription, login, monitor or reply state."""

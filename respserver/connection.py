@@ -36,6 +36,8 @@ class Connection(asyncio.Protocol):
         self._run = server.dispatcher.run
         self._parser: RequestParser | None = None
         self._running = False
+        self._is_free = True                    # no reply is awaited, no command waits, and the client reads what it gets
+        self._send = None
         self._pushes: list[bytes] = []          # out-of-band messages from the client's own command: they follow its reply
         self._pending: deque = deque()          # replies that may not be sent yet: bytes, or a Deferred
         self._backlog: deque = deque()          # commands that wait for those
@@ -67,6 +69,7 @@ class Connection(asyncio.Protocol):
             client.local_address = _address(transport.get_extra_info("sockname"))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             keep_alive(sock, server.config["tcp-keepalive"])
+        self._send = transport.write
         client.write = self._write_push
         client.close = self.close
         client.output_size = transport.get_write_buffer_size
@@ -75,28 +78,44 @@ class Connection(asyncio.Protocol):
         server.connections[client.id] = self
 
     def data_received(self, data: bytes) -> None:
-        parser = self._parser
         client = self.client
-        if parser is None or client.closing:
+        if client is None or client.closing:
             return
         client.net_in += len(data)
         client.last_active = self.server.clock
+        parser = self._parser
         commands = parser.feed(data)
-        if commands:
-            client.n_commands += len(commands)
-            if self._pending or self._is_full:
+        n = len(commands)
+        client.n_commands += n
+        if n == 1 and self._is_free and parser.error is None and not parser.restricted:
+            # One command, one reply, nothing special: what nearly every read is.
+            self._running = True
+            reply = self._run(client, commands[0])
+            if isinstance(reply, bytes) and not client.special and not self._pushes and not client.closing:
+                self._running = False
+                client.net_out += len(reply)
+                self._send(reply)
+                if self._is_full:
+                    self._check_output_limit()
+                return
+            self._execute((), reply)
+            return
+        if n:
+            if self._is_free:
+                self._execute(commands)
+            else:
                 self._backlog += commands
                 self._backlog_size += len(data)
                 if self._backlog_size > BACKLOG:
                     self._stop_reading()
                 self._continue()
-            else:
-                self._execute(commands)
             while parser.restricted and not client.closing:
-                parser.restricted = not client.authenticated
+                if client.authenticated:
+                    parser.release()
                 commands = parser.more()
                 if not commands:
                     break
+                client.n_commands += len(commands)
                 self._execute(commands)
         elif parser.buffered > self.server.config["client-query-buffer-limit"]:
             self.server.stats.query_limit_closed += 1
@@ -121,6 +140,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_full = True
+        self._is_free = False
         self._stop_reading()
 
     def resume_writing(self) -> None:
@@ -130,18 +150,22 @@ class Connection(asyncio.Protocol):
 
     # Commands
 
-    def _execute(self, commands) -> None:
-        """Runs commands in order while nothing holds them up."""
+    def _execute(self, commands, reply=None) -> None:
+        """Runs commands in order while nothing holds them up. `reply`: that of a command before them, which has just run."""
         run = self._run
         client = self.client
         pushes = self._pushes
         out = []
         size = 0
         self._running = True
+        commands = iter(commands)
         try:
-            commands = iter(commands)
-            for words in commands:
-                reply = run(client, words)
+            while True:
+                if reply is None:
+                    words = next(commands, None)
+                    if words is None:
+                        return
+                    reply = run(client, words)
                 if isinstance(reply, Deferred):
                     if not reply.done:
                         self._flush(out)
@@ -157,8 +181,9 @@ class Connection(asyncio.Protocol):
                     out += pushes
                     pushes.clear()
                 if client.closing:
-                    break
+                    return
                 size += len(reply)
+                reply = None
                 if size > JOIN:
                     self._flush(out)
                     out = []
@@ -169,6 +194,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._running = False
             self._flush(out)
+            self._is_free = not self._pending and not self._backlog and not self._is_full
             if client.closing:
                 self._backlog.clear()
                 self.transport.close()
@@ -262,6 +288,7 @@ class Connection(asyncio.Protocol):
         if self._pending:
             self._start_pooled()
             return
+        self._is_free = not self._backlog and not self._is_full
         if self._backlog and not self._is_full:
             backlog, self._backlog = self._backlog, deque()
             self._backlog_size = 0

@@ -180,6 +180,7 @@ class Server:
         client.unwatch()
         if client.is_monitor:
             self.set_monitor(client, False)
+        client.detach()
         self._gone_in += client.net_in
         self._gone_out += client.net_out
 

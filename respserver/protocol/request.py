@@ -41,12 +41,13 @@ class RequestParser:
     `error` is set, to a ProtocolError, once the stream is broken: the commands before it are still returned, and nothing after it.
     While `restricted` is set (nobody has authenticated) commands are small and come one per call of `feed` or `more`."""
 
-    __slots__ = ("max_bulk", "restricted", "error", "_reader", "_buffer", "_position", "_words", "_missing", "_bulk", "_wanted")
+    __slots__ = ("max_bulk", "restricted", "error", "_direct", "_reader", "_buffer", "_position", "_words", "_missing", "_bulk", "_wanted")
 
     def __init__(self, max_bulk: int = 512 * 1024 * 1024, restricted: bool = False):
         self.max_bulk = max_bulk            # bytes of one word (proto-max-bulk-len)
         self.restricted = restricted
         self.error: ProtocolError | None = None
+        self._direct = not restricted       # nothing is buffered, nothing is wrong: hiredis may have the next bytes
         self._reader = hiredis.Reader()
         self._buffer = bytearray()          # what has arrived and is not yet part of a returned command
         self._position = 0                  # where the scanner stands in it
@@ -62,19 +63,41 @@ class RequestParser:
 
     def feed(self, data: bytes) -> list[list[bytes]]:
         """Takes the next bytes of the stream and returns the commands that they complete."""
-        if self.error is not None:
-            return []
-        if not self._buffer and not self.restricted and data[0] == 42:      # "*"
-            commands, consumed = self._parse_complete(data)
-            if consumed == len(data):
+        if not self._direct:
+            commands = []
+            if self.error is not None:
                 return commands
-            self._buffer += memoryview(data)[consumed:]
-        else:
+            self._buffer += data
+        elif data[0] != 42:                                 # not "*": an inline command
             commands = []
             self._buffer += data
+        else:
+            n_headers = data.count(b"\r\n*")
+            if not n_headers and data.find(b"\r\n", 1, _SHORT_HEADER) > 0:      # at most one command, and not a huge one
+                reader = self._reader
+                try:
+                    reader.feed(data)
+                    words = reader.gets()
+                    if words and data.count(b"\r\n$") == len(words) and b"\r\n$-" not in data and not reader.has_data():
+                        return [words]
+                except (hiredis.HiredisError, TypeError):
+                    pass
+                self._reader = hiredis.Reader()
+                commands = []
+                self._buffer += data
+            else:
+                commands, consumed = self._parse_complete(data, n_headers)
+                if consumed == len(data):
+                    return commands
+                self._buffer += memoryview(data)[consumed:]
         if len(self._buffer) >= self._wanted:
             self._scan(commands)
         return commands
+
+    def release(self) -> None:
+        """Lifts the restriction: somebody has authenticated."""
+        self.restricted = False
+        self._direct = not self._buffer and self.error is None
 
     def more(self) -> list[list[bytes]]:
         """The commands that are left in the buffer: for use after a command that may have lifted the restriction."""
@@ -83,8 +106,9 @@ class RequestParser:
             self._scan(commands)
         return commands
 
-    def _parse_complete(self, data: bytes) -> tuple[list, int]:
-        """The complete commands at the front of `data` by hiredis, and how many bytes they take; ([], 0) if that cannot be vouched for."""
+    def _parse_complete(self, data: bytes, n_headers: int) -> tuple[list, int]:
+        """The complete commands at the front of `data` by hiredis, and how many bytes they take; ([], 0) if that cannot be vouched for.
+        `n_headers`: how often the bytes have what looks like the header of a further command."""
         if data.find(b"\r\n", 1, _SHORT_HEADER) < 0 or _LONG_COUNT(data):
             return [], 0                                # hiredis would make room for as many words as are announced
         reader = self._reader
@@ -128,11 +152,13 @@ class RequestParser:
                         break
                     if may_hand_over and len(buffer) - self._position >= _WORTH_HIREDIS and buffer[self._position] == 42:
                         may_hand_over = False
-                        complete, consumed = self._parse_complete(bytes(memoryview(buffer)[self._position:]))
+                        rest = bytes(memoryview(buffer)[self._position:])
+                        complete, consumed = self._parse_complete(rest, rest.count(b"\r\n*"))
                         commands += complete
                         self._position += consumed
         except ProtocolError as error:
             self.error = error
+            self._direct = False
             buffer.clear()
             self._position = 0
             return
@@ -140,6 +166,7 @@ class RequestParser:
             del buffer[:self._position]
             self._wanted = max(0, self._wanted - self._position)
             self._position = 0
+        self._direct = not buffer and not self._missing and not self.restricted
 
     def _line(self, too_long: str) -> bytes | None:
         """The header line at the scanner's position, without its end; None: it is not complete."""

@@ -180,7 +180,7 @@ class TestRestricted:
         parser = RequestParser(restricted=True)
         assert parser.feed(pack("AUTH", "x") + pack("A") + pack(*range(20)) + pack("B")) == [[b"AUTH", b"x"]]
         assert parser.more() == [[b"A"]]
-        parser.restricted = False
+        parser.release()
         assert parser.more() == [[b"%d" % i for i in range(20)], [b"B"]]
         assert parser.more() == []
 
