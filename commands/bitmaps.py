@@ -45,15 +45,19 @@ def getbit(client, key, offset):
     return int(place < len(text) and text[place] & (0x80 >> (position & 7)) != 0)
 
 
-def _bit_range(options, length: int) -> tuple[int, int]:
-    """[start end [BYTE|BIT]] as a half-open range of bits of a string of `length` bytes; empty if start >= end."""
-    start, end = to_int(options[0]), to_int(options[1])
+def _bit_range(options, length: int, unit_first: bool = False) -> tuple[int, int]:
+    """[start end [BYTE|BIT]] as a half-open range of bits of a string of `length` bytes; empty if start >= end. `unit_first`: of two
+    wrong arguments the unit is reported and not the end."""
+    start = to_int(options[0])
+    end = 0 if unit_first else to_int(options[1])
     unit = 8
     if len(options) == 3:
         word = options[2].upper()
         if word not in (b"BIT", b"BYTE"):
             raise syntax_error()
         unit = 1 if word == b"BIT" else 8
+    if unit_first:
+        end = to_int(options[1])
     total = length * 8 // unit
     start = max(start + total, 0) if start < 0 else start
     end = max(end + total, 0) if end < 0 else end
@@ -99,7 +103,7 @@ def bitpos(client, key, bit, *options):
     if len(options) == 1:
         options = (options[0], b"-1")
     if options:
-        _bit_range(options, 0)
+        _bit_range(options, 0, unit_first=True)
     text = client.db.get_text(key)
     if text is None:
         return -1 if wanted else 0
@@ -275,7 +279,7 @@ def _bitfield(client, key, words, read_only: bool):
         field.offset -= 8 * base
     top = max((field.end for field in fields), default=0)
     window = bytearray(text[base:base + top].ljust(top, b"\0"))
-    is_written = any(base + field.end > len(text) for field in writes)
+    before = bytes(window)
     results = []
     for field in fields:
         old = field.read(window)
@@ -285,9 +289,8 @@ def _bitfield(client, key, words, read_only: bool):
         number = field.fitted(field.operand if field.verb == b"SET" else old + field.operand)
         if number is not None:
             field.write(window, number)
-            is_written = True
         results.append(old if number is not None and field.verb == b"SET" else number)
-    if is_written:
+    if window != before or any(base + field.end > len(text) for field in writes):
         low = min(field.offset >> 3 for field in writes)
         high = max(field.end for field in writes)
         db.edit_text(key, base + low, bytes(window[low:high]), "setbit")

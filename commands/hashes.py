@@ -59,7 +59,14 @@ def drop_fields(db, key, value: Hash, fields, event: str = "hdel") -> int:
 @command("HSET", arity=-4, flags="write denyoom fast", keys=_KEY, group="hash", since="2.0.0", complexity="O(N) for N fields",
          summary="Sets fields of a hash.")
 def hset(client, key, *pairs):
-    if len(pairs) & 1:
+    if len(pairs) == 2:                                 # the short way for the most frequent form
+        value = client.db.get_as(key, Hash)
+        if value is not None:
+            field, text = pairs
+            old = value.put(field, text)
+            client.db.changed(key, "hset", value, value, {field: old})
+            return 1 if old is None else 0
+    elif len(pairs) & 1:
         raise wrong_arity("hset")
     return _set_pairs(client, key, pairs)
 

@@ -3,6 +3,8 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+#: Redis gives up on patterns with more stars (but two in a row count as one).
+_MAX_STARS = 1000
 _EVERYTHING = re.compile(rb"", re.DOTALL)
 
 
@@ -71,6 +73,8 @@ def matcher(pattern: bytes, ignore_case: bool = False) -> Callable[[bytes], bool
     if pattern == b"*":
         return lambda text: True
     pieces = _segments(pattern, ignore_case)
+    if len(pieces) > _MAX_STARS + 1:
+        return lambda text: False
     first, first_size = pieces[0]
     if len(pieces) == 1:
         return lambda text: len(text) == first_size and first.match(text) is not None

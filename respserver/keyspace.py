@@ -1,6 +1,6 @@
 """Databases of typed values with expiry, and the one event that every change of a key emits.
 
-Values: a string is `bytes` (a long one that was edited in place: a `Buffer`); other types are classes with a `type_name` (respserver/values/). Commands change a value in place or
+Values: a string is `bytes` (one that is being edited: a `Buffer`); other types are classes with a `type_name` (respserver/values/). Commands change a value in place or
 replace it and then call `Database.changed` (or `set` / `delete`, which do so themselves). That call is the only way by which WATCH,
 search indexes and keyspace notifications hear of a write, whoever made it: a client, a loading snapshot or a replication stream.
 
@@ -17,7 +17,7 @@ from .values.buffer import Buffer
 from .values.hash import Hash
 from .values.order import Order
 
-#: Strings at least this long (bytes) are edited in place.
+#: A string that begins with an edit is a Buffer from this length on (bytes); one that is there is always made one.
 _LONG_STRING = 32768
 #: Events that by themselves say that the key is gone.
 _REMOVALS = frozenset(("del", "expired", "evicted", "rename_from", "move_from"))
@@ -114,11 +114,11 @@ class Database:
             old[position:position + len(part)] = part
             self.changed(key, event, old, old)
             return len(old)
-        old = old or b""
         end = position + len(part)
-        if max(end, len(old)) < _LONG_STRING:
-            value = b"".join((old[:position], bytes(max(0, position - len(old))), part, old[end:]))
+        if old is None and end < _LONG_STRING:
+            value = bytes(position) + part
         else:
+            old = old or b""
             value = Buffer(max(end, len(old)))
             value[:len(old)] = old
             value[position:end] = part

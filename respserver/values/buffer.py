@@ -1,9 +1,9 @@
-"""A long string that is being edited in place."""
+"""A string that is being edited in place."""
 import sys
 
 
 class Buffer(bytearray):
-    """A string as APPEND, SETRANGE and the bit commands leave it when it is long, so that the next one need not copy it.
+    """A string as APPEND, SETRANGE and the bit commands leave it, so that the next one need not copy it. OBJECT ENCODING: raw.
 
     `Database.get_as(key, bytes)` turns it back into `bytes`; `Database.get_text` hands it out as it is."""
 

@@ -44,18 +44,27 @@ class Hash:
         """The field's value, or None."""
         return self._fields.get(field)
 
-    def set(self, field: bytes, value: bytes, *, keep_time: bool = False) -> bool:
-        """Sets a field, which also takes away its expiry time. Returns whether the field is new."""
+    def put(self, field: bytes, value: bytes) -> bytes | None:
+        """Sets a field, which also takes away its expiry time. Returns its previous value, or None if it is new."""
         fields = self._fields
-        if field in fields:
+        old = fields.get(field)
+        if old is None:
+            fields[_shared(field)] = value
+            if self._order is not None:
+                self._order.added(field)
+        else:
             fields[field] = value
-            if self._times and not keep_time:
+            if self._times:
                 self._times.pop(field, None)
-            return False
-        fields[_shared(field)] = value
-        if self._order is not None:
-            self._order.added(field)
-        return True
+        return old
+
+    def set(self, field: bytes, value: bytes, *, keep_time: bool = False) -> bool:
+        """Sets a field, which also takes away its expiry time unless `keep_time`. Returns whether the field is new."""
+        when = self.ttl_of(field) if keep_time else None
+        is_new = self.put(field, value) is None
+        if when is not None:
+            self._times[field] = when
+        return is_new
 
     def update_flat(self, words) -> dict[bytes, bytes | None]:
         """HSET: sets field, value, field, value, ... Returns each field's previous value (None: new), as `Database.changed` wants it."""

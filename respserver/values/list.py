@@ -143,9 +143,9 @@ class List:
 
     def is_small(self, limit: int) -> bool:
         """Whether Redis would keep this list as one listpack; `limit` is list-max-listpack-size: elements, or -1 to -5 for 4 to 64 kB."""
-        if limit >= 0:
-            return len(self._items) <= max(limit, 1)
-        most = 4096 << (min(-limit, 5) - 1)
+        if limit >= 0 and len(self._items) > max(limit, 1):
+            return False
+        most = 8192 if limit >= 0 else 4096 << (min(-limit, 5) - 1)
         if len(self._items) > most:
             return False
         total = 7
@@ -153,7 +153,7 @@ class List:
             size = len(item)
             total += size + (2 if size < 64 else 4 if size < 4096 else 10)
             if total > most:
-                return len(self._items) == 1
+                return False
         return True
 
     def memory(self) -> int:
