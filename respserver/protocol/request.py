@@ -5,8 +5,6 @@ lengths. So its result counts only if it takes exactly the bytes that it should 
 by the end of a read, an inline command, input that is not RESP) goes through the strict scanner below, which keeps its place between
 reads, so that no byte of a long value is looked at twice.
 """
-import re
-
 import hiredis
 
 from .errors import ProtocolError
@@ -30,9 +28,10 @@ NOT_A_BULK = "expected '$', got '{}'"
 _WORTH_HIREDIS = 256
 
 
-#: What hiredis is not given: a command of 100,000 words or more.
+#: Where the line end of a command's header must be found for hiredis to get it: it would make room for all words that are announced.
 _SHORT_HEADER = 8
-_LONG_COUNT = re.compile(rb"\r\n\*[-+0-9][0-9]{5}").search
+#: A read of at most this many bytes is taken for one command if it looks so; a longer one is measured.
+_SHORT_READ = 512
 
 
 class RequestParser:
@@ -72,21 +71,20 @@ class RequestParser:
             commands = []
             self._buffer += data
         else:
-            n_headers = data.count(b"\r\n*")
-            if not n_headers and data.find(b"\r\n", 1, _SHORT_HEADER) > 0:      # at most one command, and not a huge one
+            if len(data) <= _SHORT_READ and b"\r\n*" not in data and data.find(b"\r\n", 1, _SHORT_HEADER) > 0:
                 reader = self._reader
                 try:
                     reader.feed(data)
                     words = reader.gets()
                     if words and data.count(b"\r\n$") == len(words) and b"\r\n$-" not in data and not reader.has_data():
                         return [words]
-                except (hiredis.HiredisError, TypeError):
+                except (hiredis.HiredisError, TypeError):       # not RESP, or a reply that no client sends
                     pass
                 self._reader = hiredis.Reader()
                 commands = []
                 self._buffer += data
             else:
-                commands, consumed = self._parse_complete(data, n_headers)
+                commands, consumed = self._parse_complete(data)
                 if consumed == len(data):
                     return commands
                 self._buffer += memoryview(data)[consumed:]
@@ -106,33 +104,29 @@ class RequestParser:
             self._scan(commands)
         return commands
 
-    def _parse_complete(self, data: bytes, n_headers: int) -> tuple[list, int]:
-        """The complete commands at the front of `data` by hiredis, and how many bytes they take; ([], 0) if that cannot be vouched for.
-        `n_headers`: how often the bytes have what looks like the header of a further command."""
-        if data.find(b"\r\n", 1, _SHORT_HEADER) < 0 or _LONG_COUNT(data):
-            return [], 0                                # hiredis would make room for as many words as are announced
+    def _parse_complete(self, data: bytes) -> tuple[list, int]:
+        """The complete commands at the front of `data` by hiredis, and how many bytes they take: up to the first that is cut off, or is not
+        spelt as clients spell commands."""
         reader = self._reader
         commands = []
-        consumed = 0
+        position, n = 0, len(data)
         try:
             reader.feed(data)
-            words = reader.gets()
-            while words is not False:
-                if not words:                           # an empty command: nothing to run
-                    raise TypeError
-                consumed += _encoded_length(words)
-                commands.append(words)
+            while data.find(b"\r\n", position + 1, position + _SHORT_HEADER) > 0:
                 words = reader.gets()
-        except (hiredis.HiredisError, TypeError):       # not RESP, or a reply that no client sends
-            self._reader = hiredis.Reader()
-            return [], 0
-        if consumed == len(data):
-            return commands, consumed
-        # A command is cut off, or something was not in its usual encoding. What is complete counts if the rest begins like a command.
+                if not words:
+                    break
+                end = position + _encoded_length(words)
+                if data[end - 2:end] != b"\r\n" or data[position] != 42:
+                    break
+                commands.append(words)
+                position = end
+                if end == n:
+                    return commands, n
+        except (hiredis.HiredisError, TypeError):
+            pass
         self._reader = hiredis.Reader()
-        if not commands or consumed > len(data) or data[consumed] != 42:
-            return [], 0
-        return commands, consumed
+        return commands, position
 
     def _scan(self, commands: list) -> None:
         """Appends to `commands` what is complete in the buffer."""
@@ -152,8 +146,7 @@ class RequestParser:
                         break
                     if may_hand_over and len(buffer) - self._position >= _WORTH_HIREDIS and buffer[self._position] == 42:
                         may_hand_over = False
-                        rest = bytes(memoryview(buffer)[self._position:])
-                        complete, consumed = self._parse_complete(rest, rest.count(b"\r\n*"))
+                        complete, consumed = self._parse_complete(bytes(memoryview(buffer)[self._position:]))
                         commands += complete
                         self._position += consumed
         except ProtocolError as error:
@@ -242,11 +235,12 @@ _ENCODED = [length + 5 + len(str(length)) for length in range(8192)]
 
 
 def _encoded_length(words: list) -> int:
-    """How many bytes a command takes in its usual encoding."""
-    try:
-        return sum([_ENCODED[len(word)] for word in words]) + 3 + len(str(len(words)))
-    except IndexError:
-        return sum([len(word) + 5 + len(str(len(word))) for word in words]) + 3 + len(str(len(words)))
+    """How many bytes a command takes in its usual spelling. Raises TypeError for what no command contains."""
+    total = (4 if len(words) < 10 else 3 + len(str(len(words)))) + 5 * len(words)
+    for word in words:
+        n = len(word)
+        total += n + (1 if n < 10 else 2 if n < 100 else len(str(n)))
+    return total
 
 
 def _integer(text: bytes) -> int | None:
