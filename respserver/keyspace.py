@@ -92,8 +92,10 @@ class Database:
         value = self.data.get(key)
         if value is not None and type(value) is not kind:
             if kind is bytes and type(value) is Buffer:
-                value = self.data[key] = bytes(value)
-                return value
+                text = bytes(value)
+                if len(text) >= _LONG_STRING:
+                    self.data[key] = text               # it seems to be read more than edited by now
+                return text
             raise CommandError(WRONG_TYPE)
         return value
 
