@@ -230,16 +230,17 @@ class RequestParser:
         return words
 
 
-#: Bytes that a word of this length takes in its usual encoding.
-_ENCODED = [length + 5 + len(str(length)) for length in range(8192)]
+_size = bytes.__len__       # of bytes only, where len would take a list as well
+#: Length of a word -> length of its bulk string.
+_BULK_LENGTHS = [n + 5 + len(str(n)) for n in range(8192)]
 
 
 def _encoded_length(words: list) -> int:
     """How many bytes a command takes in its usual spelling. Raises TypeError for what no command contains."""
-    total = (4 if len(words) < 10 else 3 + len(str(len(words)))) + 5 * len(words)
+    total = 3 + len(str(len(words)))
     for word in words:
-        n = len(word)
-        total += n + (1 if n < 10 else 2 if n < 100 else len(str(n)))
+        n = _size(word)
+        total += _BULK_LENGTHS[n] if n < 8192 else n + 5 + len(str(n))
     return total
 
 
