@@ -1,7 +1,7 @@
 """Watching a server at work: SLOWLOG, LATENCY, MONITOR, MEMORY, DEBUG."""
 import time
 
-from respserver.memory import memory_report, size_of
+from respserver.memory import memory_report, purge, size_of
 from respserver.protocol import errors
 from respserver.protocol.errors import NO_SUCH_KEY, SYNTAX, CommandError
 from respserver.protocol.reply import OK, Pairs, Simple, Verbatim
@@ -180,8 +180,17 @@ def memory_doctor(client):
     return Verbatim(text + "\n")
 
 
+@command("MEMORY PURGE", arity=2, group="server", since="4.0.0", flags="", complexity="Depends on how much memory is allocated, could be slow",
+         summary="Asks the allocator to release memory.")
+def memory_purge(client):
+    """Collects garbage and gives free memory back to the system; takes long with many keys."""
+    purge()
+    return OK
+
+
 declare_help("MEMORY", "server", "4.0.0", (
     "DOCTOR", "    A sentence on the memory in use.",
+    "PURGE", "    Give free memory back to the system.",
     "STATS", "    Figures of the memory in use.",
     "USAGE <key> [SAMPLES <count>]", "    Bytes of a key and its value, estimated from <count> members (default: 5, 0: all).",
 ), flags="")

@@ -204,6 +204,23 @@ def module_unload(client, name):
 declare_help("MODULE", "server", "5.0.0", ("LIST", "    The modules of this server."))
 
 
+# FUNCTION, for clients that clear a server: there are no functions
+
+@command("FUNCTION FLUSH", arity=-2, group="scripting", since="7.0.0", flags="write noscript", complexity="O(1)", summary="Deletes all libraries and functions.")
+def function_flush(client, *mode):
+    """There is nothing to delete."""
+    if len(mode) > 1 or (mode and mode[0].upper() not in (b"SYNC", b"ASYNC")):
+        raise CommandError(errors.FUNCTION_FLUSH)
+    return OK
+
+
+@command("FUNCTION LIST", arity=-2, group="scripting", since="7.0.0", flags="noscript", complexity="O(1)",
+         summary="Returns information about all libraries.")
+def function_list(client, *words):
+    """There are none."""
+    return []
+
+
 # A single instance in the words of a cluster
 
 def _no_cluster(client, *_):

@@ -140,7 +140,7 @@ class Dispatcher:
 
     def _note_slow(self, client: Client, command: Command, words: list, took: int) -> None:
         if took >= self._slow_ns and "skip_slowlog" not in command.flags:
-            self.slowlog.add(words, took // 1000, client)
+            self.slowlog.add(without_secrets(words), took // 1000, client)
         if self.latency.threshold:
             self.latency.add("fast-command" if "fast" in command.flags else "command", took // 1_000_000)
 
@@ -243,7 +243,7 @@ class Dispatcher:
 
     def feed_monitors(self, client: Client, words: list) -> None:
         """Shows a command to the clients in MONITOR."""
-        line = monitor_line(time.time(), client, words)
+        line = monitor_line(time.time(), client, without_secrets(words))
         for monitor in list(self.monitors):
             if monitor is not client or not monitor.is_monitor:
                 monitor.write(line)
@@ -275,6 +275,21 @@ def unknown_command(words: list[bytes]) -> str:
 
 def _printable(word: bytes, n: int) -> str:
     return word[:n].decode("utf-8", "surrogateescape")
+
+
+def without_secrets(words: list[bytes]) -> list[bytes]:
+    """The words of a call with passwords left out, as MONITOR and the slow log show them."""
+    name = words[0].upper()
+    if name == b"AUTH":
+        return [words[0]] + [b"(redacted)"] * (len(words) - 1)
+    if name == b"HELLO":
+        for i, word in enumerate(words[:-2]):
+            if word.upper() == b"AUTH":
+                return [*words[:i + 1], b"(redacted)", b"(redacted)", *words[i + 3:]]
+    elif name == b"CONFIG" and len(words) > 3 and words[1].upper() == b"SET":
+        return words[:2] + [b"(redacted)" if i % 2 and words[i + 1].lower() == b"requirepass" else word
+                            for i, word in enumerate(words[2:])]
+    return words
 
 
 _SHOWN = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 13: "\\r", 34: '\\"', 92: "\\\\"}

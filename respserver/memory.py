@@ -1,4 +1,6 @@
 """What values and the process take."""
+import ctypes
+import gc
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -79,3 +81,12 @@ def memory_report(server) -> Iterator[tuple[str, object]]:
     yield "peak.percentage", 100 * used / max(1, peak)
     yield "fragmentation", resident / max(1, used)
     yield "fragmentation.bytes", resident - used
+
+
+def purge() -> None:
+    """Collects all cyclic garbage and gives free memory back to the system, as far as the C library can."""
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):
+        pass

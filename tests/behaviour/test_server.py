@@ -209,6 +209,14 @@ class TestSlowlog:
         raw.call("SET", "k", b"\x00\x01\xff" * 500)
         assert raw.call("SLOWLOG", "GET", "1")[0][3] == [b"SET", b"k", b"<1500 bytes>"]
 
+    def test_passwords_are_not_shown(self, raw):
+        raw.call("AUTH", "default", "secret")
+        raw.call("HELLO", "2", "AUTH", "default", "secret", "SETNAME", "x")
+        raw.call("CONFIG", "SET", "requirepass", "", "timeout", "0")
+        assert [entry[3] for entry in raw.call("SLOWLOG", "GET", "3")] == [
+            [b"CONFIG", b"SET", b"requirepass", b"(redacted)", b"timeout", b"0"],
+            [b"HELLO", b"2", b"AUTH", b"(redacted)", b"(redacted)", b"SETNAME", b"x"], [b"AUTH", b"(redacted)", b"(redacted)"]]
+
     def test_length(self, raw):
         raw.call("CONFIG", "SET", "slowlog-max-len", "3")
         for _ in range(5):
@@ -282,6 +290,12 @@ class TestMonitor:
         seen = [watcher.line().split(b"] ")[1] for _ in range(3)]
         assert sorted(seen) == [b'"EXEC"', b'"MULTI"', b'"SET" "a" "1"']
 
+    def test_passwords_are_not_shown(self, raw, connect):
+        watcher = connect()
+        watcher.call("MONITOR")
+        raw.call("AUTH", "default", "secret")
+        assert watcher.line().endswith(b'"AUTH" "(redacted)" "(redacted)"')
+
     def test_reset_ends_it(self, raw, connect):
         watcher = connect()
         watcher.call("MONITOR")
@@ -305,7 +319,7 @@ class TestMemory:
 
     def test_stats(self, raw3):
         assert raw3.call("MEMORY", "STATS")[b"total.allocated"] > 0
-        assert raw3.call("MEMORY", "DOCTOR")[0] == "txt"
+        assert raw3.call("MEMORY", "DOCTOR")[0] == "txt" and raw3.call("MEMORY", "PURGE") == "OK"
 
 
 class TestDebug:
