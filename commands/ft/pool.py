@@ -1,7 +1,7 @@
 """Searches that the engine's threads do: when they are worth the hand-over, and how their replies come back.
 
 A hand-over costs the loop thread about as much as half a cheap search, and can run beside the next requests. So a cheap search goes to
-the pool only while several arrive in each turn of the loop; those then go down together, as one job per thread."""
+the pool only while several arrive in each turn of the loop; those then go down a few to a job."""
 from time import perf_counter_ns
 
 import native
@@ -12,6 +12,8 @@ from respserver.protocol.errors import CommandError
 DEAR_US = 250.0
 #: From this many searches per turn of the loop on, in the running mean, cheap ones go to the pool too.
 BUSY = 2.5
+#: Cheap searches go down so many to a job: a job costs the loop thread about 10 us.
+SHARE = 4
 _WEIGHT = 0.05
 
 
@@ -83,24 +85,31 @@ class Turns:
         return cost_us > DEAR_US or self._mean > BUSY
 
     def add(self, search: PooledSearch) -> PooledSearch:
-        """Takes a search for this turn's batch."""
-        self._waiting.setdefault((search.hot, search.bits), []).append(search)
+        """Takes a search for the pool. It goes down with others of its kind when there are enough for a job, at the latest with the end of
+        this turn: so the pool works while the loop thread still reads the next requests."""
+        hot = search.hot
+        key = hot, search.bits
+        searches = self._waiting.get(key)
+        if searches is None:
+            self._waiting[key] = searches = []
+        searches.append(search)
+        if len(searches) >= SHARE or hot.cost_us > DEAR_US:
+            del self._waiting[key]
+            self._submit(hot, search.bits, searches)
         return search
 
     def _end_turn(self) -> None:
-        """Hands this turn's searches to the pool."""
+        """Hands what is left of this turn's searches to the pool."""
         self._mean += _WEIGHT * (self._n_turn - self._mean)
         self._n_turn = 0
-        if not self._waiting:
-            return
-        waiting, self._waiting = self._waiting, {}
-        now = perf_counter_ns()
-        for (hot, bits), searches in waiting.items():
-            share = -(-len(searches) // self.n_threads)
-            for i in range(0, len(searches), share):
-                part = searches[i:i + share]
-                job = self.pool.submit(hot.engine, [search.blob for search in part], hot.k, hot.window, hot.capacity, bits, hot.timeout_us)
-                self._jobs[job] = part, now
+        if self._waiting:
+            waiting, self._waiting = self._waiting, {}
+            for (hot, bits), searches in waiting.items():
+                self._submit(hot, bits, searches)
+
+    def _submit(self, hot, bits, searches: list[PooledSearch]) -> None:
+        job = self.pool.submit(hot.engine, [search.blob for search in searches], hot.k, hot.window, hot.capacity, bits, hot.timeout_us)
+        self._jobs[job] = searches, perf_counter_ns()
 
     def _collect(self) -> None:
         """Delivers what the pool has finished."""
