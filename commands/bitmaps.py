@@ -46,7 +46,8 @@ def getbit(client, key, offset):
 
 
 def _bit_range(options, length: int, unit_first: bool = False) -> tuple[int, int]:
-    """[start end [BYTE|BIT]] as a half-open range of bits of a string of `length` bytes; empty if start >= end. `unit_first`: of two
+    """[start end [BYTE|BIT]] as a half-open range of bits of a string of `length` bytes; empty if start >= end.
+    `unit_first`: of two
     wrong arguments the unit is reported and not the end."""
     start = to_int(options[0])
     end = 0 if unit_first else to_int(options[1])
@@ -66,7 +67,8 @@ def _bit_range(options, length: int, unit_first: bool = False) -> tuple[int, int
 
 
 def _masked(text, low: int, high: int):
-    """Yields pieces of the bits low to high (not empty) of a string as (position of the first byte, bytes), other bits cleared."""
+    """Yields pieces of the bits low to high (not empty) of a string as (position of the first byte, bytes), other bits
+    cleared."""
     first, last = low >> 3, (high - 1) >> 3
     for start in range(first, last + 1, _CHUNK):
         piece = bytearray(text[start:min(start + _CHUNK, last + 1)])
@@ -303,7 +305,8 @@ def bitfield(client, key, *words):
     return _bitfield(client, key, words, False)
 
 
-@command("BITFIELD_RO", arity=-2, flags="readonly fast", keys=_KEY, group="bitmap", since="6.0.0", complexity="O(1) per operation",
+@command("BITFIELD_RO", arity=-2, flags="readonly fast", keys=_KEY, group="bitmap", since="6.0.0",
+         complexity="O(1) per operation",
          summary="Reads integers of any width inside a string.")
 def bitfield_ro(client, key, *words):
     return _bitfield(client, key, words, True)

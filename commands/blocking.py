@@ -56,7 +56,8 @@ class _Waiter(Deferred):
 
 
 class _Queue:
-    """Everyone who waits for a list of one server, in the order of arrival at each key. Listens to the keyspace while anyone does."""
+    """Everyone who waits for a list of one server, in the order of arrival at each key. Listens to the keyspace while
+    anyone does."""
 
     def __init__(self, server):
         self.server = server
@@ -83,7 +84,8 @@ class _Queue:
             self.server.keyspace.listeners.remove(self)
 
     def key_changed(self, change) -> None:
-        """A list that somebody waits for may have got elements: they are handed out once the present command, or transaction, is done."""
+        """A list that somebody waits for may have got elements: they are handed out once the present command, or
+        transaction, is done."""
         if type(change.new) is List:
             self._mark((self.server.keyspace.databases[change.db], change.key))
 
@@ -116,8 +118,10 @@ class _Queue:
 
 
 def wait_for_list(client, keys, attempt, seconds: float, empty):
-    """What a blocking command returns: the reply of attempt(False) if that is not None, else `empty` at once in a transaction, else a
-    Deferred that calls attempt(True) whenever one of the keys gets a list and gives `empty` after `seconds` (0: never). At the first
+    """What a blocking command returns: the reply of attempt(False) if that is not None, else `empty` at once in a
+    transaction, else a
+    Deferred that calls attempt(True) whenever one of the keys gets a list and gives `empty` after `seconds` (0:
+    never). At the first
     attempt a key of another type is an error; later it is not there as yet."""
     reply = attempt(False)
     if reply is not None:

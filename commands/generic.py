@@ -2,7 +2,8 @@
 from respserver.glob import matcher
 from respserver.keyspace import type_name
 from respserver.protocol.errors import (
-    DB_INDEX, INVALID_FIRST_DB, INVALID_SECOND_DB, NO_LFU, NO_SUCH_KEY, NO_VALUES_ONLY_HSCAN, SAME_OBJECT, UNKNOWN_TYPE, CommandError,
+    DB_INDEX, INVALID_FIRST_DB, INVALID_SECOND_DB, NO_LFU, NO_SUCH_KEY, NO_VALUES_ONLY_HSCAN, SAME_OBJECT,
+    UNKNOWN_TYPE, CommandError,
 )
 from respserver.protocol.reply import OK, Simple
 from respserver.registry import command
@@ -18,7 +19,8 @@ _TYPES = frozenset((b"string", b"list", b"set", b"zset", b"hash", b"stream", b"v
 _EMBEDDED_STRING = 44           # bytes that Redis keeps in one piece with the object's header
 
 
-@command("DEL", arity=-2, flags="write", keys=_KEYS, group="generic", complexity="O(N) for N keys", summary="Deletes keys.")
+@command("DEL", arity=-2, flags="write", keys=_KEYS, group="generic", complexity="O(N) for N keys",
+         summary="Deletes keys.")
 def del_(client, *keys):
     delete = client.db.delete
     if len(keys) == 1:
@@ -45,7 +47,8 @@ def touch(client, *keys):
     return exists(client, *keys)
 
 
-@command("TYPE", arity=2, flags="readonly fast", keys=_KEY, group="generic", complexity="O(1)", summary="Tells the type of a value.")
+@command("TYPE", arity=2, flags="readonly fast", keys=_KEY, group="generic", complexity="O(1)",
+         summary="Tells the type of a value.")
 def type_(client, key):
     return Simple(type_name(client.db.get(key)))
 
@@ -113,7 +116,8 @@ def copy(client, key, new_key, *options):
     return 1
 
 
-@command("MOVE", arity=3, flags="write fast", keys=_KEY, group="generic", complexity="O(1)", summary="Moves a key to another database.")
+@command("MOVE", arity=3, flags="write fast", keys=_KEY, group="generic", complexity="O(1)",
+         summary="Moves a key to another database.")
 def move(client, key, index):
     db = client.db
     target = _database(client, index)
@@ -163,7 +167,8 @@ def flushall(client, *options):
     return OK
 
 
-@command("DBSIZE", arity=1, flags="readonly fast", group="generic", complexity="O(1)", summary="Returns the number of keys.")
+@command("DBSIZE", arity=1, flags="readonly fast", group="generic", complexity="O(1)",
+         summary="Returns the number of keys.")
 def dbsize(client):
     return len(client.db)
 
@@ -221,7 +226,8 @@ def encoding(value, config) -> str:
     if kind == "list":
         return "listpack" if value.is_small(config["list-max-listpack-size"]) else "quicklist"
     if kind == "set":
-        return value.encoding(config["set-max-intset-entries"], config["set-max-listpack-entries"], config["set-max-listpack-value"])
+        return value.encoding(config["set-max-intset-entries"], config["set-max-listpack-entries"],
+                              config["set-max-listpack-value"])
     return getattr(value, "encoding", "raw")
 
 

@@ -97,13 +97,15 @@ def hpexpire(client, key, milliseconds, *words):
     return _hexpire(client, key, milliseconds, b"PX", words, "hpexpire")
 
 
-@command("HEXPIREAT", arity=-6, flags="write denyoom fast", keys=_KEY, group="hash", since="7.4.0", complexity="O(N) for N fields",
+@command("HEXPIREAT", arity=-6, flags="write denyoom fast", keys=_KEY, group="hash", since="7.4.0",
+         complexity="O(N) for N fields",
          summary="Lets fields of a hash expire at a Unix time in seconds.")
 def hexpireat(client, key, seconds, *words):
     return _hexpire(client, key, seconds, b"EXAT", words, "hexpireat")
 
 
-@command("HPEXPIREAT", arity=-6, flags="write denyoom fast", keys=_KEY, group="hash", since="7.4.0", complexity="O(N) for N fields",
+@command("HPEXPIREAT", arity=-6, flags="write denyoom fast", keys=_KEY, group="hash", since="7.4.0",
+         complexity="O(N) for N fields",
          summary="Lets fields of a hash expire at a Unix time in milliseconds.")
 def hpexpireat(client, key, milliseconds, *words):
     return _hexpire(client, key, milliseconds, b"PXAT", words, "hpexpireat")

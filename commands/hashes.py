@@ -1,6 +1,7 @@
 """The hash commands, without those about the expiry of fields (commands/hash_expiry.py)."""
 from respserver.protocol.errors import (
-    HASH_NOT_FLOAT, HASH_NOT_INTEGER, LONG_RANGE, NAN_OR_INFINITY, NOT_A_FLOAT, OUT_OF_RANGE, OVERFLOW, VALUE_NAN_OR_INFINITY, CommandError,
+    HASH_NOT_FLOAT, HASH_NOT_INTEGER, LONG_RANGE, NAN_OR_INFINITY, NOT_A_FLOAT, OUT_OF_RANGE, OVERFLOW,
+    VALUE_NAN_OR_INFINITY, CommandError,
 )
 from respserver.protocol.reply import OK, Pairs
 from respserver.registry import command
@@ -190,7 +191,8 @@ def hincrbyfloat(client, key, field, amount):
     return text
 
 
-@command("HRANDFIELD", arity=-2, flags="readonly", keys=_KEY, group="hash", since="6.2.0", complexity="O(N) for N fields returned",
+@command("HRANDFIELD", arity=-2, flags="readonly", keys=_KEY, group="hash", since="6.2.0",
+         complexity="O(N) for N fields returned",
          summary="Returns random fields of a hash.")
 def hrandfield(client, key, *options):
     db = client.db

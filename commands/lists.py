@@ -94,19 +94,22 @@ def rpop(client, key, *options):
     return _pop(client, key, options, False, "rpop")
 
 
-@command("LLEN", arity=2, flags="readonly fast", keys=_KEY, group="list", complexity="O(1)", summary="Returns the length of a list.")
+@command("LLEN", arity=2, flags="readonly fast", keys=_KEY, group="list", complexity="O(1)",
+         summary="Returns the length of a list.")
 def llen(client, key):
     value = client.db.get_as(key, List)
     return 0 if value is None else len(value)
 
 
-@command("LINDEX", arity=3, flags="readonly", keys=_KEY, group="list", complexity="O(N)", summary="Returns one element of a list.")
+@command("LINDEX", arity=3, flags="readonly", keys=_KEY, group="list", complexity="O(N)",
+         summary="Returns one element of a list.")
 def lindex(client, key, position):
     value = client.db.get_as(key, List)
     return None if value is None else value.at(to_int(position))
 
 
-@command("LSET", arity=4, flags="write denyoom", keys=_KEY, group="list", complexity="O(N)", summary="Replaces one element of a list.")
+@command("LSET", arity=4, flags="write denyoom", keys=_KEY, group="list", complexity="O(N)",
+         summary="Replaces one element of a list.")
 def lset(client, key, position, item):
     db = client.db
     value = db.get_as(key, List)
@@ -138,7 +141,8 @@ def lrange(client, key, start, end):
     return value.range(low, high) if low < high else []
 
 
-@command("LTRIM", arity=4, flags="write", keys=_KEY, group="list", complexity="O(N)", summary="Keeps only a range of a list.")
+@command("LTRIM", arity=4, flags="write", keys=_KEY, group="list", complexity="O(N)",
+         summary="Keeps only a range of a list.")
 def ltrim(client, key, start, end):
     first, last = to_int(start), to_int(end)
     db = client.db
@@ -154,7 +158,8 @@ def ltrim(client, key, start, end):
     return OK
 
 
-@command("LREM", arity=4, flags="write", keys=_KEY, group="list", complexity="O(N)", summary="Takes equal elements out of a list.")
+@command("LREM", arity=4, flags="write", keys=_KEY, group="list", complexity="O(N)",
+         summary="Takes equal elements out of a list.")
 def lrem(client, key, count, item):
     limit = to_int(count)
     db = client.db

@@ -47,13 +47,15 @@ def srem(client, key, *members):
     return 0 if value is None else _take_members(client.db, key, value, members)
 
 
-@command("SCARD", arity=2, flags="readonly fast", keys=_KEY, group="set", complexity="O(1)", summary="Returns the number of members of a set.")
+@command("SCARD", arity=2, flags="readonly fast", keys=_KEY, group="set", complexity="O(1)",
+         summary="Returns the number of members of a set.")
 def scard(client, key):
     value = client.db.get_as(key, Set)
     return 0 if value is None else len(value)
 
 
-@command("SISMEMBER", arity=3, flags="readonly fast", keys=_KEY, group="set", complexity="O(1)", summary="Tells whether a set has a member.")
+@command("SISMEMBER", arity=3, flags="readonly fast", keys=_KEY, group="set", complexity="O(1)",
+         summary="Tells whether a set has a member.")
 def sismember(client, key, member):
     value = client.db.get_as(key, Set)
     return int(value is not None and member in value)
@@ -66,7 +68,8 @@ def smismember(client, key, *members):
     return [0] * len(members) if value is None else [int(member in value) for member in members]
 
 
-@command("SMEMBERS", arity=2, flags="readonly", keys=_KEY, group="set", complexity="O(N)", summary="Returns all members of a set.")
+@command("SMEMBERS", arity=2, flags="readonly", keys=_KEY, group="set", complexity="O(N)",
+         summary="Returns all members of a set.")
 def smembers(client, key):
     value = client.db.get_as(key, Set)
     return SetOf() if value is None else SetOf(value.listed(client.server.config["set-max-intset-entries"]))
@@ -180,7 +183,8 @@ def _store(client, key, members: list[bytes], event: str) -> int:
     return len(members)
 
 
-@command("SINTER", arity=-2, flags="readonly", keys=_KEYS, group="set", complexity="O(N*M) for M sets, the smallest with N members",
+@command("SINTER", arity=-2, flags="readonly", keys=_KEYS, group="set",
+         complexity="O(N*M) for M sets, the smallest with N members",
          summary="Returns the members that all sets have.")
 def sinter(client, *keys):
     return SetOf(_intersection(_all_sets(client.db, keys)))

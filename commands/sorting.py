@@ -127,7 +127,8 @@ def _sort_keys(words):
     return found + stored[-1:]
 
 
-@command("SORT", arity=-2, flags="write denyoom movablekeys", keys=(1, 1, 1), group="generic", categories="set sortedset list dangerous",
+@command("SORT", arity=-2, flags="write denyoom movablekeys", keys=(1, 1, 1), group="generic",
+         categories="set sortedset list dangerous",
          complexity="O(N+M*log(M)) for N elements, M of them returned", get_keys=_sort_keys,
          summary="Sorts a list or a set, by itself or by other keys; returns the result or stores it.")
 def sort(client, key, *words):

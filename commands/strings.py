@@ -18,7 +18,8 @@ class _SetOptions:
     __slots__ = ("condition", "operand", "get", "keep_ttl", "persist", "unit", "amount")
 
     def __init__(self, words, conditions=(), compares=(), flags=()):
-        """`conditions`, `compares` (which take an operand) and `flags` (GET, KEEPTTL, PERSIST): what this command knows, upper case."""
+        """`conditions`, `compares` (which take an operand) and `flags` (GET, KEEPTTL, PERSIST): what this command
+        knows, upper case."""
         self.condition = self.operand = self.unit = self.amount = None
         self.get = self.keep_ttl = self.persist = False
         i, n = 0, len(words)
@@ -55,7 +56,8 @@ def max_string(client) -> int:
     return client.server.config["proto-max-bulk-len"]
 
 
-@command("GET", arity=2, flags="readonly fast", keys=_KEY, group="string", summary="Returns the value of a string.", complexity="O(1)")
+@command("GET", arity=2, flags="readonly fast", keys=_KEY, group="string",
+         summary="Returns the value of a string.", complexity="O(1)")
 def get(client, key):
     return client.db.get_as(key, bytes)
 
@@ -257,7 +259,8 @@ def _add(client, key, amount: int, event: str):
     return total
 
 
-@command("INCR", arity=2, flags="write denyoom fast", keys=_KEY, group="string", complexity="O(1)", summary="Adds one to an integer.")
+@command("INCR", arity=2, flags="write denyoom fast", keys=_KEY, group="string", complexity="O(1)",
+         summary="Adds one to an integer.")
 def incr(client, key):
     return _add(client, key, 1, "incrby")
 
@@ -319,7 +322,8 @@ def append(client, key, tail):
 
 
 def slice_bounds(start: int, end: int, length: int) -> tuple[int, int]:
-    """Start and end of an inclusive range with negative positions counting from the end, as a half-open pair; empty if start >= end."""
+    """Start and end of an inclusive range with negative positions counting from the end, as a half-open pair; empty if
+    start >= end."""
     if start < 0:
         start = max(start + length, 0)
     if end < 0:
@@ -429,7 +433,8 @@ def _lcs_rows(a: bytes, b: bytes) -> list[int]:
 
 
 def _lcs_matches(a: bytes, b: bytes, rows: list[int]) -> tuple[list[tuple[int, int, int, int]], bytes]:
-    """The matching ranges from the last to the first as (start in a, end in a, start in b, end in b), inclusive, and the subsequence."""
+    """The matching ranges from the last to the first as (start in a, end in a, start in b, end in b), inclusive, and
+    the subsequence."""
     i, j = len(a), len(b)
     matches: list[tuple[int, int, int, int]] = []
     text = bytearray()

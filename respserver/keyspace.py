@@ -1,12 +1,13 @@
 """Databases of typed values with expiry, and the one event that every change of a key emits.
 
-Values: a string is `bytes` (one that is being edited: a `Buffer`); other types are classes with a `type_name` (respserver/values/). Commands change a value in place or
-replace it and then call `Database.changed` (or `set` / `delete`, which do so themselves). That call is the only way by which WATCH,
-search indexes and keyspace notifications hear of a write, whoever made it: a client, a loading snapshot or a replication stream.
+Values: a string is `bytes` (one that is being edited: a `Buffer`); other types are classes with a `type_name`
+(respserver/values/). Commands change a value in place or replace it and then call `Database.changed` (or `set` /
+`delete`, which do so themselves). That call is the only way by which WATCH, search indexes and keyspace notifications
+hear of a write, whoever made it: a client, a loading snapshot or a replication stream.
 
-One write makes one Change per key. A command that takes the last element out of a hash, list or set removes the key with
-`delete(key, "hdel")`: one Change with `new` None. Redis sends two notifications for it, hdel and del; `Change.notifications` says
-which ones a Change stands for. A write that changes nothing makes no Change.
+One write makes one Change per key. A command that takes the last element out of a hash, list or set removes the key
+with `delete(key, "hdel")`: one Change with `new` None. Redis sends two notifications for it, hdel and del;
+`Change.notifications` says which ones a Change stands for. A write that changes nothing makes no Change.
 """
 import time
 from collections.abc import Iterable, Mapping
@@ -62,7 +63,8 @@ def now_ms() -> int:
 class Database:
     """One logical database: `data` maps a key to its value, `expires` a key to its expiry time (Unix, milliseconds).
 
-    Read through `get` or `get_as`: they drop a key, and fields of a hash, that have expired. `data` itself may hold expired keys."""
+    Read through `get` or `get_as`: they drop a key, and fields of a hash, that have expired. `data` itself may hold
+    expired keys."""
 
     __slots__ = ("index", "keyspace", "data", "expires", "field_expires", "_order", "watchers")
 
@@ -107,7 +109,8 @@ class Database:
         return value
 
     def edit_text(self, key: bytes, position: int, part: bytes, event: str) -> int:
-        """Overwrites a part of a string from a byte position on; it grows with zero bytes as needed, and is made if it is not there.
+        """Overwrites a part of a string from a byte position on; it grows with zero bytes as needed, and is made if it
+        is not there.
         Keeps the key's expiry time. Returns the new length."""
         old = self.get_text(key)
         if type(old) is Buffer:
@@ -128,7 +131,8 @@ class Database:
         return len(value)
 
     def set(self, key: bytes, value, event: str = "set", *, keep_ttl: bool = False, when_ms: int | None = None) -> None:
-        """Stores a new value in place of whatever was there. The key's expiry time goes, unless `keep_ttl`; `when_ms` gives it a new
+        """Stores a new value in place of whatever was there. The key's expiry time goes, unless `keep_ttl`; `when_ms`
+        gives it a new
         one as part of the same change (RENAME, COPY and the like; SET EX makes two changes: set, expire)."""
         old = self.data.get(key)
         self.data[key] = value
@@ -143,7 +147,8 @@ class Database:
         self.changed(key, event, old, value)
 
     def delete(self, key: bytes, event: str = "del") -> bool:
-        """Removes a key; `event` is the command's own if it took the last element out. Returns whether the key was there (one whose
+        """Removes a key; `event` is the command's own if it took the last element out. Returns whether the key was
+        there (one whose
         time has come was not)."""
         if self.expires and key in self.expires and self.expire_if_due(key):
             return False
@@ -303,7 +308,8 @@ class Keyspace:
         return sum(db.flush() for db in self.databases)
 
     def expire_cycle(self, budget_us: int = 1000) -> int:
-        """Active expiry: samples keys with an expiry time and drops those that are due, until few of a sample are or the time is up;
+        """Active expiry: samples keys with an expiry time and drops those that are due, until few of a sample are or
+        the time is up;
         then the same for hashes whose fields have expiry times. Returns how many keys and fields were dropped."""
         deadline = time.perf_counter_ns() + budget_us * 1000
         dropped = 0
@@ -328,7 +334,8 @@ class Keyspace:
 
 
 def _sample(mapping: Mapping, n: int) -> Iterable[bytes]:
-    """Up to `n` keys from the front of a dict. Keys that were looked at and stay are moved to the back, so that calls go round."""
+    """Up to `n` keys from the front of a dict. Keys that were looked at and stay are moved to the back, so that calls
+    go round."""
     keys = []
     for key in mapping:
         keys.append(key)

@@ -4,7 +4,8 @@ import sys
 
 from .order import Order
 
-#: Field names that were seen, so that a million documents share one `bytes` per name. Bounded: beyond it names are just not shared.
+#: Field names that were seen, so that a million documents share one `bytes` per name. Bounded: beyond it names are
+#: just not shared.
 _NAMES: dict[bytes, bytes] = {}
 _MAX_NAMES = 4096
 _MAX_NAME_LENGTH = 64
@@ -67,7 +68,8 @@ class Hash:
         return is_new
 
     def update_flat(self, words) -> dict[bytes, bytes | None]:
-        """HSET: sets field, value, field, value, ... Returns each field's previous value (None: new), as `Database.changed` wants it."""
+        """HSET: sets field, value, field, value, ... Returns each field's previous value (None: new), as
+        `Database.changed` wants it."""
         fields = self._fields
         previous = {}
         each = iter(words)

@@ -112,7 +112,8 @@ class List:
         self._fit()
 
     def remove(self, item: bytes, count: int) -> int:
-        """Takes out equal elements: all (0), the first `count` from the left, or from the right if it is negative. Returns how many."""
+        """Takes out equal elements: all (0), the first `count` from the left, or from the right if it is negative.
+        Returns how many."""
         if count == 0:
             kept = [each for each in self._items if each != item]
         else:
@@ -142,7 +143,8 @@ class List:
         return List(self._items)
 
     def is_small(self, limit: int) -> bool:
-        """Whether Redis would keep this list as one listpack; `limit` is list-max-listpack-size: elements, or -1 to -5 for 4 to 64 kB."""
+        """Whether Redis would keep this list as one listpack; `limit` is list-max-listpack-size: elements, or -1 to -5
+        for 4 to 64 kB."""
         if limit >= 0 and len(self._items) > max(limit, 1):
             return False
         most = 8192 if limit >= 0 else 4096 << (min(-limit, 5) - 1)

@@ -19,7 +19,8 @@ def test_existence(both):
 
 
 def test_expiry(both, raw):
-    assert both.ttl("k") == both.pttl("k") == both.expiretime("k") == both.pexpiretime("k") == -2 and not both.expire("k", 10)
+    assert both.ttl("k") == both.pttl("k") == both.expiretime("k") == both.pexpiretime("k") == -2
+    assert not both.expire("k", 10)
     both.set("k", "v")
     assert both.ttl("k") == both.pttl("k") == both.expiretime("k") == -1 and not both.persist("k")
     now = time.time()
@@ -44,7 +45,8 @@ def test_expired_keys_are_not_seen(both, raw):
     both.mset({"k": 1, "l": 1})
     both.pexpire("k", 1)
     time.sleep(0.005)
-    for words, reply in (("GET k", None), ("KEYS *", [b"l"]), ("SCAN 0", [b"0", [b"l"]]), ("RANDOMKEY", b"l"), ("RENAMENX l k", 1), ("DBSIZE", 1)):
+    for words, reply in (("GET k", None), ("KEYS *", [b"l"]), ("SCAN 0", [b"0", [b"l"]]), ("RANDOMKEY", b"l"),
+                         ("RENAMENX l k", 1), ("DBSIZE", 1)):
         assert raw.call(*words.split()) == reply
 
 
@@ -96,10 +98,13 @@ def test_copy(both, raw):
     both.sadd("s2", 2)
     assert both.hget("h", "a") == b"1" and both.llen("l") == 1 and both.scard("s") == 1
     assert both.copy("h", "l2", replace=True) and both.type("l2") == b"hash"
-    assert both.copy("h", "h", destination_db=1) and raw.call("SELECT", 1) == "OK" and raw.call("HGET", "h", "a") == b"1"
+    assert both.copy("h", "h", destination_db=1) and raw.call("SELECT", 1) == "OK"
+    assert raw.call("HGET", "h", "a") == b"1"
     raw.call("SELECT", 0)
-    assert raw.call("COPY", "h", "h") == "ERR source and destination objects are the same" and raw.call("COPY", "none", "x") == 0
-    assert raw.call("COPY", "h", "x", "DB", 99) == "ERR DB index is out of range" and raw.call("COPY", "h", "x", "FOO") == SYNTAX
+    assert raw.call("COPY", "h", "h") == "ERR source and destination objects are the same"
+    assert raw.call("COPY", "none", "x") == 0
+    assert raw.call("COPY", "h", "x", "DB", 99) == "ERR DB index is out of range"
+    assert raw.call("COPY", "h", "x", "FOO") == SYNTAX
     assert raw.call("COPY", "h", "x", "DB", "x") == NOT_INT
 
 
@@ -110,10 +115,12 @@ def test_databases(both, raw):
     assert raw.call("GET", "k") == b"v" and raw.call("TTL", "k") > 90 and both.dbsize() == 0
     both.set("k", "w")
     assert not both.move("k", 1)
-    assert raw.call("MOVE", "k", 1) == "ERR source and destination objects are the same" and raw.call("MOVE", "k", "x") == NOT_INT
+    assert raw.call("MOVE", "k", 1) == "ERR source and destination objects are the same"
+    assert raw.call("MOVE", "k", "x") == NOT_INT
     assert raw.call("MOVE", "k", -1) == raw.call("MOVE", "k", 99) == "ERR DB index is out of range"
     assert both.swapdb(0, 1) and both.get("k") == b"v" and raw.call("GET", "k") == b"w"
-    assert raw.call("SWAPDB", "x", 1) == "ERR invalid first DB index" and raw.call("SWAPDB", 1, "x") == "ERR invalid second DB index"
+    assert raw.call("SWAPDB", "x", 1) == "ERR invalid first DB index"
+    assert raw.call("SWAPDB", 1, "x") == "ERR invalid second DB index"
     assert raw.call("SWAPDB", 1, 99) == "ERR DB index is out of range" and raw.call("SWAPDB", 1, 1) == "OK"
     assert both.flushdb() and both.dbsize() == 0 and raw.call("DBSIZE") == 1
     assert both.flushall(asynchronous=True) and raw.call("DBSIZE") == 0 and raw.call("FLUSHALL", "SYNC") == "OK"
@@ -121,9 +128,12 @@ def test_databases(both, raw):
 
 
 @pytest.mark.parametrize("pattern, found", [
-    ("*", "hello hallo hbllo heello h*llo h[a]llo ab"), ("h?llo", "hello hallo hbllo h*llo"), ("h*llo", "hello hallo hbllo heello h*llo h[a]llo"),
-    ("h[ae]llo", "hello hallo"), ("h[^e]llo", "hallo hbllo h*llo"), ("h[a-b]llo", "hallo hbllo"), ("h[b-a]llo", "hallo hbllo"), ("h\\*llo", "h*llo"),
-    ("h\\[a\\]llo", "h[a]llo"), ("hello", "hello"), ("nope", ""), ("*l*l*o", "hello hallo hbllo heello h*llo h[a]llo"), ("a[b", "ab"),
+    ("*", "hello hallo hbllo heello h*llo h[a]llo ab"), ("h?llo", "hello hallo hbllo h*llo"),
+    ("h*llo", "hello hallo hbllo heello h*llo h[a]llo"),
+    ("h[ae]llo", "hello hallo"), ("h[^e]llo", "hallo hbllo h*llo"), ("h[a-b]llo", "hallo hbllo"),
+    ("h[b-a]llo", "hallo hbllo"), ("h\\*llo", "h*llo"),
+    ("h\\[a\\]llo", "h[a]llo"), ("hello", "hello"), ("nope", ""), ("*l*l*o", "hello hallo hbllo heello h*llo h[a]llo"),
+    ("a[b", "ab"),
     ("h[^a-d]*o", "hello heello h*llo h[a]llo"), ("", "")])
 def test_keys_and_patterns(both, pattern, found):
     names = "hello hallo hbllo heello h*llo h[a]llo ab".split()
@@ -153,8 +163,10 @@ def test_scan(both, raw):
     assert len(found) == len(set(found)) == 1001 and 20 <= n <= 22
     assert set(both.scan_iter(match="k99?")) == {b"k99%d" % i for i in range(10)}
     assert list(both.scan_iter(_type="HASH")) == [b"h"] and both.scan(0, count=10**9)[0] == 0
-    for words, error in (("SCAN x", "ERR invalid cursor"), ("SCAN -1", "ERR invalid cursor"), ("SCAN 0 COUNT 0", SYNTAX), ("SCAN 0 COUNT x", NOT_INT),
-                         ("SCAN 0 FOO 1", SYNTAX), ("SCAN 0 MATCH", SYNTAX), ("SCAN 0 TYPE foo", "ERR unknown type name 'foo'"),
+    for words, error in (("SCAN x", "ERR invalid cursor"), ("SCAN -1", "ERR invalid cursor"),
+                         ("SCAN 0 COUNT 0", SYNTAX), ("SCAN 0 COUNT x", NOT_INT),
+                         ("SCAN 0 FOO 1", SYNTAX), ("SCAN 0 MATCH", SYNTAX),
+                         ("SCAN 0 TYPE foo", "ERR unknown type name 'foo'"),
                          ("SCAN 0 NOVALUES", "ERR NOVALUES option can only be used in HSCAN")):
         assert raw.call(*words.split()) == error
 
@@ -181,9 +193,12 @@ def test_random_key(both):
 
 
 @pytest.mark.parametrize("words, expected", [
-    ("SET k 12", b"int"), ("SET k -9223372036854775808", b"int"), ("SET k 9223372036854775808", b"embstr"), ("SET k 012", b"embstr"),
-    ("SET k " + "x" * 44, b"embstr"), ("SET k " + "x" * 45, b"raw"), ("RPUSH k a", b"listpack"), ("RPUSH k " + "x" * 9000 + " y", b"quicklist"),
-    ("SADD k 1 2", b"intset"), ("SADD k 1 a", b"listpack"), ("SADD k " + "x" * 65, b"hashtable"), ("HSET k a b", b"listpack")])
+    ("SET k 12", b"int"), ("SET k -9223372036854775808", b"int"), ("SET k 9223372036854775808", b"embstr"),
+    ("SET k 012", b"embstr"),
+    ("SET k " + "x" * 44, b"embstr"), ("SET k " + "x" * 45, b"raw"), ("RPUSH k a", b"listpack"),
+    ("RPUSH k " + "x" * 9000 + " y", b"quicklist"),
+    ("SADD k 1 2", b"intset"), ("SADD k 1 a", b"listpack"), ("SADD k " + "x" * 65, b"hashtable"),
+    ("HSET k a b", b"listpack")])
 def test_encoding(raw, words, expected):
     raw.call(*words.split())
     assert raw.call("OBJECT", "ENCODING", "k") == expected
@@ -213,13 +228,16 @@ def test_sort(both, raw):
     both.sadd("s", "b", "a")
     assert both.sort("s", alpha=True) == [b"a", b"b"] and both.sort_ro("l") == [b"1", b"2", b"3", b"10"]
     assert raw.call("SORT", "s") == "ERR One or more scores can't be converted into double"
-    assert raw.call("SORT", "w_1") == WRONG and raw.call("SORT_RO", "l", "STORE", "x") == SYNTAX and raw.call("SORT", "l", "LIMIT", "1") == SYNTAX
+    assert raw.call("SORT", "w_1") == WRONG and raw.call("SORT_RO", "l", "STORE", "x") == SYNTAX
+    assert raw.call("SORT", "l", "LIMIT", "1") == SYNTAX
     assert raw.call("SORT", "l", "LIMIT", "x", "1") == NOT_INT
 
 
 def test_writes_that_change_nothing_do_not_disturb_watchers(connect, raw):
-    for setup, words in (("SET k v", "SETNX k w"), ("HSET k a 1", "HDEL k b"), ("SADD k a", "SADD k a"), ("RPUSH k a", "LREM k 0 z"),
-                         ("SET k v", "PERSIST k"), ("RPUSH k a", "LTRIM k 0 -1"), ("SADD k a", "SREM k z"), ("SET k v", "EXPIRE k 10 XX")):
+    for setup, words in (("SET k v", "SETNX k w"), ("HSET k a 1", "HDEL k b"), ("SADD k a", "SADD k a"),
+                         ("RPUSH k a", "LREM k 0 z"),
+                         ("SET k v", "PERSIST k"), ("RPUSH k a", "LTRIM k 0 -1"), ("SADD k a", "SREM k z"),
+                         ("SET k v", "EXPIRE k 10 XX")):
         for other, aborts in ((words, False), ("SET k changed", True)):
             raw.call("DEL", "k")
             raw.call(*setup.split())

@@ -15,10 +15,14 @@ def everything(client, key="l"):
 
 
 def test_push_and_pop(both, raw):
-    assert both.rpush("l", "a", "b", "c") == 3 and both.lpush("l", "z", "y") == 5 and everything(both) == [b"y", b"z", b"a", b"b", b"c"]
-    assert both.lpushx("l", "x") == 6 and both.rpushx("l", "d") == 7 and both.lpushx("none", "x") == both.rpushx("none", "x") == 0
-    assert both.lpop("l") == b"x" and both.rpop("l") == b"d" and both.rpop("l", 2) == [b"c", b"b"] and both.lpop("l", 0) == []
-    assert both.lpop("l", 100) == [b"y", b"z", b"a"] and not both.exists("l") and both.lpop("l") is None and both.lpop("l", 2) is None
+    assert both.rpush("l", "a", "b", "c") == 3 and both.lpush("l", "z", "y") == 5
+    assert everything(both) == [b"y", b"z", b"a", b"b", b"c"]
+    assert both.lpushx("l", "x") == 6 and both.rpushx("l", "d") == 7
+    assert both.lpushx("none", "x") == both.rpushx("none", "x") == 0
+    assert both.lpop("l") == b"x" and both.rpop("l") == b"d" and both.rpop("l", 2) == [b"c", b"b"]
+    assert both.lpop("l", 0) == []
+    assert both.lpop("l", 100) == [b"y", b"z", b"a"] and not both.exists("l") and both.lpop("l") is None
+    assert both.lpop("l", 2) is None
     assert raw.call("LPOP", "l", "-1") == raw.call("RPOP", "l", "x") == "ERR value is out of range, must be positive"
     assert raw.call("LPOP", "l", "1", "2") == "ERR wrong number of arguments for 'lpop' command"
     assert raw.send(b"*3\r\n$4\r\nLPOP\r\n$1\r\nl\r\n$1\r\n2\r\n").line() == b"*-1"
@@ -32,11 +36,15 @@ def test_positions(both, raw, size):
     for i in (0, 1, size // 2, size - 1, -1, -size):
         assert both.lindex("l", i) == items[i]
     assert both.lindex("l", size) is None and both.lindex("l", -size - 1) is None and both.lindex("none", 0) is None
-    for start, end, part in ((0, -1, items), (1, 3, items[1:4]), (-3, -1, items[-3:]), (5, 2, []), (size, size + 5, []), (-10**18, 10**18, items),
-                             (size // 2, size // 2 + 3, items[size // 2:size // 2 + 4]), (size - 4, size - 2, items[-4:-1]), (0, -size - 1, [])):
+    for start, end, part in ((0, -1, items), (1, 3, items[1:4]), (-3, -1, items[-3:]), (5, 2, []), (size, size + 5, []),
+                             (-10**18, 10**18, items),
+                             (size // 2, size // 2 + 3, items[size // 2:size // 2 + 4]),
+                             (size - 4, size - 2, items[-4:-1]), (0, -size - 1, [])):
         assert both.lrange("l", start, end) == part, (start, end)
-    assert both.lset("l", -1, "last") and both.lset("l", 0, "first") and both.lindex("l", -1) == b"last" and both.lindex("l", 0) == b"first"
-    assert raw.call("LSET", "l", size, "x") == "ERR index out of range" and raw.call("LSET", "none", 0, "x") == "ERR no such key"
+    assert both.lset("l", -1, "last") and both.lset("l", 0, "first") and both.lindex("l", -1) == b"last"
+    assert both.lindex("l", 0) == b"first"
+    assert raw.call("LSET", "l", size, "x") == "ERR index out of range"
+    assert raw.call("LSET", "none", 0, "x") == "ERR no such key"
     assert raw.call("LINDEX", "l", "x") == raw.call("LRANGE", "l", "x", 1) == raw.call("LSET", "l", "x", 1) == NOT_INT
     assert both.linsert("l", "BEFORE", "3", "new") == size + 1 and both.lindex("l", 3) == b"new"
     assert both.linsert("l", "after", "last", "end") == size + 2 and both.lindex("l", -1) == b"end"
@@ -67,12 +75,16 @@ def test_remove(both, raw):
 def test_positions_of(both, raw):
     both.rpush("l", *"abcabcabc")
     assert both.lpos("l", "b") == 1 and both.lpos("l", "x") is None and both.lpos("none", "x") is None
-    assert both.lpos("l", "b", rank=2) == 4 and both.lpos("l", "b", rank=-1) == 7 and both.lpos("l", "b", rank=9) is None
-    assert both.lpos("l", "b", count=0) == [1, 4, 7] and both.lpos("l", "b", count=2) == [1, 4] and both.lpos("l", "b", rank=-1, count=2) == [7, 4]
-    assert both.lpos("l", "b", rank=2, count=0, maxlen=5) == [4] and both.lpos("l", "c", maxlen=2) is None and both.lpos("l", "x", count=1) == []
+    assert both.lpos("l", "b", rank=2) == 4 and both.lpos("l", "b", rank=-1) == 7
+    assert both.lpos("l", "b", rank=9) is None
+    assert both.lpos("l", "b", count=0) == [1, 4, 7] and both.lpos("l", "b", count=2) == [1, 4]
+    assert both.lpos("l", "b", rank=-1, count=2) == [7, 4]
+    assert both.lpos("l", "b", rank=2, count=0, maxlen=5) == [4] and both.lpos("l", "c", maxlen=2) is None
+    assert both.lpos("l", "x", count=1) == []
     assert raw.call("LPOS", "l", "b", "RANK", 0).text.startswith("ERR RANK can't be zero: use 1")
     assert raw.call("LPOS", "l", "b", "COUNT", -1) == "ERR COUNT can't be negative"
-    assert raw.call("LPOS", "l", "b", "MAXLEN", -1) == "ERR MAXLEN can't be negative" and raw.call("LPOS", "l", "b", "RANK") == SYNTAX
+    assert raw.call("LPOS", "l", "b", "MAXLEN", -1) == "ERR MAXLEN can't be negative"
+    assert raw.call("LPOS", "l", "b", "RANK") == SYNTAX
 
 
 def test_move(both, raw):
@@ -89,9 +101,12 @@ def test_move(both, raw):
 def test_pop_from_many(both, raw):
     both.rpush("b", *"abcd")
     assert both.lmpop(2, "none", "b", direction="LEFT") == [b"b", [b"a"]]
-    assert both.lmpop(2, "none", "b", direction="RIGHT", count=2) == [b"b", [b"d", b"c"]] and both.lmpop(1, "none", direction="LEFT") is None
-    for words, error in (("LMPOP 0 a LEFT", "ERR numkeys should be greater than 0"), ("LMPOP x a LEFT", "ERR numkeys should be greater than 0"),
-                         ("LMPOP 2 a LEFT", SYNTAX), ("LMPOP 1 a UP", SYNTAX), ("LMPOP 1 a LEFT COUNT 0", "ERR count should be greater than 0"),
+    assert both.lmpop(2, "none", "b", direction="RIGHT", count=2) == [b"b", [b"d", b"c"]]
+    assert both.lmpop(1, "none", direction="LEFT") is None
+    for words, error in (("LMPOP 0 a LEFT", "ERR numkeys should be greater than 0"),
+                         ("LMPOP x a LEFT", "ERR numkeys should be greater than 0"),
+                         ("LMPOP 2 a LEFT", SYNTAX), ("LMPOP 1 a UP", SYNTAX),
+                         ("LMPOP 1 a LEFT COUNT 0", "ERR count should be greater than 0"),
                          ("LMPOP 1 a LEFT COUNT", SYNTAX), ("LMPOP 1 a LEFT COUNT 1 COUNT 1", SYNTAX)):
         assert raw.call(*words.split()) == error, words
 
@@ -105,11 +120,13 @@ def test_blocking_pops_that_need_not_wait(both, raw):
     both.rpush("l", *"abcdef")
     assert list(both.blpop(["none", "l"], 1)) == [b"l", b"a"]
     assert list(both.brpop("l", 1)) == [b"l", b"f"]
-    assert both.blmove("l", "m", 1) == b"b" and both.brpoplpush("l", "m", 1) == b"e" and both.blmpop(1, 1, "l", direction="LEFT", count=9) == [b"l", [b"c", b"d"]]
+    assert both.blmove("l", "m", 1) == b"b" and both.brpoplpush("l", "m", 1) == b"e"
+    assert both.blmpop(1, 1, "l", direction="LEFT", count=9) == [b"l", [b"c", b"d"]]
 
 
 def test_waiting_ends_with_an_element(connect, raw):
-    for words, push, reply in (("BLPOP a b 5", "RPUSH b 1 2", [b"b", b"1"]), ("BRPOP a b 5", "RPUSH b 1 2", [b"b", b"2"]),
+    for words, push, reply in (("BLPOP a b 5", "RPUSH b 1 2", [b"b", b"1"]),
+                               ("BRPOP a b 5", "RPUSH b 1 2", [b"b", b"2"]),
                                ("BLMOVE b c LEFT LEFT 5", "LPUSH b 1", b"1"), ("BRPOPLPUSH b c 5", "LPUSH b 1", b"1"),
                                ("BLMPOP 5 2 a b LEFT COUNT 5", "RPUSH b 1 2", [b"b", [b"1", b"2"]])):
         raw.call("FLUSHALL")
@@ -184,12 +201,15 @@ def test_a_wait_goes_on_past_other_types(connect, raw):
 
 def test_timeouts(both, raw):
     started = time.monotonic()
-    assert both.blpop("l", 0.05) is None and both.blmove("l", "m", 0.05) is None and both.blmpop(0.05, 1, "l", direction="LEFT") is None
+    assert both.blpop("l", 0.05) is None and both.blmove("l", "m", 0.05) is None
+    assert both.blmpop(0.05, 1, "l", direction="LEFT") is None
     assert 0.14 < time.monotonic() - started < 2
     raw.send(b"BLPOP l 0.01\r\n")
     assert raw.line() == b"*-1"
-    for text, error in (("x", "ERR timeout is not a float or out of range"), ("-1", "ERR timeout is negative"), ("", "ERR timeout is not a float or out of range"),
-                        ("1e300", "ERR timeout is out of range"), ("nan", "ERR timeout is not a float or out of range")):
+    for text, error in (("x", "ERR timeout is not a float or out of range"), ("-1", "ERR timeout is negative"),
+                        ("", "ERR timeout is not a float or out of range"),
+                        ("1e300", "ERR timeout is out of range"),
+                        ("nan", "ERR timeout is not a float or out of range")):
         assert raw.call("BLPOP", "l", text) == raw.call("BLMOVE", "l", "m", "LEFT", "LEFT", text) == error
 
 
@@ -231,8 +251,10 @@ def test_quick_at_both_ends(both):
 
 
 @pytest.mark.parametrize("words", [
-    "LPUSH s a", "RPUSH s a", "LPUSHX s a", "RPUSHX s a", "LPOP s", "RPOP s", "LPOP s 1", "LLEN s", "LINDEX s 0", "LSET s 0 a", "LRANGE s 0 1",
-    "LTRIM s 0 1", "LREM s 0 a", "LINSERT s BEFORE a b", "LPOS s a", "LMOVE s t LEFT LEFT", "RPOPLPUSH s t", "LMPOP 1 s LEFT", "BLPOP s 1",
+    "LPUSH s a", "RPUSH s a", "LPUSHX s a", "RPUSHX s a", "LPOP s", "RPOP s", "LPOP s 1", "LLEN s", "LINDEX s 0",
+    "LSET s 0 a", "LRANGE s 0 1",
+    "LTRIM s 0 1", "LREM s 0 a", "LINSERT s BEFORE a b", "LPOS s a", "LMOVE s t LEFT LEFT", "RPOPLPUSH s t",
+    "LMPOP 1 s LEFT", "BLPOP s 1",
     "BRPOP s 1", "BLMOVE s t LEFT LEFT 1", "BRPOPLPUSH s t 1", "BLMPOP 1 1 s LEFT"])
 def test_wrong_type(raw, words):
     raw.call("SET", "s", "v")

@@ -51,9 +51,11 @@ def test_set_expiry(both, raw):
 
 
 @pytest.mark.parametrize("options, error", [
-    ("EX", SYNTAX), ("EX 1 PX 1", SYNTAX), ("NX XX", SYNTAX), ("KEEPTTL EX 1", SYNTAX), ("EX 1 KEEPTTL", SYNTAX), ("FOO", SYNTAX),
+    ("EX", SYNTAX), ("EX 1 PX 1", SYNTAX), ("NX XX", SYNTAX), ("KEEPTTL EX 1", SYNTAX), ("EX 1 KEEPTTL", SYNTAX),
+    ("FOO", SYNTAX),
     ("EX x", NOT_INT), ("EX 1.5", NOT_INT), ("EX 0", "ERR invalid expire time in 'set' command"),
-    ("PX -1", "ERR invalid expire time in 'set' command"), ("EX 9223372036854775807", "ERR invalid expire time in 'set' command"),
+    ("PX -1", "ERR invalid expire time in 'set' command"),
+    ("EX 9223372036854775807", "ERR invalid expire time in 'set' command"),
     ("PERSIST", SYNTAX), ("IFEQ", SYNTAX), ("NX IFEQ a", SYNTAX)])
 def test_set_errors(raw, options, error):
     assert raw.call("SET", "k", "v", *options.split()) == error
@@ -117,8 +119,10 @@ def test_counters(both, raw):
 
 
 @pytest.mark.parametrize("start, change, result", [
-    ("0.1", "0.2", b"0.3"), ("3", "1.5", b"4.5"), ("5.0e3", "2.0e2", b"5200"), ("10.50", "0.1", b"10.6"), ("-1.1", "1.1", b"0"), ("1", "-0x3", b"-2"),
-    ("17179869184", "1.5", b"17179869185.5"), ("1.23", "-0.0000000001", b"1.2299999999"), (".5", "5.", b"5.5"), ("-0", "0", b"0"),
+    ("0.1", "0.2", b"0.3"), ("3", "1.5", b"4.5"), ("5.0e3", "2.0e2", b"5200"), ("10.50", "0.1", b"10.6"),
+    ("-1.1", "1.1", b"0"), ("1", "-0x3", b"-2"),
+    ("17179869184", "1.5", b"17179869185.5"), ("1.23", "-0.0000000001", b"1.2299999999"), (".5", "5.", b"5.5"),
+    ("-0", "0", b"0"),
     ("9007199254740993", "1", b"9007199254740994")])
 def test_incrbyfloat(raw, start, change, result):
     raw.call("SET", "f", start)
@@ -126,8 +130,10 @@ def test_incrbyfloat(raw, start, change, result):
 
 
 @pytest.mark.parametrize("change, error", [
-    ("x", "ERR value is not a valid float"), ("", "ERR value is not a valid float"), (" 1", "ERR value is not a valid float"),
-    ("1 ", "ERR value is not a valid float"), ("nan", "ERR value is not a valid float"), ("1e5000", "ERR value is not a valid float"),
+    ("x", "ERR value is not a valid float"), ("", "ERR value is not a valid float"),
+    (" 1", "ERR value is not a valid float"),
+    ("1 ", "ERR value is not a valid float"), ("nan", "ERR value is not a valid float"),
+    ("1e5000", "ERR value is not a valid float"),
     ("1e999999999999", "ERR value is not a valid float"), ("inf", "ERR increment would produce NaN or Infinity"),
     ("-Infinity", "ERR increment would produce NaN or Infinity")])
 def test_incrbyfloat_errors(raw, change, error):
@@ -136,7 +142,8 @@ def test_incrbyfloat_errors(raw, change, error):
 
 def test_parts(both, raw):
     assert both.append("k", "Hello") == 5 and both.append("k", " World") == 11
-    for start, end, part in ((0, 4, b"Hello"), (-5, -1, b"World"), (0, -1, b"Hello World"), (5, 3, b""), (20, 30, b""), (-100, 2, b"Hel"),
+    for start, end, part in ((0, 4, b"Hello"), (-5, -1, b"World"), (0, -1, b"Hello World"), (5, 3, b""), (20, 30, b""),
+                             (-100, 2, b"Hel"),
                              (0, -100, b"H"), (-1, -5, b""), (0, 2**62, b"Hello World")):
         assert both.getrange("k", start, end) == part, (start, end)
         assert both.substr("k", start, end) == part
@@ -174,7 +181,8 @@ def test_lcs(both, raw):
 
 
 @pytest.mark.parametrize("words", [
-    "GET l", "GETSET l v", "GETEX l", "GETDEL l", "INCR l", "DECRBY l 1", "INCRBYFLOAT l 1", "APPEND l x", "STRLEN l", "GETRANGE l 0 1",
+    "GET l", "GETSET l v", "GETEX l", "GETDEL l", "INCR l", "DECRBY l 1", "INCRBYFLOAT l 1", "APPEND l x", "STRLEN l",
+    "GETRANGE l 0 1",
     "SUBSTR l 0 1", "SETRANGE l 0 x", "SET l v GET", "SET l v IFEQ x"])
 def test_wrong_type(raw, words):
     raw.call("RPUSH", "l", "1")
