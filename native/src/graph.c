@@ -159,6 +159,24 @@ static int add_edge(vec_index *ix, const store *st, prune_space *p, uint32_t fro
     return 0;
 }
 
+/* Puts `to` behind `from` without taking anything out of reach: in a free place, or in place of the last neighbour, which `to` then
+   leads to itself. */
+static void insert_behind(vec_index *ix, uint32_t from, uint32_t to, uint32_t *ids) {
+    const uint32_t degree = ix->params.max_degree;
+    uint32_t n = read_row(ix, from, ids);
+    for (uint32_t i = 0; i < n; i++)
+        if (ids[i] == to) return;
+    uint32_t place = n < degree ? n : degree - 1, moved = n < degree ? NO_EDGE : ids[place];
+    if (moved != NO_EDGE) {
+        n = read_row(ix, to, ids);
+        int is_there = moved == to;
+        for (uint32_t i = 0; i < n; i++) is_there |= ids[i] == moved;
+        if (!is_there) atomic_store_explicit(&row_at(ix, to)[n < degree ? n : degree - 1], moved, memory_order_release);
+        if (!is_there && n + 1 < degree) atomic_store_explicit(&row_at(ix, to)[n + 1], NO_EDGE, memory_order_release);
+    } else if (place + 1 < degree) atomic_store_explicit(&row_at(ix, from)[place + 1], NO_EDGE, memory_order_release);
+    atomic_store_explicit(&row_at(ix, from)[place], to, memory_order_release);
+}
+
 /* The stored vector of a slot as s->query. */
 static int query_slot(vec_index *ix, scratch *s, const store *st, uint32_t slot) {
     const coder *c = st->coder;
@@ -192,10 +210,7 @@ int link_slot(vec_index *ix, scratch *s, uint32_t slot) {
     write_row(ix, slot, chosen, n_chosen);
     int is_reached = 0;
     for (uint32_t i = 0; i < n_chosen; i++) is_reached |= add_edge(ix, st, p, chosen[i], slot, ids);
-    if (!is_reached && n_chosen) {              /* pruned away everywhere: take the place of the nearest's farthest neighbour */
-        n = read_row(ix, chosen[0], ids);
-        atomic_store_explicit(&row_at(ix, chosen[0])[n ? n - 1 : 0], slot, memory_order_release);
-    }
+    if (!is_reached && n_chosen) insert_behind(ix, chosen[0], slot, ids);
     return VEC_OK;
 }
 
@@ -314,4 +329,60 @@ int sweep_slice(vec_index *ix, uint32_t n_rows) {
     if (ix->sweep_at < ix->sweep_end) return 1;
     sweep_end(ix);
     return 0;
+}
+
+/* 4. Reach. */
+
+/* Leads a walk to a slot again: an edge from the nearest that a walk finds, one with room if there is one close by. */
+static int mend_slot(vec_index *ix, scratch *s, uint32_t slot) {
+    const store *st = atomic_load_explicit(&ix->store, memory_order_acquire);
+    uint32_t n, ids[512], nearest = NO_EDGE;
+    int rc = query_slot(ix, s, st, slot);
+    if (rc == VEC_OK) rc = walk_plain(ix, st, s, ix->params.build_window, ix->params.build_window, 0, &n);
+    for (uint32_t i = 0, looked = 0; rc == VEC_OK && i < n && looked < 16; i++) {
+        uint32_t id = s->buffer[i].id & ID_MASK;
+        if (id == slot || meta_state(meta_get(ix, id)) != SLOT_LINKED) continue;
+        if (nearest == NO_EDGE) nearest = id;
+        if (read_row(ix, id, ids) < ix->params.max_degree) { nearest = id; break; }
+        looked++;
+    }
+    if (rc == VEC_OK && nearest != NO_EDGE) insert_behind(ix, nearest, slot, ids);
+    return rc;
+}
+
+/* Marks everything reachable from the slots on the stack. */
+static void spread(const vec_index *ix, uint8_t *seen, uint32_t *stack, uint32_t n_stack, uint32_t n_slots) {
+    uint32_t ids[512];
+    while (n_stack) {
+        uint32_t n = read_row(ix, stack[--n_stack], ids);
+        for (uint32_t i = 0; i < n; i++) {
+            if (ids[i] >= n_slots || (seen[ids[i] / 8] >> (ids[i] % 8) & 1)) continue;
+            seen[ids[i] / 8] |= (uint8_t)(1 << ids[i] % 8);
+            stack[n_stack++] = ids[i];
+        }
+    }
+}
+
+int mend_reach(vec_index *ix) {
+    uint32_t n_slots = atomic_load(&ix->n_slots), n_stack = 0;
+    uint8_t *seen = mem_zeroed(&ix->account, VEC_MEM_OTHER, n_slots / 8 + 1);
+    uint32_t *stack = mem_alloc(&ix->account, VEC_MEM_OTHER, (n_slots + 1) * sizeof *stack);
+    int rc = seen && stack ? VEC_OK : VEC_ENOMEM;
+    if (rc == VEC_OK) {
+        for (uint32_t i = 0; i < atomic_load(&ix->n_seeds); i++) {
+            uint32_t v = atomic_load(&ix->seeds[i]);
+            seen[v / 8] |= (uint8_t)(1 << v % 8);
+            stack[n_stack++] = v;
+        }
+        spread(ix, seen, stack, n_stack, n_slots);
+    }
+    for (uint32_t v = 0; v < n_slots && rc == VEC_OK; v++) {
+        if ((seen[v / 8] >> (v % 8) & 1) || meta_state(meta_get(ix, v)) != SLOT_LINKED) continue;
+        rc = mend_slot(ix, &ix->link_scratch, v);
+        seen[v / 8] |= (uint8_t)(1 << v % 8);
+        stack[0] = v;
+        if (rc == VEC_OK) spread(ix, seen, stack, 1, n_slots);
+    }
+    mem_free(seen), mem_free(stack);
+    return rc;
 }

@@ -98,6 +98,7 @@ struct vec_index {
 
     _Atomic uint32_t seeds[MAX_SEEDS];
     _Atomic uint32_t n_seeds;
+    uint32_t mended_at;                         /* n_linked when everything was last seen to be in reach */
     uint32_t seeds_at;                          /* n_linked when they were last chosen */
     _Atomic uint32_t most_norm2_bits;           /* IP: greatest |x|^2 seen, as float bits (positive floats order as integers) */
 
@@ -163,6 +164,8 @@ int link_slot(vec_index *ix, scratch *s, uint32_t slot);
 void choose_seeds(vec_index *ix);
 int sweep_begin(vec_index *ix);
 int sweep_slice(vec_index *ix, uint32_t n_rows);                      /* 1: more to do; 0: done */
+
+int mend_reach(vec_index *ix);                                        /* links again what the seeds do not reach */
 
 /* writer.c */
 int writer_start(vec_index *ix);                                      /* under ix->lock */

@@ -63,6 +63,19 @@ static int wants_sweep(const vec_index *ix, int is_quiet) {
     return deleted && (deleted >= live / 20 + 64 || (is_quiet && deleted >= live / 100));
 }
 
+static int wants_mending(const vec_index *ix) {
+    uint32_t n = atomic_load(&((vec_index *)ix)->n_linked);
+    return n >= 1000 && n >= ix->mended_at + ix->mended_at / 2;
+}
+
+static int mend(vec_index *ix) {
+    ix->mended_at = atomic_load(&ix->n_linked);
+    reader_enter(ix, &ix->link_scratch);
+    int rc = mend_reach(ix);
+    reader_leave(&ix->link_scratch);
+    return rc;
+}
+
 static int wants_calibration(const vec_index *ix) {
     uint32_t n = atomic_load(&((vec_index *)ix)->n_linked);
     return !ix->params.search_window && n >= 2000 && n >= ix->calibrated_at + ix->calibrated_at / 2 + 1;
@@ -75,7 +88,8 @@ static void *run(void *arg) {
         int has_tail = atomic_load(&ix->tail_head) != atomic_load(&ix->tail_end);
         int is_sweeping = ix->sweep_end != 0, rc = VEC_OK;
         int sweeps = is_sweeping || wants_sweep(ix, !has_tail), calibrates = !has_tail && wants_calibration(ix);
-        if (!has_tail && !sweeps && !calibrates) {
+        int mends = !has_tail && wants_mending(ix);
+        if (!has_tail && !sweeps && !calibrates && !mends) {
             reclaim(ix);
             ix->is_idle = 1;
             pthread_cond_broadcast(&ix->idle);
@@ -97,8 +111,10 @@ static void *run(void *arg) {
                 reader_enter(ix, &ix->link_scratch);
                 rc = sweep_slice(ix, ROWS_PER_TURN);
                 reader_leave(&ix->link_scratch);
+                mends |= rc == 0;
             }
         }
+        if (rc >= 0 && mends) rc = mend(ix);
         if (rc >= 0 && calibrates) calibrate(ix);
         if (rc < 0) {                           /* out of memory: the tail is searched as it is; try again later */
             struct timespec pause = {0, 50000000};

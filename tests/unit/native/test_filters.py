@@ -1,0 +1,118 @@
+"""Filter plans, range search, timeouts."""
+import numpy as np
+import pytest
+from common import SMALL, brute, clustered, recall
+
+import native
+
+N, DIM = (1500, 24) if SMALL else (6000, 32)
+X, QUERIES = clustered(N + 40, DIM)[:N], clustered(N + 40, DIM)[N:]
+
+
+@pytest.fixture(scope="module", params=[None, "LVQ4x4"])
+def ix(request):
+    ix = native.Index(DIM, "L2", compression=request.param, training_threshold=1000, construction_window_size=100, search_window_size=12)
+    ix.add(np.arange(N), X)
+    ix.wait()
+    return ix
+
+
+@pytest.mark.parametrize("share", [0.0002, 0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 1.0])
+def test_filters_return_only_and_enough(ix, share):
+    rng = np.random.default_rng(int(share * 1e4))
+    labels = np.sort(rng.choice(N, max(1, int(share * N)), replace=False))
+    allowed = native.Allowed.of_labels(labels)
+    exact = brute("L2", QUERIES, X[labels])
+    found = [ix.search_blob(q.tobytes(), 10, allowed=allowed, window=40)[0] for q in QUERIES]
+    wanted = min(10, len(labels))
+    assert all(len(f) == wanted and set(f) <= set(labels.tolist()) for f in found)
+    places = np.array([np.searchsorted(labels, f) for f in found])
+    assert recall(places, exact, wanted) >= (0.999 if ix.stats()["last_plan"] == "filter-exact" and not ix.compression else 0.9)
+    assert ix.stats()["last_plan"].startswith("filter-")
+
+
+def test_every_plan_is_used(ix):
+    plans = set()
+    for share in (0.001, 0.3, 0.5, 0.95):
+        allowed = native.Allowed.of_labels(np.arange(int(share * N)))
+        ix.search_blob(QUERIES[0].tobytes(), 3, window=3, allowed=allowed)
+        plans.add(ix.stats()["last_plan"])
+    assert plans >= ({"filter-exact"} if SMALL else {"filter-exact", "filter-walk", "filter-post"})
+
+
+def test_a_filter_far_from_the_query_still_fills_k(ix):
+    order = np.argsort(brute("L2", QUERIES[:1], X)[0])
+    allowed = native.Allowed.of_labels(order[-N // 2:])
+    labels, _ = ix.search_blob(QUERIES[0].tobytes(), 10, allowed=allowed)
+    assert len(labels) == 10 and set(labels) <= set(order[-N // 2:].tolist())
+
+
+def test_empty_and_foreign_filters(ix):
+    blob = QUERIES[0].tobytes()
+    assert ix.search_blob(blob, 5, allowed=native.Allowed.of_labels([])) == ([], [])
+    assert ix.search_blob(blob, 5, allowed=native.Allowed.of_labels([N + 10, N + 500])) == ([], [])
+    labels, _ = ix.search_blob(blob, 5, allowed=native.Allowed.of_labels([3, N + 500]))
+    assert labels == [3]
+
+
+def test_filter_with_tail_and_deleted():
+    ix = native.Index(DIM, "L2", construction_window_size=60, search_window_size=20)
+    ix.add(np.arange(N), X)
+    ix.remove(np.arange(0, N, 2))
+    allowed = native.Allowed.of_labels(np.arange(N // 2))
+    for _ in range(3):
+        for q in QUERIES[:10]:
+            labels, _ = ix.search_blob(q.tobytes(), 10, allowed=allowed)
+            assert len(labels) == 10 and all(label % 2 and label < N // 2 for label in labels)
+    ix.wait()
+
+
+@pytest.mark.parametrize("metric", ["L2", "COSINE"])
+@pytest.mark.parametrize("compression", [None, "LVQ8", "LVQ4x4"])
+def test_range_search(metric, compression):
+    ix = native.Index(DIM, metric, compression=compression, training_threshold=1000, construction_window_size=60)
+    ix.add(np.arange(N), X)
+    ix.wait()
+    for q in QUERIES[:5]:
+        exact = brute(metric, q[None], X)[0]
+        radius = np.sort(exact)[50] * 1.0001
+        labels, distances = ix.range_blob(q.tobytes(), radius)
+        assert distances == sorted(distances) and max(distances) <= radius
+        near = set(np.flatnonzero(exact <= radius).tolist())
+        assert len(near & set(labels)) >= (51 if compression is None else 48)
+        few = native.Allowed.of_labels(np.arange(0, N, 3))
+        labels, _ = ix.range_blob(q.tobytes(), radius, allowed=few)
+        assert {label for label in near if label % 3 == 0} == set(labels) or compression
+
+
+def test_range_search_by_walking():
+    n = 3000 if SMALL else 24_000
+    x = clustered(n, 16)
+    ix = native.Index(16, "L2", graph_max_degree=24, construction_window_size=48, search_window_size=20)
+    ix.add(np.arange(n), x)
+    ix.wait()
+    share = []
+    for q in x[:20]:
+        exact = brute("L2", q[None], x)[0]
+        for radius in (0.0, np.sort(exact)[30], np.sort(exact)[500]):
+            labels, distances = ix.range_blob(q.tobytes(), radius)
+            near = exact <= radius * (1 + 1e-6) + 1e-9
+            share.append(len(labels) / max(1, near.sum()))
+            assert all(exact[label] <= radius * (1 + 1e-4) + 1e-6 for label in labels)
+    assert np.mean(share) >= 0.98 and min(share) > 0.5
+
+
+def test_radius_zero_finds_the_vector_itself(ix):
+    if ix.compression:
+        return
+    for i in (0, 17, N - 1):
+        assert ix.range_blob(X[i].tobytes(), 0)[0] == [i]
+
+
+def test_timeout():
+    x = clustered(20_000, 64)
+    ix = native.Index(64, "L2", algorithm="FLAT")
+    ix.add(np.arange(20_000), x)
+    with pytest.raises(native.SearchTimeout):
+        ix.search_blob(x[0].tobytes(), 10, timeout_us=1)
+    assert len(ix.search_blob(x[0].tobytes(), 10, timeout_us=10_000_000)[0]) == 10
