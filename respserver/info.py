@@ -226,6 +226,7 @@ def _stats(server):
     yield "instantaneous_output_repl_kbps", 0.0
     yield "rejected_connections", stats.rejected_connections
     yield "expired_keys", server.keyspace.n_expired
+    yield "expired_subkeys", server.keyspace.n_expired_fields
     yield "pubsub_channels", len(server.pubsub.channels)
     yield "pubsub_patterns", len(server.pubsub.patterns)
     yield "pubsubshard_channels", len(server.pubsub.shard_channels)
@@ -309,7 +310,7 @@ def _keyspace(server):
         if len(db):
             times = [when - now for _, when in zip(range(100), db.expires.values())]
             average = max(0, sum(times) // len(times)) if times else 0
-            yield f"db{db.index}", f"keys={len(db)},expires={len(db.expires)},avg_ttl={average}"
+            yield f"db{db.index}", f"keys={len(db)},expires={len(db.expires)},avg_ttl={average},subexpiry={len(db.field_expires)}"
 
 
 _CORE = (
