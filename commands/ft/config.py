@@ -41,7 +41,7 @@ def _rows():
     yield s("MAXPREFIXEXPANSIONS", "search-max-prefix-expansions", "int", 200, "Most terms that a prefix, suffix, infix or pattern stands for", least=1)
     yield s("TIMEOUT", "search-timeout", "int", 500, "Milliseconds that a query may take; 0: no limit")
     yield s("ON_TIMEOUT", "search-on-timeout", "enum", "return", "What a query does that takes too long", choices=("return", "fail", "return-strict"))
-    yield s("WORKERS", "search-workers", "int", min(16, os.cpu_count() or 1), "Threads that dear searches are handed to; taken in at the start", most=16, immutable=True)
+    yield s("WORKERS", "search-workers", "int", min(16, os.cpu_count() or 1), "Threads for searches; 0: all run on the loop thread", most=16)
     yield s("MIN_OPERATION_WORKERS", "search-min-operation-workers", "int", 4, "Threads while data are loaded: without effect here", most=16)
     yield s("TIERED_HNSW_BUFFER_LIMIT", "search-tiered-hnsw-buffer-limit", "int", 1024, "Vectors that may wait for the graph: without effect here")
     yield s("GCSCANSIZE", "search-gc-scan-size", "int", 100, "Items per step of garbage collection: without effect here", least=1)

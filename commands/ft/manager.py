@@ -1,5 +1,4 @@
 """All indexes of a server: names, aliases, and which index a key belongs to. Hears of every change of a key."""
-import gc
 import time
 from collections.abc import Generator
 
@@ -175,8 +174,6 @@ class Manager:
 
     def start(self) -> None:
         """To be called when the loop runs."""
-        # Documents live long and hold no cycles: looking through all of them now and then would stop the loop for 0.25 s per million.
-        gc.set_threshold(2000, 50, 1_000_000)
         self.turns.start()
 
     def stop(self) -> None:

@@ -2,6 +2,7 @@
 
 A hand-over costs the loop thread about as much as half a cheap search, and can run beside the next requests. So a cheap search goes to
 the pool only while several arrive in each turn of the loop; those then go down a few to a job."""
+import time
 from time import perf_counter_ns
 
 import native
@@ -57,18 +58,28 @@ class Turns:
         self._mean = 0.0                        # running mean of that, over turns with any
 
     def start(self) -> None:
-        """Starts the threads; to be called when the loop runs. Without `search-workers` every search runs on the loop thread."""
-        self.n_threads = self.server.config["search-workers"]
-        if self.n_threads:
-            self.pool = native.Pool(self.n_threads)
-            self.server.loop.add_reader(self.pool.fileno(), self._collect)
+        """Starts the threads; to be called when the loop runs."""
+        self.server.config.observe("search-workers", self._resize)
 
     def stop(self) -> None:
-        """Ends the threads."""
-        if self.pool is not None:
-            self.server.loop.remove_reader(self.pool.fileno())
-            self.pool.close()
-            self.pool = None
+        """Ends the threads, with the searches that they still have."""
+        if self.pool is None:
+            return
+        self._end_turn()
+        self.server.loop.remove_reader(self.pool.fileno())
+        while self._jobs:
+            self._collect()
+            time.sleep(0.0002)
+        self.pool.close()
+        self.pool = None
+
+    def _resize(self, n_threads: int) -> None:
+        """`search-workers` has changed. Without threads every search runs on the loop thread."""
+        self.stop()
+        self.n_threads = n_threads
+        if n_threads:
+            self.pool = native.Pool(n_threads)
+            self.server.loop.add_reader(self.pool.fileno(), self._collect)
 
     @property
     def n_pending(self) -> int:
@@ -114,14 +125,17 @@ class Turns:
     def _collect(self) -> None:
         """Delivers what the pool has finished."""
         for job, answers in self.pool.completed():
-            searches, started = self._jobs.pop(job)
-            self.n_jobs_done += 1
-            self.n_searches += len(searches)
-            searches[0].hot.note_cost((perf_counter_ns() - started) / 1000 / len(searches))
-            if isinstance(answers, Exception):
-                answers = [answers] * len(searches)
-            for search, answer in zip(searches, answers):
-                search.complete(answer)
+            self._deliver(job, answers)
+
+    def _deliver(self, job: int, answers) -> None:
+        searches, started = self._jobs.pop(job)
+        self.n_jobs_done += 1
+        self.n_searches += len(searches)
+        searches[0].hot.note_cost((perf_counter_ns() - started) / 1000 / len(searches))
+        if isinstance(answers, Exception):
+            answers = [answers] * len(searches)
+        for search, answer in zip(searches, answers):
+            search.complete(answer)
 
     def count(self, ns: int) -> None:
         """Counts one search on the loop thread and its time."""

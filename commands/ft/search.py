@@ -111,8 +111,11 @@ def ft_search(client, name, text, *words):
 def prepare(client, index, text: bytes, words: tuple) -> Prepared:
     """Reads a search's words and text and keeps the result with the index. Raises CommandError."""
     config = client.server.config
-    options = parse_search(words, proto=client.proto, max_results=config["search-max-search-results"],
-                           default_dialect=config["search-default-dialect"])
+    most = config["search-max-search-results"]
+    has_limit = most >= 10 or any(word.upper() == b"LIMIT" for word in words)
+    options = parse_search(words, proto=client.proto, max_results=most if has_limit else 10, default_dialect=config["search-default-dialect"])
+    if not has_limit:
+        options.count = most        # fewer than the page that nobody asked for
     if options.summarize or options.highlight:
         raise errors.fail(errors.NOT_YET_AVAILABLE, "SUMMARIZE and HIGHLIGHT")
     if options.explain_score:

@@ -212,3 +212,16 @@ def test_debug_and_info_sections(r2):
 def test_arity(raw):
     for words in (["FT.SEARCH", "idx"], ["FT.CREATE", "idx", "SCHEMA", "t"], ["FT.INFO"], ["FT.INFO", "a", "b"], ["FT.TAGVALS", "idx"], ["FT.ALIASUPDATE", "a"]):
         assert raw.call(*words) == f"ERR wrong number of arguments for '{words[0]}' command"
+
+
+def test_workers_may_be_changed_under_way(r2):
+    base = vectors(500, 8)
+    create(r2, algorithm="SVS-VAMANA", metric="L2")
+    fill(r2, base)
+    for n in (0, 1, 3):
+        r2.config_set("search-workers", n)
+        assert r2.execute_command("_FT.DEBUG", "WORKERS", "N_THREADS") == n
+        pipe = r2.pipeline(transaction=False)
+        for row in base[:100]:
+            pipe.execute_command("FT.SEARCH", "idx", "*=>[KNN 1 @v $b AS d]", "PARAMS", 2, "b", row.tobytes(), "SORTBY", "d", "NOCONTENT", "DIALECT", 2)
+        assert [reply[1] for reply in pipe.execute()] == [b"d:%d" % i for i in range(100)]
