@@ -28,6 +28,8 @@ def parse_uint(text: bytes) -> int | None:
 
 _DECIMAL = re.compile(rb"([+-]?)(?:(\d+)\.?(\d*)|\.(\d+))(?:[eE]([+-]?\d+))?\Z")
 _HEXADECIMAL = re.compile(rb"([+-]?)0[xX](?:([0-9a-fA-F]+)\.?([0-9a-fA-F]*)|\.([0-9a-fA-F]+))(?:[pP]([+-]?\d+))?\Z")
+#: Longest text that Redis takes for a long double, in bytes.
+_MAX_LENGTH = 5 * 1024
 _INFINITY = re.compile(rb"([+-]?)inf(?:inity)?\Z", re.IGNORECASE)
 
 
@@ -47,7 +49,7 @@ class LongDouble:
     def parse(cls, text: bytes) -> "LongDouble | None":
         """What strtold reads from the whole of `text`: decimal, hexadecimal or infinite; None for nan, blanks, over-
         and underflow."""
-        if not text or len(text) >= 256:
+        if not text or len(text) >= _MAX_LENGTH:
             return None
         match = _DECIMAL.match(text)
         if match:
@@ -55,7 +57,7 @@ class LongDouble:
             digits, scale = _digits(whole, part, bare)
             if len(power or b"") > 8:
                 return None if digits.strip(b"0") else cls(0)
-            number = int(digits)
+            number = _long_integer(digits)
             ten = int(power or 0) - scale
             if abs(ten) > 6000:
                 return None if number else cls(0)
@@ -128,6 +130,11 @@ class LongDouble:
 def _digits(whole: bytes | None, part: bytes | None, bare: bytes | None) -> tuple[bytes, int]:
     """All digits of a number and how many of them stand behind the point."""
     return (bare, len(bare)) if bare is not None else (whole + part, len(part))
+
+
+def _long_integer(digits: bytes) -> int:
+    """int() of any number of digits; Python refuses more than 4300 at once."""
+    return int(digits) if len(digits) <= 4000 else int(digits[:-4000]) * 10 ** 4000 + int(digits[-4000:])
 
 
 def _long_decimal(number: int) -> str:
