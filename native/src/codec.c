@@ -54,6 +54,8 @@ void coder_free(coder *c) {
     if (!c) return;
     mem_free(c->mean);
     mem_free(c->matrix);
+    mem_free(c->matrix_codes);
+    mem_free(c->matrix_constants);
     mem_free(c);
 }
 

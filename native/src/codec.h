@@ -31,6 +31,8 @@ typedef struct coder {
     float *mean;                    /* dim floats, or NULL: zero */
     double mean_norm2;
     float *matrix;                  /* LeanVec: reduced x dim, rows orthonormal (PCA, then a random rotation) */
+    uint8_t *matrix_codes;          /* the same in LVQ8, for queries: reduced x padded, and l, D of each row */
+    float *matrix_constants;
     const char *effective;          /* name to report */
 } coder;
 
@@ -74,7 +76,7 @@ struct codec {
     double (*norm2)(const coder *c, const uint8_t *primary);
 };
 
-#define CODEC_LIST(X) X(lvq4) X(lvq8) X(lvq4x4) X(lvq4x8) X(lvq8x8)
+#define CODEC_LIST(X) X(lvq4) X(lvq8) X(lvq4x4) X(lvq4x8) X(lvq8x8) X(leanvec4x8) X(leanvec8x8)
 #define X(c) extern const codec codec_##c;
 X(raw_f32) X(raw_f64) X(raw_f16) X(raw_bf16) X(raw_i8) X(raw_u8)
 CODEC_LIST(X)

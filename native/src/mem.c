@@ -1,5 +1,5 @@
 /* Counting allocator and slabs. A block carries a 64-byte head with its size, part and account, so that freeing needs no arguments.
-   Slab arenas double up to an eighth of what the slab holds: few mappings, little slack; big ones ask for huge pages. */
+   Slab arenas double up to a huge page, then take an eighth of what the slab holds: few mappings, little slack, huge pages. */
 #include "mem.h"
 
 #include <stdlib.h>
@@ -68,8 +68,8 @@ void slab_free(slab *s) {
 }
 
 static int add_arena(slab *s) {
-    size_t chunk = s->stride << CHUNK_SHIFT, held = chunk * s->n_chunks, most = held / 8 > 4 * HUGE_PAGE ? held / 8 : 4 * HUGE_PAGE;
-    size_t want = held < most ? held : most, n = want > chunk ? want / chunk : 1;
+    size_t chunk = s->stride << CHUNK_SHIFT, held = chunk * s->n_chunks;
+    size_t want = held < HUGE_PAGE ? held : held / 8 > HUGE_PAGE ? held / 8 : HUGE_PAGE, n = want > chunk ? (want + chunk - 1) / chunk : 1;
     size_t bytes = (n * chunk + 4095) & ~(size_t)4095;
     struct arena *a = mem_alloc(s->account, s->part, sizeof *a);
     if (!a) return VEC_ENOMEM;
