@@ -95,7 +95,7 @@ def parse_search(words: Sequence[bytes], *, proto: int = 2, max_results: int = 1
     options = SearchOptions(dialect=default_dialect)
     while cursor:
         word = cursor.next()
-        reader = _READERS.get(keyword(word))
+        reader = READERS.get(keyword(word))
         if reader is None:
             raise fail(errors.UNKNOWN_ARGUMENT_AT, word, cursor.at, "<main>")
         reader(cursor, options)
@@ -293,7 +293,7 @@ def _aggregate_only(word: str) -> _Reader:
     return refuse
 
 
-_READERS: dict[bytes, _Reader] = {
+READERS: dict[bytes, _Reader] = {
     b"NOCONTENT": _flag("no_content"),
     b"VERBATIM": _flag("verbatim"),
     b"NOSTOPWORDS": _flag("no_stopwords"),
