@@ -1,0 +1,303 @@
+"""The words of FT.AGGREGATE after the query text: a list of steps, and the options that it shares with FT.SEARCH."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field as _field
+from typing import Sequence
+
+from . import errors
+from .errors import fail
+from .options import Words, keyword, to_integer
+from .search_options import READERS, SearchOptions
+
+__all__ = ["AggregateOptions", "Load", "Group", "Reduce", "Arrange", "Apply", "Filter", "CursorOptions", "parse_aggregate"]
+
+MAX_SORT_FIELDS = 8
+#: Rows that SORTBY keeps if nothing says how many.
+DEFAULT_SORTED = 10
+MAX_SAMPLE = 1000
+
+
+@dataclass(slots=True)
+class Load:
+    fields: list[tuple[bytes, bytes]] | None     # (field or path, name in the rows); None = LOAD *
+
+
+@dataclass(slots=True)
+class Reduce:
+    function: str                                # upper case
+    words: list[bytes]                           # as given
+    alias: bytes
+    number: float = 0.0                          # QUANTILE's percentage, RANDOM_SAMPLE's size
+    by: bytes | None = None                      # FIRST_VALUE .. BY
+    ascending: bool = True
+
+    @property
+    def source(self) -> bytes:
+        """The property that it reduces, without @. COUNT has none."""
+        return self.words[0].removeprefix(b"@")
+
+
+@dataclass(slots=True)
+class Group:
+    properties: list[bytes]                      # without @
+    reducers: list[Reduce]
+
+
+@dataclass(slots=True)
+class Arrange:
+    """SORTBY, LIMIT or both, which then are one step: sorted first, in whatever order they were written."""
+    keys: list[tuple[bytes, bool]] = _field(default_factory=list)    # (property without @, ascending)
+    offset: int = 0
+    count: int | None = None                     # None = all, or DEFAULT_SORTED with keys
+
+
+@dataclass(slots=True)
+class Apply:
+    expression: bytes
+    alias: bytes
+
+
+@dataclass(slots=True)
+class Filter:
+    expression: bytes
+
+
+@dataclass(slots=True)
+class CursorOptions:
+    count: int | None = None                     # rows per read
+    max_idle: int | None = None                  # milliseconds
+
+
+@dataclass(slots=True)
+class AggregateOptions(SearchOptions):
+    """`offset`, `count`, `returns` and the like of SearchOptions say nothing here: see `steps`."""
+    steps: list = _field(default_factory=list)
+    add_scores: bool = False
+    no_rows: bool = False                        # LIMIT 0 0: only the count
+    cursor: CursorOptions | None = None
+
+
+def parse_aggregate(words: Sequence[bytes], *, proto: int = 2, max_results: int = 1 << 31, default_dialect: int = 1) -> AggregateOptions:
+    """Read the words after the query text. Raises CommandError.
+
+    proto: the client's RESP version. max_results: the limit on both numbers of LIMIT. `params` is a dict in any case. Expressions are
+    kept as text."""
+    cursor = Words(words)
+    options = AggregateOptions(dialect=default_dialect)
+    while cursor:
+        word = cursor.next()
+        name = keyword(word)
+        reader = _READERS.get(name) or (READERS.get(name) if name in _SHARED else None)
+        if reader is None:
+            raise fail(errors.UNKNOWN_ARGUMENT_AT, word, cursor.at, "<main>")
+        reader(cursor, options)
+    if options.explain_score and not options.with_scores:
+        raise fail(errors.EXPLAINSCORE_ALONE)
+    for step in options.steps:
+        if type(step) is Arrange:
+            if step.offset > max_results:
+                raise fail(errors.OFFSET_MAXIMUM, max_results)
+            if step.count is not None and step.count > max_results:
+                raise fail(errors.LIMIT_MAXIMUM, max_results)
+    if options.format == "EXPAND":
+        if options.dialect < 3:
+            raise fail(errors.EXPAND_DIALECT)
+        if proto < 3:
+            raise fail(errors.EXPAND_RESP2)
+    if options.params is None:
+        options.params = {}
+    return options
+
+
+def _load(cursor: Words, options: AggregateOptions) -> None:
+    if cursor.match(b"*"):
+        options.steps.append(Load(None))
+        return
+    count = to_integer(cursor.next()) if cursor else None
+    if count is None or count < 0:
+        raise fail(errors.LOAD_COUNT)
+    if count > cursor.left:
+        raise fail(errors.BAD_ARGUMENTS, "LOAD", errors.TAIL_MISSING)
+    part = Words(cursor.words, cursor.at, cursor.at + count)
+    cursor.at += count
+    fields = []
+    while part:
+        path = part.next().removeprefix(b"@")
+        name = path
+        if part.match(b"AS"):
+            if not part:
+                raise fail(errors.LOAD_AS_END)
+            name = part.next()
+            if keyword(name) == b"AS":
+                raise fail(errors.LOAD_AS_AS)
+        fields.append((path, name))
+    options.steps.append(Load(fields))
+
+
+def _group_by(cursor: Words, options: AggregateOptions) -> None:
+    names = cursor.counted("GROUPBY")
+    properties = []
+    while names:
+        name = names.next()
+        if not name.startswith(b"@"):
+            raise fail(errors.GROUP_PROPERTY, name, name)
+        properties.append(name[1:])
+    group = Group(properties, [])
+    while cursor.match(b"REDUCE"):
+        group.reducers.append(_reduce(cursor))
+    options.steps.append(group)
+
+
+def _reduce(cursor: Words) -> Reduce:
+    name = cursor.word("REDUCE")
+    words = cursor.counted(name).rest()
+    if cursor.match(b"AS"):
+        if not cursor:
+            raise fail(errors.ALIAS_ARGUMENT)
+        alias = cursor.next()
+    else:
+        # A name that clients know from Redis.
+        alias = b"__generated_alias" + (name + b",".join(word.removeprefix(b"@") for word in words)).lower()
+    reduce = Reduce(keyword(name).decode("utf-8", "replace"), words, alias)
+    check = _REDUCERS.get(reduce.function)
+    if check is None:
+        raise fail(errors.NO_REDUCER, name)
+    check(reduce)
+    return reduce
+
+
+def _no_words(reduce: Reduce) -> None:
+    if reduce.words:
+        raise fail(errors.REDUCER_COUNT)
+
+
+def _property(reduce: Reduce) -> None:
+    if not reduce.words:
+        raise fail(errors.REDUCER_ARGUMENTS, reduce.function)
+
+
+def _quantile(reduce: Reduce) -> None:
+    _property(reduce)
+    reduce.number = Words(reduce.words, 1).double("QUANTILE") if len(reduce.words) > 1 else _not_a_number("QUANTILE")
+    if not 0 <= reduce.number <= 1:
+        raise fail(errors.REDUCER_PERCENTAGE)
+
+
+def _not_a_number(name: str):
+    raise fail(errors.BAD_ARGUMENTS, name, errors.TAIL_CONVERT)
+
+
+def _random_sample(reduce: Reduce) -> None:
+    _property(reduce)
+    reduce.number = Words(reduce.words, 1).integer("RANDOM_SAMPLE") if len(reduce.words) > 1 else _not_a_number("RANDOM_SAMPLE")
+    if reduce.number > MAX_SAMPLE:
+        raise fail(errors.REDUCER_SAMPLE)
+
+
+def _first_value(reduce: Reduce) -> None:
+    _property(reduce)
+    words = Words(reduce.words, 1)
+    if not words:
+        return
+    if not words.match(b"BY"):
+        raise fail(errors.UNKNOWN_ARGUMENT_AT, words.next(), words.at - 1, reduce.function)
+    if not words:
+        raise fail(errors.REDUCER_ARGUMENTS, reduce.function)
+    reduce.by = words.next().removeprefix(b"@")
+    if words:
+        direction = words.match(b"ASC", b"DESC")
+        if not direction:
+            raise fail(errors.UNKNOWN_ARGUMENT_AT, words.next(), words.at - 1, reduce.function)
+        reduce.ascending = direction == b"ASC"
+
+
+_REDUCERS = {
+    "COUNT": _no_words, "SUM": _property, "MIN": _property, "MAX": _property, "AVG": _property, "COUNT_DISTINCT": _property,
+    "COUNT_DISTINCTISH": _property, "STDDEV": _property, "TOLIST": _property, "QUANTILE": _quantile, "FIRST_VALUE": _first_value,
+    "RANDOM_SAMPLE": _random_sample, "HLL": _property, "HLL_SUM": _property,
+}
+
+
+def _arrange(options: AggregateOptions) -> Arrange:
+    """The step that a SORTBY or LIMIT here belongs to."""
+    if not options.steps or type(options.steps[-1]) is not Arrange:
+        options.steps.append(Arrange())
+    return options.steps[-1]
+
+
+def _sort_by(cursor: Words, options: AggregateOptions) -> None:
+    step = _arrange(options)
+    if step.keys:
+        raise fail(errors.SORT_TWICE)
+    words = cursor.counted("SORTBY")
+    while words:
+        word = words.next()
+        if word.startswith(b"@"):
+            if len(step.keys) >= MAX_SORT_FIELDS:
+                raise fail(errors.SORT_FIELDS, MAX_SORT_FIELDS)
+            step.keys.append((word[1:], True))
+        elif keyword(word) in (b"ASC", b"DESC") and step.keys:
+            step.keys[-1] = (step.keys[-1][0], keyword(word) == b"ASC")
+        else:
+            raise fail(errors.SORT_DIRECTION, word)
+    if cursor.match(b"MAX"):
+        step.count = cursor.integer("MAX") or None
+
+
+def _limit(cursor: Words, options: AggregateOptions) -> None:
+    if cursor.left < 2:
+        raise fail(errors.LIMIT_TWO)
+    offset, count = to_integer(cursor.next()), to_integer(cursor.next())
+    if offset is None or count is None or not 0 <= offset < 1 << 63 or not 0 <= count < 1 << 63:
+        raise fail(errors.LIMIT_NUMERIC)
+    if offset and not count:
+        raise fail(errors.LIMIT_OFFSET)
+    step = _arrange(options)
+    step.offset, step.count = offset, count
+    options.no_rows = not count
+
+
+def _apply(cursor: Words, options: AggregateOptions) -> None:
+    text = cursor.word("APPLY")
+    alias = text
+    if cursor.match(b"AS"):
+        if not cursor:
+            raise fail(errors.ALIAS_ARGUMENT)
+        alias = cursor.next()
+    options.steps.append(Apply(text, alias))
+
+
+def _filter(cursor: Words, options: AggregateOptions) -> None:
+    options.steps.append(Filter(cursor.word("FILTER")))
+
+
+def _with_cursor(cursor: Words, options: AggregateOptions) -> None:
+    options.cursor = CursorOptions()
+    while word := cursor.match(b"COUNT", b"MAXIDLE"):
+        value = cursor.integer(word, 1)
+        if word == b"COUNT":
+            options.cursor.count = value
+        else:
+            options.cursor.max_idle = value
+
+
+def _add_scores(cursor: Words, options: AggregateOptions) -> None:
+    options.add_scores = True
+
+
+def _refuse(name: str):
+    def refuse(cursor: Words, options: AggregateOptions) -> None:
+        raise fail(errors.NOT_FOR_AGGREGATE, name)
+    return refuse
+
+
+_READERS = {
+    b"LOAD": _load, b"GROUPBY": _group_by, b"SORTBY": _sort_by, b"LIMIT": _limit, b"APPLY": _apply, b"FILTER": _filter,
+    b"WITHCURSOR": _with_cursor, b"ADDSCORES": _add_scores,
+    b"RETURN": _refuse("RETURN"), b"SUMMARIZE": _refuse("SUMMARIZE"), b"HIGHLIGHT": _refuse("HIGHLIGHT"),
+}
+#: What FT.SEARCH's reader does.
+_SHARED = frozenset((
+    b"NOCONTENT", b"VERBATIM", b"NOSTOPWORDS", b"WITHSCORES", b"EXPLAINSCORE", b"WITHPAYLOADS", b"WITHSORTKEYS", b"INORDER", b"WITHCOUNT",
+    b"WITHOUTCOUNT", b"SLOP", b"INKEYS", b"INFIELDS", b"LANGUAGE", b"EXPANDER", b"SCORER", b"PAYLOAD", b"TIMEOUT", b"PARAMS", b"FORMAT",
+    b"BM25STD_TANH_FACTOR", b"DIALECT"))
