@@ -11,10 +11,11 @@ from pyroaring import BitMap
 class DocumentTable:
     """Keys, rows and doc ids. Columns are indexed by row."""
 
-    __slots__ = ("keys", "key_replies", "row_of", "doc_ids", "born", "free_rows", "live", "max_doc_id", "scores", "payloads")
+    __slots__ = ("keys", "values", "key_replies", "row_of", "doc_ids", "born", "free_rows", "live", "max_doc_id", "scores", "payloads")
 
     def __init__(self):
         self.keys: list[bytes | None] = []              # row -> key
+        self.values: list = []                          # row -> the key's hash: the same object that the keyspace holds
         self.key_replies: list[bytes] = []              # row -> the key as a bulk string, ready to send
         self.row_of: dict[bytes, int] = {}
         self.doc_ids = np.zeros(64, dtype=np.int64)     # row -> doc id; longer than `keys`
@@ -36,16 +37,18 @@ class DocumentTable:
         """One more than the highest row ever used: the length that a column needs."""
         return len(self.keys)
 
-    def add(self, key: bytes) -> int:
-        """Takes in a key that is not there and returns its row."""
+    def add(self, key: bytes, value) -> int:
+        """Takes in a key that is not there, and its hash; returns its row."""
         reply = b"$%d\r\n%b\r\n" % (len(key), key)
         if self.free_rows:
             row = self.free_rows.pop()
             self.keys[row] = key
+            self.values[row] = value
             self.key_replies[row] = reply
         else:
             row = len(self.keys)
             self.keys.append(key)
+            self.values.append(value)
             self.key_replies.append(reply)
             if row >= len(self.doc_ids):
                 self.doc_ids = np.concatenate([self.doc_ids, np.zeros(len(self.doc_ids), dtype=np.int64)])
@@ -56,8 +59,9 @@ class DocumentTable:
         self.doc_ids[row] = self.born[row] = self.max_doc_id
         return row
 
-    def renew(self, row: int) -> None:
+    def renew(self, row: int, value) -> None:
         """Gives a row the next doc id: its document was indexed again."""
+        self.values[row] = value
         self.max_doc_id += 1
         self.doc_ids[row] = self.max_doc_id
 
@@ -73,7 +77,7 @@ class DocumentTable:
         row = self.row_of.pop(key, None)
         if row is None:
             return None
-        self.keys[row] = None
+        self.keys[row] = self.values[row] = None
         self.key_replies[row] = b""
         self.live.discard(row)
         self.scores.pop(row, None)
@@ -89,7 +93,7 @@ class DocumentTable:
     def nbytes(self) -> int:
         """An estimate of the bytes that the table holds: objects, lists and the dict."""
         n = len(self.keys)
-        per_key = 2 * 33 + 16 + 100                     # two bytes objects, two list slots, a dict entry with its share of empty ones
+        per_key = 2 * 33 + 24 + 100                     # two bytes objects, two list slots, a dict entry with its share of empty ones; a value's slot
         total_keys = sum(map(len, self.keys[:256])) if None not in self.keys[:256] else 24 * min(n, 256)
         mean = total_keys / min(n, 256) if n else 0
         return int(n * (per_key + 2 * mean)) + self.doc_ids.nbytes + self.born.nbytes

@@ -107,9 +107,9 @@ class Index:
                 return
         is_new = row is None
         if is_new:
-            row = docs.add(key)
+            row = docs.add(key, value)
         else:
-            docs.renew(row)
+            docs.renew(row, value)
             self.n_stale += 1
         self.revision += 1
         for field, parsed in work:

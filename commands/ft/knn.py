@@ -5,8 +5,6 @@ A lone cheap search runs on the loop thread. A dear one, and those that come fro
 engine's pool (manager.Turns), and their replies follow."""
 from time import perf_counter_ns
 
-import numpy as np
-
 import native
 from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Raw
@@ -14,9 +12,10 @@ from respserver.protocol.reply import Raw
 from . import errors, tree
 from .plan import Evaluation, allowed
 from .pool import PooledSearch
-from .reply import Hit, RowWriter, bulk, distance_texts, encode_page
+from .reply import RESP3_HEAD, RESP3_ROW_END, RESP3_TAIL, RowWriter, distance_texts, encode_page
 from .runtime import check_blob, knn_runtime
 
+_NONE = (None,)
 #: How much the latest search counts in the running mean of the cost.
 _WEIGHT = 0.1
 
@@ -40,7 +39,7 @@ class HotKnn:
     """A prepared KNN search; see the module."""
 
     __slots__ = ("server", "turns", "index", "field", "engine", "child", "options", "k", "window", "capacity", "timeout_us", "blob_bytes", "policy",
-                 "revision", "bits", "count", "cost_us", "by_distance", "ascending", "offset", "end", "writer", "lead", "db", "plain", "fails")
+                 "revision", "bits", "count", "cost_us", "by_distance", "ascending", "offset", "end", "writer", "per_hit", "paths", "named", "shapes", "db", "plain", "fails")
 
     @staticmethod
     def can_run(options, query) -> bool:
@@ -81,8 +80,7 @@ class HotKnn:
         self.offset = options.offset
         self.end = options.offset + options.count
         self.writer = RowWriter(index, options.returns, options.no_content, [root.alias], None)
-        #: What precedes the distance where it is all that is returned, in RESP2, by the length of its text; None: more is returned.
-        self.lead = [b"*2\r\n%b$%d\r\n" % (self.writer.distances[0][1], n) for n in range(32)] if self.writer.only_distance else None
+        self._make_shapes()
         #: Whether rows come as the engine gives them, from the first on.
         self.plain = self.by_distance and self.ascending and not self.offset and options.count >= self.k
 
@@ -153,30 +151,52 @@ class HotKnn:
         total = len(rows)
         if not self.plain or len(set(distances)) != total:
             rows, distances = self._ordered(rows, distances)
-        texts = distance_texts(distances)
         replies = docs.key_replies
-        lead = self.lead
-        if client.proto == 2:
-            out = [b"*%d\r\n:%d\r\n" % (1 + (1 if self.writer.is_empty else 2) * len(rows), total)]
-            if lead is not None:
-                for row, text in zip(rows, texts):
-                    out += (replies[row], lead[len(text)], text, b"\r\n")
-            elif self.writer.is_empty:
-                out += [replies[row] for row in rows]
-            else:
-                data, keys, fields = db.data, docs.keys, self.writer.fields
-                for row, text in zip(rows, texts):
-                    n, pairs = fields(row, data[keys[row]], (text,))
-                    out += (b"%b*%d\r\n" % (replies[row], 2 * n), pairs)
-            return Raw(b"".join(out))
-        hits = []
-        data, keys, fields = db.data, docs.keys, self.writer.fields
-        for row, text in zip(rows, texts):
-            hit = Hit(replies[row])
-            if not self.writer.is_empty:
-                hit.n_pairs, hit.pairs = fields(row, data[keys[row]], (text,))
-            hits.append(hit)
-        return Raw(encode_page(3, total, hits, self.options))
+        proto = client.proto
+        prefix, heads, middle, end = self.shapes[proto]
+        out = [b"*%d\r\n:%d\r\n" % (1 + self.per_hit * len(rows), total) if proto == 2 else RESP3_HEAD % len(rows)]
+        if self.writer.is_empty:
+            for row in rows:
+                out += (prefix, replies[row], end)
+        elif self.writer.only_distance:
+            for row, text in zip(rows, distance_texts(distances)):
+                out += (prefix, replies[row], heads[len(text)], text, end)
+        else:
+            values, named = docs.values, self.named
+            one = self.paths[0] if named is not None and len(named) == 1 else None
+            for row, text in zip(rows, distance_texts(distances)):
+                value = values[row]
+                texts = (value.get(one),) if one is not None else value.many(self.paths) if named is not None else _NONE
+                if None in texts:       # or what is returned is not a distance and some plain fields
+                    n, pairs = self.writer.fields(row, value, (text,))
+                    out += (prefix, replies[row], middle % (n if proto == 3 else 2 * n), pairs, end)
+                else:
+                    out += (prefix, replies[row], heads[len(text)], text, b"\r\n")
+                    for name, text in zip(named, texts):
+                        out += (name, b"$%d\r\n%b\r\n" % (len(text), text))
+                    out.append(end)
+        if proto == 3:
+            out.append(RESP3_TAIL % total)
+        return Raw(b"".join(out))
+
+    def _make_shapes(self) -> None:
+        """Settles the bytes that are the same in every row, by protocol: what comes before the key, what comes between it and the
+        distance by the length of that, the same without the distance, what ends the row."""
+        writer = self.writer
+        self.per_hit = 1 if writer.is_empty else 2
+        self.paths = [path for path, _ in writer.named]
+        self.named = [name for _, name in writer.named] if writer.distances and writer.named and not writer.columns else None
+        if writer.is_empty:
+            self.shapes = {2: (b"", None, None, b""), 3: (b"%2\r\n+id\r\n", None, None, RESP3_ROW_END)}
+            return
+        self.shapes = {}
+        for proto, prefix, middle, end in ((2, b"", b"*%d\r\n", b""), (3, b"%3\r\n+id\r\n", b"+extra_attributes\r\n%%%d\r\n", RESP3_ROW_END)):
+            heads = None
+            if writer.distances:
+                n = 1 + len(writer.named)
+                head = middle % (n if proto == 3 else 2 * n) + writer.distances[0][1]
+                heads = [b"%b$%d\r\n" % (head, length) for length in range(32)]
+            self.shapes[proto] = prefix, heads, middle, (b"\r\n" if writer.only_distance else b"") + end
 
     def _living(self, rows: list[int], distances: list[float]):
         """Without the rows whose key's time has come."""

@@ -4,9 +4,10 @@ from respserver.protocol.reply import encode
 from .fields import NumericField
 
 _NIL = {2: b"$-1\r\n", 3: b"_\r\n"}
-_RESP3_HEAD = b"%5\r\n+attributes\r\n*0\r\n+format\r\n+STRING\r\n+results\r\n"
-_RESP3_ROW_END = b"+values\r\n*0\r\n"
-_RESP3_NO_WARNING = b"+warning\r\n*0\r\n"
+#: What comes before the rows, with their number; after each row; and after the rows, with the total.
+RESP3_HEAD = b"%%5\r\n+attributes\r\n*0\r\n+format\r\n+STRING\r\n+results\r\n*%d\r\n"
+RESP3_ROW_END = b"+values\r\n*0\r\n"
+RESP3_TAIL = b"+total_results\r\n:%d\r\n+warning\r\n*0\r\n"
 
 
 def distance_text(distance: float) -> bytes:
@@ -129,7 +130,7 @@ def encode_page(proto: int, total: int, hits: list[Hit], options, warnings=()) -
                 out.append(b"*%d\r\n" % (2 * hit.n_pairs))
                 out.append(hit.pairs)
         return b"".join(out)
-    out = [_RESP3_HEAD, b"*%d\r\n" % len(hits)]
+    out = [RESP3_HEAD % len(hits)]
     for hit in hits:
         out.append(b"%%%d\r\n+id\r\n%b" % (2 + scores + payloads + keys + (hit.pairs is not None), hit.key_reply))
         if scores:
@@ -141,7 +142,6 @@ def encode_page(proto: int, total: int, hits: list[Hit], options, warnings=()) -
         if hit.pairs is not None:
             out.append(b"+extra_attributes\r\n%%%d\r\n" % hit.n_pairs)
             out.append(hit.pairs)
-        out.append(_RESP3_ROW_END)
-    out.append(b"+total_results\r\n:%d\r\n" % total)
-    out.append(b"+warning\r\n" + encode(list(warnings), 3) if warnings else _RESP3_NO_WARNING)
+        out.append(RESP3_ROW_END)
+    out.append(RESP3_TAIL % total if not warnings else b"+total_results\r\n:%d\r\n+warning\r\n%b" % (total, encode(list(warnings), 3)))
     return b"".join(out)

@@ -184,11 +184,11 @@ def run(client, index, prepared: Prepared, params: dict) -> Outcome:
 
 
 class Found:
-    """What a query matched. `rows` is an array in no particular order."""
+    """What a query matched."""
 
     __slots__ = ("rows", "distances", "scored", "warnings")
 
-    def __init__(self, rows: np.ndarray, distances: dict, scored: list, warnings: list[bytes]):
+    def __init__(self, rows: BitMap, distances: dict, scored: list, warnings: list[bytes]):
         self.rows = rows
         self.distances = distances      # name -> {row: distance}
         self.scored = scored            # as in Evaluation
@@ -227,20 +227,20 @@ def match(client, index, root, evaluation: Evaluation) -> Found:
         if type(root) is tree.Knn:
             rows = nearest(client.server, index, root, evaluation)
         else:
-            rows = row_array(evaluation.rows(root))
+            rows = evaluation.rows(root)
     except native.SearchTimeout:
         if client.server.config["search-on-timeout"] != "return":
             raise CommandError(errors.TIMEOUT) from None
         warnings.append(_TIMEOUT_WARNING)
-        rows = np.empty(0, dtype=np.uint32)
+        rows = BitMap()
     return Found(rows, evaluation.yielded, evaluation.scored, warnings)
 
 
-def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> np.ndarray:
+def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> BitMap:
     """The rows of a KNN clause; their distances go to evaluation.yielded under the clause's name."""
     field: VectorField = index.by_name[node.field]
     if not field.had_vectors:       # Redis has no vector index then and looks at nothing
-        return np.empty(0, dtype=np.uint32)
+        return BitMap()
     check_blob(node.vector, field.spec)
     runtime = knn_runtime(node, field.spec, filtered=node.child is not None)
     among = evaluation.rows(node.child) if node.child is not None else None
@@ -257,7 +257,7 @@ def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> np.ndarray
         server.search.turns.count(perf_counter_ns() - started)
         field.note_knn(among is not None)
     evaluation.yielded[node.alias] = dict(zip(rows, distances))
-    return np.array(rows, dtype=np.uint32)
+    return BitMap(rows)
 
 
 def _ad_hoc(field: VectorField, blob: bytes, among: BitMap, k: int) -> tuple[list[int], list[float]]:
@@ -276,23 +276,26 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
     """Sorts what was found, cuts out the page and loads its documents."""
     db = client.server.keyspace.databases[0]
     docs = index.docs
-    rows = _living(db, docs, found.rows)
-    total = len(rows)
+    matched = _living(db, docs, found.rows)
+    total = len(matched)
     n = options.offset + options.count
-    scores = None
-    if options.sort_by is None or options.with_scores:
-        scores = score_rows(index, rows, found.scored, options.scorer)
     if not options.count:
         return Outcome(total, [], options, found.warnings)
+    rows = row_array(matched)
+    scores = same_score = None
+    if options.sort_by is None or options.with_scores:
+        same_score = uniform_score(index, matched, found.scored, options.scorer)
+        if same_score is None:
+            scores = score_rows(index, matched, rows, found.scored, options.scorer)
     if options.sort_by is None:
         chosen = _top(docs, rows, None if scores is None else -scores, n, True)
         keys = None
     else:
         chosen, keys = _sorted(db, index, options, rows, found.distances, n)
     chosen = chosen[options.offset:]
-    score_of = None
-    if options.with_scores:
-        score_of = {} if scores is None else dict(zip(rows.tolist(), scores.tolist()))
+    score_of = {}
+    if options.with_scores and scores is not None:
+        score_of = dict(zip(rows.tolist(), scores.tolist()))
     lead = None
     if options.sort_by is not None and options.sort_by in index.by_name:
         lead = (index.by_name[options.sort_by].path, options.sort_by)
@@ -302,47 +305,59 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
     for row in chosen.tolist():
         hit = Hit(docs.key_replies[row])
         if options.with_scores:
-            hit.score = _number_text(score_of.get(row, 0.0))
+            hit.score = _number_text(score_of.get(row, same_score or 0.0))
         if options.with_payloads:
             hit.payload = docs.payloads.get(row)
         if options.with_sort_keys and keys is not None:
             hit.sort_key = sort_key_text(keys(row))
         if not writer.is_empty:
             distances = [None if (distance := one.get(row)) is None else distance_text(distance) for one in yielded]
-            hit.n_pairs, hit.pairs = writer.fields(row, db.data[docs.keys[row]], distances)
+            hit.n_pairs, hit.pairs = writer.fields(row, docs.values[row], distances)
         hits.append(hit)
     return Outcome(total, hits, options, found.warnings)
 
 
-def _living(db, docs, rows: np.ndarray) -> np.ndarray:
+def _living(db, docs, rows: BitMap) -> BitMap:
     """Without the rows whose key's time has come."""
-    if not (db.expires or db.field_expires) or not len(rows):
+    if not (db.expires or db.field_expires):
         return rows
-    gone = []
-    for row in rows.tolist():
-        key = docs.keys[row]
-        if key in db.expires or key in db.field_expires:
-            if db.get(key) is None:
-                gone.append(row)
-    return rows[~np.isin(rows, gone)] if gone else rows
+    keys = docs.keys
+    gone = [row for row in rows if keys[row] in db.expires or keys[row] in db.field_expires]
+    gone = [row for row in gone if db.get(keys[row]) is None]
+    return rows - BitMap(gone) if gone else rows
 
 
-def score_rows(index, rows: np.ndarray, scored: list[tuple[float, BitMap]], scorer: str | None) -> np.ndarray | None:
-    """The score of each row, or None if all are 0. A tag counts with its inverse document frequency; DOCSCORE is the document's own."""
-    if not len(rows) or not (scored or scorer == "DOCSCORE"):
+def uniform_score(index, rows: BitMap, scored: list[tuple[float, BitMap]], scorer: str | None) -> float | None:
+    """The score of every row if they all have the same, else None. A tag counts with its inverse document frequency; DOCSCORE is the
+    document's own score."""
+    if index.docs.scores:
         return None
-    scores = np.zeros(len(rows))
+    own = index.options.score
     if scorer == "DOCSCORE":
-        scores += 1
+        return own
+    total, n = 0.0, len(rows)
+    for weight, members in scored:
+        n_common = n if rows is members else rows.intersection_cardinality(members)
+        if n_common == n:
+            total += weight
+        elif n_common:
+            return None
+    return total * own
+
+
+def score_rows(index, matched: BitMap, rows: np.ndarray, scored: list[tuple[float, BitMap]], scorer: str | None) -> np.ndarray:
+    """The score of each row. `rows`: the array of `matched`, ascending."""
+    if scorer == "DOCSCORE":
+        scores = np.ones(len(rows))
     else:
+        scores = np.zeros(len(rows))
         for weight, members in scored:
-            scores[np.isin(rows, row_array(members))] += weight
-    factor = index.options.score
-    if factor != 1:
-        scores *= factor
-    for row, score in index.docs.scores.items():
-        scores[rows == row] *= score / factor if factor else 0
-    return scores
+            scores[np.searchsorted(rows, row_array(matched & members))] += weight
+    own = np.full(len(rows), index.options.score)
+    special = BitMap(index.docs.scores) & matched
+    if special:
+        own[np.searchsorted(rows, row_array(special))] = [index.docs.scores[row] for row in special]
+    return scores * own
 
 
 def _top(docs, rows: np.ndarray, values: np.ndarray | None, n: int, ascending: bool) -> np.ndarray:
@@ -381,7 +396,7 @@ def _sorted(db, index, options, rows: np.ndarray, distances: dict, n: int):
         key = field.sort_keys.get
     else:
         def key(row):
-            value = db.data[docs.keys[row]].get(field.path)
+            value = docs.values[row].get(field.path)
             return None if value is None else value.lower() if field.type_name in ("TAG", "TEXT") else value
     found = [(key(row), row) for row in rows.tolist()]
     ids = docs.doc_ids

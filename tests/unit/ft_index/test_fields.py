@@ -104,12 +104,13 @@ def test_ranges_under_random_changes():
 
 def test_documents():
     docs = DocumentTable()
-    assert [docs.add(b"k%d" % i) for i in range(100)] == list(range(100))
+    assert [docs.add(b"k%d" % i, i) for i in range(100)] == list(range(100))
     assert docs.drop(b"k7") == 7 and docs.drop(b"k7") is None
-    assert docs.add(b"new") == 7                # rows are reused, doc ids are not
+    assert docs.add(b"new", "v") == 7                # rows are reused, doc ids are not
     assert docs.doc_ids[7] == 101 == docs.max_doc_id
-    docs.renew(3)
+    docs.renew(3, "w")
     assert docs.doc_ids[3] == 102 and docs.born[3] == 4
+    assert docs.values[3] == "w" and docs.values[7] == "v"
     docs.rename(b"k3", b"other")
     assert docs.row_of[b"other"] == 3 and docs.keys[3] == b"other" and docs.key_replies[3] == b"$5\r\nother\r\n"
     assert len(docs) == 100 == len(docs.live)
