@@ -32,8 +32,6 @@ def _create(client, name: bytes, words: tuple) -> None:
     if name in server.search.indexes:
         raise CommandError(errors.INDEX_EXISTS)
     options = parse_create(words, compressions=native.COMPRESSIONS, memory_limit=_block_limit(server), json=False)
-    if options.filter is not None:
-        raise errors.fail(errors.NOT_YET_AVAILABLE, "FILTER")
     try:
         index = server.search.create(name, options)
     except native.NativeError as error:

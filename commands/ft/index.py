@@ -4,6 +4,7 @@ import time
 from . import errors
 from .documents import DocumentTable
 from .fields import CLASSES, ErrorCount, Field, FieldError, VectorField
+from .rule import Rule
 
 _ABSENT = object()
 
@@ -18,6 +19,7 @@ class Index:
         self.name = name
         self.options = options
         self.prefixes: tuple[bytes, ...] = options.prefixes
+        self.rule = Rule(options.filter) if options.filter is not None else None
         self.aliases: set[bytes] = set()
         self.docs = DocumentTable()
         self.fields: list[Field] = []
@@ -81,6 +83,9 @@ class Index:
         None: look at all, `old` being the hash that was there before (if any). A value that cannot be indexed is counted and takes
         the document out of the index."""
         start = time.perf_counter_ns()
+        if self.rule is not None and not self.rule.accepts(key, value, self.schema):
+            self.remove(key)
+            return
         docs = self.docs
         row = docs.row_of.get(key)
         work = []

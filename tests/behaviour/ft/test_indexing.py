@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import redis
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -195,3 +196,16 @@ def test_temporary_indexes_go_with_their_documents(r2):
     r2.hset("e:1", "num", 1)
     wait_until(lambda: r2.execute_command("FT._LIST") == [], 4)
     assert r2.keys("*") == [b"e:1"]
+
+
+def test_filter_expressions(both):
+    both.execute_command("FT.CREATE", "idx", "PREFIX", 1, "d:", "FILTER", "@num > 5 && startswith(@__key, 'd:1')", "SCHEMA", "num", "NUMERIC")
+    for key, num in (("d:1", 9), ("d:12", 3), ("d:2", 9), ("d:13", 7)):
+        both.hset(key, "num", num)
+    both.hset("d:14", "other", 1)
+    assert keys(both) == ["d:1", "d:13"]
+    both.hset("d:1", "num", 5)
+    both.hset("d:12", "num", 6)
+    assert keys(both) == ["d:13", "d:12"]
+    with pytest.raises(redis.ResponseError):
+        both.execute_command("FT.CREATE", "bad", "FILTER", "@num >", "SCHEMA", "num", "NUMERIC")
