@@ -67,7 +67,9 @@ class _Profiled(Evaluation):
         rows = super().rows(node)
         took = (perf_counter_ns() - started) / 1e6
         children, self._children = self._children, siblings
-        siblings.append(self._entry(node, took, len(rows), children))
+        order = {id(child): i for i, child in enumerate(getattr(node, "children", ()))}
+        children = [entry for _, entry in sorted(children, key=lambda pair: order.get(pair[0], 0))]
+        siblings.append((id(node), self._entry(node, took, len(rows), children)))
         return rows
 
     def _entry(self, node, took: float, n: int, children: list) -> Pairs:
@@ -75,6 +77,8 @@ class _Profiled(Evaluation):
         estimate = [(Simple("Estimated number of matches"), n)]
         kind = _TYPES.get(type(node), type(node).__name__.upper())
         head = [(Simple("Type"), Simple(kind))]
+        if type(node) is tree.VectorRange and not n:
+            return Pairs([(Simple("Type"), Simple("EMPTY")), *time])
         if type(node) is tree.VectorRange:
             field = self.index.by_name[node.field]
             return Pairs([*head, *time, (Simple("Vector search mode"), Simple(field.last_search_mode))])
@@ -94,14 +98,14 @@ class _Profiled(Evaluation):
     def finish(self, root, took: float, n: int) -> Pairs:
         """The entry of the whole query."""
         if type(root) is not tree.Knn:
-            return self._children[0] if self._children else Pairs([(Simple("Type"), Simple("EMPTY")), (Simple("Time"), took),
+            return self._children[0][1] if self._children else Pairs([(Simple("Type"), Simple("EMPTY")), (Simple("Time"), took),
                                                                   (Simple("Number of reading operations"), 0)])
         field = self.index.by_name[root.field]
         stats = field.engine.stats()
         pairs = [(Simple("Type"), Simple("VECTOR")), (Simple("Time"), took), (Simple("Number of reading operations"), n),
                  (Simple("Vector search mode"), Simple(field.last_search_mode))]
         if self._children:
-            pairs.append((Simple("Child iterator"), self._children[0]))
+            pairs.append((Simple("Child iterator"), self._children[0][1]))
         pairs += [(Simple("Engine plan"), Simple(str(stats["last_plan"]))), (Simple("Engine codec"), Simple(stats["codec"]))]
         return Pairs(pairs)
 

@@ -240,6 +240,7 @@ def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> BitMap:
     """The rows of a KNN clause; their distances go to evaluation.yielded under the clause's name."""
     field: VectorField = index.by_name[node.field]
     if not field.had_vectors:       # Redis has no vector index then and looks at nothing
+        evaluation.yielded[node.alias] = {}
         return BitMap()
     check_blob(node.vector, field.spec)
     runtime = knn_runtime(node, field.spec, filtered=node.child is not None)
@@ -383,7 +384,8 @@ def _sorted(db, index, options, rows: np.ndarray, distances: dict, n: int):
     """The first `n` rows by the SORTBY field, and a function that gives a row's sort key."""
     name, ascending, docs = options.sort_by, options.ascending, index.docs
     of_row = distances.get(name)
-    if of_row is not None:
+    if of_row is not None or name not in index.by_name:
+        of_row = of_row or {}
         values = np.array([of_row.get(row, math.nan) for row in rows.tolist()])
         return _top(docs, rows, values, n, ascending), of_row.get
     field = index.by_name[name]

@@ -162,6 +162,10 @@ def test_bad_query_blobs(both):
     create(both)
     for query in ("*=>[KNN 3 @v $b]", "@v:[VECTOR_RANGE 1 $b]"):
         assert search(both, query, "PARAMS", 2, "b", b"12345") == (0, [])      # no vector yet: Redis looks at nothing then
+    assert search(both, "*=>[KNN 3 @v $b AS d]", "PARAMS", 2, "b", b"", "SORTBY", "d", "WITHSORTKEYS") == (0, [])
+    both.hset("d:0", "num", 1)
+    assert search(both, "@num:[0 2]=>[KNN 3 @v $b AS d]", "PARAMS", 2, "b", b"", "SORTBY", "d") == (0, [])
+    assert search(both, "@v:[VECTOR_RANGE 3 $b]=>{$YIELD_DISTANCE_AS: d} | @num:[0 2]", "PARAMS", 2, "b", b"", "SORTBY", "d", "NOCONTENT") == (1, [("d:0", {})])
     fill(both, vectors(3, 8))
     for query in ("*=>[KNN 3 @v $b]", "@v:[VECTOR_RANGE 1 $b]"):
         for _ in range(2):
