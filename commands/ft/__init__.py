@@ -9,7 +9,7 @@ def load(server) -> None:
     Imports happen here, so that the pure parts (the grammar) can be imported without the engine."""
     from respserver.modules import Module
 
-    from . import admin, config, debug, info, profile, search  # noqa: F401
+    from . import admin, aggregate, config, cursor, debug, info, profile, search  # noqa: F401
     from .manager import Manager
     config.register_directives()
     manager = server.search = Manager(server)
@@ -19,6 +19,7 @@ def load(server) -> None:
     server.on_start.append(lambda _: manager.start())
     server.on_stop.append(lambda _: manager.stop())
     server.add_periodic(0.25, manager.drop_idle)
+    server.add_periodic(1, manager.cursors.collect)
     server.add_periodic(5, manager.log_progress)
     server.add_periodic(30, lambda: manager.collect(server.config["search-fork-gc-clean-threshold"]))
     for name in config.PLAN_DIRECTIVES:

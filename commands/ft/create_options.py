@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field as _field
 from typing import Callable, Collection, Iterable, Sequence
 
-from . import errors
+from . import errors, expr
 from .errors import fail
 from .options import Words, keyword, to_float
 from .specs import FieldSpec, GeoShapeSpec, GeoSpec, NumericSpec, TagSpec, TextSpec, VectorSpec
@@ -147,6 +147,11 @@ def _lower(word: bytes) -> bytes:
     return word.decode("utf-8", "surrogateescape").lower().encode("utf-8", "surrogateescape")
 
 
+def _filter(cursor: Words, options: CreateOptions) -> None:
+    options.filter = cursor.word("FILTER")
+    expr.parse(options.filter)
+
+
 def _flag(name: str) -> Callable[[Words, CreateOptions], None]:
     return lambda cursor, options: setattr(options, name, True)
 
@@ -158,7 +163,7 @@ def _text(label: str, name: str) -> Callable[[Words, CreateOptions], None]:
 _CREATE: dict[bytes, Callable[[Words, CreateOptions], None]] = {
     b"ON": _on,
     b"PREFIX": _prefix,
-    b"FILTER": _text("FILTER", "filter"),
+    b"FILTER": _filter,
     b"LANGUAGE": _language,
     b"LANGUAGE_FIELD": _text("LANGUAGE_FIELD", "language_field"),
     b"SCORE": _score,

@@ -27,6 +27,7 @@ TAIL_CONVERT = "Could not convert argument to expected type"
 TAIL_UNKNOWN = "Unknown argument"
 
 # ---- indexes and aliases
+DROPPED_MEANWHILE = "SEARCH_INDEX_DROPPED_BG The index was dropped before the query could be executed"
 INDEX_NOT_FOUND = "SEARCH_INDEX_NOT_FOUND Index not found: {}"
 INDEX_EXISTS = "SEARCH_INDEX_EXISTS Index already exists"
 WRONG_DB = "Cannot create index on db != 0"
@@ -230,6 +231,7 @@ CURSOR_SUBCOMMAND = "Unknown subcommand"
 
 # ---- what this server does not do
 ENGINE_REFUSED = "SEARCH_GENERIC {}"
+AGGREGATION_FAILED = "SEARCH_GENERIC The aggregation failed: {}"
 ENGINE_FAILED = "SEARCH_GENERIC The vector engine failed: {}"
 NOT_YET_AVAILABLE = "SEARCH_GENERIC {} is not yet available"
 

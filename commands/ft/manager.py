@@ -8,6 +8,7 @@ from respserver.protocol.reply import OK
 from respserver.values.hash import Hash
 
 from . import errors
+from .cursor import Cursors
 from .index import Index, no_such_index
 from .pool import Turns
 
@@ -27,6 +28,7 @@ class Manager:
         self._by_prefix: dict[bytes, list[Index]] = {}
         self._prefix_lengths: list[int] = []
         self.turns = Turns(server)
+        self.cursors = Cursors(server)
         self._renamed: tuple | None = None      # (key, its hash) taken away by the first half of a RENAME
 
     # Names
@@ -147,7 +149,7 @@ class Manager:
         targets = self.matching(key) if is_pair else []
         done = []
         for index in self.matching(from_key):
-            if index in targets and index.rename(from_key, key):
+            if index in targets and index.rule is None and index.rename(from_key, key):
                 done.append(index)
             else:
                 index.remove(from_key)

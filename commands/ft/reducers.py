@@ -66,7 +66,7 @@ class Sum(Reducer):
             self.total += number
 
     def result(self):
-        return self.total
+        return self.total if self.n else math.nan
 
 
 class Average(Sum):

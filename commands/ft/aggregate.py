@@ -1,0 +1,276 @@
+"""FT.AGGREGATE: its words become stages (pipeline.py), and the rows that these give become the reply.
+
+A small request is answered at once. What takes longer goes on beside the traffic, and its reply follows."""
+from collections.abc import Generator, Iterator
+from time import perf_counter_ns
+
+import numpy as np
+
+from respserver.deferred import Deferred
+from respserver.protocol.errors import CommandError
+from respserver.protocol.reply import Raw, Simple, encode
+from respserver.registry import command
+
+from . import errors, tree
+from .aggregate_options import AggregateOptions, parse_aggregate
+from .pipeline import ORDINAL, Batch, DocumentLayout, Layout, Progress, build
+from .plan import Evaluation, row_array
+from .query import bind, parse_query
+from .search import MAX_PREPARED, Found, find_names, match, restrict, score_rows, stopwords_of, time_limit_us
+from .values import NULL, number_text
+
+#: How long a request may run before others are let in between. Nanoseconds.
+_AT_ONCE = 2_000_000
+_TIMEOUT_WARNING = Simple("Timeout limit was reached")
+_SCORE = b"__score"
+
+
+@command("FT.AGGREGATE", arity=-3, group="search", since="1.1.0", flags="readonly pooled",
+         summary="Run a search query on an index and perform aggregate transformations on the results", complexity="O(1)")
+def ft_aggregate(client, name, text, *words):
+    server = client.server
+    index = server.search.find(name)
+    options = parse_aggregate(words, proto=client.proto, max_results=server.config["search-max-aggregate-results"],
+                              default_dialect=server.config["search-default-dialect"])
+    results = prepare(client, index, text, options)
+    if options.cursor is None:
+        return run_beside(client, results.reply(client.proto), "aggregation")
+    return server.search.cursors.open(client, index, results, options.cursor)
+
+
+def prepare(client, index, text: bytes, options: AggregateOptions, evaluation: Evaluation | None = None) -> "Results":
+    """Evaluates the query and makes the stages; their rows are still to be asked for. Raises CommandError."""
+    config = client.server.config
+    if options.explain_score:
+        raise errors.fail(errors.NOT_YET_AVAILABLE, "EXPLAINSCORE")
+    root = bind(_query(index, text, options), options.params)
+    names = find_names(index, options, root)
+    if options.format == "EXPAND":
+        raise CommandError(errors.EXPAND_HASH)
+    index.dialect_uses[options.dialect - 1] += 1
+    root = restrict(index, root, options)
+    limit_us = time_limit_us(config, options)
+    db = client.server.keyspace.databases[0]
+    layout = DocumentLayout(db, index)
+    for distance in names:
+        layout.add(distance)
+    if options.add_scores:
+        layout.add(_SCORE)
+    score_slot = layout.slots.get(_SCORE)
+    if options.with_scores and score_slot is None:
+        score_slot = layout.n_slots
+        layout.n_slots += 1
+    progress = Progress(limit_us)
+    stages, final = build(options, layout, progress)
+    found = match(client, index, root, evaluation or Evaluation(index, config, limit_us))
+    if type(root) is tree.Knn:          # the nearest first: the order of its distances
+        rows = np.array(list(found.distances.get(root.alias, ())), dtype=np.int64)
+    else:
+        rows = index.docs.in_order(row_array(found.rows))
+    _add_columns(index, options, layout, names, found, score_slot)
+    batches: Iterator[Batch] = layout.source(rows, progress)
+    for stage in stages:
+        batches = stage(batches)
+    results = Results(options, final, progress, batches, [Simple(errors.show(text)) for text in found.warnings])
+    results.fails = config["search-on-timeout"] == "fail"
+    results.score_slot = score_slot if options.with_scores and final is layout else None
+    progress.pause()
+    return results
+
+
+def _query(index, text: bytes, options: AggregateOptions):
+    """The parsed query; the index keeps it until its schema changes."""
+    key = (text, options.dialect, options.no_stopwords)
+    query = index.plans.get(key)
+    if query is None:
+        query = parse_query(text, options.dialect, index.schema, **stopwords_of(index, options))
+        if len(index.plans) >= MAX_PREPARED:
+            index.plans.clear()
+        index.plans[key] = query
+    return query
+
+
+def _add_columns(index, options, layout: DocumentLayout, names: list[bytes], found: Found, score_slot: int | None) -> None:
+    """Has the source give what the query yields: distances and scores."""
+    for name in names:
+        get = found.distances.get(name, {}).get
+        layout.columns[layout.slots[name]] = lambda part, numbers, get=get: list(map(get, numbers))
+    if score_slot is not None:
+        rows = row_array(found.rows)
+        scores = score_rows(index, found.rows, rows, found.scored, options.scorer)
+        layout.columns[score_slot] = lambda part, numbers: scores[np.searchsorted(rows, part)].tolist()
+
+
+def run_beside(client, work: Generator, name: str):
+    """Runs a generator that pauses now and then and returns a reply: to the end if that is near (or inside EXEC), else beside the
+    traffic; then the reply is a Deferred. Raises CommandError."""
+    deadline = perf_counter_ns() + _AT_ONCE
+    while client.in_exec or perf_counter_ns() < deadline:
+        try:
+            next(work)
+        except StopIteration as stop:
+            return stop.value
+
+    def rest():
+        try:
+            deferred.set_result((yield from work))
+        except CommandError as error:
+            deferred.set_result(error)
+        except Exception as error:
+            deferred.set_result(CommandError(errors.AGGREGATION_FAILED.format(f"{type(error).__name__}: {error}")))
+            raise
+    task = client.server.run_sliced(rest(), name)
+    deferred = Deferred(on_abandon=task.cancel)
+    return deferred
+
+
+class Results:
+    """The rows of a request as they are asked for, and their form on the wire."""
+
+    __slots__ = ("options", "layout", "progress", "batches", "warnings", "fails", "score_slot", "is_done", "_left", "_base", "_names")
+
+    def __init__(self, options: AggregateOptions, layout: Layout, progress: Progress, batches: Iterator[Batch], warnings: list[str]):
+        self.options = options
+        self.layout = layout
+        self.progress = progress
+        self.batches = batches
+        self.warnings = warnings        # of the query: a timeout
+        self.fails = False              # search-on-timeout fail
+        self.score_slot: int | None = None
+        self.is_done = False
+        self._left: Batch = []          # rows that were made and not asked for
+        self._base = 0                  # what the counter stood at when the latest reply ended
+        self._names: list[tuple[int, bytes]] = []
+
+    def close(self) -> None:
+        """Ends the stages."""
+        if isinstance(self.batches, Generator):
+            self.batches.close()
+
+    def reply(self, proto: int, count: int | None = None) -> Generator:
+        """Work that returns the reply with the next `count` rows (None: all) as Raw. Afterwards `is_done` says whether these were the last.
+        Raises CommandError if something fails before there is a row; later, the rows end there and the error becomes a warning."""
+        options, progress = self.options, self.progress
+        warnings, self.warnings = list(self.warnings), []
+        progress.spent_ns = 0
+        progress.timed_out = False
+        encode_rows = _rows_resp3 if proto == 3 else _rows_resp2
+        out: list[bytes] = []
+        n = first = last = 0
+        while count is None or n < count:
+            progress.resume()
+            try:
+                batch = self._left or next(self.batches)
+            except StopIteration:
+                self.is_done = True
+                last = progress.total
+                break
+            except CommandError as error:
+                self.is_done = True
+                if not n:
+                    raise
+                last = progress.total
+                warnings.append(_message(error))
+                break
+            self._left = []
+            if options.no_rows:
+                batch = []
+            elif count is not None and len(batch) > count - n:
+                self._left = batch[count - n:]
+                batch = batch[:count - n]
+            if batch:
+                if not n:
+                    first = batch[0][ORDINAL]
+                n += len(batch)
+                last = batch[-1][ORDINAL]
+                encode_rows(out, batch, self)
+            progress.pause()
+            yield
+        if progress.timed_out:
+            if self.fails:
+                self.is_done = True
+                raise CommandError(errors.TIMEOUT)
+            warnings.append(_TIMEOUT_WARNING)
+        total = (first if proto == 2 and n else last) - self._base
+        if options.with_count:
+            total = progress.total
+        self._base = last
+        if proto == 3:
+            return Raw(b"".join([b"%%5\r\n+attributes\r\n*0\r\n+format\r\n+STRING\r\n+results\r\n*%d\r\n" % n, *out,
+                                 b"+total_results\r\n:%d\r\n+warning\r\n" % total, encode(warnings, 3)]))
+        shown = 0 if options.no_content else n * (2 if options.with_scores else 1)
+        return Raw(b"".join([b"*%d\r\n:%d\r\n" % (1 + shown, total), *out]))
+
+    def names(self) -> list[tuple[int, bytes]]:
+        """Slot and encoded name of every property that rows can show."""
+        slots = self.layout.slots
+        if len(self._names) != len(slots):
+            self._names = [(slot, b"$%d\r\n%b\r\n" % (len(name), name)) for name, slot in slots.items()]
+        return self._names
+
+
+def _message(error: CommandError) -> Simple:
+    """An error as warnings show it: without its code word."""
+    code, _, rest = error.text.partition(" ")
+    return Simple(rest if code.startswith("SEARCH_") else error.text)
+
+
+_NIL = {2: b"$-1\r\n", 3: b"_\r\n"}
+
+
+def _encoded(value, nil: bytes) -> bytes:
+    if type(value) is bytes:
+        return b"$%d\r\n%b\r\n" % (len(value), value)
+    if type(value) is float:
+        text = number_text(value)
+        return b"$%d\r\n%b\r\n" % (len(text), text)
+    if value is NULL:
+        return nil
+    return b"*%d\r\n" % len(value) + b"".join([_encoded(element, nil) for element in value])
+
+
+def _pairs(row: list, names: list[tuple[int, bytes]], nil: bytes) -> list[bytes]:
+    """The properties of a row that have a value: each name and value in one piece."""
+    n = len(row)
+    out = []
+    for slot, name in names:
+        value = row[slot] if slot < n else None
+        if type(value) is bytes:
+            out.append(b"%b$%d\r\n%b\r\n" % (name, len(value), value))
+        elif value is not None:
+            out.append(name + _encoded(value, nil))
+    return out
+
+
+def _score_text(row: list, results: Results) -> bytes:
+    score = row[results.score_slot] if results.score_slot is not None else 0.0
+    return b"%d" % score if score == int(score) else repr(score).encode()
+
+
+def _rows_resp2(out: list[bytes], batch: Batch, results: Results) -> None:
+    options = results.options
+    if options.no_content:
+        return
+    names = results.names()
+    for row in batch:
+        if options.with_scores:
+            text = _score_text(row, results)
+            out.append(b"$%d\r\n%b\r\n" % (len(text), text))
+        pairs = _pairs(row, names, _NIL[2])
+        out.append(b"*%d\r\n" % (2 * len(pairs)))
+        out += pairs
+
+
+def _rows_resp3(out: list[bytes], batch: Batch, results: Results) -> None:
+    options = results.options
+    names = results.names()
+    head = b"%%%d\r\n" % (1 + options.with_scores + (not options.no_content))
+    for row in batch:
+        out.append(head)
+        if options.with_scores:
+            out.append(b"+score\r\n,%b\r\n" % _score_text(row, results))
+        if not options.no_content:
+            pairs = _pairs(row, names, _NIL[3])
+            out.append(b"+extra_attributes\r\n%%%d\r\n" % len(pairs))
+            out += pairs
+        out.append(b"+values\r\n*0\r\n")

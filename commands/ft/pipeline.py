@@ -1,0 +1,525 @@
+"""The steps of FT.AGGREGATE as stages: each takes batches of rows from the one before and yields batches.
+
+A row is a list: how many rows the source had given when this one was made (what the reply's first number is about), the row of the
+document table, then values (values.py) by slot. A batch may be empty: whoever drives the stages may pause between two batches. An error
+in the midst of a batch comes after the rows before it."""
+from collections.abc import Callable, Generator, Iterator
+from heapq import merge
+from itertools import repeat
+from time import perf_counter_ns
+
+import numpy as np
+
+from respserver.protocol.errors import CommandError
+from respserver.values.hash import Hash
+
+from . import aggregate_options as steps
+from . import errors, expr
+from .aggregate_options import DEFAULT_SORTED
+from .fields import NumericField
+from .reducers import REDUCERS
+from .values import NULL, is_true
+
+Batch = list[list]
+Stage = Callable[[Iterator[Batch]], Iterator[Batch]]
+
+#: Rows per batch; the first is smaller, for LIMIT.
+_FIRST_BATCH = 32
+_BATCH = 256
+#: Rows that a sorter sorts at once.
+_RUN = 2048
+#: Slots before the first property.
+ORDINAL, DOCUMENT, _FIRST_SLOT = 0, 1, 2
+
+
+class Progress:
+    """What the stages of one request share."""
+
+    __slots__ = ("total", "limit_ns", "spent_ns", "resumed_ns", "timed_out")
+
+    def __init__(self, limit_us: int):
+        self.total = 0                          # rows that the source, or the latest GROUPBY, has given
+        self.limit_ns = 1000 * limit_us         # 0: none
+        self.spent_ns = 0
+        self.resumed_ns = perf_counter_ns()
+        self.timed_out = False
+
+    def resume(self) -> None:
+        """Work goes on after a pause, which does not count."""
+        self.resumed_ns = perf_counter_ns()
+
+    def pause(self) -> None:
+        """Work stops for a while."""
+        self.spent_ns += perf_counter_ns() - self.resumed_ns
+
+    def is_late(self) -> bool:
+        """Whether the time is over; `timed_out` then says so."""
+        if self.limit_ns and self.spent_ns + perf_counter_ns() - self.resumed_ns > self.limit_ns:
+            self.timed_out = True
+        return self.timed_out
+
+
+class Layout:
+    """Which property is in which slot, for the rows between two GROUPBY steps. `slots` is in the order in which rows are shown."""
+
+    def __init__(self):
+        self.slots: dict[bytes, int] = {}
+        self.n_slots = _FIRST_SLOT
+        self.is_open = False                    # LOAD *: documents may have properties that nobody has named
+        self.keys: list[int] = []               # after GROUPBY: the slots of its properties
+
+    def add(self, name: bytes) -> int:
+        """The slot of a property, new or not."""
+        slot = self.slots.get(name)
+        if slot is None:
+            slot = self.slots[name] = self.n_slots
+            self.n_slots += 1
+        return slot
+
+    def find(self, name: bytes) -> int | None:
+        """The slot of a property that the rows have or that can be had without a LOAD, or None."""
+        slot = self.slots.get(name)
+        return self.add(name) if slot is None and self.is_open else slot
+
+    def find_or_load(self, name: bytes, stages: list[Stage]) -> int | None:
+        """Likewise, or with a stage that loads it added to `stages`."""
+        return self.find(name)
+
+
+class DocumentLayout(Layout):
+    """The layout before the first GROUPBY: properties come from the index's columns and from documents."""
+
+    def __init__(self, db, index):
+        super().__init__()
+        self.db = db
+        self.index = index
+        self.newest = index.docs.max_doc_id     # documents with a higher id are not meant
+        self.columns: dict[int, Callable] = {}  # slot -> (rows, the same as a list) -> values
+
+    def find(self, name: bytes) -> int | None:
+        slot = self.slots.get(name)
+        field = self.index.by_name.get(name)
+        if slot is None and field is not None and (field.spec.sortable or (self.is_open and type(field) is NumericField)):
+            slot = self.add(name)
+            self.columns[slot] = _column(field)
+        return super().find(name) if slot is None else slot
+
+    def find_or_load(self, name: bytes, stages: list[Stage]) -> int | None:
+        slot = self.find(name)
+        if slot is None and name in self.index.by_name:
+            self.load([(name, name)], stages)
+            slot = self.slots[name]
+        return slot
+
+    def load(self, fields: list[tuple[bytes, bytes]], stages: list[Stage]) -> None:
+        """LOAD: (property or hash field, name in the rows)."""
+        from_hash: list[tuple[int, bytes]] = []
+        for path, name in fields:
+            field = self.index.by_name.get(path)
+            if field is None and path in self.slots:
+                if name != path:
+                    stages.append(_copy(self.slots[path], self.add(name)))
+                continue
+            slot = self.add(name)
+            if field is None and path == b"__key":
+                self.columns[slot] = self._keys
+            elif field is None:
+                from_hash.append((slot, path))
+            elif type(field) is NumericField or (field.sort_keys is not None and field.spec.unf):
+                self.columns[slot] = _column(field)
+            else:
+                from_hash.append((slot, field.path))
+        if from_hash:
+            stages.append(self._load_stage(from_hash))
+
+    def _keys(self, rows: np.ndarray, numbers: list[int]) -> list:
+        keys = self.index.docs.keys
+        return [keys[row] for row in numbers]
+
+    def _document(self, row: int):
+        """The hash of a row, or None if it has gone."""
+        docs = self.index.docs
+        if docs.max_doc_id != self.newest and docs.born[row] > self.newest:
+            return None
+        value = self.db.data.get(docs.keys[row])
+        return value if type(value) is Hash else None
+
+    def _load_stage(self, fields: list[tuple[int, bytes]]) -> Stage:
+        def stage(batches):
+            document = self._document
+            for batch in batches:
+                for row in batch:
+                    value = document(row[DOCUMENT])
+                    if value is not None:
+                        get = value.get
+                        for slot, path in fields:
+                            row[slot] = get(path)
+                yield batch
+        return stage
+
+    def load_all(self, stages: list[Stage]) -> None:
+        """LOAD *: every field of the hash. A number that is used comes from its column, so that it is one and not its text."""
+        self.is_open = True
+
+        def stage(batches):
+            slots = self.slots
+            by_name = self.index.by_name
+            numeric = {by_name[name].path for name, slot in slots.items() if slot in self.columns and type(by_name.get(name)) is NumericField}
+            for batch in batches:
+                for row in batch:
+                    value = self._document(row[DOCUMENT])
+                    if value is None:
+                        continue
+                    for name, text in value.items():
+                        if name in numeric:
+                            continue
+                        slot = slots.get(name)
+                        if slot is None:
+                            slot = self.add(name)
+                        if slot >= len(row):
+                            row.extend(repeat(None, self.n_slots - len(row)))
+                        row[slot] = text
+                yield batch
+        stages.append(stage)
+
+    def source(self, rows: np.ndarray, progress: Progress) -> Iterator[Batch]:
+        """Batches of the documents in these rows of the table."""
+        docs = self.index.docs
+        n_removals = self.index.n_removals
+        at, size = 0, _FIRST_BATCH
+        width = self.n_slots
+        columns = [self.columns.get(slot) for slot in range(_FIRST_SLOT, width)]
+        while at < len(rows) and not progress.is_late():
+            if self.index.is_dropped:
+                raise CommandError(errors.DROPPED_MEANWHILE)
+            part = rows[at:at + size]
+            ordinals = range(at + 1, at + 1 + len(part))
+            at += len(part)
+            if self.index.n_removals != n_removals or self.db.expires or self.db.field_expires:
+                # Documents have gone, and their rows may have been given to new ones; or the time of some has come.
+                kept = [i for i, row in enumerate(part.tolist()) if docs.born[row] <= self.newest and self.db.get(docs.keys[row]) is not None]
+                part, ordinals = part[kept], [ordinals[i] for i in kept]
+            numbers = part.tolist()
+            progress.total = at
+            yield list(map(list, zip(ordinals, numbers, *[repeat(None) if column is None else column(part, numbers) for column in columns])))
+            size = min(2 * size, _BATCH)
+        progress.total = at
+
+
+def _column(field) -> Callable:
+    """What an index's field gives for rows: numbers, or its sort keys."""
+    if type(field) is not NumericField:
+        return lambda rows, numbers: list(map(field.sort_keys.get, numbers))
+
+    def numbers_of(rows, numbers):
+        column = field.column
+        if len(column) <= max(numbers, default=0):
+            return [field.sort_key(row) for row in numbers]
+        values = column[rows]
+        missing = values != values
+        found = values.tolist()
+        if missing.any():
+            for i in np.flatnonzero(missing).tolist():
+                found[i] = None
+        return found
+    return numbers_of
+
+
+def _copy(source: int, target: int) -> Stage:
+    def stage(batches):
+        for batch in batches:
+            for row in batch:
+                row[target] = row[source]
+            yield batch
+    return stage
+
+
+def build(options, layout: Layout, progress: Progress) -> tuple[list[Stage], Layout]:
+    """The stages of a request, and the layout of the rows that come out. Raises CommandError."""
+    stages: list[Stage] = []
+    for step in options.steps:
+        kind = type(step)
+        if kind is steps.Load:
+            if not isinstance(layout, DocumentLayout):
+                raise CommandError(errors.LOAD_LATE)
+            if step.fields is None:
+                layout.load_all(stages)
+            else:
+                layout.load(step.fields, stages)
+        elif kind is steps.Apply:
+            evaluate = _compile(step.expression, layout)
+            stages.append(_apply(evaluate, layout.add(step.alias)))
+        elif kind is steps.Filter:
+            stages.append(_filter(_compile(step.expression, layout)))
+        elif kind is steps.Group:
+            layout = _group(step, layout, stages, progress)
+        else:
+            _arrange(step, layout, stages, progress)
+    return stages, layout
+
+
+def _compile(text: bytes, layout: Layout):
+    def slot_of(name: bytes) -> int:
+        slot = layout.find(name)
+        if slot is None:
+            raise errors.fail(errors.EXPR_PROPERTY, name)
+        return slot
+    return expr.compile_expression(expr.parse(text), slot_of)
+
+
+def _apply(evaluate, target: int) -> Stage:
+    def stage(batches):
+        for batch in batches:
+            n = 0
+            try:
+                for row in batch:
+                    row[target] = evaluate(row)
+                    n += 1
+            except CommandError:
+                yield batch[:n]
+                raise
+            yield batch
+    return stage
+
+
+def _filter(evaluate) -> Stage:
+    def stage(batches):
+        for batch in batches:
+            kept: Batch = []
+            try:
+                for row in batch:
+                    if is_true(evaluate(row)):
+                        kept.append(row)
+            except CommandError:
+                yield kept
+                raise
+            yield kept
+    return stage
+
+
+# ----------------------------------------------------------------------------------------------------------------- GROUPBY
+
+def _group(step, before: Layout, stages: list[Stage], progress: Progress) -> Layout:
+    after = Layout()
+    key_slots = []
+    for name in step.properties:
+        slot = before.find_or_load(name, stages)
+        if slot is None:
+            raise errors.fail(errors.NO_PROPERTY, name)
+        key_slots.append(slot)
+    makers = []
+    for reduce in step.reducers:
+        makers.append((REDUCERS[reduce.function], reduce, -1 if reduce.function == "COUNT" else _reduced(before, reduce.source, stages),
+                       -1 if reduce.by is None else _reduced(before, reduce.by, stages)))
+    name_slots = after.keys = [after.add(name) for name in step.properties]
+    result_slots = [after.add(reduce.alias) for reduce in step.reducers]
+
+    def stage(batches):
+        groups: dict = {}
+        for batch in batches:
+            for key, rows in _by_key(batch, key_slots).items():
+                group = groups.get(key)
+                if group is None:
+                    group = groups[key] = [make(reduce, slot, by) for make, reduce, slot, by in makers]
+                for reducer in group:
+                    reducer.add(rows)
+            yield []
+        progress.total = total = len(groups)
+        made: Batch = []
+        for key, group in groups.items():
+            row = [None] * after.n_slots
+            row[ORDINAL] = total
+            for slot, value in zip(name_slots, key):
+                row[slot] = value
+            for slot, reducer in zip(result_slots, group):
+                row[slot] = reducer.result()
+            made.append(row)
+            if len(made) >= _BATCH:
+                yield made
+                made = []
+        yield made
+    stages.append(stage)
+    return after
+
+
+def _reduced(layout: Layout, name: bytes, stages: list[Stage]) -> int:
+    slot = layout.find_or_load(name, stages)
+    if slot is None:
+        raise errors.fail(errors.REDUCER_PROPERTY, name)
+    return slot
+
+
+def _by_key(batch: Batch, slots: list[int]) -> dict[tuple, Batch]:
+    """The rows of a batch by group. A row with a list for a key is in the group of each of its elements."""
+    found: dict[tuple, Batch] = {}
+    if len(slots) == 1:
+        slot, = slots
+        simple = [(row[slot],) for row in batch]
+    else:
+        simple = [tuple([row[slot] for slot in slots]) for row in batch]
+    for key, row in zip(simple, batch):
+        try:
+            rows = found.get(key)
+        except TypeError:
+            for one in _combinations(key):
+                found.setdefault(one, []).append(row)
+            continue
+        if rows is None:
+            found[key] = [row]
+        else:
+            rows.append(row)
+    if any(None in key for key in found):
+        replaced: dict[tuple, Batch] = {}
+        for key, rows in found.items():
+            replaced.setdefault(tuple([NULL if value is None else value for value in key]), []).extend(rows)
+        found = replaced
+    return found
+
+
+def _combinations(key: tuple) -> list[tuple]:
+    found: list[tuple] = [()]
+    for value in key:
+        elements = _flat(value) or [NULL] if type(value) is list else [value]
+        found = [(*head, element) for head in found for element in elements]
+    return found
+
+
+def _flat(values: list) -> list:
+    """The elements of a list and of the lists in it, each once."""
+    found: dict = {}
+    for value in values:
+        for element in _flat(value) if type(value) is list else (value,):
+            found[element] = None
+    return list(found)
+
+
+# ---------------------------------------------------------------------------------------------------------- SORTBY and LIMIT
+
+def _arrange(step, layout: Layout, stages: list[Stage], progress: Progress) -> None:
+    count = step.count
+    if step.keys:
+        keys = []
+        for name, ascending in step.keys:
+            slot = layout.find_or_load(name, stages)
+            if slot is None:
+                raise errors.fail(errors.PROPERTY_NOT_FOUND, name)
+            keys.append((slot, ascending))
+        if count is None:
+            count = DEFAULT_SORTED
+        stages.append(_sorter(keys, step.offset + count, layout, progress))
+    if step.offset or (count and not step.keys):
+        stages.append(_pager(step.offset, count, progress))
+
+
+class _Descending:
+    """A text that sorts the other way round."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes):
+        self.text = text
+
+    def __lt__(self, other) -> bool:
+        return other.text < self.text
+
+    def __eq__(self, other) -> bool:
+        return self.text == other.text
+
+
+_LAST = (9,)
+
+
+def _ascending_key(value):
+    if type(value) is float:
+        return (1, value) if value == value else (3,)
+    if type(value) is bytes:
+        return (2, value)
+    if value is None:
+        return _LAST
+    if value is NULL:
+        return (0,)
+    return _ascending_key(value[0]) if value else (0,)
+
+
+def _descending_key(value):
+    if type(value) is float:
+        return (2, -value) if value == value else (3,)
+    if type(value) is bytes:
+        return (1, _Descending(value))
+    if value is None:
+        return _LAST
+    if value is NULL:
+        return (4,)
+    return _descending_key(value[0]) if value else (4,)
+
+
+def _sorter(keys: list[tuple[int, bool]], most: int, layout: Layout, progress: Progress) -> Stage:
+    """The first `most` rows by the keys. Rows without a value come last. Equal documents come in their order, in the direction of the last
+    key; equal groups in the order of what they were grouped by."""
+    parts = [(slot, _ascending_key if ascending else _descending_key) for slot, ascending in keys]
+    if isinstance(layout, DocumentLayout):
+        doc_ids = layout.index.docs.doc_ids
+        sign = 1 if keys[-1][1] else -1
+
+        def sort_key(row):
+            return (*[make(row[slot]) for slot, make in parts], sign * int(doc_ids[row[DOCUMENT]]))
+    else:
+        parts += [(slot, _ascending_key) for slot in layout.keys]
+
+        def sort_key(row):
+            return tuple([make(row[slot]) for slot, make in parts])
+
+    def stage(batches):
+        runs: list[list] = []
+        loose: list = []
+        # Few rows are wanted: what is beyond them is dropped at each sorting.
+        is_top = most <= _RUN // 2
+        for batch in batches:
+            loose += [(sort_key(row), row) for row in batch]
+            if len(loose) >= _RUN:
+                loose.sort(key=_first)
+                if is_top:
+                    del loose[most:]
+                else:
+                    runs.append(loose)
+                    loose = []
+            yield []
+        loose.sort(key=_first)
+        runs.append(loose)
+        total = progress.total
+        ordered = merge(*runs, key=_first) if len(runs) > 1 else iter(loose)
+        made: Batch = []
+        for _, (_, row) in zip(range(most), ordered):
+            row[ORDINAL] = total
+            made.append(row)
+            if len(made) >= _BATCH:
+                yield made
+                made = []
+        yield made
+    return stage
+
+
+def _first(entry):
+    return entry[0]
+
+
+def _pager(offset: int, count: int | None, progress: Progress) -> Stage:
+    """The rows from `offset` on, `count` of them; what comes after is not asked for."""
+    def stage(batches):
+        skip, left = offset, count
+        for batch in batches:
+            if skip:
+                dropped = batch[:skip]
+                batch = batch[len(dropped):]
+                skip -= len(dropped)
+            if left is not None:
+                batch = batch[:left]
+                left -= len(batch)
+            if left == 0 and batch:
+                progress.total = batch[-1][ORDINAL]
+            yield batch
+            if left == 0:
+                if isinstance(batches, Generator):
+                    batches.close()
+                return
+    return stage
