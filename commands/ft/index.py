@@ -1,5 +1,6 @@
 """One search index: its schema, its documents and what becomes of them when a key changes."""
 import time
+from collections.abc import Generator
 
 from . import errors
 from .documents import DocumentTable
@@ -200,6 +201,20 @@ class Index:
         self.plans.clear()
         for field in self.fields:
             field.close()
+
+
+    def release(self) -> Generator:
+        """Gives back a closed index's Python objects bit by bit: a million of them at once would stop the loop."""
+        docs = self.docs
+        containers = [docs.row_of, docs.keys, docs.values, docs.key_replies]
+        for field in self.fields:
+            containers += field.containers()
+        for container in containers:
+            take = container.popitem if isinstance(container, dict) else container.pop
+            while container:
+                for _ in range(min(256, len(container))):
+                    take()
+                yield
 
 
 def _previous(path: bytes, old, changed):

@@ -130,6 +130,8 @@ class HotKnn:
             return self._timed_out(search.client)
         if isinstance(answer, Exception):
             raise CommandError(errors.ENGINE_FAILED.format(answer))
+        if self.index.is_dropped:
+            raise CommandError(errors.DROPPED_MEANWHILE)
         rows, distances = answer
         docs = self.index.docs
         if docs.max_doc_id != search.newest or self.index.n_removals != search.n_removals:

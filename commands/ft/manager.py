@@ -81,6 +81,8 @@ class Manager:
                 del self._by_prefix[prefix]
         self._note_lengths()
         index.close()
+        if self.server.background is not None:
+            self.server.run_sliced(index.release(), "free index")
         self.server.log.info("Successfully dropped index %s", index.name.decode("utf-8", "replace"))
 
     def delete_documents(self, keys: list[bytes]) -> None:

@@ -90,6 +90,10 @@ class Field:
         sample = [len(text) for text in islice(self.sort_keys.values(), 256)]
         return int(n * (sum(sample) / len(sample) + 133))
 
+    def containers(self) -> list:
+        """The dicts and lists that hold an object per row or value."""
+        return [] if self.sort_keys is None else [self.sort_keys]
+
     def close(self) -> None:
         """Gives back what the field holds outside Python."""
 

@@ -131,6 +131,9 @@ class TagField(Field):
         head = re.match(rb"[^?*\\]*", pattern).group()
         return (tag for tag in (self.with_prefix(head) if head else self._in_order()) if match(tag))
 
+    def containers(self) -> list:
+        return [*super().containers(), self._tags_of, self.postings, self._interned]
+
     @property
     def n_values(self) -> int:
         return len(self._rows)
