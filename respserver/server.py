@@ -66,11 +66,11 @@ async def serve(server: Server) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, server, number)
     tame_garbage_collector(server)
-    listeners = await listen(server)
     pidfile = server.config["pidfile"]
     if pidfile:
         with open(pidfile, "w") as file:
             file.write(f"{os.getpid()}\n")
+    listeners = await listen(server)
     log.info("Ready to accept connections")
     try:
         await server.stopping.wait()
