@@ -50,7 +50,7 @@ def ft_info(client, name):
                                  ("index_total", 0)])),
     ]
     if index.options.stopwords is not None:
-        pairs.append(("stopwords_list", list(index.options.stopwords)))
+        pairs.append(("stopwords_list", sorted(index.options.stopwords)))
     pairs += [
         ("dialect_stats", _named([(f"dialect_{i}", int(n > 0)) for i, n in enumerate(index.dialect_uses, 1)])),
         ("Index Errors", Pairs([*_errors(index.errors), (Simple("background indexing status"), Simple("OK"))])),

@@ -1,4 +1,4 @@
-"""The short way for the search that is sent most: one KNN clause whose vector is the only parameter.
+"""The short way for the search that is sent most: a KNN clause of which only the vector changes from one call to the next.
 
 Everything that does not depend on the vector is settled when the search is prepared; a run is one engine call and the rows' bytes.
 A lone cheap search runs on the loop thread. A dear one, and those that come from several clients in the same turn of the loop, go to the
@@ -38,19 +38,20 @@ def _has_scores(node) -> bool:
 class HotKnn:
     """A prepared KNN search; see the module."""
 
-    __slots__ = ("server", "turns", "index", "field", "engine", "child", "options", "k", "window", "capacity", "timeout_us", "blob_bytes", "policy",
+    __slots__ = ("server", "turns", "index", "field", "engine", "child", "options", "k", "window", "capacity", "timeout_us", "blob_bytes",
                  "revision", "bits", "count", "cost_us", "by_distance", "ascending", "offset", "end", "writer", "per_hit", "paths", "named", "shapes", "db", "plain", "fails")
 
     @staticmethod
-    def can_run(options, query) -> bool:
-        """Whether this way does for a search with these options. `query.hot` is set."""
-        root = query.root
+    def can_run(options, root) -> bool:
+        """Whether this way does for a bound KNN clause with these options."""
         if type(root.alias) is not bytes or options.with_scores or options.with_payloads or options.with_sort_keys:
             return False
         if options.filters or options.geo_filters or options.in_keys or options.sort_by not in (None, root.alias):
             return False
         if root.child is None:
             return True
+        if any(attribute.name.upper() == b"HYBRID_POLICY" for attribute in root.runtime):
+            return False
         return not _has_range(root.child) and (options.sort_by is not None or not _has_scores(root.child))
 
     def __init__(self, server, index, root: tree.Knn, options, blob: bytes):
@@ -68,7 +69,6 @@ class HotKnn:
         self.k = runtime.k
         self.window = runtime.window or runtime.ef_runtime or 0
         self.capacity = runtime.capacity or 0
-        self.policy = runtime.policy
         self.timeout_us = 1000 * (server.config["search-timeout"] if options.timeout is None else options.timeout)
         self.fails = server.config["search-on-timeout"] != "return"
         self.revision = -1

@@ -26,6 +26,8 @@ from .search_options import parse_search
 
 #: Prepared searches kept per index; when there are more, all are forgotten.
 MAX_PREPARED = 1024
+#: Sets of values of the other parameters that one prepared search remembers.
+MAX_VARIANTS = 64
 #: Up to this many rows ADHOC_BF computes the distances one by one.
 _MAX_ADHOC = 200_000
 _TIMEOUT_WARNING = b"Timeout limit was reached"
@@ -34,13 +36,14 @@ _TIMEOUT_WARNING = b"Timeout limit was reached"
 class Prepared:
     """One search without the values of its parameters. `head`, `tail`, `positions`: how its words are recognised."""
 
-    __slots__ = ("n_words", "positions", "names", "head", "tail", "rest", "options", "query", "hot", "n_runs")
+    __slots__ = ("n_words", "positions", "names", "head", "tail", "rest", "options", "query", "hot", "vector_at", "variants")
 
     def __init__(self, words: tuple, options, query):
         self.options = options
         self.query = query
-        self.hot: HotKnn | None = None
-        self.n_runs = 0
+        self.hot: HotKnn | None = None              # the vector is the only parameter
+        self.vector_at = -1                         # the place of a KNN's vector among the words, where there are other parameters too
+        self.variants: dict[tuple, HotKnn] = {}     # values of the others -> how to run it with these
         self.n_words = len(words)
         self.names, self.positions = _value_positions(words, options.params)
         first = self.positions[0] if self.positions else len(words)
@@ -61,6 +64,29 @@ class Prepared:
             n = len(self.head)
             return words[:n] == self.head and words[n + 1:] == self.tail
         return _without(words, self.positions) == self.rest
+
+    def find_vector(self) -> None:
+        """Sets `vector_at` if the vector's parameter is used for nothing else."""
+        root = self.query.root
+        if type(root) is tree.Knn and type(root.vector) is tree.Param:
+            name = root.vector.name
+            if name in self.names and sum(param.name == name for param in self.query.params) == 1:
+                self.vector_at = self.positions[self.names.index(name)]
+
+    def variant(self, client, index, words: tuple) -> HotKnn | None:
+        """The short way for these values of the parameters other than the vector, None if there is none. Raises CommandError."""
+        key = tuple([words[i] for i in self.positions if i != self.vector_at])
+        hot = self.variants.get(key)
+        if hot is None:
+            root = bind(self.query, self.params(words))
+            if not HotKnn.can_run(self.options, root) or not index.by_name[root.field].had_vectors:
+                return None
+            find_names(index, self.options, root)
+            hot = HotKnn(client.server, index, root, self.options, words[self.vector_at])
+            if len(self.variants) >= MAX_VARIANTS:
+                self.variants.clear()
+            self.variants[key] = hot
+        return hot
 
     def params(self, words: tuple) -> dict[bytes, bytes]:
         """The values of the parameters, by name."""
@@ -105,6 +131,10 @@ def ft_search(client, name, text, *words):
     hot = prepared.hot
     if hot is not None:
         return hot.run(client, words[prepared.positions[0]])
+    if prepared.vector_at >= 0:
+        hot = prepared.variant(client, index, words)
+        if hot is not None:
+            return hot.run(client, words[prepared.vector_at])
     return Raw(run(client, index, prepared, prepared.params(words) if prepared.positions else prepared.options.params).encode(client.proto))
 
 
@@ -124,11 +154,13 @@ def prepare(client, index, text: bytes, words: tuple) -> Prepared:
     query = parse_query(text, options.dialect, index.schema, **stopwords_of(index, options))
     prepared = Prepared(words, options, query)
     index.dialect_uses[options.dialect - 1] += 1
-    if query.hot is not None and len(options.params) == 1 and HotKnn.can_run(options, query):
+    if query.hot is not None and len(options.params) == 1:
         root = bind(query, options.params)
-        find_names(index, options, root)
-        if index.by_name[root.field].had_vectors:
+        if HotKnn.can_run(options, root) and index.by_name[root.field].had_vectors:
+            find_names(index, options, root)
             prepared.hot = HotKnn(client.server, index, root, options, options.params[query.hot])
+    elif prepared.is_reusable:
+        prepared.find_vector()
     if prepared.is_reusable and not isinstance(options.format, str):
         if len(index.plans) >= MAX_PREPARED:
             index.plans.clear()

@@ -212,3 +212,20 @@ def test_search_mode_is_told(r2):
     assert mode() == "HYBRID_ADHOC_BF"
     search(r2, "@v:[VECTOR_RANGE 1 $b]", "PARAMS", 2, "b", base[0].tobytes())
     assert mode() == "RANGE_QUERY"
+
+
+def test_the_same_search_with_changing_parameters(both):
+    """Every mixture of new and known values, and of parameters that the query does not use, gives the same as a literal query."""
+    base = vectors(400, 8)
+    create(both, algorithm="SVS-VAMANA", metric="L2")
+    fill(both, base)
+    for round_ in range(3):
+        for high in (50, 200, 50, 399):
+            for i in (3, 40):
+                parts = "PARAMS", 8, "hi", high, "b", base[i].tobytes(), "unused", round_, "w", 30, "SORTBY", "d", "RETURN", 2, "num", "d"
+                found = search(both, "@num:[0 $hi]=>[KNN 5 @v $b AS d]", *parts)
+                literal = search(both, f"@num:[0 {high}]=>[KNN 5 @v $b AS d]", "PARAMS", 2, "b", base[i].tobytes(), "SORTBY", "d", "RETURN", 2, "num", "d")
+                assert found == literal and found[0] == 5
+        both.hset("d:399", "v", (base[3] + round_ / 100).tobytes())
+    with pytest.raises(redis.ResponseError, match="SEARCH_NUMERIC_VALUE_INVALID"):
+        search(both, "@num:[0 $hi]=>[KNN 5 @v $b AS d]", "PARAMS", 8, "hi", "x", "b", base[0].tobytes(), "unused", 1, "w", 30, "SORTBY", "d", "RETURN", 2, "num", "d")
