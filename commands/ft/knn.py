@@ -74,7 +74,7 @@ class HotKnn:
         self.revision = -1
         self.bits = None
         self.count = 0
-        self.cost_us = 0.0
+        self.cost_us = field.cost_us        # of others like it, until it has run
         self.by_distance = options.sort_by is not None
         self.ascending = options.ascending
         self.offset = options.offset
@@ -110,7 +110,9 @@ class HotKnn:
         turns.n_searches += 1
         turns.search_ns += took
         self.cost_us += _WEIGHT * (took * 0.001 - self.cost_us)
-        self.field.note_knn(bits is not None)
+        field = self.field
+        field.cost_us = self.cost_us
+        field.note_knn(bits is not None)
         return self._encode(client, rows, distances)
 
     def _evaluate_filter(self) -> None:
@@ -123,6 +125,7 @@ class HotKnn:
     def note_cost(self, took_us: float) -> None:
         """Takes down what a search of this kind took."""
         self.cost_us += _WEIGHT * (took_us - self.cost_us)
+        self.field.cost_us = self.cost_us
 
     def finish(self, search: PooledSearch, answer) -> Raw:
         """The reply for what the pool found: (rows, distances) or an exception. Raises CommandError."""

@@ -21,6 +21,7 @@ class VectorField(Field):
         super().__init__(spec)
         self.algorithm: str = spec.algorithm
         self.blob_bytes: int = spec.blob_size
+        self.cost_us = 0.0                      # what searches took lately, in the engine
         self.had_vectors = False                # whether there has ever been one
         self._mode: str | None = EMPTY_MODE     # None: as the engine's last plan says
         self._is_filtered = False
