@@ -64,7 +64,7 @@ static void encode(const coder *c, const float *v, const uint8_t *given, uint8_t
     const float *whole = c->metric == VEC_L2 ? y : v;
     if (c->metric != VEC_COSINE) for (uint32_t i = 0; i < c->dim; i++) norm2 += (double)whole[i] * whole[i];
     project(c, y, reduced);
-    lvq_quantise(reduced, c->reduced, c->reduced_padded, c->bits1, &k[0], &k[1], codes);
+    (c->bits1 == 4 ? lvq_quantise_clipped : lvq_quantise)(reduced, c->reduced, c->reduced_padded, c->bits1, &k[0], &k[1], codes);
     k[2] = (float)norm2;
     if (c->bits1 == 4) lvq_pack_u4(codes, c->reduced_padded, primary);
     else memcpy(primary, codes, c->reduced_padded);

@@ -61,6 +61,38 @@ void lvq_quantise(const float *y, size_t dim, size_t padded, int bits, float *bi
     memset(codes + dim, 0, padded - dim);
 }
 
+/* Where no second level mends the error of 16 levels, outliers are clipped if that lowers the squared error, and the constants are
+   then fitted to the codes by least squares. */
+void lvq_quantise_clipped(const float *y, size_t dim, size_t padded, int bits, float *bias, float *step, uint8_t *codes) {
+    static const float keep[] = {1.0f, 0.92f, 0.85f, 0.78f, 0.7f};
+    float lo, hi, best_lo = 0, best_step = 1;
+    double best = HUGE_VAL;
+    int most = (1 << bits) - 1;
+    K.range(y, dim, &lo, &hi);
+    if (!(hi - lo > 0x1p-60f && hi - lo < 0x1p60f)) {
+        lvq_quantise(y, dim, padded, bits, bias, step, codes);
+        return;
+    }
+    for (size_t t = 0; t < sizeof keep / sizeof *keep; t++) {
+        float width = (hi - lo) * keep[t], from = lo + (hi - lo - width) / 2, delta = width / (float)most;
+        double error[8] = {0};
+        K.quantise(y, dim, from, 1 / delta, most, codes);
+        for (size_t i = 0; i < dim; i++) {
+            float e = y[i] - (from + delta * (float)codes[i]);
+            error[i & 7] += (double)e * e;
+        }
+        double sum = ((error[0] + error[4]) + (error[1] + error[5])) + ((error[2] + error[6]) + (error[3] + error[7]));
+        if (sum < best) best = sum, best_lo = from, best_step = delta;
+    }
+    K.quantise(y, dim, best_lo, 1 / best_step, most, codes);
+    memset(codes + dim, 0, padded - dim);
+    double sc = 0, scc = 0, sy = 0, scy = 0;
+    for (size_t i = 0; i < dim; i++) sc += codes[i], scc += codes[i] * codes[i], sy += y[i], scy += codes[i] * (double)y[i];
+    double spread = (double)dim * scc - sc * sc;
+    *step = spread > 0 ? (float)(((double)dim * scy - sc * sy) / spread) : best_step;
+    *bias = spread > 0 ? (float)((sy - *step * sc) / (double)dim) : best_lo;
+}
+
 static void encode(const coder *c, const float *v, const uint8_t *given, uint8_t *primary, uint8_t *residual, float *work) {
     (void)given;
     size_t dim = c->dim;
@@ -71,7 +103,7 @@ static void encode(const coder *c, const float *v, const uint8_t *given, uint8_t
     for (size_t i = 0; i < dim; i++) y[i] = c->mean ? v[i] - c->mean[i] : v[i];
     if (c->metric == VEC_L2) for (size_t i = 0; i < dim; i++) norm2 += (double)y[i] * y[i];
     if (c->metric == VEC_IP) for (size_t i = 0; i < dim; i++) norm2 += (double)v[i] * v[i];
-    lvq_quantise(y, dim, c->padded, c->bits1, &k.bias, &k.step, codes);
+    (c->bits1 == 4 && !c->bits2 ? lvq_quantise_clipped : lvq_quantise)(y, dim, c->padded, c->bits1, &k.bias, &k.step, codes);
     k.norm2 = (float)norm2;
     if (c->bits1 == 4) lvq_pack_u4(codes, c->padded, primary);
     else memcpy(primary, codes, c->padded);

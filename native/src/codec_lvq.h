@@ -8,6 +8,7 @@ size_t lvq_code_bytes(size_t dim, int bits);
 void lvq_shape(coder *c);
 void lvq_pack_u4(const uint8_t *codes, size_t padded, uint8_t *out);
 void lvq_quantise(const float *y, size_t dim, size_t padded, int bits, float *bias, float *step, uint8_t *codes);
+void lvq_quantise_clipped(const float *y, size_t dim, size_t padded, int bits, float *bias, float *step, uint8_t *codes);
 void lvq_prepare_metric(const coder *c, query *q);
 void lvq_prepare_s8(const float *x, size_t dim, size_t padded, query *q);
 void lvq_prepare_digits(const float *x, size_t dim, size_t padded, query *q);
