@@ -13,7 +13,7 @@ from respserver.registry import command
 
 from . import errors, tree
 from .aggregate_options import AggregateOptions, parse_aggregate
-from .pipeline import ORDINAL, Batch, DocumentLayout, Layout, Progress, build
+from .pipeline import ORDINAL, Batch, DocumentLayout, Layout, Progress, Timing, build
 from .plan import Evaluation, row_array
 from .query import bind, parse_query
 from .search import MAX_PREPARED, Found, find_names, match, restrict, score_rows, stopwords_of, time_limit_us
@@ -38,8 +38,9 @@ def ft_aggregate(client, name, text, *words):
     return server.search.cursors.open(client, index, results, options.cursor)
 
 
-def prepare(client, index, text: bytes, options: AggregateOptions, evaluation: Evaluation | None = None) -> "Results":
-    """Evaluates the query and makes the stages; their rows are still to be asked for. Raises CommandError."""
+def prepare(client, index, text: bytes, options: AggregateOptions, make_evaluation=Evaluation, timings: list[Timing] | None = None) -> "Results":
+    """Evaluates the query and makes the stages; their rows are still to be asked for. Raises CommandError. For FT.PROFILE:
+    `make_evaluation` is another class of evaluation, `timings` takes one entry per stage."""
     config = client.server.config
     if options.explain_score:
         raise errors.fail(errors.NOT_YET_AVAILABLE, "EXPLAINSCORE")
@@ -62,16 +63,26 @@ def prepare(client, index, text: bytes, options: AggregateOptions, evaluation: E
         layout.n_slots += 1
     progress = Progress(limit_us)
     stages, final = build(options, layout, progress)
-    found = match(client, index, root, evaluation or Evaluation(index, config, limit_us))
+    evaluation = make_evaluation(index, config, limit_us)
+    started = perf_counter_ns()
+    found = match(client, index, root, evaluation)
+    match_ns = perf_counter_ns() - started
     if type(root) is tree.Knn:          # the nearest first: the order of its distances
         rows = np.array(list(found.distances.get(root.alias, ())), dtype=np.int64)
     else:
         rows = index.docs.in_order(row_array(found.rows))
     _add_columns(index, options, layout, names, found, score_slot)
     batches: Iterator[Batch] = layout.source(rows, progress)
-    for stage in stages:
+    if timings is not None:
+        timings.append(Timing("Index"))
+        batches = timings[0].watch(batches)
+    for name, stage in stages:
         batches = stage(batches)
+        if timings is not None:
+            timings.append(Timing(name))
+            batches = timings[-1].watch(batches)
     results = Results(options, final, progress, batches, [Simple(errors.show(text)) for text in found.warnings])
+    results.root, results.evaluation, results.n_matched, results.match_ns = root, evaluation, len(found.rows), match_ns
     results.fails = config["search-on-timeout"] == "fail"
     results.score_slot = score_slot if options.with_scores and final is layout else None
     progress.pause()
@@ -127,7 +138,7 @@ def run_beside(client, work: Generator, name: str):
 class Results:
     """The rows of a request as they are asked for, and their form on the wire."""
 
-    __slots__ = ("options", "layout", "progress", "batches", "warnings", "fails", "score_slot", "is_done", "_left", "_base", "_names")
+    __slots__ = ("options", "layout", "progress", "batches", "warnings", "fails", "score_slot", "is_done", "root", "evaluation", "n_matched", "match_ns", "_left", "_base", "_names")
 
     def __init__(self, options: AggregateOptions, layout: Layout, progress: Progress, batches: Iterator[Batch], warnings: list[str]):
         self.options = options
@@ -183,7 +194,7 @@ class Results:
                     first = batch[0][ORDINAL]
                 n += len(batch)
                 last = batch[-1][ORDINAL]
-                encode_rows(out, batch, self)
+                out.append(encode_rows(batch, self))
             progress.pause()
             yield
         if progress.timed_out:
@@ -247,10 +258,11 @@ def _score_text(row: list, results: Results) -> bytes:
     return b"%d" % score if score == int(score) else repr(score).encode()
 
 
-def _rows_resp2(out: list[bytes], batch: Batch, results: Results) -> None:
+def _rows_resp2(batch: Batch, results: Results) -> bytes:
     options = results.options
     if options.no_content:
-        return
+        return b""
+    out: list[bytes] = []
     names = results.names()
     for row in batch:
         if options.with_scores:
@@ -259,10 +271,12 @@ def _rows_resp2(out: list[bytes], batch: Batch, results: Results) -> None:
         pairs = _pairs(row, names, _NIL[2])
         out.append(b"*%d\r\n" % (2 * len(pairs)))
         out += pairs
+    return b"".join(out)
 
 
-def _rows_resp3(out: list[bytes], batch: Batch, results: Results) -> None:
+def _rows_resp3(batch: Batch, results: Results) -> bytes:
     options = results.options
+    out: list[bytes] = []
     names = results.names()
     head = b"%%%d\r\n" % (1 + options.with_scores + (not options.no_content))
     for row in batch:
@@ -274,3 +288,4 @@ def _rows_resp3(out: list[bytes], batch: Batch, results: Results) -> None:
             out.append(b"+extra_attributes\r\n%%%d\r\n" % len(pairs))
             out += pairs
         out.append(b"+values\r\n*0\r\n")
+    return b"".join(out)

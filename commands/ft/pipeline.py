@@ -5,7 +5,7 @@ document table, then values (values.py) by slot. A batch may be empty: whoever d
 in the midst of a batch comes after the rows before it."""
 from collections.abc import Callable, Generator, Iterator
 from heapq import merge
-from itertools import repeat
+from itertools import chain, count, islice, repeat
 from time import perf_counter_ns
 
 import numpy as np
@@ -22,6 +22,7 @@ from .values import NULL, is_true
 
 Batch = list[list]
 Stage = Callable[[Iterator[Batch]], Iterator[Batch]]
+NamedStage = tuple[str, Stage]          # the name is FT.PROFILE's
 
 #: Rows per batch; the first is smaller, for LIMIT.
 _FIRST_BATCH = 32
@@ -81,7 +82,7 @@ class Layout:
         slot = self.slots.get(name)
         return self.add(name) if slot is None and self.is_open else slot
 
-    def find_or_load(self, name: bytes, stages: list[Stage]) -> int | None:
+    def find_or_load(self, name: bytes, stages: list[NamedStage]) -> int | None:
         """Likewise, or with a stage that loads it added to `stages`."""
         return self.find(name)
 
@@ -104,21 +105,21 @@ class DocumentLayout(Layout):
             self.columns[slot] = _column(field)
         return super().find(name) if slot is None else slot
 
-    def find_or_load(self, name: bytes, stages: list[Stage]) -> int | None:
+    def find_or_load(self, name: bytes, stages: list[NamedStage]) -> int | None:
         slot = self.find(name)
         if slot is None and name in self.index.by_name:
             self.load([(name, name)], stages)
             slot = self.slots[name]
         return slot
 
-    def load(self, fields: list[tuple[bytes, bytes]], stages: list[Stage]) -> None:
+    def load(self, fields: list[tuple[bytes, bytes]], stages: list[NamedStage]) -> None:
         """LOAD: (property or hash field, name in the rows)."""
         from_hash: list[tuple[int, bytes]] = []
         for path, name in fields:
             field = self.index.by_name.get(path)
             if field is None and path in self.slots:
                 if name != path:
-                    stages.append(_copy(self.slots[path], self.add(name)))
+                    stages.append(("Loader", _copy(self.slots[path], self.add(name))))
                 continue
             slot = self.add(name)
             if field is None and path == b"__key":
@@ -130,7 +131,7 @@ class DocumentLayout(Layout):
             else:
                 from_hash.append((slot, field.path))
         if from_hash:
-            stages.append(self._load_stage(from_hash))
+            stages.append(("Loader", self._load_stage(from_hash)))
 
     def _keys(self, rows: np.ndarray, numbers: list[int]) -> list:
         keys = self.index.docs.keys
@@ -157,7 +158,7 @@ class DocumentLayout(Layout):
                 yield batch
         return stage
 
-    def load_all(self, stages: list[Stage]) -> None:
+    def load_all(self, stages: list[NamedStage]) -> None:
         """LOAD *: every field of the hash. A number that is used comes from its column, so that it is one and not its text."""
         self.is_open = True
 
@@ -180,7 +181,7 @@ class DocumentLayout(Layout):
                             row.extend(repeat(None, self.n_slots - len(row)))
                         row[slot] = text
                 yield batch
-        stages.append(stage)
+        stages.append(("Loader", stage))
 
     def source(self, rows: np.ndarray, progress: Progress) -> Iterator[Batch]:
         """Batches of the documents in these rows of the table."""
@@ -204,6 +205,27 @@ class DocumentLayout(Layout):
             yield list(map(list, zip(ordinals, numbers, *[repeat(None) if column is None else column(part, numbers) for column in columns])))
             size = min(2 * size, _BATCH)
         progress.total = at
+
+
+class Timing:
+    """What FT.PROFILE shows of a stage; its time includes that of the stages before it."""
+
+    __slots__ = ("name", "ns", "n_rows")
+
+    def __init__(self, name: str):
+        self.name = name
+        self.ns = self.n_rows = 0
+
+    def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The same batches, timed."""
+        while True:
+            started = perf_counter_ns()
+            batch = next(batches, None)
+            self.ns += perf_counter_ns() - started
+            if batch is None:
+                return
+            self.n_rows += len(batch)
+            yield batch
 
 
 def _column(field) -> Callable:
@@ -234,9 +256,9 @@ def _copy(source: int, target: int) -> Stage:
     return stage
 
 
-def build(options, layout: Layout, progress: Progress) -> tuple[list[Stage], Layout]:
+def build(options, layout: Layout, progress: Progress) -> tuple[list[NamedStage], Layout]:
     """The stages of a request, and the layout of the rows that come out. Raises CommandError."""
-    stages: list[Stage] = []
+    stages: list[NamedStage] = []
     for step in options.steps:
         kind = type(step)
         if kind is steps.Load:
@@ -248,9 +270,9 @@ def build(options, layout: Layout, progress: Progress) -> tuple[list[Stage], Lay
                 layout.load(step.fields, stages)
         elif kind is steps.Apply:
             evaluate = _compile(step.expression, layout)
-            stages.append(_apply(evaluate, layout.add(step.alias)))
+            stages.append(("Projector", _apply(evaluate, layout.add(step.alias))))
         elif kind is steps.Filter:
-            stages.append(_filter(_compile(step.expression, layout)))
+            stages.append(("Filter", _filter(_compile(step.expression, layout))))
         elif kind is steps.Group:
             layout = _group(step, layout, stages, progress)
         else:
@@ -299,7 +321,7 @@ def _filter(evaluate) -> Stage:
 
 # ----------------------------------------------------------------------------------------------------------------- GROUPBY
 
-def _group(step, before: Layout, stages: list[Stage], progress: Progress) -> Layout:
+def _group(step, before: Layout, stages: list[NamedStage], progress: Progress) -> Layout:
     after = Layout()
     key_slots = []
     for name in step.properties:
@@ -338,11 +360,11 @@ def _group(step, before: Layout, stages: list[Stage], progress: Progress) -> Lay
                 yield made
                 made = []
         yield made
-    stages.append(stage)
+    stages.append(("Grouper", stage))
     return after
 
 
-def _reduced(layout: Layout, name: bytes, stages: list[Stage]) -> int:
+def _reduced(layout: Layout, name: bytes, stages: list[NamedStage]) -> int:
     slot = layout.find_or_load(name, stages)
     if slot is None:
         raise errors.fail(errors.REDUCER_PROPERTY, name)
@@ -395,8 +417,8 @@ def _flat(values: list) -> list:
 
 # ---------------------------------------------------------------------------------------------------------- SORTBY and LIMIT
 
-def _arrange(step, layout: Layout, stages: list[Stage], progress: Progress) -> None:
-    count = step.count
+def _arrange(step, layout: Layout, stages: list[NamedStage], progress: Progress) -> None:
+    most = step.count
     if step.keys:
         keys = []
         for name, ascending in step.keys:
@@ -404,11 +426,11 @@ def _arrange(step, layout: Layout, stages: list[Stage], progress: Progress) -> N
             if slot is None:
                 raise errors.fail(errors.PROPERTY_NOT_FOUND, name)
             keys.append((slot, ascending))
-        if count is None:
-            count = DEFAULT_SORTED
-        stages.append(_sorter(keys, step.offset + count, layout, progress))
-    if step.offset or (count and not step.keys):
-        stages.append(_pager(step.offset, count, progress))
+        if most is None:
+            most = DEFAULT_SORTED
+        stages.append(("Sorter", _sorter(keys, step.offset + most, layout, progress)))
+    if step.offset or (most and not step.keys):
+        stages.append(("Pager/Limiter", _pager(step.offset, most, progress)))
 
 
 class _Descending:
@@ -426,31 +448,26 @@ class _Descending:
         return self.text == other.text
 
 
-_LAST = (9,)
-
-
-def _ascending_key(value):
+def _ascending_key(value) -> tuple:
+    """(rank, value) of the kind that ranks compare; see _descending_key."""
     if type(value) is float:
-        return (1, value) if value == value else (3,)
+        return (1, value) if value == value else (3, 0)
     if type(value) is bytes:
-        return (2, value)
+        return 2, value
     if value is None:
-        return _LAST
-    if value is NULL:
-        return (0,)
-    return _ascending_key(value[0]) if value else (0,)
+        return 9, 0
+    return _ascending_key(value[0]) if type(value) is list and value else (0, 0)
 
 
-def _descending_key(value):
+def _descending_key(value) -> tuple:
+    """Likewise the other way round, but for what has no value (None): that comes last either way."""
     if type(value) is float:
-        return (2, -value) if value == value else (3,)
+        return (2, -value) if value == value else (3, 0)
     if type(value) is bytes:
-        return (1, _Descending(value))
+        return 1, _Descending(value)
     if value is None:
-        return _LAST
-    if value is NULL:
-        return (4,)
-    return _descending_key(value[0]) if value else (4,)
+        return 9, 0
+    return _descending_key(value[0]) if type(value) is list and value else (4, 0)
 
 
 def _sorter(keys: list[tuple[int, bool]], most: int, layout: Layout, progress: Progress) -> Stage:
@@ -461,13 +478,21 @@ def _sorter(keys: list[tuple[int, bool]], most: int, layout: Layout, progress: P
         doc_ids = layout.index.docs.doc_ids
         sign = 1 if keys[-1][1] else -1
 
-        def sort_key(row):
-            return (*[make(row[slot]) for slot, make in parts], sign * int(doc_ids[row[DOCUMENT]]))
+        def ties(batch):
+            return (sign * doc_ids[[row[DOCUMENT] for row in batch]]).tolist()
     else:
         parts += [(slot, _ascending_key) for slot in layout.keys]
+        numbers = count()
 
-        def sort_key(row):
-            return tuple([make(row[slot]) for slot, make in parts])
+        def ties(batch):
+            return [next(numbers) for _ in batch]
+    (slot, make), *others = parts
+
+    def entries(batch):
+        """What is sorted: for each row (rank, value, rank, value, .., a number of its own, the row)."""
+        if not others:
+            return [(*make(row[slot]), tie, row) for row, tie in zip(batch, ties(batch))]
+        return [(*make(row[slot]), *chain.from_iterable([other(row[at]) for at, other in others]), tie, row) for row, tie in zip(batch, ties(batch))]
 
     def stage(batches):
         runs: list[list] = []
@@ -475,21 +500,23 @@ def _sorter(keys: list[tuple[int, bool]], most: int, layout: Layout, progress: P
         # Few rows are wanted: what is beyond them is dropped at each sorting.
         is_top = most <= _RUN // 2
         for batch in batches:
-            loose += [(sort_key(row), row) for row in batch]
+            if batch:
+                loose += entries(batch)
             if len(loose) >= _RUN:
-                loose.sort(key=_first)
+                loose.sort()
                 if is_top:
                     del loose[most:]
                 else:
                     runs.append(loose)
                     loose = []
             yield []
-        loose.sort(key=_first)
+        loose.sort()
         runs.append(loose)
         total = progress.total
-        ordered = merge(*runs, key=_first) if len(runs) > 1 else iter(loose)
+        ordered = merge(*runs) if len(runs) > 1 else iter(loose)
         made: Batch = []
-        for _, (_, row) in zip(range(most), ordered):
+        for entry in islice(ordered, most):
+            row = entry[-1]
             row[ORDINAL] = total
             made.append(row)
             if len(made) >= _BATCH:
@@ -499,14 +526,10 @@ def _sorter(keys: list[tuple[int, bool]], most: int, layout: Layout, progress: P
     return stage
 
 
-def _first(entry):
-    return entry[0]
-
-
-def _pager(offset: int, count: int | None, progress: Progress) -> Stage:
-    """The rows from `offset` on, `count` of them; what comes after is not asked for."""
+def _pager(offset: int, most: int | None, progress: Progress) -> Stage:
+    """The rows from `offset` on, `most` of them (None: all); what comes after is not asked for."""
     def stage(batches):
-        skip, left = offset, count
+        skip, left = offset, most
         for batch in batches:
             if skip:
                 dropped = batch[:skip]

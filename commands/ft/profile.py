@@ -6,7 +6,10 @@ from respserver.protocol.reply import Pairs, Raw, Simple, encode
 from respserver.registry import command
 
 from . import errors, tree
+from .aggregate import prepare, run_beside
+from .aggregate_options import parse_aggregate
 from .explain import explain, explain_lines
+from .pipeline import Timing
 from .plan import Evaluation
 from .query import bind, check_yields, parse_query
 from .runtime import check_blob, knn_runtime, range_runtime
@@ -129,6 +132,8 @@ def ft_profile(client, name, kind, *words):
         words = words[1:]
     if len(words) < 2 or words[0].upper() != b"QUERY":
         raise CommandError(errors.PROFILE_QUERY)
+    if kind == b"AGGREGATE":
+        return run_beside(client, _profile_aggregate(client, index, words[1], words[2:]), "profile")
     if kind != b"SEARCH":
         raise errors.fail(errors.NOT_YET_AVAILABLE, "FT.PROFILE " + errors.show(kind))
     server = client.server
@@ -162,8 +167,39 @@ def ft_profile(client, name, kind, *words):
         (Simple("Pipeline creation time"), _milliseconds(t1, t2)), (Simple("Total GIL time"), _milliseconds(t0, t4)),
         (Simple("Warning"), [Simple(errors.show(text)) for text in found.warnings] or [Simple("None")]),
         (Simple("Iterators profile"), evaluation.finish(root, _milliseconds(t2, t3), n)), (Simple("Result processors profile"), stages)])
-    results = Raw(outcome.encode(client.proto))
+    return _reply(client, Raw(outcome.encode(client.proto)), shard)
+
+
+def _reply(client, results: Raw, shard: Pairs):
     profile = Pairs([(Simple("Shards"), [shard]), (Simple("Coordinator"), Pairs())])
     if client.proto == 3:
         return Pairs([(Simple("Results"), results), (Simple("Profile"), profile)])
     return [results, Raw(encode(profile, 2))]
+
+
+def _profile_aggregate(client, index, text: bytes, words: tuple):
+    """Work that returns the reply of FT.PROFILE .. AGGREGATE."""
+    config = client.server.config
+    t0 = perf_counter_ns()
+    options = parse_aggregate(words, proto=client.proto, max_results=config["search-max-aggregate-results"],
+                              default_dialect=config["search-default-dialect"])
+    if options.cursor is not None:
+        raise CommandError(errors.PROFILE_CURSOR)
+    t1 = perf_counter_ns()
+    timings: list[Timing] = []
+    results = prepare(client, index, text, options, _Profiled, timings)
+    t2 = perf_counter_ns()
+    warnings = results.warnings
+    reply = yield from results.reply(client.proto)
+    took = results.progress.spent_ns / 1e6 + _milliseconds(t0, t2)
+    matched = results.match_ns / 1e6
+    stages = [Pairs([(Simple("Type"), Simple(timing.name)), (Simple("Time"), timing.ns / 1e6 + matched), (Simple("Results processed"), timing.n_rows)])
+              for timing in timings]
+    if type(results.root) is tree.Knn:
+        stages.insert(1, Pairs([(Simple("Type"), Simple("Metrics Applier")), (Simple("Time"), 0.0), (Simple("Results processed"), timings[0].n_rows)]))
+    return _reply(client, reply, Pairs([
+        (Simple("Total profile time"), took), (Simple("Parsing time"), _milliseconds(t0, t1)), (Simple("Workers queue time"), 0.0),
+        (Simple("Pipeline creation time"), _milliseconds(t1, t2) - matched), (Simple("Total GIL time"), took),
+        (Simple("Warning"), warnings or [Simple("None")]),
+        (Simple("Iterators profile"), results.evaluation.finish(results.root, matched, results.n_matched)),
+        (Simple("Result processors profile"), stages)]))
