@@ -15,6 +15,10 @@ DEAR_US = 250.0
 BUSY = 2.5
 #: Cheap searches go down so many to a job: a job costs the loop thread about 10 us.
 SHARE = 4
+#: Where cheap searches take this many times longer through the pool than on the loop thread, no processor is free for it: the next
+#: HOLD_OFF of them stay on the loop thread.
+SLOW = 3.0
+HOLD_OFF = 512
 _WEIGHT = 0.05
 
 
@@ -56,6 +60,8 @@ class Turns:
         self._waiting: dict = {}                # HotKnn -> searches of this turn
         self._n_turn = 0                        # searches seen in this turn
         self._mean = 0.0                        # running mean of that, over turns with any
+        self._slowness = 1.0                    # running mean: a cheap search's time through the pool over that on the loop thread
+        self._hold_off = 0                      # cheap searches that stay on the loop thread
 
     def start(self) -> None:
         """Starts the threads; to be called when the loop runs."""
@@ -93,7 +99,12 @@ class Turns:
         if not self._n_turn:
             self.server.loop.call_soon(self._end_turn)
         self._n_turn += 1
-        return cost_us > DEAR_US or self._mean > BUSY
+        if cost_us > DEAR_US:
+            return True
+        if self._hold_off:
+            self._hold_off -= 1
+            return False
+        return self._mean > BUSY
 
     def add(self, search: PooledSearch) -> PooledSearch:
         """Takes a search for the pool. It goes down with others of its kind when there are enough for a job, at the latest with the end of
@@ -131,7 +142,14 @@ class Turns:
         searches, started = self._jobs.pop(job)
         self.n_jobs_done += 1
         self.n_searches += len(searches)
-        searches[0].hot.note_cost((perf_counter_ns() - started) / 1000 / len(searches))
+        hot = searches[0].hot
+        took_us = (perf_counter_ns() - started) / 1000 / len(searches)
+        if hot.cost_us > DEAR_US:
+            hot.note_cost(took_us)
+        elif hot.cost_us:
+            self._slowness += _WEIGHT * (took_us / hot.cost_us - self._slowness)
+            if self._slowness > SLOW:
+                self._slowness, self._hold_off = 1.0, HOLD_OFF
         if isinstance(answers, Exception):
             answers = [answers] * len(searches)
         for search, answer in zip(searches, answers):
