@@ -332,6 +332,8 @@ def _kill_user(value):
 
 def _kill_age(value):
     seconds = to_int(value, errors.CLIENT_MAXAGE)
+    if seconds < 1:
+        raise CommandError(errors.CLIENT_MAXAGE_POSITIVE)
     return lambda other: time.monotonic() - other.created >= seconds
 
 

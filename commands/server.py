@@ -221,6 +221,10 @@ def function_list(client, *words):
     return []
 
 
+declare_help("FUNCTION", "scripting", "7.0.0", ("FLUSH [ASYNC|SYNC]", "    Nothing to delete: there are no functions.", "LIST", "    Always empty."),
+             flags="loading stale")
+
+
 # A single instance in the words of a cluster
 
 def _no_cluster(client, *_):

@@ -225,9 +225,13 @@ class Dispatcher:
         return bool(command.flags & {"write", "may_replicate"})
 
     def call(self, client: Client, command: Command, words: list, n_name: int) -> bytes | Deferred:
-        """Runs a command that has passed all checks. `words` begins with the `n_name` words of its name."""
+        """Runs a command that has passed all checks and shows it to those in MONITOR. `words` begins with the `n_name` words of its name."""
+        reply = self._call(client, command, words, n_name)
         if self.monitors and not command.flags & {"skip_monitor", "admin"}:
             self.feed_monitors(client, words)
+        return reply
+
+    def _call(self, client: Client, command: Command, words: list, n_name: int) -> bytes | Deferred:
         started = perf_counter_ns()
         try:
             reply = command.function(client, *words[n_name:])
