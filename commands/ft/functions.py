@@ -13,7 +13,7 @@ from typing import Callable, NamedTuple
 from . import errors
 from .errors import fail
 from .strptime import parse_time
-from .values import MINUS_NAN, NULL, number_text, text_of, to_number
+from .values import MINUS_NAN, NULL, text_of, to_number
 
 __all__ = ["FUNCTIONS", "Function"]
 
@@ -25,12 +25,11 @@ class Function(NamedTuple):
 
 
 _ANY = (1 << 31) - 1
-_STRING_TYPES = {float: 1, list: 6}
 
 
 def _type_number(value) -> int:
-    """The number that Redis's errors give for the type of a value that is not text."""
-    return 3 if type(value) is bytes else 4 if value is NULL else _STRING_TYPES[type(value)]
+    """The number that Redis's errors give for the type of a value."""
+    return {float: 1, bytes: 3, list: 6}.get(type(value), 4)
 
 
 def _need_text(name: str, position: int, value) -> None:
@@ -209,7 +208,10 @@ def _of_time(function: Callable[[time.struct_time, int], float]) -> Callable:
         if number is None or not 0 <= number < 6.7e16:
             return NULL
         seconds = int(number)
-        return float(function(time.gmtime(seconds), seconds))
+        try:
+            return float(function(time.gmtime(seconds), seconds))
+        except (ValueError, OverflowError):     # a year that the calendar does not have
+            return NULL
     return call
 
 
@@ -239,7 +241,7 @@ def _point(text) -> tuple[float, float]:
 
 def _degrees(value) -> float:
     number = to_number(value)
-    if number is None:
+    if number is None or not math.isfinite(number):
         raise fail(errors.GEO_STRING)
     return number
 
@@ -278,7 +280,7 @@ FUNCTIONS: dict[str, Function] = {
     "format": Function(_format, 1, _ANY),
     "split": Function(_split, 1, 3),
     "matched_terms": Function(_matched_terms, 0, 1),
-    "to_str": Function(lambda value: text_of(value), 1, 1),
+    "to_str": Function(text_of, 1, 1),
     "startswith": Function(_starts_with, 2, 2),
     "contains": Function(_contains, 2, 2),
     "strlen": Function(_strlen, 1, 1),

@@ -19,7 +19,8 @@ def _text(value) -> Simple:
     return Simple(errors.show(value))
 
 
-@command("FT.INFO", arity=2, group="search", since="1.0.0", flags="readonly", summary="Returns information and statistics on the index", complexity="O(1)")
+@command("FT.INFO", arity=2, group="search", since="1.0.0", flags="readonly",
+         summary="Returns information and statistics on the index", complexity="O(1)")
 def ft_info(client, name):
     index = client.server.search.find(name)
     proto = client.proto
@@ -31,13 +32,16 @@ def ft_info(client, name):
     doc_bytes = index.docs.nbytes
     total_bytes = vector_bytes + tag_bytes + inverted_bytes + sortable_bytes + doc_bytes
     records = float(index.n_records)
+    cursors = client.server.search.cursors
     pairs = [
-        ("index_name", _text(index.name)), ("index_options", _options(index.options)), ("index_definition", _definition(index.options)),
+        ("index_name", _text(index.name)), ("index_options", _options(index.options)),
+        ("index_definition", _definition(index.options)),
         ("attributes", [_attribute(field, proto) for field in index.fields]),
         ("num_docs", n_docs), ("max_doc_id", index.docs.max_doc_id), ("num_terms", 0), ("num_records", index.n_records),
         ("inverted_sz_mb", inverted_bytes / _MB), ("vector_index_sz_mb", vector_bytes / _MB),
         ("total_inverted_index_blocks", sum(len(field.postings) for field in index.fields if type(field) is TagField)),
-        ("offset_vectors_sz_mb", 0.0), ("doc_table_size_mb", doc_bytes / _MB), ("sortable_values_size_mb", sortable_bytes / _MB),
+        ("offset_vectors_sz_mb", 0.0), ("doc_table_size_mb", doc_bytes / _MB),
+        ("sortable_values_size_mb", sortable_bytes / _MB),
         ("key_table_size_mb", 0.0), ("tag_overhead_sz_mb", tag_bytes / _MB), ("text_overhead_sz_mb", 0.0),
         ("total_index_memory_sz_mb", total_bytes / _MB), ("geoshapes_sz_mb", 0.0),
         ("records_per_doc_avg", records / n_docs if n_docs else math.nan),
@@ -46,8 +50,9 @@ def ft_info(client, name):
         ("hash_indexing_failures", index.errors.count), ("total_indexing_time", index.indexing_ns / 1e6),
         ("indexing", int(index.is_scanning)), ("percent_indexed", float(index.percent_indexed)),
         ("number_of_uses", index.n_uses), ("cleaning", 0), ("gc_stats", _gc(index)),
-        ("cursor_stats", _named([("global_idle", 0), ("global_total", 0), ("index_capacity", client.server.config["search-index-cursor-limit"]),
-                                 ("index_total", 0)])),
+        ("cursor_stats", _named([("global_idle", cursors.n_open), ("global_total", cursors.n_open),
+                                 ("index_capacity", client.server.config["search-index-cursor-limit"]),
+                                 ("index_total", cursors.count(index))])),
     ]
     if index.options.stopwords is not None:
         pairs.append(("stopwords_list", sorted(index.options.stopwords)))
@@ -60,7 +65,8 @@ def ft_info(client, name):
 
 
 def _options(options) -> list[Simple]:
-    flags = (("NOFREQS", options.no_freqs), ("NOFIELDS", options.no_fields), ("NOOFFSETS", options.no_offsets), ("NOHL", options.no_highlight or options.no_offsets),
+    flags = (("NOFREQS", options.no_freqs), ("NOFIELDS", options.no_fields), ("NOOFFSETS", options.no_offsets),
+             ("NOHL", options.no_highlight or options.no_offsets),
              ("MAXTEXTFIELDS", options.max_text_fields))
     return [Simple(name) for name, is_on in flags if is_on]
 
@@ -82,11 +88,13 @@ def _definition(options) -> Pairs:
     return _named(pairs)
 
 
-# ------------------------------------------------------------------------------------------------------------ attributes
+# ------------------------------------------------------------------------------------------------------------
+# attributes
 
 def _attribute(field: Field, proto: int):
     spec = field.spec
-    pairs = [("identifier", _text(field.path)), ("attribute", _text(field.name)), ("type", Simple(spec.type)), *_DETAILS[spec.type](field)]
+    pairs = [("identifier", _text(field.path)), ("attribute", _text(field.name)), ("type", Simple(spec.type)),
+             *_DETAILS[spec.type](field)]
     flags = [Simple(name) for name in _flags(spec)]
     if proto == 3:
         return _named([*pairs, ("flags", flags)])
@@ -120,24 +128,28 @@ def _vector_details(field: VectorField) -> list:
     """Redis's pairs, then what this server adds: the window in use, what is trained and waits, how fast it goes."""
     spec = field.spec
     stats = field.engine.stats()
-    pairs = [("algorithm", Simple(spec.algorithm)), ("data_type", Simple(spec.dtype)), ("dim", spec.dim), ("distance_metric", Simple(spec.metric))]
+    pairs = [("algorithm", Simple(spec.algorithm)), ("data_type", Simple(spec.dtype)), ("dim", spec.dim),
+             ("distance_metric", Simple(spec.metric))]
     if spec.algorithm == "FLAT":
         return pairs
     if spec.algorithm == "HNSW":
         pairs += [("M", spec.m), ("ef_construction", spec.ef_construction), ("ef_runtime", spec.ef_runtime)]
     else:
-        pairs += [("graph_max_degree", spec.graph_max_degree), ("construction_window_size", spec.construction_window_size),
+        pairs += [("graph_max_degree", spec.graph_max_degree),
+                  ("construction_window_size", spec.construction_window_size),
                   ("compression", Simple(spec.compression or "NO_COMPRESSION"))]
         if spec.compression:
             pairs.append(("training_threshold", spec.training_threshold))
         if (spec.compression or "").startswith("LeanVec"):
             reduced = spec.reduce or spec.dim // 2
             pairs += [("reduced_dim", reduced), ("reduce", reduced)]
-    pairs += [("search_window_size", stats["window"]), ("epsilon", float(spec.epsilon)), ("effective_compression", Simple(stats["codec"]))]
+    pairs += [("search_window_size", stats["window"]), ("epsilon", float(spec.epsilon)),
+              ("effective_compression", Simple(stats["codec"]))]
     if spec.compression:
         pairs += [("trained", int(stats["is_trained"])), ("training", Simple(stats["training"]))]
     waiting, rate = stats["n_tail"], stats["build_rate"]
-    pairs += [("pending_vectors", waiting), ("build_rate", float(rate)), ("remaining_seconds", round(waiting / rate, 1) if waiting and rate else 0.0)]
+    pairs += [("pending_vectors", waiting), ("build_rate", float(rate)),
+              ("remaining_seconds", round(waiting / rate, 1) if waiting and rate else 0.0)]
     return pairs
 
 
@@ -151,7 +163,8 @@ _DETAILS = {
 }
 
 
-# ------------------------------------------------------------------------------------------------------------ statistics
+# ------------------------------------------------------------------------------------------------------------
+# statistics
 
 def _errors(count: ErrorCount) -> list:
     return [(Simple("indexing failures"), count.count), (Simple("last indexing error"), Simple(count.last_error)),
@@ -159,7 +172,8 @@ def _errors(count: ErrorCount) -> list:
 
 
 def _statistics(field: Field) -> Pairs:
-    pairs = [("identifier", _text(field.path)), ("attribute", _text(field.name)), ("Index Errors", Pairs(_errors(field.errors)))]
+    pairs = [("identifier", _text(field.path)), ("attribute", _text(field.name)),
+             ("Index Errors", Pairs(_errors(field.errors)))]
     if type(field) is VectorField:
         stats = field.engine.stats()
         pairs += [("memory", field.nbytes), ("marked_deleted", stats["n_deleted"]), ("direct_hnsw_insertions", 0),
@@ -170,11 +184,13 @@ def _statistics(field: Field) -> Pairs:
 def _gc(index) -> Pairs:
     cycles = index.gc_cycles
     return _named([("bytes_collected", 0.0), ("total_ms_run", index.gc_ns / 1e6), ("total_cycles", float(cycles)),
-                   ("average_cycle_time_ms", index.gc_ns / 1e6 / cycles if cycles else math.nan), ("last_run_time_ms", index.gc_last_ns / 1e6),
+                   ("average_cycle_time_ms", index.gc_ns / 1e6 / cycles if cycles else math.nan),
+                   ("last_run_time_ms", index.gc_last_ns / 1e6),
                    ("gc_numeric_trees_missed", 0.0), ("gc_blocks_denied", 0.0)])
 
 
-# ------------------------------------------------------------------------------------------------------------ INFO sections
+# ------------------------------------------------------------------------------------------------------------ INFO
+# sections
 
 def _index_bytes(index) -> int:
     return sum(field.nbytes + field.sortable_nbytes for field in index.fields) + index.docs.nbytes
@@ -212,7 +228,8 @@ def _field_counts(server):
             if compressed:
                 parts.append(f"SVS_VAMANA_Compressed={compressed}")
         else:
-            parts += [f"{label}={n}" for label, n in (("Sortable", sum(f.spec.sortable for f in fields)), ("NoIndex", sum(f.spec.no_index for f in fields))) if n]
+            parts += [f"{label}={n}" for label, n in (("Sortable", sum(f.spec.sortable for f in fields)), ("NoIndex",
+                                                                                                           sum(f.spec.no_index for f in fields))) if n]
         parts.append(f"IndexErrors={sum(field.errors.count for field in fields)}")
         yield f"search_fields_{kind.lower()}", ",".join(parts)
 
@@ -265,7 +282,9 @@ def _dialects(server):
 
 def register_sections(server) -> None:
     """Adds the sections to INFO."""
-    for name, provider in (("search_version", _version), ("search_index", _indexes), ("search_fields_statistics", _field_counts),
+    for name, provider in (("search_version", _version), ("search_index", _indexes),
+                           ("search_fields_statistics", _field_counts),
                            ("search_memory", _memory), ("search_gc", _collector), ("search_queries", _queries),
-                           ("search_warnings_and_errors", _errors_and_warnings), ("search_dialect_statistics", _dialects)):
+                           ("search_warnings_and_errors", _errors_and_warnings),
+                           ("search_dialect_statistics", _dialects)):
         server.info.section(name, provider, False)
