@@ -24,27 +24,31 @@ def acl_whoami(client):
     return client.user
 
 
-@command("ACL USERS", arity=2, group="server", since="6.0.0", flags=_ADMIN, complexity="O(N). Where N is the number of configured users.",
+@command("ACL USERS", arity=2, group="server", since="6.0.0", flags=_ADMIN,
+         complexity="O(N). Where N is the number of configured users.",
          summary="Lists all ACL users.")
 def acl_users(client):
     """The default user."""
     return [b"default"]
 
 
-@command("ACL LIST", arity=2, group="server", since="6.0.0", flags=_ADMIN, complexity="O(N). Where N is the number of configured users.",
+@command("ACL LIST", arity=2, group="server", since="6.0.0", flags=_ADMIN,
+         complexity="O(N). Where N is the number of configured users.",
          summary="Dumps the effective rules in ACL file format.")
 def acl_list(client):
     """The default user's rules; the password is not shown."""
     return ["user default on " + ("" if _is_protected(client) else "nopass ") + "~* &* +@all"]
 
 
-@command("ACL GETUSER", arity=3, group="server", since="6.0.0", flags=_ADMIN, complexity="O(N). Where N is the number of password, command and pattern rules.",
+@command("ACL GETUSER", arity=3, group="server", since="6.0.0", flags=_ADMIN,
+         complexity="O(N). Where N is the number of password, command and pattern rules.",
          summary="Lists the ACL rules of a user.")
 def acl_getuser(client, name):
     """The default user's rules, null for any other."""
     if name != b"default":
         return None
-    return Pairs([(b"flags", {b"on"} if _is_protected(client) else [b"on", b"nopass"]), (b"passwords", []), (b"commands", b"+@all"),
+    return Pairs([(b"flags", {b"on"} if _is_protected(client) else [b"on", b"nopass"]), (b"passwords", []),
+                  (b"commands", b"+@all"),
                   (b"keys", b"~*"), (b"channels", b"&*"), (b"selectors", [])])
 
 
@@ -78,8 +82,10 @@ def _refuse(client, *_):
     raise CommandError(errors.NO_USERS)
 
 
-command("ACL SETUSER", arity=-3, group="server", since="6.0.0", flags=_ADMIN, complexity="O(1)", summary="Refused: there is only the default user.")(_refuse)
-command("ACL DELUSER", arity=-3, group="server", since="6.0.0", flags=_ADMIN, complexity="O(1)", summary="Refused: there is only the default user.")(_refuse)
+command("ACL SETUSER", arity=-3, group="server", since="6.0.0", flags=_ADMIN, complexity="O(1)",
+        summary="Refused: there is only the default user.")(_refuse)
+command("ACL DELUSER", arity=-3, group="server", since="6.0.0", flags=_ADMIN, complexity="O(1)",
+        summary="Refused: there is only the default user.")(_refuse)
 
 declare_help("ACL", "server", "6.0.0", (
     "CAT [<category>]", "    The categories of commands, or the commands of a category.",

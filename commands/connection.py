@@ -19,7 +19,8 @@ _CLIENT_ADMIN = "admin noscript loading stale"
 _PRINTABLE = re.compile(rb"[!-~]*").fullmatch
 
 
-@command("PING", arity=-1, group="connection", flags="fast", complexity="O(1)", summary="Returns the server's liveliness response.")
+@command("PING", arity=-1, group="connection", flags="fast", complexity="O(1)",
+         summary="Returns the server's liveliness response.")
 def ping(client, *message):
     """PONG or the message."""
     if client.special and client.proto == 2 and client.n_subscriptions:
@@ -39,7 +40,8 @@ def echo(client, message):
     return message
 
 
-@command("SELECT", arity=2, group="connection", flags="loading stale fast", complexity="O(1)", summary="Changes the selected database.")
+@command("SELECT", arity=2, group="connection", flags="loading stale fast", complexity="O(1)",
+         summary="Changes the selected database.")
 def select(client, index):
     """Changes the client's database."""
     try:
@@ -56,7 +58,8 @@ def quit_(client, *_):
     return OK
 
 
-@command("AUTH", arity=-2, group="connection", flags=_ALWAYS + " sentinel", complexity="O(N) where N is the number of passwords defined for the user",
+@command("AUTH", arity=-2, group="connection", flags=_ALWAYS + " sentinel",
+         complexity="O(N) where N is the number of passwords defined for the user",
          summary="Authenticates the connection.")
 def auth(client, *words):
     """AUTH password, or AUTH user password."""
@@ -79,7 +82,8 @@ def _authenticate(client, user: bytes, password: bytes) -> None:
     client.refresh()
 
 
-@command("HELLO", arity=-1, group="connection", since="6.0.0", flags=_ALWAYS, complexity="O(1)", summary="Handshakes with the server.")
+@command("HELLO", arity=-1, group="connection", since="6.0.0", flags=_ALWAYS, complexity="O(1)",
+         summary="Handshakes with the server.")
 def hello(client, *words):
     """HELLO [protover [AUTH user password] [SETNAME name]]."""
     proto = client.proto
@@ -109,7 +113,8 @@ def hello(client, *words):
     client.refresh()
     modules = [Pairs([(b"name", module.name), (b"ver", module.ver), (b"path", module.path), (b"args", list(module.args))])
                for module in client.server.modules]
-    return Pairs([(b"server", b"redis"), (b"version", REDIS_VERSION), (b"proto", proto), (b"id", client.id), (b"mode", b"standalone"),
+    return Pairs([(b"server", b"redis"), (b"version", REDIS_VERSION), (b"proto", proto), (b"id", client.id),
+                  (b"mode", b"standalone"),
                   (b"role", b"master"), (b"modules", modules)])
 
 
@@ -211,7 +216,8 @@ def client_getname(client):
     return client.name or None
 
 
-@command("CLIENT SETNAME", arity=3, group="connection", since="2.6.9", flags=_CLIENT, complexity="O(1)", summary="Sets the connection name.")
+@command("CLIENT SETNAME", arity=3, group="connection", since="2.6.9", flags=_CLIENT, complexity="O(1)",
+         summary="Sets the connection name.")
 def client_setname(client, name):
     """An empty name takes it away."""
     client.name = _checked_name(name)
@@ -241,7 +247,8 @@ def _on_off(word: bytes) -> bool:
     return option == b"on"
 
 
-@command("CLIENT NO-EVICT", arity=3, group="connection", since="7.0.0", flags=_CLIENT_ADMIN, categories="connection", complexity="O(1)",
+@command("CLIENT NO-EVICT", arity=3, group="connection", since="7.0.0", flags=_CLIENT_ADMIN, categories="connection",
+         complexity="O(1)",
          summary="Sets the client eviction mode of the connection.")
 def client_no_evict(client, mode):
     """Kept and shown; this server does not evict clients."""
@@ -344,7 +351,8 @@ _KILL_TESTS = {
 }
 
 
-@command("CLIENT PAUSE", arity=-3, group="connection", since="3.0.0", flags=_CLIENT_ADMIN, categories="connection", complexity="O(1)",
+@command("CLIENT PAUSE", arity=-3, group="connection", since="3.0.0", flags=_CLIENT_ADMIN, categories="connection",
+         complexity="O(1)",
          summary="Suspends commands processing.")
 def client_pause(client, timeout, *mode):
     """Milliseconds, and ALL (the default) or WRITE."""
@@ -366,7 +374,8 @@ def client_unpause(client):
 
 
 @command("CLIENT UNBLOCK", arity=-3, group="connection", since="5.0.0", flags=_CLIENT_ADMIN, categories="connection",
-         complexity="O(log N) where N is the number of client connections", summary="Unblocks a client blocked by a blocking command.")
+         complexity="O(log N) where N is the number of client connections",
+         summary="Unblocks a client blocked by a blocking command.")
 def client_unblock(client, number, *reason):
     """1 if the client was waiting in a blocking command and is not any more."""
     how = reason[0].upper() if reason else b"TIMEOUT"
@@ -400,7 +409,8 @@ declare_help("CLIENT", "connection", "5.0.0", (
     "INFO", "    This connection's line of CLIENT LIST.",
     "KILL <ip:port>", "    Close the connection from <ip:port>.",
     "KILL <option> <value> [<option> <value> [...]]", "    Close connections. Options are:",
-    "    * ADDR (<ip:port>|<unixsocket>:0)", "    * LADDR (<ip:port>|<unixsocket>:0)", "    * TYPE (normal|master|replica|pubsub)",
+    "    * ADDR (<ip:port>|<unixsocket>:0)", "    * LADDR (<ip:port>|<unixsocket>:0)",
+    "    * TYPE (normal|master|replica|pubsub)",
     "    * USER <username>", "    * SKIPME (yes|no)", "    * ID <client-id>", "    * MAXAGE <seconds>",
     "LIST [TYPE (normal|master|replica|pubsub)] [ID <client-id> [...]]", "    Open connections.",
     "NO-EVICT (ON|OFF)", "    Keep this connection from being closed for its buffers.",

@@ -9,8 +9,10 @@ from .help import declare_help
 
 _FLAGS = "loading stale"
 #: The flags that Redis knows; others are this server's own business.
-_SHOWN_FLAGS = ("write", "readonly", "denyoom", "module", "admin", "pubsub", "noscript", "blocking", "loading", "stale", "skip_monitor",
-                "skip_slowlog", "asking", "fast", "no_auth", "may_replicate", "sentinel", "no_mandatory_keys", "no_async_loading", "no_multi",
+_SHOWN_FLAGS = ("write", "readonly", "denyoom", "module", "admin", "pubsub", "noscript", "blocking", "loading", "stale",
+                "skip_monitor",
+                "skip_slowlog", "asking", "fast", "no_auth", "may_replicate", "sentinel", "no_mandatory_keys", "no_async_loading",
+                "no_multi",
                 "movablekeys", "allow_busy")
 
 
@@ -28,7 +30,8 @@ def _key_specs(record: Command) -> list:
         (b"flags", SetOf(access)),
         (b"begin_search", Pairs([(b"type", b"index"), (b"spec", Pairs([(b"index", first)]))])),
         (b"find_keys", Pairs([(b"type", b"range"),
-                              (b"spec", Pairs([(b"lastkey", last - first if last > 0 else last), (b"keystep", step), (b"limit", 0)]))])),
+                              (b"spec",
+                               Pairs([(b"lastkey", last - first if last > 0 else last), (b"keystep", step), (b"limit", 0)]))])),
     ])]
 
 
@@ -47,7 +50,8 @@ def _find(name: bytes) -> Command | None:
 
 
 @command("COMMAND", arity=-1, group="server", since="2.8.13", flags=_FLAGS, categories="connection",
-         complexity="O(N) where N is the total number of Redis commands", summary="Returns detailed information about all commands.")
+         complexity="O(N) where N is the total number of Redis commands",
+         summary="Returns detailed information about all commands.")
 def command_(client, *words):
     """All commands as in COMMAND INFO."""
     if words:
@@ -63,7 +67,8 @@ def command_count(client):
 
 
 @command("COMMAND INFO", arity=-2, group="server", since="2.8.13", flags=_FLAGS, categories="connection",
-         complexity="O(N) where N is the number of commands to look up", summary="Returns information about one, multiple or all commands.")
+         complexity="O(N) where N is the number of commands to look up",
+         summary="Returns information about one, multiple or all commands.")
 def command_info(client, *names):
     """An entry per name, null for a name that does not exist."""
     if not names:
@@ -73,7 +78,8 @@ def command_info(client, *names):
 
 
 def _docs(record: Command) -> Pairs:
-    rows = [(b"summary", record.summary), (b"since", record.since), (b"group", "module" if record.group == "search" else record.group)]
+    rows = [(b"summary", record.summary), (b"since", record.since),
+            (b"group", "module" if record.group == "search" else record.group)]
     if record.group == "search":
         rows.append((b"module", b"search"))
     if record.complexity:
@@ -84,7 +90,8 @@ def _docs(record: Command) -> Pairs:
 
 
 @command("COMMAND DOCS", arity=-2, group="server", since="7.0.0", flags=_FLAGS, categories="connection",
-         complexity="O(N) where N is the number of commands to look up", summary="Returns documentary information about one, multiple or all commands.")
+         complexity="O(N) where N is the number of commands to look up",
+         summary="Returns documentary information about one, multiple or all commands.")
 def command_docs(client, *names):
     """Name and documentation in turn; names that do not exist are left out."""
     records = [_find(name) for name in names] if names else list(COMMANDS.values())
@@ -139,7 +146,8 @@ def _command_and_keys(client, words) -> tuple[Command, list[bytes]]:
 
 
 @command("COMMAND GETKEYS", arity=-3, group="server", since="2.8.13", flags=_FLAGS, categories="connection",
-         complexity="O(N) where N is the number of arguments to the command", summary="Extracts the key names from an arbitrary command.")
+         complexity="O(N) where N is the number of arguments to the command",
+         summary="Extracts the key names from an arbitrary command.")
 def command_getkeys(client, *words):
     """The keys of the call that the words are."""
     return _command_and_keys(client, words)[1]

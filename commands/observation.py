@@ -21,7 +21,8 @@ def _text(word: bytes) -> str:
 
 # SLOWLOG
 
-@command("SLOWLOG GET", arity=-2, group="server", since="2.2.12", flags=_ADMIN, complexity="O(N) where N is the number of entries returned",
+@command("SLOWLOG GET", arity=-2, group="server", since="2.2.12", flags=_ADMIN,
+         complexity="O(N) where N is the number of entries returned",
          summary="Returns the slow log's entries.")
 def slowlog_get(client, *count):
     """The newest 10, or as many as asked for (-1: all)."""
@@ -40,7 +41,8 @@ def slowlog_len(client):
     return len(client.server.dispatcher.slowlog.entries)
 
 
-@command("SLOWLOG RESET", arity=2, group="server", since="2.2.12", flags=_ADMIN, complexity="O(N) where N is the number of entries in the slowlog",
+@command("SLOWLOG RESET", arity=2, group="server", since="2.2.12", flags=_ADMIN,
+         complexity="O(N) where N is the number of entries in the slowlog",
          summary="Clears all entries from the slow log.")
 def slowlog_reset(client):
     """Forgets all entries."""
@@ -49,7 +51,8 @@ def slowlog_reset(client):
 
 
 declare_help("SLOWLOG", "server", "6.2.0", (
-    "GET [<count>]", "    The newest <count> entries (default: 10, -1: all): id, Unix time, microseconds, words, address and name of the client.",
+    "GET [<count>]",
+    "    The newest <count> entries (default: 10, -1: all): id, Unix time, microseconds, words, address and name of the client.",
     "LEN", "    Number of entries.",
     "RESET", "    Forget all entries.",
 ))
@@ -80,7 +83,8 @@ def latency_reset(client, *events):
     return client.server.dispatcher.latency.reset([_text(event) for event in events])
 
 
-@command("LATENCY GRAPH", arity=3, group="server", since="2.8.13", flags=_LATENCY, complexity="O(1)", summary="Returns a latency graph for an event.")
+@command("LATENCY GRAPH", arity=3, group="server", since="2.8.13", flags=_LATENCY, complexity="O(1)",
+         summary="Returns a latency graph for an event.")
 def latency_graph(client, event):
     """One row per sample: its age and a bar."""
     samples = client.server.dispatcher.latency.events.get(_text(event))
@@ -104,7 +108,8 @@ def latency_doctor(client):
         return Verbatim(f"No event took {monitor.threshold} ms or longer.\n")
     rows = [f"{event}: {len(samples)} slow events, {sum(ms for _, ms in samples) / len(samples):.0f} ms on average, the longest ever "
             f"{monitor.maxima[event]} ms." for event, samples in monitor.events.items()]
-    return Verbatim("\n".join([*rows, "SLOWLOG GET shows the commands; a smaller slowlog-log-slower-than shows more of them."]) + "\n")
+    return Verbatim("\n".join([*rows,
+                               "SLOWLOG GET shows the commands; a smaller slowlog-log-slower-than shows more of them."]) + "\n")
 
 
 @command("LATENCY HISTOGRAM", arity=-2, group="server", since="7.0.0", flags=_LATENCY,
@@ -121,7 +126,8 @@ def latency_histogram(client, *names):
                 records += [command_, *command_.subcommands.values()]
     else:
         records = list(known.values())
-    return Pairs([(record.wire_name, Pairs([(b"calls", record.stats.calls), (b"histogram_usec", Pairs(record.stats.cumulative()))]))
+    return Pairs([(record.wire_name,
+                   Pairs([(b"calls", record.stats.calls), (b"histogram_usec", Pairs(record.stats.cumulative()))]))
                   for record in records if record.stats is not None and record.stats.calls])
 
 
@@ -137,7 +143,8 @@ declare_help("LATENCY", "server", "2.8.13", (
 
 # MONITOR
 
-@command("MONITOR", arity=1, group="server", flags="admin noscript loading stale", summary="Listens for all requests received by the server in real-time.")
+@command("MONITOR", arity=1, group="server", flags="admin noscript loading stale",
+         summary="Listens for all requests received by the server in real-time.")
 def monitor(client):
     """From now on every command of every client is shown to this one."""
     if client.in_exec:
@@ -163,13 +170,15 @@ def memory_usage(client, key, *words):
     return None if value is None else size_of(key, samples) + size_of(value, samples)
 
 
-@command("MEMORY STATS", arity=2, group="server", since="4.0.0", flags="", complexity="O(1)", summary="Returns details about memory usage.")
+@command("MEMORY STATS", arity=2, group="server", since="4.0.0", flags="", complexity="O(1)",
+         summary="Returns details about memory usage.")
 def memory_stats(client):
     """The figures of INFO memory and what lies behind them."""
     return Pairs(list(memory_report(client.server)))
 
 
-@command("MEMORY DOCTOR", arity=2, group="server", since="4.0.0", flags="", complexity="O(1)", summary="Outputs a memory problems report.")
+@command("MEMORY DOCTOR", arity=2, group="server", since="4.0.0", flags="", complexity="O(1)",
+         summary="Outputs a memory problems report.")
 def memory_doctor(client):
     """A sentence on the memory in use."""
     report = dict(memory_report(client.server))
@@ -180,7 +189,8 @@ def memory_doctor(client):
     return Verbatim(text + "\n")
 
 
-@command("MEMORY PURGE", arity=2, group="server", since="4.0.0", flags="", complexity="Depends on how much memory is allocated, could be slow",
+@command("MEMORY PURGE", arity=2, group="server", since="4.0.0", flags="",
+         complexity="Depends on how much memory is allocated, could be slow",
          summary="Asks the allocator to release memory.")
 def memory_purge(client):
     """Collects garbage and gives free memory back to the system; takes long with many keys."""
@@ -232,7 +242,8 @@ _DEBUG_HELP = [Simple(line) for line in (
     "SLEEP <seconds>", "    Stop the server for <seconds>. Decimals allowed.",
     "HELP", "    Print this help.")]
 _DEBUG = {
-    b"SLEEP": (_debug_sleep, 1), b"OBJECT": (_debug_object, 1), b"SET-ACTIVE-EXPIRE": (_debug_set_active_expire, 1), b"LOG": (_debug_log, 1),
+    b"SLEEP": (_debug_sleep, 1), b"OBJECT": (_debug_object, 1), b"SET-ACTIVE-EXPIRE": (_debug_set_active_expire, 1),
+    b"LOG": (_debug_log, 1),
     b"HELP": (lambda client: _DEBUG_HELP, 0),
 }
 

@@ -30,7 +30,8 @@ def _leave(client, kind: str, names, table, own) -> Raw:
     return _change(client, kind, names, table, own, client.server.pubsub.unsubscribe)
 
 
-@command("SUBSCRIBE", arity=-2, group="pubsub", since="2.0.0", flags=_SUBSCRIBE, complexity="O(N) where N is the number of channels to subscribe to.",
+@command("SUBSCRIBE", arity=-2, group="pubsub", since="2.0.0", flags=_SUBSCRIBE,
+         complexity="O(N) where N is the number of channels to subscribe to.",
          summary="Listens for messages published to channels.")
 def subscribe(client, *channels):
     """Confirms each channel with a message."""
@@ -38,14 +39,16 @@ def subscribe(client, *channels):
     return _change(client, "subscribe", channels, pubsub.channels, client.channels, pubsub.subscribe)
 
 
-@command("UNSUBSCRIBE", arity=-1, group="pubsub", since="2.0.0", flags=_SUBSCRIBE, complexity="O(N) where N is the number of channels to unsubscribe.",
+@command("UNSUBSCRIBE", arity=-1, group="pubsub", since="2.0.0", flags=_SUBSCRIBE,
+         complexity="O(N) where N is the number of channels to unsubscribe.",
          summary="Stops listening to messages posted to channels.")
 def unsubscribe(client, *channels):
     """Leaves the channels named, or all."""
     return _leave(client, "unsubscribe", channels, client.server.pubsub.channels, client.channels)
 
 
-@command("PSUBSCRIBE", arity=-2, group="pubsub", since="2.0.0", flags=_SUBSCRIBE, complexity="O(N) where N is the number of patterns to subscribe to.",
+@command("PSUBSCRIBE", arity=-2, group="pubsub", since="2.0.0", flags=_SUBSCRIBE,
+         complexity="O(N) where N is the number of patterns to subscribe to.",
          summary="Listens for messages published to channels that match one or more patterns.")
 def psubscribe(client, *patterns):
     """Confirms each pattern with a message."""
@@ -53,7 +56,8 @@ def psubscribe(client, *patterns):
     return _change(client, "psubscribe", patterns, pubsub.patterns, client.patterns, pubsub.subscribe)
 
 
-@command("PUNSUBSCRIBE", arity=-1, group="pubsub", since="2.0.0", flags=_SUBSCRIBE, complexity="O(N) where N is the number of patterns to unsubscribe.",
+@command("PUNSUBSCRIBE", arity=-1, group="pubsub", since="2.0.0", flags=_SUBSCRIBE,
+         complexity="O(N) where N is the number of patterns to unsubscribe.",
          summary="Stops listening to messages published to channels that match one or more patterns.")
 def punsubscribe(client, *patterns):
     """Leaves the patterns named, or all."""
@@ -61,7 +65,8 @@ def punsubscribe(client, *patterns):
 
 
 @command("SSUBSCRIBE", arity=-2, group="pubsub", since="7.0.0", flags=_SUBSCRIBE, keys=(1, -1, 1),
-         complexity="O(N) where N is the number of shard channels to subscribe to.", summary="Listens for messages published to shard channels.")
+         complexity="O(N) where N is the number of shard channels to subscribe to.",
+         summary="Listens for messages published to shard channels.")
 def ssubscribe(client, *channels):
     """Confirms each shard channel with a message."""
     pubsub = client.server.pubsub
@@ -69,7 +74,8 @@ def ssubscribe(client, *channels):
 
 
 @command("SUNSUBSCRIBE", arity=-1, group="pubsub", since="7.0.0", flags=_SUBSCRIBE, keys=(1, -1, 1),
-         complexity="O(N) where N is the number of shard channels to unsubscribe.", summary="Stops listening to messages posted to shard channels.")
+         complexity="O(N) where N is the number of shard channels to unsubscribe.",
+         summary="Stops listening to messages posted to shard channels.")
 def sunsubscribe(client, *channels):
     """Leaves the shard channels named, or all."""
     return _leave(client, "sunsubscribe", channels, client.server.pubsub.shard_channels, client.shard_channels)
@@ -84,7 +90,8 @@ def publish(client, channel, message):
 
 
 @command("SPUBLISH", arity=3, group="pubsub", since="7.0.0", flags="pubsub loading stale fast may_replicate", keys=(1, 1, 1),
-         complexity="O(N) where N is the number of clients subscribed to the receiving shard channel.", summary="Post a message to a shard channel")
+         complexity="O(N) where N is the number of clients subscribed to the receiving shard channel.",
+         summary="Post a message to a shard channel")
 def spublish(client, channel, message):
     """Returns how many clients got it."""
     return client.server.pubsub.publish_shard(channel, message)
@@ -105,7 +112,8 @@ def _counts(table, names) -> list:
     return [item for name in names for item in (name, len(table.get(name, ())))]
 
 
-@command("PUBSUB CHANNELS", arity=-2, group="pubsub", since="2.8.0", flags=_SUB, complexity="O(N) where N is the number of active channels.",
+@command("PUBSUB CHANNELS", arity=-2, group="pubsub", since="2.8.0", flags=_SUB,
+         complexity="O(N) where N is the number of active channels.",
          summary="Returns the active channels.")
 def pubsub_channels(client, *pattern):
     """Those that match the pattern, if one is given."""
@@ -120,7 +128,8 @@ def pubsub_numpat(client):
     return len(client.server.pubsub.patterns)
 
 
-@command("PUBSUB NUMSUB", arity=-2, group="pubsub", since="2.8.0", flags=_SUB, complexity="O(N) where N is the number of requested channels.",
+@command("PUBSUB NUMSUB", arity=-2, group="pubsub", since="2.8.0", flags=_SUB,
+         complexity="O(N) where N is the number of requested channels.",
          summary="Returns a count of subscribers to channels.")
 def pubsub_numsub(client, *channels):
     """Channel and count in turn."""
@@ -136,7 +145,8 @@ def pubsub_shardchannels(client, *pattern):
 
 
 @command("PUBSUB SHARDNUMSUB", arity=-2, group="pubsub", since="7.0.0", flags=_SUB,
-         complexity="O(N) where N is the number of requested shard channels.", summary="Returns the count of subscribers of shard channels.")
+         complexity="O(N) where N is the number of requested shard channels.",
+         summary="Returns the count of subscribers of shard channels.")
 def pubsub_shardnumsub(client, *channels):
     """Shard channel and count in turn."""
     return _counts(client.server.pubsub.shard_channels, channels)

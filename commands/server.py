@@ -25,14 +25,16 @@ def info(client, *sections):
     return Verbatim(client.server.info.text(client.server, [_text(section) for section in sections]))
 
 
-@command("TIME", arity=1, group="server", since="2.6.0", flags="loading stale fast", complexity="O(1)", summary="Returns the server time.")
+@command("TIME", arity=1, group="server", since="2.6.0", flags="loading stale fast", complexity="O(1)",
+         summary="Returns the server time.")
 def time_(client):
     """Unix seconds and the microseconds within."""
     now = time.time_ns() // 1000
     return [b"%d" % (now // 1_000_000), b"%d" % (now % 1_000_000)]
 
 
-@command("LOLWUT", arity=-1, group="server", since="5.0.0", flags="readonly fast", summary="Displays computer art and the Redis version.")
+@command("LOLWUT", arity=-1, group="server", since="5.0.0", flags="readonly fast",
+         summary="Displays computer art and the Redis version.")
 def lolwut(client, *words):
     """The name of the thing."""
     if len(words) >= 2 and words[0].upper() == b"VERSION":
@@ -77,7 +79,8 @@ def lastsave(client):
     return client.server.last_save
 
 
-@command("SAVE", arity=1, group="server", flags="admin noscript no_async_loading no_multi", complexity="O(N) where N is the total number of keys",
+@command("SAVE", arity=1, group="server", flags="admin noscript no_async_loading no_multi",
+         complexity="O(N) where N is the total number of keys",
          summary="Synchronously saves the database(s) to disk.")
 def save(client):
     """Refused."""
@@ -127,14 +130,16 @@ def _is_local(client) -> bool:
 
 
 @command("CONFIG GET", arity=-3, group="server", since="2.0.0", flags=_ADMIN,
-         complexity="O(N) when N is the number of configuration parameters provided", summary="Returns the effective values of configuration parameters.")
+         complexity="O(N) when N is the number of configuration parameters provided",
+         summary="Returns the effective values of configuration parameters.")
 def config_get(client, *patterns):
     """Names that match any of the patterns, with their values."""
     return Pairs(client.server.config.get([_text(pattern) for pattern in patterns]))
 
 
 @command("CONFIG SET", arity=-4, group="server", since="2.0.0", flags=_ADMIN,
-         complexity="O(N) when N is the number of configuration parameters provided", summary="Sets configuration parameters in-flight.")
+         complexity="O(N) when N is the number of configuration parameters provided",
+         summary="Sets configuration parameters in-flight.")
 def config_set(client, *words):
     """Sets all of the pairs or none."""
     if len(words) % 2:
@@ -149,7 +154,8 @@ def config_set(client, *words):
     return OK
 
 
-@command("CONFIG RESETSTAT", arity=2, group="server", since="2.0.0", flags=_ADMIN, complexity="O(1)", summary="Resets the server's statistics.")
+@command("CONFIG RESETSTAT", arity=2, group="server", since="2.0.0", flags=_ADMIN, complexity="O(1)",
+         summary="Resets the server's statistics.")
 def config_resetstat(client):
     """Puts the counters of INFO back to zero."""
     client.server.reset_stats()
@@ -180,7 +186,8 @@ declare_help("CONFIG", "server", "5.0.0", (
 
 # MODULE
 
-@command("MODULE LIST", arity=2, group="server", since="4.0.0", flags="admin noscript", complexity="O(N) where N is the number of loaded modules.",
+@command("MODULE LIST", arity=2, group="server", since="4.0.0", flags="admin noscript",
+         complexity="O(N) where N is the number of loaded modules.",
          summary="Returns all loaded modules.")
 def module_list(client):
     """Name, version, path and arguments of each."""
@@ -188,7 +195,8 @@ def module_list(client):
             for module in client.server.modules]
 
 
-@command("MODULE LOAD", arity=-3, group="server", since="4.0.0", flags="admin noscript no_async_loading", complexity="O(1)", summary="Loads a module.")
+@command("MODULE LOAD", arity=-3, group="server", since="4.0.0", flags="admin noscript no_async_loading", complexity="O(1)",
+         summary="Loads a module.")
 def module_load(client, path, *arguments):
     """Refused."""
     raise CommandError(errors.NO_MODULES)
@@ -206,7 +214,8 @@ declare_help("MODULE", "server", "5.0.0", ("LIST", "    The modules of this serv
 
 # FUNCTION, for clients that clear a server: there are no functions
 
-@command("FUNCTION FLUSH", arity=-2, group="scripting", since="7.0.0", flags="write noscript", complexity="O(1)", summary="Deletes all libraries and functions.")
+@command("FUNCTION FLUSH", arity=-2, group="scripting", since="7.0.0", flags="write noscript", complexity="O(1)",
+         summary="Deletes all libraries and functions.")
 def function_flush(client, *mode):
     """There is nothing to delete."""
     if len(mode) > 1 or (mode and mode[0].upper() not in (b"SYNC", b"ASYNC")):
@@ -221,7 +230,8 @@ def function_list(client, *words):
     return []
 
 
-declare_help("FUNCTION", "scripting", "7.0.0", ("FLUSH [ASYNC|SYNC]", "    Nothing to delete: there are no functions.", "LIST", "    Always empty."),
+declare_help("FUNCTION", "scripting", "7.0.0",
+             ("FLUSH [ASYNC|SYNC]", "    Nothing to delete: there are no functions.", "LIST", "    Always empty."),
              flags="loading stale")
 
 
@@ -231,9 +241,11 @@ def _no_cluster(client, *_):
     raise CommandError(errors.NO_CLUSTER)
 
 
-command("READONLY", arity=1, group="cluster", since="3.0.0", flags="loading stale fast", categories="connection", complexity="O(1)",
+command("READONLY", arity=1, group="cluster", since="3.0.0", flags="loading stale fast", categories="connection",
+        complexity="O(1)",
         summary="Enables read-only queries for a connection to a Redis Cluster replica node.")(_no_cluster)
-command("READWRITE", arity=1, group="cluster", since="3.0.0", flags="loading stale fast", categories="connection", complexity="O(1)",
+command("READWRITE", arity=1, group="cluster", since="3.0.0", flags="loading stale fast", categories="connection",
+        complexity="O(1)",
         summary="Enables read-write queries for a connection to a Redis Cluster replica node.")(_no_cluster)
 command("ASKING", arity=1, group="cluster", since="3.0.0", flags="fast", categories="connection", complexity="O(1)",
         summary="Signals that a cluster client is following an -ASK redirect.")(_no_cluster)

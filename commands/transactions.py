@@ -78,7 +78,8 @@ def watch(client, *keys):
     return OK
 
 
-@command("UNWATCH", arity=1, group="transactions", since="2.2.0", flags="noscript loading stale fast allow_busy", complexity="O(1)",
+@command("UNWATCH", arity=1, group="transactions", since="2.2.0", flags="noscript loading stale fast allow_busy",
+         complexity="O(1)",
          summary="Forgets about watched keys of a transaction.")
 def unwatch(client):
     """Forgets the watched keys."""

@@ -14,9 +14,12 @@ class Client:
     """One client. Commands read and set its public attributes; `special` is kept up to date by `refresh`."""
 
     __slots__ = (
-        "id", "server", "db", "proto", "name", "user", "authenticated", "lib_name", "lib_ver", "in_exec", "is_dirty", "watched", "queue",
-        "queue_failed", "channels", "patterns", "shard_channels", "is_monitor", "reply_mode", "no_evict", "no_touch", "created", "last_active",
-        "last_command", "address", "local_address", "fd", "special", "waiting", "closing", "is_unix", "write", "close", "output_size", "input_size",
+        "id", "server", "db", "proto", "name", "user", "authenticated", "lib_name", "lib_ver", "in_exec", "is_dirty", "watched",
+        "queue",
+        "queue_failed", "channels", "patterns", "shard_channels", "is_monitor", "reply_mode", "no_evict", "no_touch", "created",
+        "last_active",
+        "last_command", "address", "local_address", "fd", "special", "waiting", "closing", "is_unix", "write", "close",
+        "output_size", "input_size",
         "net_in", "net_out", "n_commands", "__weakref__",
     )
 

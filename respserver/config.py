@@ -1,8 +1,11 @@
 """The table of configuration directives, their present values, and redis.conf files.
 
-A directive is one row here, or one `register` call of a module. A row that Redis has and that is not here has no effect in this server:
-unknown to CONFIG GET, refused by CONFIG SET and at the start. Two kinds of rows do not steer anything yet and are kept because client
-libraries and test suites read and set them as a matter of course: the sizes that choose a value's encoding, and the lazyfree switches.
+A directive is one row here, or one `register` call of a module. A row that Redis has and that is not here has no effect in this
+server:
+unknown to CONFIG GET, refused by CONFIG SET and at the start. Two kinds of rows do not steer anything yet and are kept because
+client
+libraries and test suites read and set them as a matter of course: the sizes that choose a value's encoding, and the lazyfree
+switches.
 """
 import os
 from collections.abc import Callable, Iterable
@@ -224,7 +227,8 @@ class Config:
                     raise ConfigError(f"{path}:{number}: {error.name}", error.text) from None
 
     def rewrite(self) -> None:
-        """CONFIG REWRITE: brings the file up to date, keeping its comments and order; what differs from the default and is not in it is
+        """CONFIG REWRITE: brings the file up to date, keeping its comments and order; what differs from the default and is not
+        in it is
         appended. Raises OSError."""
         with open(self.file, encoding="utf-8", errors="surrogateescape") as file:
             lines = file.read().splitlines()
@@ -267,5 +271,6 @@ def quote(text: str) -> str:
     raw = text.encode("utf-8", "surrogateescape")
     if raw and all(33 <= c < 127 and c not in b"\"'\\#" for c in raw):
         return text
-    return '"' + "".join({34: '\\"', 92: "\\\\", 10: "\\n", 13: "\\r", 9: "\\t", 7: "\\a", 8: "\\b"}.get(c) or (chr(c) if 32 <= c < 127 else f"\\x{c:02x}")
+    return '"' + "".join({34: '\\"', 92: "\\\\", 10: "\\n", 13: "\\r", 9: "\\t", 7: "\\a",
+                          8: "\\b"}.get(c) or (chr(c) if 32 <= c < 127 else f"\\x{c:02x}")
                          for c in raw) + '"'

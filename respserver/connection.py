@@ -25,7 +25,8 @@ BACKLOG = 1024 * 1024
 class Connection(asyncio.Protocol):
     """Feeds one client's commands to the dispatcher and its replies to the transport.
 
-    Commands run as they arrive. One that answers with a Deferred holds up those behind it, except that commands flagged `pooled` may start
+    Commands run as they arrive. One that answers with a Deferred holds up those behind it, except that commands flagged `pooled`
+    may start
     while earlier pooled ones are under way; replies always go out in the order of the commands."""
 
     def __init__(self, server, is_unix: bool = False):
@@ -235,7 +236,8 @@ class Connection(asyncio.Protocol):
         """Starts waiting commands that may run beside the pooled ones that are under way."""
         backlog, pending, table = self._backlog, self._pending, self.server.dispatcher.table
         client = self.client
-        while backlog and pending and not client.special and all(reply.pooled for reply in pending if isinstance(reply, Deferred)):
+        while backlog and pending and not client.special and all(reply.pooled for reply in pending if isinstance(reply,
+                                                                                                                 Deferred)):
             command = table.get(backlog[0][0])
             if command is None or "pooled" not in command.flags:
                 break
@@ -328,7 +330,8 @@ class Connection(asyncio.Protocol):
             self._soft_since = 0.0
         if over:
             self.server.stats.output_limit_closed += 1
-            log.warning("Client id=%d addr=%s closed for overcoming of output buffer limits.", self.client.id, self.client.address)
+            log.warning("Client id=%d addr=%s closed for overcoming of output buffer limits.", self.client.id,
+                        self.client.address)
             self.close()
 
     def set_max_bulk(self, n: int) -> None:
@@ -352,7 +355,8 @@ class Connection(asyncio.Protocol):
         client = self.client
         self.server.stats.count_error("ERR")
         log.debug("Protocol error (%r) from client id=%d addr=%s", text, client.id, client.address)
-        line = b"-" + errors.PROTOCOL_ERROR.format(text).replace("\r", " ").replace("\n", " ").encode("latin-1", "replace") + b"\r\n"
+        line = b"-" + errors.PROTOCOL_ERROR.format(text).replace("\r", " ").replace("\n", " ").encode("latin-1",
+                                                                                                      "replace") + b"\r\n"
         if not self._pending and not self._backlog:
             self.transport.write(line)
         client.closing = True

@@ -52,7 +52,8 @@ class Deferred:
                 self.on_abandon()
 
     def wait(self):
-        """Blocks until the result is there and returns it; raises it if it is a CommandError. EXEC calls this. A producer that can be
+        """Blocks until the result is there and returns it; raises it if it is a CommandError. EXEC calls this. A producer that
+        can be
         waited for overrides it; one that cannot must look at client.in_exec and not return a Deferred."""
         if not self.done:
             raise RuntimeError(f"{type(self).__name__} cannot be waited for")

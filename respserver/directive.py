@@ -54,7 +54,8 @@ class Directive:
     is_module: bool = False         # belongs to a module: shown, rewritten and checked like the others
 
     def parse(self, words: list[str], old: Any = None) -> Any:
-        """The value that `words` stand for. Raises ValueError with Redis's text. `old` is the present value, which some kinds add to."""
+        """The value that `words` stand for. Raises ValueError with Redis's text. `old` is the present value, which some kinds
+        add to."""
         if self.kind in _MANY:
             return _MANY[self.kind](self, words, old)
         if len(words) != 1:

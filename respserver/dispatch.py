@@ -1,6 +1,7 @@
 """From a command's words to the bytes of its reply: look-up, checks, the call, statistics.
 
-`run` is the hot path; every test it makes is paid by every PING. Whatever is rare (login, MULTI, RESP2 subscriptions, MONITOR, pauses,
+`run` is the hot path; every test it makes is paid by every PING. Whatever is rare (login, MULTI, RESP2 subscriptions, MONITOR,
+pauses,
 sub-commands, errors) is behind the one `special` flag of the client and the one of the dispatcher, in `_run_slow`.
 """
 import logging
@@ -20,7 +21,8 @@ log = logging.getLogger("vamana")
 
 NEVER = 1 << 62
 #: What a client may call on RESP2 while it is subscribed.
-_SUBSCRIBED_COMMANDS = frozenset({"SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE", "SUNSUBSCRIBE", "PING", "QUIT", "RESET"})
+_SUBSCRIBED_COMMANDS = frozenset({"SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE", "SUNSUBSCRIBE", "PING",
+                                  "QUIT", "RESET"})
 #: What is run inside MULTI and not queued.
 _NOT_QUEUED = frozenset({"EXEC", "DISCARD", "MULTI", "WATCH", "QUIT", "RESET"})
 
@@ -225,7 +227,8 @@ class Dispatcher:
         return bool(command.flags & {"write", "may_replicate"})
 
     def call(self, client: Client, command: Command, words: list, n_name: int) -> bytes | Deferred:
-        """Runs a command that has passed all checks and shows it to those in MONITOR. `words` begins with the `n_name` words of its name."""
+        """Runs a command that has passed all checks and shows it to those in MONITOR. `words` begins with the `n_name` words of
+        its name."""
         reply = self._call(client, command, words, n_name)
         if self.monitors and not command.flags & {"skip_monitor", "admin"}:
             self.feed_monitors(client, words)

@@ -1,4 +1,5 @@
-"""INFO: sections from providers. A provider gives only what is true of this server; a feature that it does not have counts zero."""
+"""INFO: sections from providers. A provider gives only what is true of this server; a feature that it does not have counts
+zero."""
 import ctypes
 import os
 import platform
@@ -14,7 +15,8 @@ from .memory import memory_pages
 Provider = Callable[[object], Iterable[tuple[str, object]]]
 
 #: The order of sections in the answer to INFO; sections of modules come before keyspace.
-_ORDER = ("server", "clients", "memory", "persistence", "threads", "stats", "replication", "cpu", "modules", "commandstats", "errorstats",
+_ORDER = ("server", "clients", "memory", "persistence", "threads", "stats", "replication", "cpu", "modules", "commandstats",
+          "errorstats",
           "latencystats", "cluster")
 
 
@@ -27,7 +29,8 @@ class Info:
             self.section(title, provider, default)
 
     def section(self, name: str, provider: Provider, default: bool = True) -> None:
-        """Adds or replaces a section. `provider(server)` gives (field, value) pairs; `default`: part of a plain INFO, or only of ALL."""
+        """Adds or replaces a section. `provider(server)` gives (field, value) pairs; `default`: part of a plain INFO, or only
+        of ALL."""
         self._sections[name.lower()] = name, provider, default
 
     def text(self, server, wanted: Iterable[str] = ()) -> str:
@@ -112,7 +115,8 @@ class _Mallinfo(ctypes.Structure):
 
 
 def malloc_bytes() -> tuple[int, int]:
-    """Bytes that the C library's malloc has handed out, and that it holds; (0, 0) where it does not tell. Python's small objects are mostly
+    """Bytes that the C library's malloc has handed out, and that it holds; (0, 0) where it does not tell. Python's small objects
+    are mostly
     in arenas of its own, which do not count here."""
     try:
         mallinfo2 = ctypes.CDLL(None).mallinfo2

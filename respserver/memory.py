@@ -27,7 +27,8 @@ def used_memory() -> int:
 
 
 def size_of(value, samples: int = 5) -> int:
-    """Bytes of a value with all that it refers to. The members of a collection are estimated from `samples` of them (0: all are counted)."""
+    """Bytes of a value with all that it refers to. The members of a collection are estimated from `samples` of them (0: all are
+    counted)."""
     size = sys.getsizeof(value)
     if isinstance(value, dict):
         return size + _members(value.items(), len(value), samples)

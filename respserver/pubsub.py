@@ -38,7 +38,8 @@ class PubSub:
 
     def forget(self, client: Client) -> None:
         """Takes all subscriptions of a client away without telling it."""
-        for table, own in ((self.channels, client.channels), (self.patterns, client.patterns), (self.shard_channels, client.shard_channels)):
+        for table, own in ((self.channels, client.channels), (self.patterns, client.patterns),
+                           (self.shard_channels, client.shard_channels)):
             for name in list(own):
                 self.unsubscribe(table, own, client, name)
 

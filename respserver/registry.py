@@ -39,7 +39,8 @@ class Command:
 
     @property
     def wire_name(self) -> str:
-        """The name as COMMAND and the error texts show it: lower case, sub-commands with a bar (client|setinfo); a module's in upper case."""
+        """The name as COMMAND and the error texts show it: lower case, sub-commands with a bar (client|setinfo); a module's in
+        upper case."""
         return self.name if self.group == "search" else self.name.lower().replace(" ", "|")
 
     def accepts(self, n_words: int) -> bool:
@@ -81,7 +82,8 @@ def command(name: str, *, arity: int, group: str, summary: str, flags: str = "",
         if sub:
             holder = COMMANDS.get(container.lower().encode())
             if holder is None:
-                holder = Command(container, None, -2, frozenset(), (0, 0, 0), group, since, f"A container for {container} commands.",
+                holder = Command(container, None, -2, frozenset(), (0, 0, 0), group, since,
+                                 f"A container for {container} commands.",
                                  "Depends on subcommand.", _categories(group, frozenset(), ""))
                 COMMANDS[container.lower().encode()] = holder
             target, key = holder.subcommands, sub.lower().encode()

@@ -93,7 +93,8 @@ async def serve(server: Server) -> None:
 
 
 def tame_garbage_collector(server: Server) -> None:
-    """Keeps Python's cyclic garbage collector from walking over all keys and values, which would stop the server for long: only young
+    """Keeps Python's cyclic garbage collector from walking over all keys and values, which would stop the server for long: only
+    young
     objects are looked at, once a second. Reference counting frees all others; MEMORY PURGE looks at everything."""
     gc.collect()
     gc.freeze()
@@ -125,7 +126,8 @@ async def listen(server: Server) -> list:
             optional = address.startswith("-")
             hosts = {"*": None, "::*": "::"}.get(address.lstrip("-"), address.lstrip("-"))
             try:
-                listeners.append(await loop.create_server(lambda: Connection(server), hosts, port, backlog=backlog, reuse_address=True))
+                listeners.append(await loop.create_server(lambda: Connection(server), hosts, port, backlog=backlog,
+                                                          reuse_address=True))
             except (OSError, socket.gaierror) as error:
                 if not optional:
                     raise ConfigError("bind", f"Could not create server TCP listening socket {address}:{port}: {error}") from None

@@ -1,6 +1,8 @@
-"""Fixtures. Behaviour tests talk to a server in a process of its own, one per test module, or to any other with --server host:port.
+"""Fixtures. Behaviour tests talk to a server in a process of its own, one per test module, or to any other with --server
+host:port.
 
-A module that needs its server started with options has SERVER_OPTIONS = ["--name", "value", ...]; such modules and tests that look into
+A module that needs its server started with options has SERVER_OPTIONS = ["--name", "value", ...]; such modules and tests that
+look into
 our own process are skipped with --server."""
 import sys
 from pathlib import Path
@@ -13,7 +15,8 @@ from helpers import RawConnection, ServerHandle, running_server  # noqa: E402
 
 
 def pytest_addoption(parser):
-    parser.addoption("--server", default="", metavar="HOST:PORT", help="run the behaviour tests against this server; it is flushed")
+    parser.addoption("--server", default="", metavar="HOST:PORT",
+                     help="run the behaviour tests against this server; it is flushed")
 
 
 @pytest.fixture(scope="module")

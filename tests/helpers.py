@@ -54,11 +54,13 @@ class ServerHandle:
 
 @contextlib.contextmanager
 def running_server(*options: str, port: int | None = None, conf: str = ""):
-    """A server from this tree with these options and configuration file, on a free port, in a directory that is removed afterwards."""
+    """A server from this tree with these options and configuration file, on a free port, in a directory that is removed
+    afterwards."""
     port = free_port() if port is None else port
     with tempfile.TemporaryDirectory() as directory:
         with open(Path(directory, "log"), "w") as log:
-            process = subprocess.Popen([sys.executable, "-m", "respserver", *([conf] if conf else []), "--port", str(port), "--dir", directory, *options], cwd=ROOT,
+            process = subprocess.Popen([sys.executable, "-m", "respserver", *([conf] if conf else []), "--port", str(port),
+                                        "--dir", directory, *options], cwd=ROOT,
                                        stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT)})
         handle = ServerHandle("127.0.0.1", port, process, directory)
         try:
@@ -100,8 +102,10 @@ class RespError(Exception):
 class RawConnection:
     """A connection that sends and reads RESP by hand.
 
-    Replies: bulk bytes; simple strings str; errors RespError (returned, not raised); integers int; null None; arrays list; maps dict (of keys
-    that can be hashed) or a list of pairs; sets ("set", list); doubles float; booleans bool; pushes ("push", list); verbatim ("txt", text)."""
+    Replies: bulk bytes; simple strings str; errors RespError (returned, not raised); integers int; null None; arrays list; maps
+    dict (of keys
+    that can be hashed) or a list of pairs; sets ("set", list); doubles float; booleans bool; pushes ("push", list); verbatim
+    ("txt", text)."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 6379, path: str = "", timeout: float = 10.0):
         if path:

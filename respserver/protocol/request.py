@@ -1,8 +1,10 @@
 """Bytes to commands, under the limits and with the error texts of Redis.
 
 hiredis parses whatever has arrived complete, which is nearly everything; it also takes what Redis refuses and waits for absurd
-lengths. So its result counts only if it takes exactly the bytes that it should in its usual encoding. Everything else (a command cut off
-by the end of a read, an inline command, input that is not RESP) goes through the strict scanner below, which keeps its place between
+lengths. So its result counts only if it takes exactly the bytes that it should in its usual encoding. Everything else (a command
+cut off
+by the end of a read, an inline command, input that is not RESP) goes through the strict scanner below, which keeps its place
+between
 reads, so that no byte of a long value is looked at twice.
 """
 import hiredis
@@ -28,7 +30,8 @@ NOT_A_BULK = "expected '$', got '{}'"
 _WORTH_HIREDIS = 256
 
 
-#: Where the line end of a command's header must be found for hiredis to get it: it would make room for all words that are announced.
+#: Where the line end of a command's header must be found for hiredis to get it: it would make room for all words that are
+#: announced.
 _SHORT_HEADER = 8
 #: A read of at most this many bytes is first taken for one command, which is quicker cut by hand than by hiredis.
 _SHORT_READ = 512
@@ -54,10 +57,12 @@ def _short_command(data: bytes) -> list[bytes] | None:
 class RequestParser:
     """Cuts a byte stream into commands, each a list of words (bytes, the command's name first).
 
-    `error` is set, to a ProtocolError, once the stream is broken: the commands before it are still returned, and nothing after it.
+    `error` is set, to a ProtocolError, once the stream is broken: the commands before it are still returned, and nothing after
+    it.
     While `restricted` is set (nobody has authenticated) commands are small and come one per call of `feed` or `more`."""
 
-    __slots__ = ("max_bulk", "restricted", "error", "_direct", "_reader", "_buffer", "_position", "_words", "_missing", "_bulk", "_wanted")
+    __slots__ = ("max_bulk", "restricted", "error", "_direct", "_reader", "_buffer", "_position", "_words", "_missing", "_bulk",
+                 "_wanted")
 
     def __init__(self, max_bulk: int = 512 * 1024 * 1024, restricted: bool = False):
         self.max_bulk = max_bulk            # bytes of one word (proto-max-bulk-len)
@@ -113,7 +118,8 @@ class RequestParser:
         return commands
 
     def _parse_complete(self, data: bytes) -> tuple[list, int]:
-        """The complete commands at the front of `data` by hiredis, and how many bytes they take: up to the first that is cut off, or is not
+        """The complete commands at the front of `data` by hiredis, and how many bytes they take: up to the first that is cut
+        off, or is not
         spelt as clients spell commands."""
         reader = self._reader
         commands = []
@@ -267,7 +273,8 @@ _HEX = b"0123456789abcdefABCDEF"
 
 
 def split_words(line: bytes) -> list[bytes] | None:
-    """Splits a line as Redis does for inline commands and configuration files: words parted by blanks, "double quotes" with \\n \\r \\t
+    """Splits a line as Redis does for inline commands and configuration files: words parted by blanks, "double quotes" with \\n
+    \\r \\t
     \\b \\a \\xHH escapes, 'single quotes' with \\' only. None: a quote is not closed, or is not followed by a blank."""
     words = []
     i, n = 0, len(line)

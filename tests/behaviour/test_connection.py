@@ -56,7 +56,8 @@ class TestHello:
 
     @pytest.mark.parametrize("words, error", [
         (("4",), "NOPROTO unsupported protocol version"), (("1",), "NOPROTO unsupported protocol version"),
-        (("x",), "ERR Protocol version is not an integer or out of range"), (("3", "foo"), "ERR Syntax error in HELLO option 'foo'"),
+        (("x",), "ERR Protocol version is not an integer or out of range"),
+        (("3", "foo"), "ERR Syntax error in HELLO option 'foo'"),
         (("3", "auth", "a"), "ERR Syntax error in HELLO option 'auth'"),
         (("3", "AUTH", "a", "b"), "WRONGPASS invalid username-password pair or user is disabled."),
         (("3", "SETNAME", "a b"), "ERR Client names cannot contain spaces, newlines or special characters."),
@@ -69,7 +70,8 @@ class TestHello:
 
 
 def test_auth_without_a_password(raw):
-    assert raw.call("AUTH", "x") == ("ERR AUTH <password> called without any password configured for the default user. Are you sure your "
+    assert raw.call("AUTH",
+                    "x") == ("ERR AUTH <password> called without any password configured for the default user. Are you sure your "
                                      "configuration is correct?")
     assert raw.call("AUTH", "default", "x") == "OK"
     assert raw.call("AUTH", "nobody", "x") == "WRONGPASS invalid username-password pair or user is disabled."
@@ -122,10 +124,12 @@ class TestClient:
         assert kind == "txt" and text.startswith(b"id=")
 
     @pytest.mark.parametrize("words, error", [
-        (("LIST", "foo"), "ERR syntax error"), (("LIST", "ID", "a"), "ERR Invalid client ID"), (("LIST", "TYPE", "x"), "ERR Unknown client type 'x'"),
+        (("LIST", "foo"), "ERR syntax error"), (("LIST", "ID", "a"), "ERR Invalid client ID"),
+        (("LIST", "TYPE", "x"), "ERR Unknown client type 'x'"),
         (("KILL", "1.1.1.1:1"), "ERR No such client"), (("KILL", "ID", "x"), "ERR client-id should be greater than 0"),
         (("KILL", "ID", "0"), "ERR client-id should be greater than 0"), (("KILL", "foo", "bar"), "ERR syntax error"),
-        (("KILL", "SKIPME", "foo"), "ERR syntax error"), (("KILL", "USER", "x"), "ERR No such user 'x'"), (("REPLY", "x"), "ERR syntax error"),
+        (("KILL", "SKIPME", "foo"), "ERR syntax error"), (("KILL", "USER", "x"), "ERR No such user 'x'"),
+        (("REPLY", "x"), "ERR syntax error"),
         (("PAUSE", "x"), "ERR timeout is not an integer or out of range"), (("PAUSE", "-1"), "ERR timeout is negative"),
         (("UNBLOCK", "x"), "ERR value is not an integer or out of range"),
         (("UNBLOCK", "1", "x"), "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
@@ -149,7 +153,8 @@ class TestClient:
         assert raw.call("CLIENT", "KILL", "ID", own, "SKIPME", "no") == 1 and raw.is_closed()
 
     def test_reply(self, raw):
-        raw.send(pack("CLIENT", "REPLY", "OFF") + pack("PING") + pack("NOSUCH") + pack("CLIENT", "REPLY", "ON") + pack("ECHO", "a"))
+        raw.send(pack("CLIENT", "REPLY", "OFF") + pack("PING") + pack("NOSUCH") + pack("CLIENT", "REPLY", "ON") + pack("ECHO",
+                                                                                                                       "a"))
         assert [raw.read(), raw.read()] == ["OK", b"a"]
         raw.send(pack("CLIENT", "REPLY", "SKIP") + pack("ECHO", "hidden") + pack("ECHO", "shown"))
         assert raw.read() == b"shown"

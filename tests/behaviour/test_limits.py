@@ -140,7 +140,8 @@ class TestPassword:
             assert raw.call("AUTH", "wrong") == "WRONGPASS invalid username-password pair or user is disabled."
             assert raw.call("AUTH", "secret word") == "OK" and raw.call("PING") == "PONG"
             assert raw.call("RESET") == "RESET" and raw.call("PING") == "NOAUTH Authentication required."
-            assert raw.call("AUTH", "default", "secret word") == "OK" and raw.call("ACL", "LIST") == [b"user default on ~* &* +@all"]
+            assert raw.call("AUTH", "default", "secret word") == "OK" and raw.call("ACL",
+                                                                                   "LIST") == [b"user default on ~* &* +@all"]
 
     def test_hello(self, secured):
         with open_(secured) as raw:
@@ -150,7 +151,8 @@ class TestPassword:
 
     def test_pipelined_behind_auth(self, secured):
         with open_(secured) as raw:
-            raw.send(pack("AUTH", "secret word") + pack("SET", "k", b"x" * 100_000) + pack("STRLEN", "k") + pack("DEL", *range(30)))
+            raw.send(pack("AUTH", "secret word") + pack("SET", "k", b"x" * 100_000) + pack("STRLEN", "k") + pack("DEL",
+                                                                                                                 *range(30)))
             assert [raw.read() for _ in range(4)] == ["OK", "OK", 100_000, 0]
 
     def test_limits_before_auth(self, secured):
@@ -225,7 +227,8 @@ class TestFile:
                         'logfile ""\nhz 20\nsave ""\n')
         with ConfiguredServer(conf, "--hz", "30") as raw:
             found = raw.call("CONFIG", "GET", "timeout", "maxclients", "hz", "slowlog-max-len")
-            assert dict(zip(found[::2], found[1::2])) == {b"timeout": b"77", b"maxclients": b"50", b"hz": b"30", b"slowlog-max-len": b"9"}
+            assert dict(zip(found[::2], found[1::2])) == {b"timeout": b"77", b"maxclients": b"50", b"hz": b"30",
+                                                          b"slowlog-max-len": b"9"}
             assert b"pubsub 1048576 0 0" in raw.call("CONFIG", "GET", "client-output-buffer-limit")[1]
             assert f"config_file:{conf}".encode() in raw.call("INFO", "server")
 
@@ -245,8 +248,10 @@ class TestFile:
         assert written(conf) == lines
 
     @pytest.mark.parametrize("arguments, text", [
-        (["--nosuch", "1"], "nosuch"), (["--port", "x"], "argument couldn't be parsed into an integer"), (["/no/such/file.conf"], "can't open"),
-        (["--save", "60", "1"], "snapshots are not supported"), (["--timeout"], "wrong number of arguments"), (["--timeout", "1", "2"], "wrong number"),
+        (["--nosuch", "1"], "nosuch"), (["--port", "x"], "argument couldn't be parsed into an integer"),
+        (["/no/such/file.conf"], "can't open"),
+        (["--save", "60", "1"], "snapshots are not supported"), (["--timeout"], "wrong number of arguments"),
+        (["--timeout", "1", "2"], "wrong number"),
         (["--port", "0"], "not listen anywhere"),
     ])
     def test_mistakes_end_it_with_a_reason(self, arguments, text, tmp_path):
@@ -254,7 +259,8 @@ class TestFile:
         assert ended.returncode == 1 and text in ended.stderr
 
     def test_version_and_help(self, tmp_path):
-        assert run_cli("--version", cwd=tmp_path).stdout.startswith("vamana-server v=") and run_cli("-v", cwd=tmp_path).returncode == 0
+        assert run_cli("--version", cwd=tmp_path).stdout.startswith("vamana-server v=") and run_cli("-v",
+                                                                                                    cwd=tmp_path).returncode == 0
         assert "--port" in run_cli("--help", cwd=tmp_path).stdout
 
     def test_a_port_that_is_taken(self, tmp_path):

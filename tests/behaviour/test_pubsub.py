@@ -47,7 +47,8 @@ def test_pubsub_command(raw, connect):
     assert sorted(raw.call("PUBSUB", "CHANNELS", "a*")) == [b"a1", b"a2"]
     assert raw.call("PUBSUB", "NUMSUB", "a1", "x") == [b"a1", 1, b"x", 0]
     assert raw.call("PUBSUB", "NUMSUB") == []
-    assert raw.call("PUBSUB", "CHANNELS", "a", "b") == "ERR unknown subcommand or wrong number of arguments for 'channels'. Try PUBSUB HELP."
+    assert raw.call("PUBSUB", "CHANNELS", "a",
+                    "b") == "ERR unknown subcommand or wrong number of arguments for 'channels'. Try PUBSUB HELP."
     assert raw.call("PUBSUB", "FOO") == "ERR unknown subcommand 'FOO'. Try PUBSUB HELP."
     listener.close()
     wait_until(lambda: raw.call("PUBSUB", "CHANNELS") == [])
@@ -55,7 +56,8 @@ def test_pubsub_command(raw, connect):
 
 def test_what_a_subscriber_may_call_on_resp2(raw):
     raw.call("SUBSCRIBE", "a")
-    assert raw.call("GET", "k") == ("ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this "
+    assert raw.call("GET",
+                    "k") == ("ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this "
                                     "context")
     assert raw.call("PING") == [b"pong", b""] and raw.call("PING", "x") == [b"pong", b"x"]
     assert raw.call("RESET") == "RESET" and raw.call("GET", "k") is None
@@ -103,14 +105,16 @@ class TestKeyspaceNotifications:
 
     def test_events_of_commands(self, raw, connect):
         listener = self.listen(raw, connect, "EA", "__keyevent@0__:*")
-        for command in (["SET", "k", "v"], ["EXPIRE", "k", "100"], ["RENAME", "k", "l"], ["DEL", "l"], ["HSET", "h", "f", "v"], ["HDEL", "h", "f"]):
+        for command in (["SET", "k", "v"], ["EXPIRE", "k", "100"], ["RENAME", "k", "l"], ["DEL", "l"], ["HSET", "h", "f", "v"],
+                        ["HDEL", "h", "f"]):
             raw.call(*command)
         raw.call("SET", "end", "")
         seen = []
         while not seen or seen[-1] != (b"set", b"end"):
             _, _, channel, key = listener.read()
             seen.append((channel.partition(b":")[2], key))
-        assert seen == [(b"set", b"k"), (b"expire", b"k"), (b"rename_from", b"k"), (b"rename_to", b"l"), (b"del", b"l"), (b"hset", b"h"),
+        assert seen == [(b"set", b"k"), (b"expire", b"k"), (b"rename_from", b"k"), (b"rename_to", b"l"), (b"del", b"l"),
+                        (b"hset", b"h"),
                         (b"hdel", b"h"), (b"del", b"h"), (b"set", b"end")]
 
     def test_expired(self, raw, connect):

@@ -19,7 +19,8 @@ class TestInfo:
     def test_the_usual_sections(self, raw):
         found = titles(raw)
         assert [name for name in found if not name.startswith("search_")] == [
-            "Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "CPU", "Modules", "Errorstats", "Cluster", "Keyspace"]
+            "Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "CPU", "Modules", "Errorstats", "Cluster",
+            "Keyspace"]
 
     @pytest.mark.parametrize("word", ["all", "everything", "ALL"])
     def test_all(self, raw, word):
@@ -28,7 +29,8 @@ class TestInfo:
     def test_chosen_sections(self, raw):
         assert titles(raw, "memory", "SERVER") == ["Server", "Memory"]
         assert raw.call("INFO", "nope") == b""
-        assert titles(raw, "default", "commandstats") == titles(raw, "default")[:-3] + ["Commandstats"] + titles(raw, "default")[-3:]
+        assert titles(raw, "default", "commandstats") == titles(raw, "default")[:-3] + ["Commandstats"] + titles(raw,
+                                                                                                                 "default")[-3:]
 
     def test_verbatim_on_resp3(self, raw3):
         kind, text = raw3.call("INFO", "server")
@@ -79,23 +81,31 @@ class TestConfig:
         (("nope", "1"), "ERR Unknown option or number of arguments for CONFIG SET - 'nope'"),
         (("timeout",), "ERR wrong number of arguments for 'config|set' command"),
         (("timeout", "1", "hz"), "ERR wrong number of arguments for 'config|set' command"),
-        (("maxmemory", "x"), "ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value"),
-        (("timeout", "-1"), "ERR CONFIG SET failed (possibly related to argument 'timeout') - argument must be between 0 and 2147483647 inclusive"),
-        (("timeout", "x"), "ERR CONFIG SET failed (possibly related to argument 'timeout') - argument couldn't be parsed into an integer"),
+        (("maxmemory", "x"),
+         "ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value"),
+        (("timeout", "-1"),
+         "ERR CONFIG SET failed (possibly related to argument 'timeout') - argument must be between 0 and 2147483647 inclusive"),
+        (("timeout", "x"),
+         "ERR CONFIG SET failed (possibly related to argument 'timeout') - argument couldn't be parsed into an integer"),
         (("databases", "5"), "ERR CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config"),
         (("dir", "/tmp"), "ERR CONFIG SET failed (possibly related to argument 'dir') - can't set protected config"),
-        (("timeout", "0", "timeout", "1"), "ERR CONFIG SET failed (possibly related to argument 'timeout') - duplicate parameter"),
-        (("appendonly", "maybe"), "ERR CONFIG SET failed (possibly related to argument 'appendonly') - argument must be 'yes' or 'no'"),
-        (("loglevel", "x"), "ERR CONFIG SET failed (possibly related to argument 'loglevel') - argument(s) must be one of the following: "
+        (("timeout", "0", "timeout", "1"),
+         "ERR CONFIG SET failed (possibly related to argument 'timeout') - duplicate parameter"),
+        (("appendonly", "maybe"),
+         "ERR CONFIG SET failed (possibly related to argument 'appendonly') - argument must be 'yes' or 'no'"),
+        (("loglevel", "x"),
+         "ERR CONFIG SET failed (possibly related to argument 'loglevel') - argument(s) must be one of the following: "
                             "debug, verbose, notice, warning, nothing"),
-        (("client-output-buffer-limit", "normal 1"), "ERR CONFIG SET failed (possibly related to argument 'client-output-buffer-limit') - Wrong "
+        (("client-output-buffer-limit", "normal 1"),
+         "ERR CONFIG SET failed (possibly related to argument 'client-output-buffer-limit') - Wrong "
                                                      "number of arguments in buffer limit configuration."),
     ])
     def test_set_errors(self, raw, words, error):
         assert raw.call("CONFIG", "SET", *words) == error
 
     def test_set_is_all_or_nothing(self, raw):
-        assert raw.call("CONFIG", "SET", "timeout", "7", "hz", "x").text.startswith("ERR CONFIG SET failed (possibly related to argument 'hz')")
+        assert raw.call("CONFIG", "SET", "timeout", "7", "hz",
+                        "x").text.startswith("ERR CONFIG SET failed (possibly related to argument 'hz')")
         assert raw.call("CONFIG", "GET", "timeout")[1] == b"0"
         assert raw.call("CONFIG", "SET", "timeout", "7", "slowlog-max-len", "64") == "OK"
         assert sorted(raw.call("CONFIG", "GET", "timeout", "slowlog-max-len")) == [b"64", b"7", b"slowlog-max-len", b"timeout"]
@@ -110,7 +120,8 @@ class TestConfig:
 
     def test_buffer_limits_are_merged(self, raw):
         assert raw.call("CONFIG", "SET", "client-output-buffer-limit", "pubsub 16mb 4mb 30") == "OK"
-        assert raw.call("CONFIG", "GET", "client-output-buffer-limit")[1] == b"normal 0 0 0 slave 268435456 67108864 60 pubsub 16777216 4194304 30"
+        assert raw.call("CONFIG", "GET",
+                        "client-output-buffer-limit")[1] == b"normal 0 0 0 slave 268435456 67108864 60 pubsub 16777216 4194304 30"
         assert raw.call("CONFIG", "SET", "client-output-buffer-limit", "pubsub 32mb 8mb 60") == "OK"
 
     def test_every_directive_can_be_set_to_what_it_is(self, raw):
@@ -221,7 +232,8 @@ class TestSlowlog:
         raw.call("CONFIG", "SET", "slowlog-max-len", "3")
         for _ in range(5):
             raw.call("PING")
-        assert raw.call("SLOWLOG", "LEN") == 3 and len(raw.call("SLOWLOG", "GET", "-1")) == 3 and len(raw.call("SLOWLOG", "GET", "2")) == 2
+        assert raw.call("SLOWLOG",
+                        "LEN") == 3 and len(raw.call("SLOWLOG", "GET", "-1")) == 3 and len(raw.call("SLOWLOG", "GET", "2")) == 2
         raw.call("CONFIG", "SET", "slowlog-log-slower-than", "-1")
         raw.call("SLOWLOG", "RESET")
         assert raw.call("SLOWLOG", "LEN") == 0
@@ -271,7 +283,8 @@ class TestMonitor:
         port = raw.socket.getsockname()[1]
         lines = [watcher.line().decode("latin-1") for _ in range(3)]
         rest = [re.fullmatch(r"\+(\d+\.\d{6}) (.*)", line).group(2) for line in lines]
-        assert rest == [f'[0 127.0.0.1:{port}] "SET" "k" "a\\"\\\\\\n\\r\\t\\a\\b\\x00\\xff\'"', f'[3 127.0.0.1:{port}] "SELECT" "3"',
+        assert rest == [f'[0 127.0.0.1:{port}] "SET" "k" "a\\"\\\\\\n\\r\\t\\a\\b\\x00\\xff\'"',
+                        f'[3 127.0.0.1:{port}] "SELECT" "3"',
                         f'[3 127.0.0.1:{port}] "get" ""']
         assert abs(float(lines[0][1:].split()[0]) - time.time()) < 5
 
@@ -325,7 +338,8 @@ class TestMemory:
 class TestDebug:
     def test_object_and_sleep(self, raw):
         raw.call("SET", "k", "1")
-        assert re.match(r"Value at:0x[0-9a-f]+ refcount:1 encoding:int serializedlength:\d+ lru:\d+ lru_seconds_idle:\d+", raw.call("DEBUG", "OBJECT", "k"))
+        assert re.match(r"Value at:0x[0-9a-f]+ refcount:1 encoding:int serializedlength:\d+ lru:\d+ lru_seconds_idle:\d+",
+                        raw.call("DEBUG", "OBJECT", "k"))
         assert raw.call("DEBUG", "OBJECT", "none") == "ERR no such key"
         assert raw.call("DEBUG", "SLEEP", "0.001") == "OK"
         assert raw.call("DEBUG", "FOO") == "ERR unknown subcommand or wrong number of arguments for 'FOO'. Try DEBUG HELP."
@@ -366,7 +380,8 @@ def test_lolwut_names_the_version(raw, raw3):
 
 
 def test_what_is_refused_says_so(own_server, raw):
-    for words in (["REPLICAOF", "localhost", "1"], ["SAVE"], ["BGSAVE"], ["BGREWRITEAOF"], ["MODULE", "LOAD", "x"], ["ACL", "SETUSER", "x"],
+    for words in (["REPLICAOF", "localhost", "1"], ["SAVE"], ["BGSAVE"], ["BGREWRITEAOF"], ["MODULE", "LOAD", "x"],
+                  ["ACL", "SETUSER", "x"],
                   ["CONFIG", "SET", "appendonly", "yes"], ["CONFIG", "SET", "save", "60 1"], ["SHUTDOWN", "SAVE"]):
         assert raw.call(*words).text.startswith("ERR ")
     assert raw.call("SHUTDOWN", "FOO") == "ERR syntax error" and raw.call("SHUTDOWN", "ABORT") == "ERR No shutdown in progress."

@@ -12,7 +12,8 @@ def run(connection, *commands):
 
 
 def test_replies_in_order(raw):
-    assert run(raw, ["MULTI"], ["SET", "a", "1"], ["INCR", "a"], ["GET", "a"], ["EXEC"]) == ["OK", "QUEUED", "QUEUED", "QUEUED", ["OK", 2, b"2"]]
+    assert run(raw, ["MULTI"], ["SET", "a", "1"], ["INCR", "a"], ["GET", "a"], ["EXEC"]) == ["OK", "QUEUED", "QUEUED", "QUEUED",
+                                                                                             ["OK", 2, b"2"]]
 
 
 def test_an_error_while_running_does_not_stop_the_rest(raw):
@@ -55,7 +56,9 @@ class TestWatch:
         run(raw, ["SET", "a", "1"], ["WATCH", "a"], ["MULTI"], ["GET", "a"])
         assert raw.call("EXEC") == [b"1"]
 
-    @pytest.mark.parametrize("change", [["SET", "a", "2"], ["DEL", "a"], ["EXPIRE", "a", "100"], ["FLUSHDB"], ["FLUSHALL"], ["RENAME", "a", "b"],
+    @pytest.mark.parametrize("change",
+                             [["SET", "a", "2"], ["DEL", "a"], ["EXPIRE", "a", "100"], ["FLUSHDB"], ["FLUSHALL"],
+                              ["RENAME", "a", "b"],
                                         ["APPEND", "a", "x"], ["SWAPDB", "0", "1"]])
     def test_changed_by_another(self, raw, connect, change):
         run(raw, ["SET", "a", "1"], ["WATCH", "x", "a"], ["MULTI"], ["SET", "b", "1"])

@@ -6,9 +6,11 @@ from respserver.glob import matcher
 
 
 @pytest.mark.parametrize("pattern, text, matches", [
-    (b"*", b"", True), (b"a*c", b"abbc", True), (b"a*c", b"ab\nc", True), (b"a**c", b"ac", True), (b"a?c", b"ac", False), (b"a?c", b"a\xffc", True),
+    (b"*", b"", True), (b"a*c", b"abbc", True), (b"a*c", b"ab\nc", True), (b"a**c", b"ac", True), (b"a?c", b"ac", False),
+    (b"a?c", b"a\xffc", True),
     (b"[abc]", b"b", True), (b"[^abc]", b"b", False), (b"[^abc]", b"x", True), (b"[a-c]x", b"bx", True), (b"[c-a]x", b"bx", True),
-    (b"[\\]]", b"]", True), (b"a\\*c", b"a*c", True), (b"a\\*c", b"abc", False), (b"[ab", b"b", True), (b"a.c", b"abc", False), (b"[]", b"a", False),
+    (b"[\\]]", b"]", True), (b"a\\*c", b"a*c", True), (b"a\\*c", b"abc", False), (b"[ab", b"b", True), (b"a.c", b"abc", False),
+    (b"[]", b"a", False),
     (b"abc", b"abcd", False), (b"\\", b"\\", True), (b"h[^]llo", b"hello", True),
 ])
 def test_matcher(pattern, text, matches):
@@ -19,7 +21,8 @@ def test_case():
     assert matcher(b"MaX*", True)(b"maxmemory") and not matcher(b"MaX*")(b"maxmemory")
 
 
-@pytest.mark.parametrize("text, value", [("0", 0), ("100", 100), ("1k", 1000), ("1kb", 1024), ("3MB", 3 << 20), ("1Gb", 1 << 30), ("5b", 5),
+@pytest.mark.parametrize("text, value",
+                         [("0", 0), ("100", 100), ("1k", 1000), ("1kb", 1024), ("3MB", 3 << 20), ("1Gb", 1 << 30), ("5b", 5),
                                          ("", None), ("x", None), ("1tb", None), ("-1", None), ("1.5gb", None), ("mb", None)])
 def test_memory(text, value):
     assert parse_memory(text) == value
@@ -37,7 +40,8 @@ def test_values(kind, words, value, shown):
 
 
 @pytest.mark.parametrize("kind, words", [
-    ("bool", ["1"]), ("int", ["1.5"]), ("int", ["-1"]), ("int", ["1", "2"]), ("memory", ["1x"]), ("octal", ["8"]), ("save", ["1"]), ("save", ["a b"]),
+    ("bool", ["1"]), ("int", ["1.5"]), ("int", ["-1"]), ("int", ["1", "2"]), ("memory", ["1x"]), ("octal", ["8"]),
+    ("save", ["1"]), ("save", ["a b"]),
     ("events", ["!"]), ("percentiles", ["101"]), ("percentiles", ["x"]),
 ])
 def test_what_is_refused(kind, words):

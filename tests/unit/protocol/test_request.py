@@ -193,7 +193,8 @@ def test_long_values_are_taken_in_linear_time():
 
 
 @pytest.mark.parametrize("line, words", [
-    (b"", []), (b"a", [b"a"]), (b'"a b"', [b"a b"]), (b'""', [b""]), (b'"\\x4"', [b"x4"]), (b'"\\xZZ"', [b"xZZ"]), (b'a"b"', [b"ab"]),
+    (b"", []), (b"a", [b"a"]), (b'"a b"', [b"a b"]), (b'""', [b""]), (b'"\\x4"', [b"x4"]), (b'"\\xZZ"', [b"xZZ"]),
+    (b'a"b"', [b"ab"]),
     (b'"a"b', None), (b'"a', None), (b"'a", None), (b'"a\\', None), (b"a\x00b", [b"a"]), (b'"\\r\\t\\a\\b"', [b"\r\t\a\b"]),
 ])
 def test_split_words(line, words):
