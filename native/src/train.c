@@ -15,15 +15,18 @@ static void read_vector(const store *s, uint32_t slot, float *out) {
     c->codec->decode(c, slab_at(&s->primary, slot), c->residual_bytes ? slab_at(&s->residual, slot) : NULL, out);
 }
 
-/* Up to as many live vectors as the sample may take, spread evenly over the slots. */
+/* Up to `most` live vectors, spread evenly over the slots. Under the lock, a few dozen at a time: a slot may be reused any moment. */
 static size_t take_sample(vec_index *ix, const store *s, float *sample, size_t most) {
     uint32_t n_slots = atomic_load(&ix->n_slots);
     double step = n_slots > most ? (double)n_slots / (double)most : 1;
-    size_t n = 0;
-    for (size_t i = 0; n < most; i++) {
-        double at = (double)i * step;
-        if (at >= n_slots) break;
-        if (is_live(meta_get(ix, (uint32_t)at))) read_vector(s, (uint32_t)at, sample + n++ * s->coder->dim);
+    size_t n = 0, n_steps = n_slots > most ? most : n_slots;
+    for (size_t i = 0; i < n_steps;) {
+        pthread_mutex_lock(&ix->lock);
+        for (size_t end = n_steps - i > SLOTS_PER_LOCK ? i + SLOTS_PER_LOCK : n_steps; i < end; i++) {
+            uint32_t slot = (uint32_t)((double)i * step);
+            if (is_live(meta_get(ix, slot))) read_vector(s, slot, sample + n++ * s->coder->dim);
+        }
+        pthread_mutex_unlock(&ix->lock);
     }
     return n;
 }

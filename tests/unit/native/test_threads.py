@@ -23,7 +23,7 @@ def test_threads_search_while_others_write(algorithm):
         while not stop.is_set():
             i = int(rng.integers(0, 100))               # these stay, unchanged
             labels, distances = ix.search_blob(X[i].tobytes(), 5)
-            if not labels or labels[0] != i or abs(distances[0]) > 0.01 or not np.isfinite(distances).all():
+            if not labels or labels[0] != i or abs(distances[0]) > 0.05 or not np.isfinite(distances).all():
                 wrong.append((i, labels, distances))
     threads = [threading.Thread(target=search) for _ in range(3)]
     for t in threads:
