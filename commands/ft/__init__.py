@@ -4,7 +4,8 @@ VERSION = 81000
 
 
 def load(server) -> None:
-    """Adds the search module to a server that is not yet running: its directives, INFO sections, the keyspace listener and its threads.
+    """Adds the search module to a server that is not yet running: its directives, INFO sections, the keyspace listener
+    and its threads.
 
     Imports happen here, so that the pure parts (the grammar) can be imported without the engine."""
     from respserver.modules import Module

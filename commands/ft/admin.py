@@ -38,18 +38,21 @@ def _create(client, name: bytes, words: tuple) -> None:
         raise errors.fail(errors.ENGINE_REFUSED, error) from None
     for field in index.vector_fields:
         spec = field.spec
-        server.log.info("Creating vector index of type %s: %s of index %s, %d dimensions of %s%s", spec.algorithm, errors.show(field.name),
+        server.log.info("Creating vector index of type %s: %s of index %s, %d dimensions of %s%s", spec.algorithm,
+                        errors.show(field.name),
                         errors.show(name), spec.dim, spec.dtype, f", {spec.compression}" if spec.compression else "")
 
 
-@command("FT.CREATE", arity=-5, group="search", since="1.0.0", flags="write denyoom", summary="Creates an index with the given spec",
+@command("FT.CREATE", arity=-5, group="search", since="1.0.0", flags="write denyoom",
+         summary="Creates an index with the given spec",
          complexity="O(K) at creation where K is the number of fields; O(N) if scanning the keyspace is triggered")
 def ft_create(client, name, *words):
     _create(client, name, words)
     return OK
 
 
-@command("FT._CREATEIFNX", arity=-5, group="search", since="2.0.0", flags="write denyoom", summary="FT.CREATE that is content with an index of that name", complexity="O(K)")
+@command("FT._CREATEIFNX", arity=-5, group="search", since="2.0.0", flags="write denyoom",
+         summary="FT.CREATE that is content with an index of that name", complexity="O(K)")
 def ft_create_if_new(client, name, *words):
     if name not in client.server.search.indexes:
         _create(client, name, words)
@@ -63,7 +66,8 @@ def _alter(client, name: bytes, words: tuple, is_quiet: bool) -> None:
         raise _wrong_arity("FT.ALTER")
     if is_quiet and len(words) > 2 and words[2] in index.schema:
         return
-    options = parse_alter(words, existing=index.schema.values(), compressions=native.COMPRESSIONS, memory_limit=_block_limit(server))
+    options = parse_alter(words, existing=index.schema.values(), compressions=native.COMPRESSIONS,
+                          memory_limit=_block_limit(server))
     try:
         index.add_fields(options.fields)
     except native.NativeError as error:
@@ -73,14 +77,16 @@ def _alter(client, name: bytes, words: tuple, is_quiet: bool) -> None:
         server.search.scan(index, [spec.path for spec in options.fields])
 
 
-@command("FT.ALTER", arity=-2, group="search", since="1.0.0", flags="write denyoom", summary="Adds a new field to the index",
+@command("FT.ALTER", arity=-2, group="search", since="1.0.0", flags="write denyoom",
+         summary="Adds a new field to the index",
          complexity="O(N) where N is the number of keys in the keyspace")
 def ft_alter(client, name, *words):
     _alter(client, name, words, False)
     return OK
 
 
-@command("FT._ALTERIFNX", arity=-2, group="search", since="2.0.0", flags="write denyoom", summary="FT.ALTER that is content with a field that is there", complexity="O(N)")
+@command("FT._ALTERIFNX", arity=-2, group="search", since="2.0.0", flags="write denyoom",
+         summary="FT.ALTER that is content with a field that is there", complexity="O(N)")
 def ft_alter_if_new(client, name, *words):
     _alter(client, name, words, True)
     return OK
@@ -101,33 +107,38 @@ def _drop(client, name: bytes, words: tuple, own_name: str, takes_keys: bool, wo
     manager.delete_documents(keys)
 
 
-@command("FT.DROPINDEX", arity=-2, group="search", since="2.0.0", flags="write", summary="Deletes the index", complexity="O(1) or O(N) if documents are deleted")
+@command("FT.DROPINDEX", arity=-2, group="search", since="2.0.0", flags="write", summary="Deletes the index",
+         complexity="O(1) or O(N) if documents are deleted")
 def ft_dropindex(client, name, *words):
     _drop(client, name, words, "FT.DROPINDEX", False, b"DD")
     return OK
 
 
-@command("FT._DROPINDEXIFX", arity=-2, group="search", since="2.0.0", flags="write", summary="FT.DROPINDEX that is content if there is none", complexity="O(1)")
+@command("FT._DROPINDEXIFX", arity=-2, group="search", since="2.0.0", flags="write",
+         summary="FT.DROPINDEX that is content if there is none", complexity="O(1)")
 def ft_dropindex_if_there(client, name, *words):
     if client.server.search.get(name) is not None:
         _drop(client, name, words, "FT._DROPINDEXIFX", False, b"DD")
     return OK
 
 
-@command("FT.DROP", arity=-2, group="search", since="1.0.0", flags="write", summary="Deletes the index and, unless KEEPDOCS is given, its documents", complexity="O(N)")
+@command("FT.DROP", arity=-2, group="search", since="1.0.0", flags="write",
+         summary="Deletes the index and, unless KEEPDOCS is given, its documents", complexity="O(N)")
 def ft_drop(client, name, *words):
     _drop(client, name, words, "FT.DROP", True, b"KEEPDOCS")
     return OK
 
 
-@command("FT._DROPIFX", arity=-2, group="search", since="2.0.0", flags="write", summary="FT.DROP that is content if there is none", complexity="O(N)")
+@command("FT._DROPIFX", arity=-2, group="search", since="2.0.0", flags="write",
+         summary="FT.DROP that is content if there is none", complexity="O(N)")
 def ft_drop_if_there(client, name, *words):
     if client.server.search.get(name) is not None:
         _drop(client, name, words, "FT._DROPIFX", True, b"KEEPDOCS")
     return OK
 
 
-@command("FT._LIST", arity=-1, group="search", since="2.0.0", flags="readonly admin", summary="Returns a list of all existing indexes", complexity="O(1)")
+@command("FT._LIST", arity=-1, group="search", since="2.0.0", flags="readonly admin",
+         summary="Returns a list of all existing indexes", complexity="O(1)")
 def ft_list(client, *words):
     if len(words) > 1:
         raise _wrong_arity("FT._LIST")
@@ -145,7 +156,8 @@ def _alias_target(manager, name: bytes):
     return index
 
 
-@command("FT.ALIASADD", arity=-2, group="search", since="1.0.0", flags="write denyoom", summary="Adds an alias to the index", complexity="O(1)")
+@command("FT.ALIASADD", arity=-2, group="search", since="1.0.0", flags="write denyoom",
+         summary="Adds an alias to the index", complexity="O(1)")
 def ft_aliasadd(client, alias, *words):
     if len(words) != 1:
         raise _wrong_arity("FT.ALIASADD")
@@ -159,14 +171,16 @@ def ft_aliasadd(client, alias, *words):
     return OK
 
 
-@command("FT._ALIASADDIFNX", arity=3, group="search", since="2.0.0", flags="write denyoom", summary="FT.ALIASADD that is content with an alias that is there", complexity="O(1)")
+@command("FT._ALIASADDIFNX", arity=3, group="search", since="2.0.0", flags="write denyoom",
+         summary="FT.ALIASADD that is content with an alias that is there", complexity="O(1)")
 def ft_aliasadd_if_new(client, alias, name):
     if alias not in client.server.search.aliases:
         ft_aliasadd(client, alias, name)
     return OK
 
 
-@command("FT.ALIASUPDATE", arity=3, group="search", since="1.0.0", flags="write denyoom", summary="Adds or updates an alias to the index", complexity="O(1)")
+@command("FT.ALIASUPDATE", arity=3, group="search", since="1.0.0", flags="write denyoom",
+         summary="Adds or updates an alias to the index", complexity="O(1)")
 def ft_aliasupdate(client, alias, name):
     manager = client.server.search
     index = _alias_target(manager, name)
@@ -176,7 +190,8 @@ def ft_aliasupdate(client, alias, name):
     return OK
 
 
-@command("FT.ALIASDEL", arity=-2, group="search", since="1.0.0", flags="write", summary="Deletes an alias from the index", complexity="O(1)")
+@command("FT.ALIASDEL", arity=-2, group="search", since="1.0.0", flags="write",
+         summary="Deletes an alias from the index", complexity="O(1)")
 def ft_aliasdel(client, alias, *words):
     if words:
         raise _wrong_arity("FT.ALIASDEL")
@@ -187,18 +202,21 @@ def ft_aliasdel(client, alias, *words):
     return OK
 
 
-@command("FT._ALIASDELIFX", arity=2, group="search", since="2.0.0", flags="write", summary="FT.ALIASDEL that is content if there is none", complexity="O(1)")
+@command("FT._ALIASDELIFX", arity=2, group="search", since="2.0.0", flags="write",
+         summary="FT.ALIASDEL that is content if there is none", complexity="O(1)")
 def ft_aliasdel_if_there(client, alias):
     client.server.search.set_alias(alias, None)
     return OK
 
 
-@command("FT.ALIASLIST", arity=2, group="search", since="8.10.0", flags="readonly", summary="Lists the aliases of an index", complexity="O(N)")
+@command("FT.ALIASLIST", arity=2, group="search", since="8.10.0", flags="readonly",
+         summary="Lists the aliases of an index", complexity="O(N)")
 def ft_aliaslist(client, name):
     return SetOf(sorted(client.server.search.find(name).aliases))
 
 
-@command("FT.TAGVALS", arity=-3, group="search", since="1.0.0", flags="readonly", summary="Returns the distinct tags indexed in a Tag field", complexity="O(N)")
+@command("FT.TAGVALS", arity=-3, group="search", since="1.0.0", flags="readonly",
+         summary="Returns the distinct tags indexed in a Tag field", complexity="O(N)")
 def ft_tagvals(client, name, field_name, *words):
     index = client.server.search.find(name)
     if words:

@@ -1,4 +1,5 @@
-"""The search module's configuration: `search-*` directives for CONFIG, and the older names that FT.CONFIG knows them by."""
+"""The search module's configuration: `search-*` directives for CONFIG, and the older names that FT.CONFIG knows them
+by."""
 import os
 from dataclasses import dataclass
 
@@ -30,43 +31,65 @@ class Setting:
 
 def _rows():
     s = Setting
-    yield s("EXTLOAD", "search-ext-load", "string", "", "Extension scoring and expansion modules to load: there are none", immutable=True)
-    yield s("NOGC", "search-no-gc", "bool", False, "Whether the statistics of removed documents are kept for ever", immutable=True)
-    yield s("MINPREFIX", "search-min-prefix", "int", 2, "Shortest prefix, suffix or infix that a query may search for", least=1)
+    yield s("EXTLOAD", "search-ext-load", "string", "",
+            "Extension scoring and expansion modules to load: there are none", immutable=True)
+    yield s("NOGC", "search-no-gc", "bool", False, "Whether the statistics of removed documents are kept for ever",
+            immutable=True)
+    yield s("MINPREFIX", "search-min-prefix", "int", 2, "Shortest prefix, suffix or infix that a query may search for",
+            least=1)
     yield s("MINSTEMLEN", "search-min-stem-len", "int", 4, "Shortest word that is stemmed", least=2)
-    yield s("MAXDOCTABLESIZE", "search-max-doctablesize", "int", 1000000, "Buckets of the document table: it grows by itself here", least=1, immutable=True)
+    yield s("MAXDOCTABLESIZE", "search-max-doctablesize", "int", 1000000,
+            "Buckets of the document table: it grows by itself here", least=1, immutable=True)
     yield s("MAXSEARCHRESULTS", "search-max-search-results", "int", 1000000, "Most results that FT.SEARCH returns")
-    yield s("MAXAGGREGATERESULTS", "search-max-aggregate-results", "int", _UNLIMITED, "Most results that FT.AGGREGATE returns")
-    yield s("MAXEXPANSIONS", "search-max-prefix-expansions", "int", 200, "Most terms that a prefix, suffix, infix or pattern stands for", least=1)
-    yield s("MAXPREFIXEXPANSIONS", "search-max-prefix-expansions", "int", 200, "Most terms that a prefix, suffix, infix or pattern stands for", least=1)
+    yield s("MAXAGGREGATERESULTS", "search-max-aggregate-results", "int", _UNLIMITED,
+            "Most results that FT.AGGREGATE returns")
+    yield s("MAXEXPANSIONS", "search-max-prefix-expansions", "int", 200,
+            "Most terms that a prefix, suffix, infix or pattern stands for", least=1)
+    yield s("MAXPREFIXEXPANSIONS", "search-max-prefix-expansions", "int", 200,
+            "Most terms that a prefix, suffix, infix or pattern stands for", least=1)
     yield s("TIMEOUT", "search-timeout", "int", 500, "Milliseconds that a query may take; 0: no limit")
-    yield s("ON_TIMEOUT", "search-on-timeout", "enum", "return", "What a query does that takes too long", choices=("return", "fail", "return-strict"))
-    yield s("WORKERS", "search-workers", "int", min(16, os.cpu_count() or 1), "Threads for searches; 0: all run on the loop thread", most=16)
-    yield s("MIN_OPERATION_WORKERS", "search-min-operation-workers", "int", 4, "Threads while data are loaded: without effect here", most=16)
-    yield s("TIERED_HNSW_BUFFER_LIMIT", "search-tiered-hnsw-buffer-limit", "int", 1024, "Vectors that may wait for the graph: without effect here")
-    yield s("GCSCANSIZE", "search-gc-scan-size", "int", 100, "Items per step of garbage collection: without effect here", least=1)
-    yield s("MIN_PHONETIC_TERM_LEN", "search-min-phonetic-term-len", "int", 3, "Shortest word that is matched by its sound", least=1)
-    yield s("GC_POLICY", "search-gc-policy", "string", "fork", "How removed documents leave the indexes: at once, here", immutable=True)
-    yield s("FORK_GC_RUN_INTERVAL", "search-fork-gc-run-interval", "int", 30, "Seconds between two rounds over the statistics of removed documents", least=1)
-    yield s("FORK_GC_CLEAN_THRESHOLD", "search-fork-gc-clean-threshold", "int", 100, "Removed documents that make a round worth while")
-    yield s("FORK_GC_RETRY_INTERVAL", "search-fork-gc-retry-interval", "int", 5, "Seconds until a failed round is tried again: none fails here", least=1)
+    yield s("ON_TIMEOUT", "search-on-timeout", "enum", "return", "What a query does that takes too long",
+            choices=("return", "fail", "return-strict"))
+    yield s("WORKERS", "search-workers", "int", min(16, os.cpu_count() or 1),
+            "Threads for searches; 0: all run on the loop thread", most=16)
+    yield s("MIN_OPERATION_WORKERS", "search-min-operation-workers", "int", 4,
+            "Threads while data are loaded: without effect here", most=16)
+    yield s("TIERED_HNSW_BUFFER_LIMIT", "search-tiered-hnsw-buffer-limit", "int", 1024,
+            "Vectors that may wait for the graph: without effect here")
+    yield s("GCSCANSIZE", "search-gc-scan-size", "int", 100,
+            "Items per step of garbage collection: without effect here", least=1)
+    yield s("MIN_PHONETIC_TERM_LEN", "search-min-phonetic-term-len", "int", 3,
+            "Shortest word that is matched by its sound", least=1)
+    yield s("GC_POLICY", "search-gc-policy", "string", "fork", "How removed documents leave the indexes: at once, here",
+            immutable=True)
+    yield s("FORK_GC_RUN_INTERVAL", "search-fork-gc-run-interval", "int", 30,
+            "Seconds between two rounds over the statistics of removed documents", least=1)
+    yield s("FORK_GC_CLEAN_THRESHOLD", "search-fork-gc-clean-threshold", "int", 100,
+            "Removed documents that make a round worth while")
+    yield s("FORK_GC_RETRY_INTERVAL", "search-fork-gc-retry-interval", "int", 5,
+            "Seconds until a failed round is tried again: none fails here", least=1)
     yield s("UNION_ITERATOR_HEAP", "search-union-iterator-heap", "int", 20, "Without effect here", least=1)
-    yield s("CURSOR_MAX_IDLE", "search-cursor-max-idle", "int", 300000, "Milliseconds that a cursor lives without being read")
+    yield s("CURSOR_MAX_IDLE", "search-cursor-max-idle", "int", 300000,
+            "Milliseconds that a cursor lives without being read")
     yield s("INDEX_CURSOR_LIMIT", "search-index-cursor-limit", "int", 128, "Most cursors of one index")
     yield s("PARTIAL_INDEXED_DOCS", "search-partial-indexed-docs", "bool", False, "Without effect here", immutable=True)
     yield s("RAW_DOCID_ENCODING", "search-raw-docid-encoding", "bool", False, "Without effect here", immutable=True)
     yield s("DEFAULT_SCORER", "search-default-scorer", "string", "BM25STD", "The scorer of a query that names none")
-    yield s("DEFAULT_DIALECT", "search-default-dialect", "int", 1, "The dialect of a query that names none", least=1, most=4)
-    yield s("VSS_MAX_RESIZE", "search-vss-max-resize", "int", 0, "Bytes that one block of vectors may take; 0: a tenth of the memory")
+    yield s("DEFAULT_DIALECT", "search-default-dialect", "int", 1, "The dialect of a query that names none", least=1,
+            most=4)
+    yield s("VSS_MAX_RESIZE", "search-vss-max-resize", "int", 0,
+            "Bytes that one block of vectors may take; 0: a tenth of the memory")
     yield s("MULTI_TEXT_SLOP", "search-multi-text-slop", "int", 100, "Positions between two values of a field", least=1)
-    yield s("_MAX_FOREGROUND_TIMEOUT_LIMIT", "search-_max-foreground-timeout-limit", "int", 60000, "Without effect here")
+    yield s("_MAX_FOREGROUND_TIMEOUT_LIMIT", "search-_max-foreground-timeout-limit", "int", 60000,
+            "Without effect here")
     yield s("ENABLE_UNSTABLE_FEATURES", "search-enable-unstable-features", "bool", False, "Without effect here")
 
 
 SETTINGS: dict[str, Setting] = {row.name: row for row in _rows()}
 
 #: What decides how a query is read: changes make prepared searches void.
-PLAN_DIRECTIVES = ("search-default-dialect", "search-max-search-results", "search-timeout", "search-on-timeout", "search-min-prefix",
+PLAN_DIRECTIVES = ("search-default-dialect", "search-max-search-results", "search-timeout", "search-on-timeout",
+                   "search-min-prefix",
                    "search-max-prefix-expansions")
 
 
@@ -74,7 +97,8 @@ def register_directives() -> None:
     """Adds the rows to the table of directives, once per process."""
     for row in SETTINGS.values():
         if row.directive not in DIRECTIVES:
-            register(Directive(row.directive, row.kind, row.default, least=row.least, most=row.most, choices=row.choices,
+            register(Directive(row.directive, row.kind, row.default, least=row.least, most=row.most,
+                               choices=row.choices,
                                immutable=row.immutable, is_module=True))
 
 
@@ -95,7 +119,8 @@ def _named(word: bytes) -> list[Setting]:
     return [row] if row is not None else []
 
 
-@command("FT.CONFIG", arity=-3, group="search", since="1.0.0", flags="admin", summary="Reads, sets or explains configuration options", complexity="O(1)")
+@command("FT.CONFIG", arity=-3, group="search", since="1.0.0", flags="admin",
+         summary="Reads, sets or explains configuration options", complexity="O(1)")
 def ft_config(client, action, name, *values):
     config = client.server.config
     action = action.upper()
@@ -105,8 +130,11 @@ def ft_config(client, action, name, *values):
     if action == b"HELP":
         rows = [(Simple(row.name), row) for row in _named(name)]
         if client.proto == 3:
-            return Pairs([(label, Pairs([(Simple("Description"), Simple(row.help)), (Simple("Value"), _simple(_shown(config, row)))])) for label, row in rows])
-        return [[label, Simple("Description"), Simple(row.help), Simple("Value"), _simple(_shown(config, row))] for label, row in rows]
+            return Pairs([(label, Pairs([(Simple("Description"), Simple(row.help)),
+                                         (Simple("Value"), _simple(_shown(config, row)))]))
+                          for label, row in rows])
+        return [[label, Simple("Description"), Simple(row.help), Simple("Value"), _simple(_shown(config, row))]
+                for label, row in rows]
     if action == b"SET":
         return _set(client, name, values)
     raise errors.fail(errors.NO_SUCH_SUBCOMMAND)
@@ -162,6 +190,7 @@ def _integer(row: Setting, text: str) -> int:
     return value
 
 
-@command("_FT.CONFIG", arity=-3, group="search", since="8.0.0", flags="admin", summary="The same as FT.CONFIG", complexity="O(1)")
+@command("_FT.CONFIG", arity=-3, group="search", since="8.0.0", flags="admin", summary="The same as FT.CONFIG",
+         complexity="O(1)")
 def inner_config(client, *words):
     return ft_config(client, *words)

@@ -6,7 +6,8 @@ from respserver.registry import command
 from . import errors
 from .fields import VectorField
 
-_QUANT_BITS = {"LVQ4": "4", "LVQ8": "8", "LVQ4x4": "4x4", "LVQ4x8": "4x8", "LVQ8x8": "8x8", "LeanVec4x8": "4x8_LeanVec", "LeanVec8x8": "8x8_LeanVec",
+_QUANT_BITS = {"LVQ4": "4", "LVQ8": "8", "LVQ4x4": "4x4", "LVQ4x8": "4x8", "LVQ8x8": "8x8", "LeanVec4x8": "4x8_LeanVec",
+               "LeanVec8x8": "8x8_LeanVec",
                "SQ8": "Scalar", "BIN": "1"}
 _ALPHA = {"L2": 1.2, "IP": 0.95, "COSINE": 0.95}
 
@@ -17,12 +18,15 @@ def _flat(pairs) -> list:
 
 def _head(field: VectorField, algorithm: str, size: int, memory: int) -> list:
     spec = field.spec
-    return [("ALGORITHM", algorithm), ("TYPE", spec.dtype), ("DIMENSION", spec.dim), ("METRIC", spec.metric), ("IS_MULTI_VALUE", 0), ("IS_DISK", 0),
-            ("INDEX_SIZE", size), ("INDEX_LABEL_COUNT", size), ("MEMORY", memory), ("LAST_SEARCH_MODE", field.last_search_mode)]
+    return [("ALGORITHM", algorithm), ("TYPE", spec.dtype), ("DIMENSION", spec.dim), ("METRIC", spec.metric),
+            ("IS_MULTI_VALUE", 0), ("IS_DISK", 0),
+            ("INDEX_SIZE", size), ("INDEX_LABEL_COUNT", size), ("MEMORY", memory),
+            ("LAST_SEARCH_MODE", field.last_search_mode)]
 
 
 def vecsim_info(field: VectorField) -> list:
-    """The flat list of VECSIM_INFO, in Redis's order. FRONTEND_INDEX stands for the vectors that are not yet linked into the graph."""
+    """The flat list of VECSIM_INFO, in Redis's order. FRONTEND_INDEX stands for the vectors that are not yet linked
+    into the graph."""
     spec = field.spec
     stats = field.engine.stats()
     n, n_tail, n_deleted = stats["n_vectors"], stats["n_tail"], stats["n_deleted"]
@@ -33,20 +37,29 @@ def vecsim_info(field: VectorField) -> list:
     front = _flat([*_head(field, "FLAT", n_tail, tail_memory), ("BLOCK_SIZE", 1024)])
     back_memory = memory - tail_memory
     if spec.algorithm == "HNSW":
-        back = [*_head(field, "HNSW", stats["n_linked"], back_memory), ("BLOCK_SIZE", 1024), ("M", spec.m), ("EF_CONSTRUCTION", spec.ef_construction),
-                ("EF_RUNTIME", spec.ef_runtime), ("MAX_LEVEL", 0), ("ENTRYPOINT", -1 if not n else 0), ("EPSILON", float(spec.epsilon)),
+        back = [*_head(field, "HNSW", stats["n_linked"], back_memory), ("BLOCK_SIZE", 1024), ("M", spec.m),
+                ("EF_CONSTRUCTION", spec.ef_construction),
+                ("EF_RUNTIME", spec.ef_runtime), ("MAX_LEVEL", 0), ("ENTRYPOINT", -1 if not n else 0),
+                ("EPSILON", float(spec.epsilon)),
                 ("NUMBER_OF_MARKED_DELETED", n_deleted)]
         tail = [("TIERED_HNSW_SWAP_JOBS_THRESHOLD", 1024)]
     else:
         window = stats["window"]
-        back = [*_head(field, "SVS", stats["n_linked"], back_memory), ("BLOCK_SIZE", 1024), ("QUANT_BITS", _QUANT_BITS.get(stats["codec"], "NONE")),
-                ("ALPHA", _ALPHA[spec.metric]), ("GRAPH_MAX_DEGREE", spec.graph_max_degree), ("CONSTRUCTION_WINDOW_SIZE", spec.construction_window_size),
-                ("MAX_CANDIDATE_POOL_SIZE", 3 * spec.construction_window_size), ("PRUNE_TO", max(1, spec.graph_max_degree - 4)),
-                ("USE_SEARCH_HISTORY", 1), ("NUM_THREADS", 1), ("LAST_RESERVED_NUM_THREADS", 1), ("NUMBER_OF_MARKED_DELETED", n_deleted),
-                ("SEARCH_WINDOW_SIZE", window), ("SEARCH_BUFFER_CAPACITY", window), ("LEANVEC_DIMENSION", spec.reduce or 0), ("EPSILON", float(spec.epsilon))]
-        tail = [("TIERED_SVS_TRAINING_THRESHOLD", min(spec.training_threshold or 1024, 102400)), ("TIERED_SVS_UPDATE_THRESHOLD", 1024),
+        back = [*_head(field, "SVS", stats["n_linked"], back_memory), ("BLOCK_SIZE", 1024),
+                ("QUANT_BITS", _QUANT_BITS.get(stats["codec"], "NONE")),
+                ("ALPHA", _ALPHA[spec.metric]), ("GRAPH_MAX_DEGREE", spec.graph_max_degree),
+                ("CONSTRUCTION_WINDOW_SIZE", spec.construction_window_size),
+                ("MAX_CANDIDATE_POOL_SIZE", 3 * spec.construction_window_size),
+                ("PRUNE_TO", max(1, spec.graph_max_degree - 4)),
+                ("USE_SEARCH_HISTORY", 1), ("NUM_THREADS", 1), ("LAST_RESERVED_NUM_THREADS", 1),
+                ("NUMBER_OF_MARKED_DELETED", n_deleted),
+                ("SEARCH_WINDOW_SIZE", window), ("SEARCH_BUFFER_CAPACITY", window),
+                ("LEANVEC_DIMENSION", spec.reduce or 0), ("EPSILON", float(spec.epsilon))]
+        tail = [("TIERED_SVS_TRAINING_THRESHOLD", min(spec.training_threshold or 1024, 102400)),
+                ("TIERED_SVS_UPDATE_THRESHOLD", 1024),
                 ("TIERED_SVS_THREADS_RESERVE_TIMEOUT", 5000)]
-    return _flat([*_head(field, "TIERED", n, memory), ("MANAGEMENT_LAYER_MEMORY", 0), ("BACKGROUND_INDEXING", int(n_tail > 0 or stats["training"] == "running")),
+    return _flat([*_head(field, "TIERED", n, memory), ("MANAGEMENT_LAYER_MEMORY", 0),
+                  ("BACKGROUND_INDEXING", int(n_tail > 0 or stats["training"] == "running")),
                   ("TIERED_BUFFER_LIMIT", 1024), ("FRONTEND_INDEX", front), ("BACKEND_INDEX", _flat(back)), *tail])
 
 
@@ -64,8 +77,10 @@ def _workers(client, words):
     manager = client.server.search
     action = words[0].upper() if words else b""
     if action == b"STATS":
-        return Pairs([(Simple("totalJobsDone"), manager.turns.n_jobs_done), (Simple("totalPendingJobs"), manager.turns.n_pending),
-                      (Simple("highPriorityPendingJobs"), manager.turns.n_pending), (Simple("lowPriorityPendingJobs"), manager.n_waiting_vectors()),
+        return Pairs([(Simple("totalJobsDone"), manager.turns.n_jobs_done),
+                      (Simple("totalPendingJobs"), manager.turns.n_pending),
+                      (Simple("highPriorityPendingJobs"), manager.turns.n_pending),
+                      (Simple("lowPriorityPendingJobs"), manager.n_waiting_vectors()),
                       (Simple("numThreadsAlive"), manager.turns.n_threads)])
     if action == b"N_THREADS":
         return manager.turns.n_threads
@@ -83,7 +98,8 @@ def _collect(client, words):
 _WORDS = {b"VECSIM_INFO": _vecsim, b"WORKERS": _workers, b"GC_FORCEINVOKE": _collect}
 
 
-@command("_FT.DEBUG", arity=-2, group="search", since="1.0.0", flags="readonly admin", summary="Shows the inside of indexes", complexity="O(1)")
+@command("_FT.DEBUG", arity=-2, group="search", since="1.0.0", flags="readonly admin",
+         summary="Shows the inside of indexes", complexity="O(1)")
 def ft_debug(client, word, *words):
     action = _WORDS.get(word.upper())
     if action is None:
@@ -91,6 +107,7 @@ def ft_debug(client, word, *words):
     return action(client, words)
 
 
-@command("FT.DEBUG", arity=-2, group="search", since="1.0.0", flags="readonly admin", summary="The same as _FT.DEBUG", complexity="O(1)")
+@command("FT.DEBUG", arity=-2, group="search", since="1.0.0", flags="readonly admin", summary="The same as _FT.DEBUG",
+         complexity="O(1)")
 def ft_debug_old(client, *words):
     return ft_debug(client, *words)

@@ -1,8 +1,8 @@
 """The documents of one index: which key is which row.
 
-A *row* is a small integer: the document's bit in every set, its label in every vector index, its place in every column. It stays
-the same while the key is indexed and is given away again afterwards. A *doc id* only grows: every (re-)indexing of a key takes the
-next one. Results without SORTBY come in the order of doc ids, as in Redis.
+A *row* is a small integer: the document's bit in every set, its label in every vector index, its place in every column.
+It stays the same while the key is indexed and is given away again afterwards. A *doc id* only grows: every
+(re-)indexing of a key takes the next one. Results without SORTBY come in the order of doc ids, as in Redis.
 """
 import numpy as np
 from pyroaring import BitMap
@@ -11,7 +11,8 @@ from pyroaring import BitMap
 class DocumentTable:
     """Keys, rows and doc ids. Columns are indexed by row."""
 
-    __slots__ = ("keys", "values", "key_replies", "row_of", "doc_ids", "born", "free_rows", "live", "max_doc_id", "scores", "payloads")
+    __slots__ = ("keys", "values", "key_replies", "row_of", "doc_ids", "born", "free_rows", "live", "max_doc_id",
+                 "scores", "payloads")
 
     def __init__(self):
         self.keys: list[bytes | None] = []              # row -> key
@@ -93,7 +94,8 @@ class DocumentTable:
     def nbytes(self) -> int:
         """An estimate of the bytes that the table holds: objects, lists and the dict."""
         n = len(self.keys)
-        per_key = 2 * 33 + 24 + 100                     # two bytes objects, two list slots, a dict entry with its share of empty ones; a value's slot
+        # Two bytes objects, three list slots, a dict entry with its share of empty ones.
+        per_key = 2 * 33 + 24 + 100
         total_keys = sum(map(len, self.keys[:256])) if None not in self.keys[:256] else 24 * min(n, 256)
         mean = total_keys / min(n, 256) if n else 0
         return int(n * (per_key + 2 * mean)) + self.doc_ids.nbytes + self.born.nbytes

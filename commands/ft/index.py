@@ -13,8 +13,8 @@ _ABSENT = object()
 class Index:
     """A search index over hashes.
 
-    Everything happens on the loop thread. `revision` grows with every change of the contents, `plans` is emptied when the schema
-    changes: what others cache about an index, they key by one of the two."""
+    Everything happens on the loop thread. `revision` grows with every change of the contents, `plans` is emptied when
+    the schema changes: what others cache about an index, they key by one of the two."""
 
     def __init__(self, name: bytes, options):
         self.name = name
@@ -46,7 +46,8 @@ class Index:
         self.add_fields(options.fields)
 
     def add_fields(self, specs) -> None:
-        """Appends fields to the schema. Raises CommandError, with the schema unchanged, if one cannot be had (its compression, say)."""
+        """Appends fields to the schema. Raises CommandError, with the schema unchanged, if one cannot be had (its
+        compression, say)."""
         made: list[Field] = []
         try:
             for spec in specs:
@@ -80,9 +81,9 @@ class Index:
         return [field for field in self.fields if type(field) is VectorField]
 
     def put(self, key: bytes, value, old=None, changed=None) -> None:
-        """Indexes a hash, new or changed. `changed` as in keyspace.Change.fields: only these fields differ from what the index has;
-        None: look at all, `old` being the hash that was there before (if any). A value that cannot be indexed is counted and takes
-        the document out of the index."""
+        """Indexes a hash, new or changed. `changed` as in keyspace.Change.fields: only these fields differ from what
+        the index has; None: look at all, `old` being the hash that was there before (if any). A value that cannot be
+        indexed is counted and takes the document out of the index."""
         start = time.perf_counter_ns()
         if self.rule is not None and not self.rule.accepts(key, value, self.schema):
             self.remove(key)
@@ -169,7 +170,8 @@ class Index:
         return True
 
     def rename(self, old: bytes, new: bytes) -> bool:
-        """Lets a document go by another key, with its row, doc id and vectors. Returns whether `old` was in the index."""
+        """Lets a document go by another key, with its row, doc id and vectors. Returns whether `old` was in the
+        index."""
         if old not in self.docs:
             return False
         self.remove(new)
@@ -184,8 +186,8 @@ class Index:
             field.errors.add(text, key)
 
     def collect(self) -> None:
-        """The counterpart of Redis's garbage collection: the records of replaced and removed documents leave the statistics.
-        (Their memory was given back at once.)"""
+        """The counterpart of Redis's garbage collection: the records of replaced and removed documents leave the
+        statistics. (Their memory was given back at once.)"""
         start = time.perf_counter_ns()
         self.n_records = sum(field.n_values * field.records_per_document for field in self.fields)
         self.n_stale = 0

@@ -228,8 +228,9 @@ def _field_counts(server):
             if compressed:
                 parts.append(f"SVS_VAMANA_Compressed={compressed}")
         else:
-            parts += [f"{label}={n}" for label, n in (("Sortable", sum(f.spec.sortable for f in fields)), ("NoIndex",
-                                                                                                           sum(f.spec.no_index for f in fields))) if n]
+            counts = (("Sortable", sum(field.spec.sortable for field in fields)),
+                      ("NoIndex", sum(field.spec.no_index for field in fields)))
+            parts += [f"{label}={n}" for label, n in counts if n]
         parts.append(f"IndexErrors={sum(field.errors.count for field in fields)}")
         yield f"search_fields_{kind.lower()}", ",".join(parts)
 

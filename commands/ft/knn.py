@@ -1,8 +1,9 @@
-"""The short way for the search that is sent most: a KNN clause of which only the vector changes from one call to the next.
+"""The short way for the search that is sent most: a KNN clause of which only the vector changes from one call to the
+next.
 
-Everything that does not depend on the vector is settled when the search is prepared; a run is one engine call and the rows' bytes.
-A lone cheap search runs on the loop thread. A dear one, and those that come from several clients in the same turn of the loop, go to the
-engine's pool (manager.Turns), and their replies follow."""
+Everything that does not depend on the vector is settled when the search is prepared; a run is one engine call and the
+rows' bytes. A lone cheap search runs on the loop thread. A dear one, and those that come from several clients in the
+same turn of the loop, go to the engine's pool (manager.Turns), and their replies follow."""
 from time import perf_counter_ns
 
 import native
@@ -23,7 +24,8 @@ _WEIGHT = 0.1
 def _has_range(node) -> bool:
     if isinstance(node, tree.VectorRange):
         return True
-    return any(map(_has_range, getattr(node, "children", ()))) or (hasattr(node, "child") and node.child is not None and _has_range(node.child))
+    return any(map(_has_range, getattr(node, "children", ()))) or (hasattr(node, "child") and node.child is not None
+                                                                   and _has_range(node.child))
 
 
 def _has_scores(node) -> bool:
@@ -32,14 +34,17 @@ def _has_scores(node) -> bool:
         return False
     if isinstance(node, tree.Tag):
         return True
-    return any(map(_has_scores, getattr(node, "children", ()))) or (hasattr(node, "child") and node.child is not None and _has_scores(node.child))
+    return any(map(_has_scores, getattr(node, "children", ()))) or (hasattr(node, "child") and node.child is not None
+                                                                    and _has_scores(node.child))
 
 
 class HotKnn:
     """A prepared KNN search; see the module."""
 
-    __slots__ = ("server", "turns", "index", "field", "engine", "child", "options", "k", "window", "capacity", "timeout_us", "blob_bytes",
-                 "revision", "bits", "count", "cost_us", "by_distance", "ascending", "offset", "end", "writer", "per_hit", "paths", "named", "shapes", "db", "plain", "fails")
+    __slots__ = ("server", "turns", "index", "field", "engine", "child", "options", "k", "window", "capacity",
+                 "timeout_us", "blob_bytes",
+                 "revision", "bits", "count", "cost_us", "by_distance", "ascending", "offset", "end", "writer",
+                 "per_hit", "paths", "named", "shapes", "db", "plain", "fails")
 
     @staticmethod
     def can_run(options, root) -> bool:
@@ -139,7 +144,8 @@ class HotKnn:
         docs = self.index.docs
         if docs.max_doc_id != search.newest or self.index.n_removals != search.n_removals:
             # Rows may have gone, or have been given to new documents, while the search ran.
-            kept = [(row, distance) for row, distance in zip(rows, distances) if docs.keys[row] is not None and docs.born[row] <= search.newest]
+            kept = [(row, distance) for row, distance in zip(rows, distances) if docs.keys[row] is not None
+                    and docs.born[row] <= search.newest]
             rows, distances = [row for row, _ in kept], [distance for _, distance in kept]
         return self._encode(search.client, rows, distances)
 
@@ -185,17 +191,19 @@ class HotKnn:
         return Raw(b"".join(out))
 
     def _make_shapes(self) -> None:
-        """Settles the bytes that are the same in every row, by protocol: what comes before the key, what comes between it and the
-        distance by the length of that, the same without the distance, what ends the row."""
+        """Settles the bytes that are the same in every row, by protocol: what comes before the key, what comes between
+        it and the distance by the length of that, the same without the distance, what ends the row."""
         writer = self.writer
         self.per_hit = 1 if writer.is_empty else 2
         self.paths = [path for path, _ in writer.named]
-        self.named = [name for _, name in writer.named] if writer.distances and writer.named and not writer.columns else None
+        self.named = [name for _,
+                      name in writer.named] if writer.distances and writer.named and not writer.columns else None
         if writer.is_empty:
             self.shapes = {2: (b"", None, None, b""), 3: (b"%2\r\n+id\r\n", None, None, RESP3_ROW_END)}
             return
         self.shapes = {}
-        for proto, prefix, middle, end in ((2, b"", b"*%d\r\n", b""), (3, b"%3\r\n+id\r\n", b"+extra_attributes\r\n%%%d\r\n", RESP3_ROW_END)):
+        for proto, prefix, middle, end in ((2, b"", b"*%d\r\n", b""),
+                                           (3, b"%3\r\n+id\r\n", b"+extra_attributes\r\n%%%d\r\n", RESP3_ROW_END)):
             heads = None
             if writer.distances:
                 n = 1 + len(writer.named)
@@ -215,6 +223,7 @@ class HotKnn:
         if self.by_distance:
             order = sorted(zip(distances, ids[rows].tolist(), rows), reverse=not self.ascending)
         else:
-            order = [(distance, doc_id, row) for doc_id, distance, row in sorted(zip(ids[rows].tolist(), distances, rows))]
+            order = [(distance, doc_id, row) for doc_id, distance,
+                     row in sorted(zip(ids[rows].tolist(), distances, rows))]
         order = order[self.offset:self.end]
         return [entry[2] for entry in order], [entry[0] for entry in order]

@@ -191,7 +191,8 @@ class Manager:
         return sum(field.engine.stats()["n_tail"] for index in self.indexes.values() for field in index.vector_fields)
 
     def drain(self, client):
-        """A reply that comes when no search is in the pool and no vector waits for its graph. Inside EXEC it waits for the vectors."""
+        """A reply that comes when no search is in the pool and no vector waits for its graph. Inside EXEC it waits for
+        the vectors."""
         if client.in_exec:
             for index in self.indexes.values():
                 for field in index.vector_fields:
@@ -211,7 +212,8 @@ class Manager:
     # Background scan
 
     def scan(self, index: Index, only=None) -> None:
-        """Indexes the existing keys, in the background when there are many. `only`: paths of new fields, after FT.ALTER."""
+        """Indexes the existing keys, in the background when there are many. `only`: paths of new fields, after
+        FT.ALTER."""
         if index.scan is not None:
             index.scan.cancel()
         index.unscanned.update(only or ())
@@ -248,7 +250,8 @@ class Manager:
             yield
         index.unscanned.clear()
         if len(keys) and time.monotonic() - started > 1:
-            self.server.log.info("Index %s: scan finished, %d documents", index.name.decode("utf-8", "replace"), len(index.docs))
+            self.server.log.info("Index %s: scan finished, %d documents", index.name.decode("utf-8", "replace"),
+                                 len(index.docs))
 
     # Periodic work
 

@@ -20,7 +20,8 @@ _RANGE_BY_CANDIDATE = 1024
 
 
 class Evaluation:
-    """One walk over a tree. Afterwards: `rows`, the distances that range clauses yield by name, and what scores are made of."""
+    """One walk over a tree. Afterwards: `rows`, the distances that range clauses yield by name, and what scores are
+    made of."""
 
     __slots__ = ("index", "config", "yielded", "scored", "timeout_us", "_is_negative", "_weight")
 
@@ -103,7 +104,8 @@ class Evaluation:
     def _numeric(self, node: tree.Numeric) -> BitMap:
         field = self.index.by_name[node.field]
         assert type(field) is NumericField
-        return bitmap(field.rows_between(node.low, node.high, node.low_inclusive, node.high_inclusive), self.index.docs.n_rows)
+        return bitmap(field.rows_between(node.low, node.high, node.low_inclusive, node.high_inclusive),
+                      self.index.docs.n_rows)
 
     def _tag(self, node: tree.Tag) -> BitMap:
         field = self.index.by_name[node.field]
@@ -126,7 +128,8 @@ class Evaluation:
             return (text[:MAX_TAG_BYTES],)
         if value.kind != "wildcard" and len(text) < self.config["search-min-prefix"]:
             return ()
-        find = {"prefix": field.with_prefix, "suffix": field.with_suffix, "infix": field.with_infix, "wildcard": field.matching}[value.kind]
+        find = {"prefix": field.with_prefix, "suffix": field.with_suffix, "infix": field.with_infix,
+                "wildcard": field.matching}[value.kind]
         limit = self.config["search-max-prefix-expansions"]
         return [tag for tag, _ in zip(find(text), range(limit))]
 
@@ -142,7 +145,8 @@ class Evaluation:
         engine = field.engine
         if among is not None:
             candidates = list(among)
-            near = [(row, distance) for row, distance in zip(candidates, engine.distances(node.vector, candidates)) if distance <= runtime.radius]
+            near = [(row, distance) for row, distance in zip(candidates, engine.distances(node.vector, candidates))
+                    if distance <= runtime.radius]
             rows = [row for row, _ in near]
             distances = [distance for _, distance in near]
         else:
@@ -156,17 +160,22 @@ class Evaluation:
         raise errors.fail(errors.NOT_YET_AVAILABLE, "A query on " + _KINDS[type(node)] + " fields")
 
 
-_KINDS = {tree.Term: "TEXT", tree.Phrase: "TEXT", tree.Affix: "TEXT", tree.Fuzzy: "TEXT", tree.Pattern: "TEXT", tree.Geo: "GEO", tree.GeoShape: "GEOSHAPE"}
+_KINDS = {tree.Term: "TEXT", tree.Phrase: "TEXT", tree.Affix: "TEXT", tree.Fuzzy: "TEXT", tree.Pattern: "TEXT",
+          tree.Geo: "GEO", tree.GeoShape: "GEOSHAPE"}
 
 _HANDLERS = {
-    tree.Wildcard: Evaluation._wildcard, tree.Empty: Evaluation._empty, tree.Ids: Evaluation._ids, tree.And: Evaluation._and, tree.Or: Evaluation._or,
-    tree.Not: Evaluation._not, tree.Optional: Evaluation._optional, tree.Missing: Evaluation._missing, tree.Numeric: Evaluation._numeric,
-    tree.Tag: Evaluation._tag, tree.VectorRange: Evaluation._range, **{kind: Evaluation._not_available for kind in _KINDS},
+    tree.Wildcard: Evaluation._wildcard, tree.Empty: Evaluation._empty, tree.Ids: Evaluation._ids,
+    tree.And: Evaluation._and, tree.Or: Evaluation._or,
+    tree.Not: Evaluation._not, tree.Optional: Evaluation._optional, tree.Missing: Evaluation._missing,
+    tree.Numeric: Evaluation._numeric,
+    tree.Tag: Evaluation._tag, tree.VectorRange: Evaluation._range,
+    **{kind: Evaluation._not_available for kind in _KINDS},
 }
 
 
 def bitmap(rows: np.ndarray, n_rows: int) -> BitMap:
-    """A set of rows from an array of uint32 in any order, each below `n_rows`. Adding them in order is what makes it quick."""
+    """A set of rows from an array of uint32 in any order, each below `n_rows`. Adding them in order is what makes it
+    quick."""
     if len(rows) * 32 > n_rows:
         mask = np.zeros(n_rows, dtype=bool)
         mask[rows] = True

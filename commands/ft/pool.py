@@ -1,7 +1,7 @@
 """Searches that the engine's threads do: when they are worth the hand-over, and how their replies come back.
 
-A hand-over costs the loop thread about as much as half a cheap search, and can run beside the next requests. So a cheap search goes to
-the pool only while several arrive in each turn of the loop; those then go down a few to a job."""
+A hand-over costs the loop thread about as much as half a cheap search, and can run beside the next requests. So a cheap
+search goes to the pool only while several arrive in each turn of the loop; those then go down a few to a job."""
 import time
 from time import perf_counter_ns
 
@@ -15,7 +15,8 @@ DEAR_US = 250.0
 BUSY = 2.5
 #: Cheap searches go down so many to a job: a job costs the loop thread about 10 us.
 SHARE = 4
-#: Where cheap searches take this many times longer through the pool than on the loop thread, no processor is free for it: the next
+#: Where cheap searches take this many times longer through the pool than on the loop thread, no processor is free for
+#: it: the next
 #: HOLD_OFF of them stay on the loop thread.
 SLOW = 3.0
 HOLD_OFF = 512
@@ -60,7 +61,8 @@ class Turns:
         self._waiting: dict = {}                # HotKnn -> searches of this turn
         self._n_turn = 0                        # searches seen in this turn
         self._mean = 0.0                        # running mean of that, over turns with any
-        self._slowness = 1.0                    # running mean: a cheap search's time through the pool over that on the loop thread
+        #: Running mean of a cheap search's time through the pool over that on the loop thread.
+        self._slowness = 1.0
         self._hold_off = 0                      # cheap searches that stay on the loop thread
 
     def start(self) -> None:
@@ -107,8 +109,8 @@ class Turns:
         return self._mean > BUSY
 
     def add(self, search: PooledSearch) -> PooledSearch:
-        """Takes a search for the pool. It goes down with others of its kind when there are enough for a job, at the latest with the end of
-        this turn: so the pool works while the loop thread still reads the next requests."""
+        """Takes a search for the pool. It goes down with others of its kind when there are enough for a job, at the
+        latest with the end of this turn: so the pool works while the loop thread still reads the next requests."""
         hot = search.hot
         key = hot, search.bits
         searches = self._waiting.get(key)
@@ -130,7 +132,8 @@ class Turns:
                 self._submit(hot, bits, searches)
 
     def _submit(self, hot, bits, searches: list[PooledSearch]) -> None:
-        job = self.pool.submit(hot.engine, [search.blob for search in searches], hot.k, hot.window, hot.capacity, bits, hot.timeout_us)
+        job = self.pool.submit(hot.engine, [search.blob for search in searches], hot.k, hot.window, hot.capacity, bits,
+                               hot.timeout_us)
         self._jobs[job] = searches, perf_counter_ns()
 
     def _collect(self) -> None:

@@ -42,18 +42,21 @@ def _check_vectors(index, node) -> None:
         _check_vectors(index, node.child)
 
 
-@command("FT.EXPLAIN", arity=-3, group="search", since="1.0.0", flags="readonly", summary="Returns the execution plan for a complex query", complexity="O(1)")
+@command("FT.EXPLAIN", arity=-3, group="search", since="1.0.0", flags="readonly",
+         summary="Returns the execution plan for a complex query", complexity="O(1)")
 def ft_explain(client, name, text, *words):
     return explain(_tree(client, name, text, words))
 
 
-@command("FT.EXPLAINCLI", arity=-3, group="search", since="1.0.0", flags="readonly", summary="Returns the execution plan for a complex query, line by line",
+@command("FT.EXPLAINCLI", arity=-3, group="search", since="1.0.0", flags="readonly",
+         summary="Returns the execution plan for a complex query, line by line",
          complexity="O(1)")
 def ft_explaincli(client, name, text, *words):
     return [Simple(line) for line in explain_lines(_tree(client, name, text, words))]
 
 
-# ------------------------------------------------------------------------------------------------------------ FT.PROFILE
+# ------------------------------------------------------------------------------------------------------------
+# FT.PROFILE
 
 class _Profiled(Evaluation):
     """An evaluation that notes for each node how long it took and what came out."""
@@ -101,19 +104,23 @@ class _Profiled(Evaluation):
     def finish(self, root, took: float, n: int) -> Pairs:
         """The entry of the whole query."""
         if type(root) is not tree.Knn:
-            return self._children[0][1] if self._children else Pairs([(Simple("Type"), Simple("EMPTY")), (Simple("Time"), took),
-                                                                  (Simple("Number of reading operations"), 0)])
+            if self._children:
+                return self._children[0][1]
+            return Pairs([(Simple("Type"), Simple("EMPTY")), (Simple("Time"), took), (Simple("Number of reading operations"), 0)])
         field = self.index.by_name[root.field]
         stats = field.engine.stats()
-        pairs = [(Simple("Type"), Simple("VECTOR")), (Simple("Time"), took), (Simple("Number of reading operations"), n),
+        pairs = [(Simple("Type"), Simple("VECTOR")), (Simple("Time"), took),
+                 (Simple("Number of reading operations"), n),
                  (Simple("Vector search mode"), Simple(field.last_search_mode))]
         if self._children:
             pairs.append((Simple("Child iterator"), self._children[0][1]))
-        pairs += [(Simple("Engine plan"), Simple(str(stats["last_plan"]))), (Simple("Engine codec"), Simple(stats["codec"]))]
+        pairs += [(Simple("Engine plan"), Simple(str(stats["last_plan"]))),
+                  (Simple("Engine codec"), Simple(stats["codec"]))]
         return Pairs(pairs)
 
 
-_TYPES = {tree.And: "INTERSECT", tree.Or: "UNION", tree.Not: "NOT", tree.Optional: "OPTIONAL", tree.VectorRange: "METRIC - VECTOR DISTANCE",
+_TYPES = {tree.And: "INTERSECT", tree.Or: "UNION", tree.Not: "NOT", tree.Optional: "OPTIONAL",
+          tree.VectorRange: "METRIC - VECTOR DISTANCE",
           tree.Ids: "ID-LIST"}
 
 
@@ -121,7 +128,8 @@ def _milliseconds(since: int, until: int) -> float:
     return (until - since) / 1e6
 
 
-@command("FT.PROFILE", arity=-5, group="search", since="2.2.0", flags="readonly", summary="Performs a search and returns how its time was spent",
+@command("FT.PROFILE", arity=-5, group="search", since="2.2.0", flags="readonly",
+         summary="Performs a search and returns how its time was spent",
          complexity="O(N)")
 def ft_profile(client, name, kind, *words):
     kind = kind.upper()
@@ -163,10 +171,12 @@ def ft_profile(client, name, kind, *words):
     if not options.no_content:
         stages.append(stage("Loader", 0.0))
     shard = Pairs([
-        (Simple("Total profile time"), _milliseconds(t0, t4)), (Simple("Parsing time"), _milliseconds(t0, t1)), (Simple("Workers queue time"), 0.0),
+        (Simple("Total profile time"), _milliseconds(t0, t4)), (Simple("Parsing time"), _milliseconds(t0, t1)),
+        (Simple("Workers queue time"), 0.0),
         (Simple("Pipeline creation time"), _milliseconds(t1, t2)), (Simple("Total GIL time"), _milliseconds(t0, t4)),
         (Simple("Warning"), [Simple(errors.show(text)) for text in found.warnings] or [Simple("None")]),
-        (Simple("Iterators profile"), evaluation.finish(root, _milliseconds(t2, t3), n)), (Simple("Result processors profile"), stages)])
+        (Simple("Iterators profile"), evaluation.finish(root, _milliseconds(t2, t3), n)),
+        (Simple("Result processors profile"), stages)])
     return _reply(client, Raw(outcome.encode(client.proto)), shard)
 
 
@@ -193,12 +203,15 @@ def _profile_aggregate(client, index, text: bytes, words: tuple):
     reply = yield from results.reply(client.proto)
     took = results.progress.spent_ns / 1e6 + _milliseconds(t0, t2)
     matched = results.match_ns / 1e6
-    stages = [Pairs([(Simple("Type"), Simple(timing.name)), (Simple("Time"), timing.ns / 1e6 + matched), (Simple("Results processed"), timing.n_rows)])
+    stages = [Pairs([(Simple("Type"), Simple(timing.name)), (Simple("Time"), timing.ns / 1e6 + matched),
+                     (Simple("Results processed"), timing.n_rows)])
               for timing in timings]
     if type(results.root) is tree.Knn:
-        stages.insert(1, Pairs([(Simple("Type"), Simple("Metrics Applier")), (Simple("Time"), 0.0), (Simple("Results processed"), timings[0].n_rows)]))
+        stages.insert(1, Pairs([(Simple("Type"), Simple("Metrics Applier")), (Simple("Time"), 0.0),
+                                (Simple("Results processed"), timings[0].n_rows)]))
     return _reply(client, reply, Pairs([
-        (Simple("Total profile time"), took), (Simple("Parsing time"), _milliseconds(t0, t1)), (Simple("Workers queue time"), 0.0),
+        (Simple("Total profile time"), took), (Simple("Parsing time"), _milliseconds(t0, t1)),
+        (Simple("Workers queue time"), 0.0),
         (Simple("Pipeline creation time"), _milliseconds(t1, t2) - matched), (Simple("Total GIL time"), took),
         (Simple("Warning"), warnings or [Simple("None")]),
         (Simple("Iterators profile"), results.evaluation.finish(results.root, matched, results.n_matched)),

@@ -38,10 +38,11 @@ def bulk(value: bytes) -> bytes:
 
 
 class RowWriter:
-    """Which fields of a document a search returns, and in which order: distances, the sort field if it is one of them, then the rest.
+    """Which fields of a document a search returns, and in which order: distances, the sort field if it is one of them,
+    then the rest.
 
-    `returns` as in SearchOptions.returns; `yields`: names of the distances that the query gives; `lead`: path and name of the field
-    that SORTBY had to load, or None."""
+    `returns` as in SearchOptions.returns; `yields`: names of the distances that the query gives; `lead`: path and name
+    of the field that SORTBY had to load, or None."""
 
     __slots__ = ("is_empty", "distances", "named", "columns", "lead", "is_all", "only_distance")
 
@@ -50,7 +51,7 @@ class RowWriter:
         self.is_all = returns is None
         self.distances: list[tuple[int, bytes]] = []        # (position among yields, its name's reply)
         self.named: list[tuple[bytes, bytes]] = []          # (path in the hash, name's reply)
-        self.columns: list[tuple] = []                      # (position in `named`, the numeric field whose sort key is shown)
+        self.columns: list[tuple] = []                      # (position in `named`, numeric field whose sort key is shown)
         self.lead = lead
         if self.is_empty:
             pass
@@ -71,7 +72,8 @@ class RowWriter:
         self.only_distance = len(self.distances) == 1 and not self.named and not self.is_all
 
     def fields(self, row: int, value, distances) -> tuple[int, bytes]:
-        """The pairs of one document: how many, and their bytes. `value`: its hash; `distances`: texts in the order of `yields`."""
+        """The pairs of one document: how many, and their bytes. `value`: its hash; `distances`: texts in the order of
+        `yields`."""
         out = []
         for i, name in self.distances:
             text = distances[i]
@@ -102,7 +104,8 @@ class Hit:
 
     __slots__ = ("key_reply", "score", "payload", "sort_key", "n_pairs", "pairs")
 
-    def __init__(self, key_reply: bytes, score=None, payload=None, sort_key=None, n_pairs: int = 0, pairs: bytes | None = None):
+    def __init__(self, key_reply: bytes, score=None, payload=None, sort_key=None, n_pairs: int = 0,
+                 pairs: bytes | None = None):
         self.key_reply = key_reply
         self.score = score                  # bytes: as text
         self.payload = payload
@@ -143,5 +146,8 @@ def encode_page(proto: int, total: int, hits: list[Hit], options, warnings=()) -
             out.append(b"+extra_attributes\r\n%%%d\r\n" % hit.n_pairs)
             out.append(hit.pairs)
         out.append(RESP3_ROW_END)
-    out.append(RESP3_TAIL % total if not warnings else b"+total_results\r\n:%d\r\n+warning\r\n%b" % (total, encode(list(warnings), 3)))
+    if warnings:
+        out.append(b"+total_results\r\n:%d\r\n+warning\r\n%b" % (total, encode(list(warnings), 3)))
+    else:
+        out.append(RESP3_TAIL % total)
     return b"".join(out)

@@ -6,7 +6,8 @@ from .values import is_true
 
 
 class Rule:
-    """A compiled FILTER expression over a document's fields and its key (@__key). Raises CommandError for a text that is not one."""
+    """A compiled FILTER expression over a document's fields and its key (@__key). Raises CommandError for a text that
+    is not one."""
 
     __slots__ = ("_names", "_evaluate")
 
@@ -16,7 +17,8 @@ class Rule:
         self._evaluate = compile_expression(tree, self._names.index)
 
     def accepts(self, key: bytes, value, schema: dict) -> bool:
-        """Whether the index takes the document in. An expression that cannot be evaluated over it (a field is missing) does not."""
+        """Whether the index takes the document in. An expression that cannot be evaluated over it (a field is missing)
+        does not."""
         row = []
         for name in self._names:
             if name == b"__key":

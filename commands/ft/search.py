@@ -1,8 +1,8 @@
 """FT.SEARCH.
 
-A search is prepared once per text and options and then found again by its words (`find_prepared`): the values of PARAMS are taken
-out of them, so that a thousand queries for a thousand vectors share one preparation. What remains per query is binding the
-parameters, the engine's call and the rows."""
+A search is prepared once per text and options and then found again by its words (`find_prepared`): the values of PARAMS
+are taken out of them, so that a thousand queries for a thousand vectors share one preparation. What remains per query
+is binding the parameters, the engine's call and the rows."""
 import math
 from time import perf_counter_ns
 
@@ -36,13 +36,15 @@ _TIMEOUT_WARNING = b"Timeout limit was reached"
 class Prepared:
     """One search without the values of its parameters. `head`, `tail`, `positions`: how its words are recognised."""
 
-    __slots__ = ("n_words", "positions", "names", "head", "tail", "rest", "options", "query", "hot", "vector_at", "variants")
+    __slots__ = ("n_words", "positions", "names", "head", "tail", "rest", "options", "query", "hot", "vector_at",
+                 "variants")
 
     def __init__(self, words: tuple, options, query):
         self.options = options
         self.query = query
         self.hot: HotKnn | None = None              # the vector is the only parameter
-        self.vector_at = -1                         # the place of a KNN's vector among the words, where there are other parameters too
+        #: The place of a KNN's vector among the words, where there are other parameters too.
+        self.vector_at = -1
         self.variants: dict[tuple, HotKnn] = {}     # values of the others -> how to run it with these
         self.n_words = len(words)
         self.names, self.positions = _value_positions(words, options.params)
@@ -74,7 +76,8 @@ class Prepared:
                 self.vector_at = self.positions[self.names.index(name)]
 
     def variant(self, client, index, words: tuple) -> HotKnn | None:
-        """The short way for these values of the parameters other than the vector, None if there is none. Raises CommandError."""
+        """The short way for these values of the parameters other than the vector, None if there is none. Raises
+        CommandError."""
         key = tuple([words[i] for i in self.positions if i != self.vector_at])
         hot = self.variants.get(key)
         if hot is None:
@@ -114,7 +117,8 @@ def _without(words: tuple, positions: list[int]) -> list[bytes]:
     return rest
 
 
-@command("FT.SEARCH", arity=-3, group="search", since="1.0.0", flags="readonly pooled", summary="Searches the index with a textual query, returning either documents or just ids",
+@command("FT.SEARCH", arity=-3, group="search", since="1.0.0", flags="readonly pooled",
+         summary="Searches the index with a textual query, returning either documents or just ids",
          complexity="O(N)")
 def ft_search(client, name, text, *words):
     manager = client.server.search
@@ -135,7 +139,8 @@ def ft_search(client, name, text, *words):
         hot = prepared.variant(client, index, words)
         if hot is not None:
             return hot.run(client, words[prepared.vector_at])
-    return Raw(run(client, index, prepared, prepared.params(words) if prepared.positions else prepared.options.params).encode(client.proto))
+    return Raw(run(client, index, prepared, prepared.params(words)
+                   if prepared.positions else prepared.options.params).encode(client.proto))
 
 
 def prepare(client, index, text: bytes, words: tuple) -> Prepared:
@@ -143,7 +148,8 @@ def prepare(client, index, text: bytes, words: tuple) -> Prepared:
     config = client.server.config
     most = config["search-max-search-results"]
     has_limit = most >= 10 or any(word.upper() == b"LIMIT" for word in words)
-    options = parse_search(words, proto=client.proto, max_results=most if has_limit else 10, default_dialect=config["search-default-dialect"])
+    options = parse_search(words, proto=client.proto, max_results=most if has_limit else 10,
+                           default_dialect=config["search-default-dialect"])
     if not has_limit:
         options.count = most        # fewer than the page that nobody asked for
     if options.summarize or options.highlight:
@@ -178,8 +184,8 @@ def stopwords_of(index, options) -> dict:
 
 
 def find_names(index, options, root) -> list[bytes]:
-    """The names of the distances that a bound tree yields, in the order of the reply. Raises CommandError if a name is taken, or if
-    SORTBY's is not to be had."""
+    """The names of the distances that a bound tree yields, in the order of the reply. Raises CommandError if a name is
+    taken, or if SORTBY's is not to be had."""
     check_yields(root, index.schema)
     names = yields(root)
     if type(root) is tree.Knn:
@@ -285,7 +291,8 @@ def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> BitMap:
     else:
         bits = None if among is None else allowed(among, index.docs.n_rows)
         started = perf_counter_ns()
-        rows, distances = field.engine.search_blob(node.vector, runtime.k, runtime.window or runtime.ef_runtime or 0, runtime.capacity or 0,
+        rows, distances = field.engine.search_blob(node.vector, runtime.k, runtime.window or runtime.ef_runtime or 0,
+                                                   runtime.capacity or 0,
                                                    bits, evaluation.timeout_us)
         server.search.turns.count(perf_counter_ns() - started)
         field.note_knn(among is not None)
@@ -303,7 +310,8 @@ def _ad_hoc(field: VectorField, blob: bytes, among: BitMap, k: int) -> tuple[lis
     return candidates[order].tolist(), distances[order].tolist()
 
 
-# ------------------------------------------------------------------------------------------------------- a page of results
+# ------------------------------------------------------------------------------------------------------- a page of
+# results
 
 def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
     """Sorts what was found, cuts out the page and loads its documents."""
@@ -361,8 +369,8 @@ def _living(db, docs, rows: BitMap) -> BitMap:
 
 
 def uniform_score(index, rows: BitMap, scored: list[tuple[float, BitMap]], scorer: str | None) -> float | None:
-    """The score of every row if they all have the same, else None. A tag counts with its inverse document frequency; DOCSCORE is the
-    document's own score."""
+    """The score of every row if they all have the same, else None. A tag counts with its inverse document frequency;
+    DOCSCORE is the document's own score."""
     if index.docs.scores:
         return None
     own = index.options.score
@@ -378,7 +386,8 @@ def uniform_score(index, rows: BitMap, scored: list[tuple[float, BitMap]], score
     return total * own
 
 
-def score_rows(index, matched: BitMap, rows: np.ndarray, scored: list[tuple[float, BitMap]], scorer: str | None) -> np.ndarray:
+def score_rows(index, matched: BitMap, rows: np.ndarray, scored: list[tuple[float, BitMap]],
+               scorer: str | None) -> np.ndarray:
     """The score of each row. `rows`: the array of `matched`, ascending."""
     if scorer == "DOCSCORE":
         scores = np.ones(len(rows))
@@ -394,7 +403,8 @@ def score_rows(index, matched: BitMap, rows: np.ndarray, scored: list[tuple[floa
 
 
 def _top(docs, rows: np.ndarray, values: np.ndarray | None, n: int, ascending: bool) -> np.ndarray:
-    """The first `n` rows by value, ties by doc id in the same direction. `values` None: by doc id alone. NaN comes last either way."""
+    """The first `n` rows by value, ties by doc id in the same direction. `values` None: by doc id alone. NaN comes last
+    either way."""
     ids = docs.doc_ids[rows]
     if not ascending:
         ids = -ids

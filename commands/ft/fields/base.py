@@ -31,8 +31,8 @@ class ErrorCount:
 class Field:
     """One field of one index. Subclasses keep what their kind of query needs, by row.
 
-    A value is first read (`parse`, which may refuse it and changes nothing) and then stored (`put`); `clear` forgets a row's value.
-    `missing` holds the rows without the field where the schema asks for INDEXMISSING, else it is None."""
+    A value is first read (`parse`, which may refuse it and changes nothing) and then stored (`put`); `clear` forgets a
+    row's value. `missing` holds the rows without the field where the schema asks for INDEXMISSING, else it is None."""
 
     type_name = ""              # TEXT, TAG, ...
     records_per_document = 0    # what a stored value adds to FT.INFO's num_records

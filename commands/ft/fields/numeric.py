@@ -6,15 +6,16 @@ import numpy as np
 from .. import errors
 from .base import Field, FieldError
 
-#: Rows changed since the last sort are looked at one by one; more than this many (or than a quarter of the run) are sorted in.
+#: Rows changed since the last sort are looked at one by one; more than this many (or than a quarter of the run) are
+#: sorted in.
 _MAX_LOOSE = 4096
 
 
 class NumericField(Field):
     """`column[row]` is the value, NaN where there is none.
 
-    A range is answered from a run of (value, row) sorted by value, plus the rows that changed since it was sorted. Entries of the
-    run whose row has changed since are recognised by the column."""
+    A range is answered from a run of (value, row) sorted by value, plus the rows that changed since it was sorted.
+    Entries of the run whose row has changed since are recognised by the column."""
 
     type_name = "NUMERIC"
     records_per_document = 1
@@ -58,7 +59,8 @@ class NumericField(Field):
         value = float(self.column[row])
         return None if value != value else value
 
-    def rows_between(self, low: float, high: float, low_inclusive: bool = True, high_inclusive: bool = True) -> np.ndarray:
+    def rows_between(self, low: float, high: float, low_inclusive: bool = True,
+                     high_inclusive: bool = True) -> np.ndarray:
         """The rows whose value lies in the range, as an array of uint32 in no particular order."""
         if len(self._loose) > max(_MAX_LOOSE, len(self._run_rows) // 4):
             self._sort()
@@ -72,7 +74,8 @@ class NumericField(Field):
         if self._loose:
             loose = np.fromiter(self._loose, dtype=np.uint32, count=len(self._loose))
             values = self.column[loose]
-            fits = ((values >= low) if low_inclusive else (values > low)) & ((values <= high) if high_inclusive else (values < high))
+            fits = (values >= low) if low_inclusive else (values > low)
+            fits &= (values <= high) if high_inclusive else (values < high)
             loose = loose[fits]
             if len(loose) and len(rows):
                 # A row that was put again with its old value is in both.

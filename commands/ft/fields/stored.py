@@ -1,4 +1,5 @@
-"""TEXT, GEO and GEOSHAPE: values are checked and counted, sort keys are kept; queries on these fields are not yet available."""
+"""TEXT, GEO and GEOSHAPE: values are checked and counted, sort keys are kept; queries on these fields are not yet
+available."""
 import re
 
 from pyroaring import BitMap

@@ -12,7 +12,8 @@ MAX_TAG_BYTES = 4096
 
 
 class TagField(Field):
-    """Tags of each row. A tag that one row alone has is kept as that row's number, not as a set: names and ids are often tags."""
+    """Tags of each row. A tag that one row alone has is kept as that row's number, not as a set: names and ids are
+    often tags."""
 
     type_name = "TAG"
     records_per_document = 1
@@ -126,7 +127,8 @@ class TagField(Field):
         return (tag for tag in self._in_order() if infix in tag)
 
     def matching(self, pattern: bytes) -> Iterator[bytes]:
-        """The tags that a wildcard pattern fits as a whole: ? is one character, * any number, a backslash takes the next literally."""
+        """The tags that a wildcard pattern fits as a whole: ? is one character, * any number, a backslash takes the
+        next literally."""
         match = wildcard(pattern).fullmatch
         head = re.match(rb"[^?*\\]*", pattern).group()
         return (tag for tag in (self.with_prefix(head) if head else self._in_order()) if match(tag))
@@ -140,7 +142,8 @@ class TagField(Field):
 
     @property
     def nbytes(self) -> int:
-        # Per tag: a bytes object, entries in two dicts, now and then a set; per membership two bytes in a set; per row a dict entry.
+        # Per tag: a bytes object, entries in two dicts, now and then a set; per membership two bytes in a set; per row
+        # a dict entry.
         return self._tag_bytes + 280 * len(self.postings) + 2 * self._n_memberships + 108 * len(self._tags_of)
 
 

@@ -26,7 +26,8 @@ class VectorField(Field):
         self._mode: str | None = EMPTY_MODE     # None: as the engine's last plan says
         self._is_filtered = False
         self._is_building = False               # the log has said so
-        self.engine = native.Index(spec.dim, metric=spec.metric, dtype=spec.dtype, algorithm=spec.algorithm, **_engine_options(spec))
+        self.engine = native.Index(spec.dim, metric=spec.metric, dtype=spec.dtype, algorithm=spec.algorithm,
+                                   **_engine_options(spec))
 
     @property
     def last_search_mode(self) -> str:
@@ -52,7 +53,8 @@ class VectorField(Field):
         return raw
 
     def put(self, row: int, value: bytes) -> None:
-        """Stores a vector; it can be found when this returns. Raises FieldError for one with coordinates that are not finite."""
+        """Stores a vector; it can be found when this returns. Raises FieldError for one with coordinates that are not
+        finite."""
         try:
             self.engine.add_blob(row, value)
             self.had_vectors = True
@@ -72,8 +74,10 @@ class VectorField(Field):
         if waiting > _MANY_WAITING or (waiting and self._is_building):
             self._is_building = True
             share = 100 * linked / (linked + waiting)
-            log.info("Vector index %s: %d of %d vectors linked (%.0f %%), %.0f vectors/s, %s to go%s", name, linked, linked + waiting, share, rate,
-                     f"{waiting / rate:.0f} s" if rate else "unknown", ", training" if stats["training"] == "running" else "")
+            log.info("Vector index %s: %d of %d vectors linked (%.0f %%), %.0f vectors/s, %s to go%s", name, linked,
+                     linked + waiting, share, rate,
+                     f"{waiting / rate:.0f} s" if rate else "unknown", ", training"
+                     if stats["training"] == "running" else "")
         elif self._is_building:
             self._is_building = False
             log.info("Vector index %s: all %d vectors are linked", name, linked)
@@ -87,14 +91,16 @@ class VectorField(Field):
 
 
 def _engine_options(spec) -> dict:
-    """The engine's options for the algorithm's arguments. HNSW runs on the same graph: twice M neighbours, EF as windows. A window that
-    was not given is left to the engine, which knows one that is good enough."""
+    """The engine's options for the algorithm's arguments. HNSW runs on the same graph: twice M neighbours, EF as
+    windows. A window that was not given is left to the engine, which knows one that is good enough."""
     if spec.algorithm == "HNSW":
-        options = {"graph_max_degree": 2 * spec.m, "construction_window_size": spec.ef_construction, "search_window_size": spec.ef_runtime}
+        options = {"graph_max_degree": 2 * spec.m, "construction_window_size": spec.ef_construction,
+                   "search_window_size": spec.ef_runtime}
     elif spec.algorithm == "SVS-VAMANA":
         options = {"graph_max_degree": spec.graph_max_degree, "construction_window_size": spec.construction_window_size,
                    "search_window_size": spec.search_window_size}
     else:
         return {}
-    options |= {"epsilon": spec.epsilon, "compression": spec.compression, "reduce": spec.reduce, "training_threshold": spec.training_threshold}
+    options |= {"epsilon": spec.epsilon, "compression": spec.compression, "reduce": spec.reduce,
+                "training_threshold": spec.training_threshold}
     return {name: value for name, value in options.items() if value is not None}

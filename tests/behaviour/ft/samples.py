@@ -28,7 +28,8 @@ def distances(base, query, metric):
 def create(client, *, name="idx", algorithm="FLAT", dtype="FLOAT32", dim=8, metric="COSINE", options=(), schema=(), prefix="d:"):
     """An index with tag, num and v."""
     words = ["TYPE", dtype, "DIM", dim, "DISTANCE_METRIC", metric, *options]
-    return client.execute_command("FT.CREATE", name, "ON", "HASH", "PREFIX", 1, prefix, "SCHEMA", "tag", "TAG", "num", "NUMERIC", "SORTABLE",
+    return client.execute_command("FT.CREATE", name, "ON", "HASH", "PREFIX", 1, prefix, "SCHEMA", "tag", "TAG", "num", "NUMERIC",
+                                  "SORTABLE",
                                   "v", "VECTOR", algorithm, len(words), *words, *schema)
 
 
@@ -53,7 +54,8 @@ def results(reply):
     if isinstance(reply, dict):
         reply = {text(key): value for key, value in reply.items()}
         rows = [{text(key): value for key, value in row.items()} for row in reply["results"]]
-        return reply["total_results"], [(text(row["id"]), {text(k): v for k, v in row.get("extra_attributes", {}).items()}) for row in rows]
+        return reply["total_results"], [(text(row["id"]),
+                                         {text(k): v for k, v in row.get("extra_attributes", {}).items()}) for row in rows]
     rows, i = [], 1
     while i < len(reply):
         fields = {}
@@ -72,7 +74,8 @@ def search(client, query, *words, index="idx"):
 
 def knn(client, vector, k=10, filter="*", *words, index="idx", attributes=""):
     """[(id, distance)] of a KNN search by ascending distance."""
-    total, rows = search(client, f"{filter}=>[KNN {k} @v $b {attributes} AS dist]", "PARAMS", 2, "b", vector.tobytes(), "SORTBY", "dist",
+    total, rows = search(client, f"{filter}=>[KNN {k} @v $b {attributes} AS dist]", "PARAMS", 2, "b", vector.tobytes(), "SORTBY",
+                         "dist",
                          "RETURN", 1, "dist", "LIMIT", 0, k, *words, index=index)
     assert total == len(rows)
     return [(key, float(fields["dist"])) for key, fields in rows]

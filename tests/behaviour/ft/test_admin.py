@@ -29,7 +29,8 @@ def test_list_drop_and_aliases(both):
     with pytest.raises(redis.ResponseError, match="Alias conflicts"):
         both.execute_command("FT.ALIASADD", "i2", "idx")
     both.execute_command("FT.ALIASUPDATE", "al", "i2")
-    assert names(both.execute_command("FT.ALIASLIST", "i2")) == ["al"] and names(both.execute_command("FT._LIST")) == ["i2", "idx"]
+    assert names(both.execute_command("FT.ALIASLIST", "i2")) == ["al"]
+    assert names(both.execute_command("FT._LIST")) == ["i2", "idx"]
     assert search(both, "*", index="al")[0] == 0
     both.execute_command("FT.ALIASDEL", "al")
     with pytest.raises(redis.ResponseError, match="SEARCH_INDEX_NOT_FOUND Index not found: al"):
@@ -46,7 +47,8 @@ def test_alter_fills_the_new_fields(both):
     base = vectors(1500, 8)
     both.execute_command("FT.CREATE", "idx", "PREFIX", 1, "d:", "SCHEMA", "num", "NUMERIC")
     fill(both, base)
-    both.execute_command("FT.ALTER", "idx", "SCHEMA", "ADD", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 8, "DISTANCE_METRIC", "L2", "tag", "TAG")
+    both.execute_command("FT.ALTER", "idx", "SCHEMA", "ADD", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 8,
+                         "DISTANCE_METRIC", "L2", "tag", "TAG")
     wait_until(lambda: info(both)["indexing"] == 0, 10)
     assert knn(both, base[777], 1) == [("d:777", 0)]
     assert search(both, "@tag:{rare}")[0] == sum(tag_of(i) == "rare" for i in range(1500))
@@ -69,7 +71,8 @@ def test_info_of_a_vector_field(both):
     fill(both, vectors(20, 8))
     field = info(both)["attributes"][2]
     field = field if isinstance(field, dict) else dict(zip(field[::2], field[1::2]))
-    assert [field[name] for name in ("identifier", "type", "algorithm", "data_type", "dim", "distance_metric", "graph_max_degree", "compression",
+    assert [field[name] for name in ("identifier", "type", "algorithm", "data_type", "dim", "distance_metric", "graph_max_degree",
+                                     "compression",
                                      "training_threshold", "search_window_size", "trained")] == \
         ["v", "VECTOR", "SVS-VAMANA", "FLOAT32", 8, "COSINE", 40, "LVQ8", 10240, 20, 0]
     assert field["effective_compression"]
@@ -87,7 +90,8 @@ def test_info_shapes(raw, raw3):
     assert flat[at + 1][0] == ["identifier", "g", "attribute", "g", "type", "TAG", "SEPARATOR", ",", "SORTABLE"]
     mapped = raw3.call("FT.INFO", "idx")
     assert list(mapped) == flat[::2]
-    assert mapped["attributes"][0] == {"identifier": "g", "attribute": "g", "type": "TAG", "SEPARATOR": ",", "flags": ["SORTABLE"]}
+    assert mapped["attributes"][0] == {"identifier": "g", "attribute": "g", "type": "TAG", "SEPARATOR": ",",
+                                       "flags": ["SORTABLE"]}
     assert mapped["percent_indexed"] == 1.0 and isinstance(mapped["percent_indexed"], float) and mapped["num_docs"] == 0
     assert mapped["Index Errors"]["last indexing error"] == "N/A" and mapped["Index Errors"]["last indexing error key"] == b"N/A"
 
@@ -97,12 +101,15 @@ def test_search_shapes(raw, raw3):
     raw.call("HSET", "a", "n", "1.50", "x", "y", "p", "pay")
     raw.call("HSET", "b", "n", 2)
     assert raw.call("FT.SEARCH", "idx", "*") == [2, b"a", [b"n", b"1.50", b"x", b"y", b"p", b"pay"], b"b", [b"n", b"2"]]
-    assert raw.call("FT.SEARCH", "idx", "*", "WITHSCORES", "WITHPAYLOADS", "WITHSORTKEYS", "SORTBY", "n", "DESC", "NOCONTENT") == \
+    assert raw.call("FT.SEARCH", "idx", "*", "WITHSCORES", "WITHPAYLOADS", "WITHSORTKEYS", "SORTBY", "n", "DESC",
+                    "NOCONTENT") == \
         [2, b"b", b"0", None, b"#2", b"a", b"0", b"pay", b"#1.5"]
     assert raw.call("FT.SEARCH", "idx", "*", "RETURN", 4, "n", "AS", "m", "none", "LIMIT", 0, 1) == [2, b"a", [b"m", b"1.5"]]
-    assert raw.call("FT.SEARCH", "idx", "*", "LIMIT", 0, 0) == [2] and raw.call("FT.SEARCH", "idx", "*", "RETURN", 0) == [2, b"a", b"b"]
+    assert raw.call("FT.SEARCH", "idx", "*", "LIMIT", 0, 0) == [2]
+    assert raw.call("FT.SEARCH", "idx", "*", "RETURN", 0) == [2, b"a", b"b"]
     assert raw3.call("FT.SEARCH", "idx", "*", "SORTBY", "n", "RETURN", 1, "n", "LIMIT", 0, 1, "WITHSCORES") == {
-        "attributes": [], "format": "STRING", "results": [{"id": b"a", "score": 0.0, "extra_attributes": {b"n": b"1.5"}, "values": []}],
+        "attributes": [], "format": "STRING",
+        "results": [{"id": b"a", "score": 0.0, "extra_attributes": {b"n": b"1.5"}, "values": []}],
         "total_results": 2, "warning": []}
     assert raw.call("FT.SEARCH", "idx", "*", "INKEYS", 2, "b", "c", "NOCONTENT") == [1, b"b"]
     assert raw.call("FT.SEARCH", "idx", "*", "FILTER", "n", "(1.5", "+inf", "NOCONTENT") == [1, b"b"]
@@ -210,7 +217,8 @@ def test_debug_and_info_sections(r2):
 
 
 def test_arity(raw):
-    for words in (["FT.SEARCH", "idx"], ["FT.CREATE", "idx", "SCHEMA", "t"], ["FT.INFO"], ["FT.INFO", "a", "b"], ["FT.TAGVALS", "idx"], ["FT.ALIASUPDATE", "a"]):
+    for words in (["FT.SEARCH", "idx"], ["FT.CREATE", "idx", "SCHEMA", "t"], ["FT.INFO"], ["FT.INFO", "a", "b"],
+                  ["FT.TAGVALS", "idx"], ["FT.ALIASUPDATE", "a"]):
         assert raw.call(*words) == f"ERR wrong number of arguments for '{words[0]}' command"
 
 
@@ -223,5 +231,6 @@ def test_workers_may_be_changed_under_way(r2):
         assert r2.execute_command("_FT.DEBUG", "WORKERS", "N_THREADS") == n
         pipe = r2.pipeline(transaction=False)
         for row in base[:100]:
-            pipe.execute_command("FT.SEARCH", "idx", "*=>[KNN 1 @v $b AS d]", "PARAMS", 2, "b", row.tobytes(), "SORTBY", "d", "NOCONTENT", "DIALECT", 2)
+            pipe.execute_command("FT.SEARCH", "idx", "*=>[KNN 1 @v $b AS d]", "PARAMS", 2, "b", row.tobytes(), "SORTBY", "d",
+                                 "NOCONTENT", "DIALECT", 2)
         assert [reply[1] for reply in pipe.execute()] == [b"d:%d" % i for i in range(100)]

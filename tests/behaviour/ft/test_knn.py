@@ -10,7 +10,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from samples import create, distances, fill, info, knn, search, tag_of, text, vectors  # noqa: E402
 
-EXACT = [("FLAT", "FLOAT32", "L2"), ("FLAT", "FLOAT64", "COSINE"), ("FLAT", "FLOAT16", "IP"), ("FLAT", "INT8", "L2"), ("FLAT", "UINT8", "COSINE"),
+EXACT = [("FLAT", "FLOAT32", "L2"), ("FLAT", "FLOAT64", "COSINE"), ("FLAT", "FLOAT16", "IP"), ("FLAT", "INT8", "L2"),
+         ("FLAT", "UINT8", "COSINE"),
          ("HNSW", "FLOAT32", "COSINE"), ("SVS-VAMANA", "FLOAT32", "IP"), ("SVS-VAMANA", "FLOAT16", "L2")]
 COMPRESSED = ["LVQ8", "LVQ4x4"]
 
@@ -42,7 +43,8 @@ def test_recall_of_compressed_indexes(r3, compression):
     assert info(r3)["num_docs"] == 3000
 
 
-@pytest.mark.parametrize("algorithm, options", [("FLAT", []), ("HNSW", []), ("SVS-VAMANA", []), ("SVS-VAMANA", ["COMPRESSION", "LVQ8"])],
+@pytest.mark.parametrize("algorithm, options",
+                         [("FLAT", []), ("HNSW", []), ("SVS-VAMANA", []), ("SVS-VAMANA", ["COMPRESSION", "LVQ8"])],
                          ids=["flat", "hnsw", "svs", "svs-lvq8"])
 def test_every_document_is_found_right_after_its_hset(r2, algorithm, options):
     base = vectors(1500, 16)
@@ -104,12 +106,14 @@ def test_ranges(filled):
     query = base[3]
     truth = distances(base, query, "L2")
     for radius in (0, 0.5, 2, 1000):
-        total, rows = search(client, "@v:[VECTOR_RANGE $r $b]=>{$YIELD_DISTANCE_AS: d}", "PARAMS", 4, "r", radius, "b", query.tobytes(),
+        total, rows = search(client, "@v:[VECTOR_RANGE $r $b]=>{$YIELD_DISTANCE_AS: d}", "PARAMS", 4, "r", radius, "b",
+                             query.tobytes(),
                              "SORTBY", "d", "RETURN", 1, "d", "LIMIT", 0, 1000)
         near = np.flatnonzero(truth <= radius + 1e-9)
         assert {int(key[2:]) for key, _ in rows} == set(near.tolist()) and total == len(near)
         assert [float(fields["d"]) for _, fields in rows] == pytest.approx(sorted(truth[near]), rel=1e-4, abs=1e-5)
-    total, rows = search(client, "@v:[VECTOR_RANGE 1000 $b] @num:[0 9] | @tag:{rare}", "PARAMS", 2, "b", query.tobytes(), "NOCONTENT", "LIMIT", 0, 1000)
+    total, rows = search(client, "@v:[VECTOR_RANGE 1000 $b] @num:[0 9] | @tag:{rare}", "PARAMS", 2, "b", query.tobytes(),
+                         "NOCONTENT", "LIMIT", 0, 1000)
     assert {int(key[2:]) for key, _ in rows} == set(range(10)) | {i for i in range(800) if tag_of(i) == "rare"}
 
 
@@ -117,7 +121,8 @@ def test_parameters_everywhere(filled):
     client, base = filled
     query = base[3]
     for _ in range(3):
-        total, rows = search(client, "(@num:[$lo $hi] @tag:{$t})=>[KNN $k @v $b AS $as]", "PARAMS", 12, "lo", 0, "hi", 50, "t", "red", "k", 4,
+        total, rows = search(client, "(@num:[$lo $hi] @tag:{$t})=>[KNN $k @v $b AS $as]", "PARAMS", 12, "lo", 0, "hi", 50, "t",
+                             "red", "k", 4,
                              "b", query.tobytes(), "as", "dd", "SORTBY", "dd", "RETURN", 2, "num", "dd")
         assert total == 4 and list(rows[0][1]) == ["dd", "num"]
     assert search(client, "*=>[KNN 0 @v $b]", "PARAMS", 2, "b", query.tobytes()) == (0, [])
@@ -131,7 +136,8 @@ def test_prepared_searches_tell_their_parameters_apart(r2):
         assert knn(r2, base[i], 1) == [(f"d:{i}", 0.0)]
     r2.hset("d:7", "num", 1000)
     for tag, expected in (("red", 0), ("green", 1), ("red", 0)):
-        rows = search(r2, "@tag:{$t}=>[KNN 100 @v $b]", "PARAMS", 4, "b", base[0].tobytes(), "t", tag, "NOCONTENT", "LIMIT", 0, 100)[1]
+        rows = search(r2, "@tag:{$t}=>[KNN 100 @v $b]", "PARAMS", 4, "b", base[0].tobytes(), "t", tag, "NOCONTENT", "LIMIT", 0,
+                      100)[1]
         assert {int(key[2:]) % 3 for key, _ in rows if int(key[2:])} == {expected}
     many = "@num:[900 2000]=>[KNN 5 @v $b]", "PARAMS", 2, "b", base[0].tobytes(), "NOCONTENT"
     assert [key for key, _ in search(r2, *many)[1]] == ["d:7"]
@@ -140,7 +146,8 @@ def test_prepared_searches_tell_their_parameters_apart(r2):
 
 
 @pytest.mark.parametrize("attributes, error", [
-    ("EF_RUNTIME 20", "SEARCH_OPTION_INVALID"), ("EPSILON 0.1", "SEARCH_RANGE_ATTR_NON_RANGE"), ("BATCH_SIZE 10", "SEARCH_HYBRID_ATTR_NON_HYBRID"),
+    ("EF_RUNTIME 20", "SEARCH_OPTION_INVALID"), ("EPSILON 0.1", "SEARCH_RANGE_ATTR_NON_RANGE"),
+    ("BATCH_SIZE 10", "SEARCH_HYBRID_ATTR_NON_HYBRID"),
     ("HYBRID_POLICY ADHOC_BF", "SEARCH_HYBRID_ATTR_NON_HYBRID"), ("SEARCH_WINDOW_SIZE 0", "SEARCH_VALUE_BAD"),
     ("SEARCH_WINDOW_SIZE 5 SEARCH_WINDOW_SIZE 6", "SEARCH_PARAM_DUP"), ("USE_SEARCH_HISTORY DEFAULT", "SEARCH_VALUE_BAD")])
 def test_attributes_are_checked(r3, attributes, error):
@@ -154,7 +161,8 @@ def test_svs_attributes_are_taken(r3):
     base = vectors(300, 8)
     create(r3, algorithm="SVS-VAMANA", metric="L2")
     fill(r3, base)
-    for attributes in ("SEARCH_WINDOW_SIZE 50", "SEARCH_WINDOW_SIZE 0x20 SEARCH_BUFFER_CAPACITY 64 USE_SEARCH_HISTORY AUTO", "SEARCH_WINDOW_SIZE 20 SEARCH_BUFFER_CAPACITY 5"):
+    for attributes in ("SEARCH_WINDOW_SIZE 50", "SEARCH_WINDOW_SIZE 0x20 SEARCH_BUFFER_CAPACITY 64 USE_SEARCH_HISTORY AUTO",
+                       "SEARCH_WINDOW_SIZE 20 SEARCH_BUFFER_CAPACITY 5"):
         assert knn(r3, base[9], 3, attributes=attributes)[0] == ("d:9", 0.0)
 
 
@@ -165,11 +173,13 @@ def test_bad_query_blobs(both):
     assert search(both, "*=>[KNN 3 @v $b AS d]", "PARAMS", 2, "b", b"", "SORTBY", "d", "WITHSORTKEYS") == (0, [])
     both.hset("d:0", "num", 1)
     assert search(both, "@num:[0 2]=>[KNN 3 @v $b AS d]", "PARAMS", 2, "b", b"", "SORTBY", "d") == (0, [])
-    assert search(both, "@v:[VECTOR_RANGE 3 $b]=>{$YIELD_DISTANCE_AS: d} | @num:[0 2]", "PARAMS", 2, "b", b"", "SORTBY", "d", "NOCONTENT") == (1, [("d:0", {})])
+    assert search(both, "@v:[VECTOR_RANGE 3 $b]=>{$YIELD_DISTANCE_AS: d} | @num:[0 2]", "PARAMS", 2, "b", b"", "SORTBY", "d",
+                  "NOCONTENT") == (1, [("d:0", {})])
     fill(both, vectors(3, 8))
     for query in ("*=>[KNN 3 @v $b]", "@v:[VECTOR_RANGE 1 $b]"):
         for _ in range(2):
-            with pytest.raises(redis.ResponseError, match=r"query vector blob size \(5\) does not match index's expected size \(32\)"):
+            with pytest.raises(redis.ResponseError,
+                               match=r"query vector blob size \(5\) does not match index's expected size \(32\)"):
                 search(both, query, "PARAMS", 2, "b", b"12345")
 
 
@@ -224,8 +234,10 @@ def test_the_same_search_with_changing_parameters(both):
             for i in (3, 40):
                 parts = "PARAMS", 8, "hi", high, "b", base[i].tobytes(), "unused", round_, "w", 30, "SORTBY", "d", "RETURN", 2, "num", "d"
                 found = search(both, "@num:[0 $hi]=>[KNN 5 @v $b AS d]", *parts)
-                literal = search(both, f"@num:[0 {high}]=>[KNN 5 @v $b AS d]", "PARAMS", 2, "b", base[i].tobytes(), "SORTBY", "d", "RETURN", 2, "num", "d")
+                literal = search(both, f"@num:[0 {high}]=>[KNN 5 @v $b AS d]", "PARAMS", 2, "b", base[i].tobytes(), "SORTBY", "d",
+                                 "RETURN", 2, "num", "d")
                 assert found == literal and found[0] == 5
         both.hset("d:399", "v", (base[3] + round_ / 100).tobytes())
     with pytest.raises(redis.ResponseError, match="SEARCH_NUMERIC_VALUE_INVALID"):
-        search(both, "@num:[0 $hi]=>[KNN 5 @v $b AS d]", "PARAMS", 8, "hi", "x", "b", base[0].tobytes(), "unused", 1, "w", 30, "SORTBY", "d", "RETURN", 2, "num", "d")
+        search(both, "@num:[0 $hi]=>[KNN 5 @v $b AS d]", "PARAMS", 8, "hi", "x", "b", base[0].tobytes(), "unused", 1, "w", 30,
+               "SORTBY", "d", "RETURN", 2, "num", "d")

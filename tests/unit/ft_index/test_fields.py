@@ -72,7 +72,8 @@ def test_bad_numbers(raw):
         NumericField(NumericSpec(path=b"n", name=b"n")).parse(raw)
 
 
-@pytest.mark.parametrize("raw, value", [(b"1e400", float("inf")), (b"+3", 3), (b"1e3", 1000), (b".5", 0.5), (b"-inf", float("-inf"))])
+@pytest.mark.parametrize("raw, value",
+                         [(b"1e400", float("inf")), (b"+3", 3), (b"1e3", 1000), (b".5", 0.5), (b"-inf", float("-inf"))])
 def test_good_numbers(raw, value):
     assert NumericField(NumericSpec(path=b"n", name=b"n")).parse(raw) == value
 
