@@ -204,7 +204,7 @@ class Results:
             warnings.append(_TIMEOUT_WARNING)
         total = (first if proto == 2 and n else last) - self._base
         if options.with_count:
-            total = progress.total
+            total = progress.n_rows
         self._base = last
         if proto == 3:
             return Raw(b"".join([b"%%5\r\n+attributes\r\n*0\r\n+format\r\n+STRING\r\n+results\r\n*%d\r\n" % n, *out,

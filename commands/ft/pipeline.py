@@ -36,10 +36,11 @@ ORDINAL, DOCUMENT, _FIRST_SLOT = 0, 1, 2
 class Progress:
     """What the stages of one request share."""
 
-    __slots__ = ("total", "limit_ns", "spent_ns", "resumed_ns", "timed_out")
+    __slots__ = ("total", "n_rows", "limit_ns", "spent_ns", "resumed_ns", "timed_out")
 
     def __init__(self, limit_us: int):
         self.total = 0                          # rows that the source, or the latest GROUPBY, has given
+        self.n_rows = 0                         # all that it has
         self.limit_ns = 1000 * limit_us         # 0: none
         self.spent_ns = 0
         self.resumed_ns = perf_counter_ns()
@@ -187,6 +188,7 @@ class DocumentLayout(Layout):
         """Batches of the documents in these rows of the table."""
         docs = self.index.docs
         n_removals = self.index.n_removals
+        progress.n_rows = len(rows)
         at, size = 0, _FIRST_BATCH
         width = self.n_slots
         columns = [self.columns.get(slot) for slot in range(_FIRST_SLOT, width)]
@@ -346,7 +348,7 @@ def _group(step, before: Layout, stages: list[NamedStage], progress: Progress) -
                 for reducer in group:
                     reducer.add(rows)
             yield []
-        progress.total = total = len(groups)
+        progress.total = progress.n_rows = total = len(groups)
         made: Batch = []
         for key, group in groups.items():
             row = [None] * after.n_slots
