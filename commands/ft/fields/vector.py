@@ -94,8 +94,9 @@ def _engine_options(spec) -> dict:
     """The engine's options for the algorithm's arguments. HNSW runs on the same graph: twice M neighbours, EF as
     windows. A window that was not given is left to the engine, which knows one that is good enough."""
     if spec.algorithm == "HNSW":
+        # EF_RUNTIME 10 is what nobody has asked for: as a window it would not be good enough.
         options = {"graph_max_degree": 2 * spec.m, "construction_window_size": spec.ef_construction,
-                   "search_window_size": spec.ef_runtime}
+                   "search_window_size": None if spec.ef_runtime == 10 else spec.ef_runtime}
     elif spec.algorithm == "SVS-VAMANA":
         options = {"graph_max_degree": spec.graph_max_degree, "construction_window_size": spec.construction_window_size,
                    "search_window_size": spec.search_window_size}
