@@ -164,6 +164,8 @@ DISTANCE_DUPLICATE = "SEARCH_FIELD_DUP Property `{}` specified more than once"
 QUERY_BLOB = ("SEARCH_QUERY_BAD Error parsing vector similarity query: query vector blob size ({}) "
               "does not match index's expected size ({}).")
 NEGATIVE_RADIUS = "SEARCH_QUERY_BAD Error parsing vector similarity query: negative radius ({}) given in a range query"
+QUERY_NOT_FINITE = ("SEARCH_QUERY_BAD Error parsing vector similarity query: "
+                    "a coordinate of the query vector is not a finite number")
 K_TOO_LARGE = "SEARCH_QUERY_BAD Error parsing vector similarity query: query KNN K parameter is too large, must not exceed {}"
 _RESOLVER = " (Error parsing vector similarity parameters)"
 RUNTIME_OPTION = "SEARCH_OPTION_INVALID Invalid option" + _RESOLVER

@@ -11,7 +11,7 @@ from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Raw
 
 from . import errors, tree
-from .plan import Evaluation, allowed
+from .plan import Evaluation, allowed, refusal
 from .pool import PooledSearch
 from .reply import RESP3_HEAD, RESP3_ROW_END, RESP3_TAIL, RowWriter, distance_texts, encode_page
 from .runtime import check_blob, knn_runtime
@@ -111,6 +111,8 @@ class HotKnn:
             rows, distances = self.engine.search_blob(blob, self.k, self.window, self.capacity, bits, self.timeout_us)
         except native.SearchTimeout:
             return self._timed_out(client)
+        except native.NativeError as error:
+            raise refusal(error) from None
         took = perf_counter_ns() - started
         turns.n_searches += 1
         turns.search_ns += took
@@ -137,7 +139,7 @@ class HotKnn:
         if isinstance(answer, native.SearchTimeout):
             return self._timed_out(search.client)
         if isinstance(answer, Exception):
-            raise CommandError(errors.ENGINE_FAILED.format(answer))
+            raise refusal(answer)
         if self.index.is_dropped:
             raise CommandError(errors.DROPPED_MEANWHILE)
         rows, distances = answer

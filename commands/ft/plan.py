@@ -8,6 +8,7 @@ import numpy as np
 from pyroaring import BitMap
 
 import native
+from respserver.protocol.errors import CommandError
 
 from . import errors, tree
 from .fields import NumericField, TagField, VectorField
@@ -171,6 +172,13 @@ _HANDLERS = {
     tree.Tag: Evaluation._tag, tree.VectorRange: Evaluation._range,
     **{kind: Evaluation._not_available for kind in _KINDS},
 }
+
+
+def refusal(error: Exception) -> CommandError:
+    """The error reply for a search that the engine did not do."""
+    if isinstance(error, native.NonFiniteError):
+        return errors.fail(errors.QUERY_NOT_FINITE)
+    return errors.fail(errors.ENGINE_FAILED, error)
 
 
 def bitmap(rows: np.ndarray, n_rows: int) -> BitMap:

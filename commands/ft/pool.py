@@ -154,7 +154,12 @@ class Turns:
             if self._slowness > SLOW:
                 self._slowness, self._hold_off = 1.0, HOLD_OFF
         if isinstance(answers, Exception):
-            answers = [answers] * len(searches)
+            if len(searches) > 1:           # one of them has spoilt the job for all: each on its own then
+                for search in searches:
+                    if not search.done:
+                        self._submit(hot, search.bits, [search])
+                return
+            answers = [answers]
         for search, answer in zip(searches, answers):
             search.complete(answer)
 

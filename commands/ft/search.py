@@ -18,7 +18,7 @@ from . import errors, tree
 from .fields import NumericField
 from .fields.vector import HYBRID_ADHOC_BF, VectorField
 from .knn import HotKnn
-from .plan import Evaluation, allowed, row_array
+from .plan import Evaluation, allowed, refusal, row_array
 from .query import bind, check_yields, parse_query, yields
 from .reply import Hit, RowWriter, distance_text, encode_page, sort_key_text
 from .runtime import check_blob, knn_runtime
@@ -271,6 +271,8 @@ def match(client, index, root, evaluation: Evaluation) -> Found:
             raise CommandError(errors.TIMEOUT) from None
         warnings.append(_TIMEOUT_WARNING)
         rows = BitMap()
+    except native.NativeError as error:
+        raise refusal(error) from None
     return Found(rows, evaluation.yielded, evaluation.scored, warnings)
 
 
