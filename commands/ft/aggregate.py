@@ -26,7 +26,8 @@ _SCORE = b"__score"
 
 
 @command("FT.AGGREGATE", arity=-3, group="search", since="1.1.0", flags="readonly pooled",
-         summary="Run a search query on an index and perform aggregate transformations on the results", complexity="O(1)")
+         summary="Run a search query on an index and perform aggregate transformations on the results",
+         complexity="O(1)")
 def ft_aggregate(client, name, text, *words):
     server = client.server
     index = server.search.find(name)
@@ -38,9 +39,10 @@ def ft_aggregate(client, name, text, *words):
     return server.search.cursors.open(client, index, results, options.cursor)
 
 
-def prepare(client, index, text: bytes, options: AggregateOptions, make_evaluation=Evaluation, timings: list[Timing] | None = None) -> "Results":
-    """Evaluates the query and makes the stages; their rows are still to be asked for. Raises CommandError. For FT.PROFILE:
-    `make_evaluation` is another class of evaluation, `timings` takes one entry per stage."""
+def prepare(client, index, text: bytes, options: AggregateOptions, make_evaluation=Evaluation,
+            timings: list[Timing] | None = None) -> "Results":
+    """Evaluates the query and makes the stages; their rows are still to be asked for. Raises CommandError. For
+    FT.PROFILE: `make_evaluation` is another class of evaluation, `timings` takes one entry per stage."""
     config = client.server.config
     if options.explain_score:
         raise errors.fail(errors.NOT_YET_AVAILABLE, "EXPLAINSCORE")
@@ -101,7 +103,8 @@ def _query(index, text: bytes, options: AggregateOptions):
     return query
 
 
-def _add_columns(index, options, layout: DocumentLayout, names: list[bytes], found: Found, score_slot: int | None) -> None:
+def _add_columns(index, options, layout: DocumentLayout, names: list[bytes], found: Found,
+                 score_slot: int | None) -> None:
     """Has the source give what the query yields: distances and scores."""
     for name in names:
         get = found.distances.get(name, {}).get
@@ -113,8 +116,8 @@ def _add_columns(index, options, layout: DocumentLayout, names: list[bytes], fou
 
 
 def run_beside(client, work: Generator, name: str):
-    """Runs a generator that pauses now and then and returns a reply: to the end if that is near (or inside EXEC), else beside the
-    traffic; then the reply is a Deferred. Raises CommandError."""
+    """Runs a generator that pauses now and then and returns a reply: to the end if that is near (or inside EXEC), else
+    beside the traffic; then the reply is a Deferred. Raises CommandError."""
     deadline = perf_counter_ns() + _AT_ONCE
     while client.in_exec or perf_counter_ns() < deadline:
         try:
@@ -138,9 +141,11 @@ def run_beside(client, work: Generator, name: str):
 class Results:
     """The rows of a request as they are asked for, and their form on the wire."""
 
-    __slots__ = ("options", "layout", "progress", "batches", "warnings", "fails", "score_slot", "is_done", "root", "evaluation", "n_matched", "match_ns", "_left", "_base", "_names")
+    __slots__ = ("options", "layout", "progress", "batches", "warnings", "fails", "score_slot", "is_done", "root",
+                 "evaluation", "n_matched", "match_ns", "_left", "_base", "_names")
 
-    def __init__(self, options: AggregateOptions, layout: Layout, progress: Progress, batches: Iterator[Batch], warnings: list[str]):
+    def __init__(self, options: AggregateOptions, layout: Layout, progress: Progress, batches: Iterator[Batch],
+                 warnings: list[str]):
         self.options = options
         self.layout = layout
         self.progress = progress
@@ -159,8 +164,9 @@ class Results:
             self.batches.close()
 
     def reply(self, proto: int, count: int | None = None) -> Generator:
-        """Work that returns the reply with the next `count` rows (None: all) as Raw. Afterwards `is_done` says whether these were the last.
-        Raises CommandError if something fails before there is a row; later, the rows end there and the error becomes a warning."""
+        """Work that returns the reply with the next `count` rows (None: all) as Raw. Afterwards `is_done` says whether
+        these were the last. Raises CommandError if something fails before there is a row; later, the rows end there
+        and the error becomes a warning."""
         options, progress = self.options, self.progress
         warnings, self.warnings = list(self.warnings), []
         progress.spent_ns = 0

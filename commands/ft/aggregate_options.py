@@ -9,7 +9,8 @@ from .errors import fail
 from .options import Words, keyword, to_integer
 from .search_options import READERS, SearchOptions
 
-__all__ = ["AggregateOptions", "Load", "Group", "Reduce", "Arrange", "Apply", "Filter", "CursorOptions", "parse_aggregate"]
+__all__ = ["AggregateOptions", "Load", "Group", "Reduce", "Arrange", "Apply", "Filter", "CursorOptions",
+           "parse_aggregate"]
 
 MAX_SORT_FIELDS = 8
 #: Rows that SORTBY keeps if nothing says how many.
@@ -77,11 +78,12 @@ class AggregateOptions(SearchOptions):
     cursor: CursorOptions | None = None
 
 
-def parse_aggregate(words: Sequence[bytes], *, proto: int = 2, max_results: int = 1 << 31, default_dialect: int = 1) -> AggregateOptions:
+def parse_aggregate(words: Sequence[bytes], *, proto: int = 2, max_results: int = 1 << 31,
+                    default_dialect: int = 1) -> AggregateOptions:
     """Read the words after the query text. Raises CommandError.
 
-    proto: the client's RESP version. max_results: the limit on both numbers of LIMIT. `params` is a dict in any case. Expressions are
-    kept as text."""
+    proto: the client's RESP version. max_results: the limit on both numbers of LIMIT. `params` is a dict in any case.
+    Expressions are kept as text."""
     cursor = Words(words)
     options = AggregateOptions(dialect=default_dialect)
     while cursor:
@@ -178,18 +180,18 @@ def _property(reduce: Reduce) -> None:
 
 def _quantile(reduce: Reduce) -> None:
     _property(reduce)
-    reduce.number = Words(reduce.words, 1).double("QUANTILE") if len(reduce.words) > 1 else _not_a_number("QUANTILE")
+    if len(reduce.words) < 2:
+        raise fail(errors.BAD_ARGUMENTS, reduce.function, errors.TAIL_CONVERT)
+    reduce.number = Words(reduce.words, 1).double(reduce.function)
     if not 0 <= reduce.number <= 1:
         raise fail(errors.REDUCER_PERCENTAGE)
 
 
-def _not_a_number(name: str):
-    raise fail(errors.BAD_ARGUMENTS, name, errors.TAIL_CONVERT)
-
-
 def _random_sample(reduce: Reduce) -> None:
     _property(reduce)
-    reduce.number = Words(reduce.words, 1).integer("RANDOM_SAMPLE") if len(reduce.words) > 1 else _not_a_number("RANDOM_SAMPLE")
+    if len(reduce.words) < 2:
+        raise fail(errors.BAD_ARGUMENTS, reduce.function, errors.TAIL_CONVERT)
+    reduce.number = Words(reduce.words, 1).integer(reduce.function)
     if reduce.number > MAX_SAMPLE:
         raise fail(errors.REDUCER_SAMPLE)
 
@@ -212,8 +214,10 @@ def _first_value(reduce: Reduce) -> None:
 
 
 _REDUCERS = {
-    "COUNT": _no_words, "SUM": _property, "MIN": _property, "MAX": _property, "AVG": _property, "COUNT_DISTINCT": _property,
-    "COUNT_DISTINCTISH": _property, "STDDEV": _property, "TOLIST": _property, "QUANTILE": _quantile, "FIRST_VALUE": _first_value,
+    "COUNT": _no_words, "SUM": _property, "MIN": _property, "MAX": _property, "AVG": _property,
+    "COUNT_DISTINCT": _property,
+    "COUNT_DISTINCTISH": _property, "STDDEV": _property, "TOLIST": _property, "QUANTILE": _quantile,
+    "FIRST_VALUE": _first_value,
     "RANDOM_SAMPLE": _random_sample, "HLL": _property, "HLL_SUM": _property,
 }
 
@@ -298,6 +302,8 @@ _READERS = {
 }
 #: What FT.SEARCH's reader does.
 _SHARED = frozenset((
-    b"NOCONTENT", b"VERBATIM", b"NOSTOPWORDS", b"WITHSCORES", b"EXPLAINSCORE", b"WITHPAYLOADS", b"WITHSORTKEYS", b"INORDER", b"WITHCOUNT",
-    b"WITHOUTCOUNT", b"SLOP", b"INKEYS", b"INFIELDS", b"LANGUAGE", b"EXPANDER", b"SCORER", b"PAYLOAD", b"TIMEOUT", b"PARAMS", b"FORMAT",
+    b"NOCONTENT", b"VERBATIM", b"NOSTOPWORDS", b"WITHSCORES", b"EXPLAINSCORE", b"WITHPAYLOADS", b"WITHSORTKEYS",
+    b"INORDER", b"WITHCOUNT",
+    b"WITHOUTCOUNT", b"SLOP", b"INKEYS", b"INFIELDS", b"LANGUAGE", b"EXPANDER", b"SCORER", b"PAYLOAD", b"TIMEOUT",
+    b"PARAMS", b"FORMAT",
     b"BM25STD_TANH_FACTOR", b"DIALECT"))

@@ -37,7 +37,8 @@ class Cursors:
         self._idle: dict[int, Cursor] = {}
 
     def open(self, client, index, results: Results, options: CursorOptions):
-        """The reply of FT.AGGREGATE .. WITHCURSOR: the first rows and the cursor's number. Raises CommandError if the index has too many."""
+        """The reply of FT.AGGREGATE .. WITHCURSOR: the first rows and the cursor's number. Raises CommandError if the
+        index has too many."""
         config = self.server.config
         limit = config["search-index-cursor-limit"]
         if self.count(index) >= limit:
@@ -77,7 +78,8 @@ class Cursors:
         return len(self._idle)
 
     def collect(self) -> int:
-        """Closes the cursors whose time is over, and those whose index has gone; returns how many of the former there were."""
+        """Closes the cursors whose time is over, and those whose index has gone; returns how many of the former there
+        were."""
         now = time.monotonic()
         n = 0
         for cursor in list(self._idle.values()):
@@ -104,7 +106,8 @@ class Cursors:
         return Raw(b"*2\r\n%b:%d\r\n" % (rows, number))
 
 
-@command("FT.CURSOR", arity=-4, group="search", since="1.1.0", flags="readonly", summary="Reads from a cursor, or deletes it", complexity="O(1)")
+@command("FT.CURSOR", arity=-4, group="search", since="1.1.0", flags="readonly",
+         summary="Reads from a cursor, or deletes it", complexity="O(1)")
 def ft_cursor(client, action, name, number, *words):
     manager = client.server.search
     index = manager.find(name)

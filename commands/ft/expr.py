@@ -23,7 +23,8 @@ from .values import MINUS_NAN, NULL, compare, is_true, to_number
 
 __all__ = ["Literal", "Property", "Call", "Operation", "Negation", "parse", "properties", "compile_expression"]
 
-#: Operations and parentheses within each other, and operations in all: both a tree and its function are walked recursively.
+#: Operations and parentheses within each other, and operations in all: both a tree and its function are walked
+#: recursively.
 MAX_DEPTH = 128
 MAX_OPERATIONS = 400
 
@@ -56,7 +57,7 @@ class Negation:
     child: object
 
 
-# ------------------------------------------------------------------------------------------------------------- text to tree
+# ------------------------------------------------------------------------------------------ text to tree
 
 class _Token(NamedTuple):
     """kind: NUMBER PROPERTY SYMBOL STRING SIGN; `text`: what an error shows as near, None for signs."""
@@ -103,7 +104,8 @@ def _tokens(text: bytes):
 
 
 #: How strongly a sign binds; _NEGATION is that of a leading "!".
-_STRENGTH = {b"||": 1, b"&&": 2, b"==": 4, b"!=": 4, b"<": 4, b"<=": 4, b">": 4, b">=": 4, b"+": 5, b"-": 5, b"*": 6, b"/": 6, b"%": 6, b"^": 7}
+_STRENGTH = {b"||": 1, b"&&": 2, b"==": 4, b"!=": 4, b"<": 4, b"<=": 4, b">": 4, b">=": 4, b"+": 5, b"-": 5, b"*": 6,
+             b"/": 6, b"%": 6, b"^": 7}
 _NEGATION = 3
 _COMPARISON = 4
 
@@ -231,7 +233,7 @@ def properties(tree) -> list[bytes]:
     return list(found)
 
 
-# ---------------------------------------------------------------------------------------------------------- tree to function
+# ------------------------------------------------------------------------------------------ tree to function
 
 Evaluator = Callable[[list], object]
 
@@ -239,8 +241,8 @@ Evaluator = Callable[[list], object]
 def compile_expression(tree, slot_of: Callable[[bytes], int]) -> Evaluator:
     """A function that evaluates the tree over a row: a list of values, in which a property is found at slot_of(name).
 
-    The function raises CommandError, among others for a property that the row has no value for (None). What slot_of raises for a
-    name that is not known is passed on."""
+    The function raises CommandError, among others for a property that the row has no value for (None). What slot_of
+    raises for a name that is not known is passed on."""
     kind = type(tree)
     if kind is Literal:
         value = tree.value

@@ -1,7 +1,7 @@
 """The functions of APPLY and FILTER expressions, by name.
 
-A function takes values (values.py; never None) and returns one. `case` and `exists` are evaluated by expr.py, since they do not look at
-all their arguments, and stand here for their names and numbers of arguments only."""
+A function takes values (values.py; never None) and returns one. `case` and `exists` are evaluated by expr.py, since
+they do not look at all their arguments, and stand here for their names and numbers of arguments only."""
 from __future__ import annotations
 
 import calendar
@@ -42,7 +42,7 @@ def _need_number(name: str, position: int, value) -> None:
         raise fail(errors.EXPR_TYPE_NUMBER, _type_number(value), position, name, position)
 
 
-# ------------------------------------------------------------------------------------------------------------------- numbers
+# ----------------------------------------------------------------------------------------------- numbers
 
 def _of_number(function: Callable[[float], float], overflow: float = math.inf) -> Callable:
     """A function of one number; nan for what is none. Where `function` has no result or too large a one, as C's."""
@@ -74,7 +74,7 @@ def _to_number(value):
     return number
 
 
-# ---------------------------------------------------------------------------------------------------------------------- text
+# -------------------------------------------------------------------------------------------------- text
 
 def _lower(value):
     return value.lower() if type(value) is bytes else NULL
@@ -168,7 +168,7 @@ def _strlen(text):
     return float(len(text))
 
 
-# ---------------------------------------------------------------------------------------------------------------------- time
+# -------------------------------------------------------------------------------------------------- time
 
 def _seconds(value) -> int | None:
     """Whole seconds since 1970, or None for what is no number."""
@@ -191,7 +191,8 @@ def _timefmt(value, template=b"%FT%TZ"):
 
 @lru_cache(1024)
 def _strftime(template: bytes, seconds: int) -> bytes:
-    return time.strftime(template.decode("utf-8", "surrogateescape"), time.gmtime(seconds)).encode("utf-8", "surrogateescape")
+    text = time.strftime(template.decode("utf-8", "surrogateescape"), time.gmtime(seconds))
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _parsetime(text, template):
@@ -222,7 +223,7 @@ def _minute(value):
     return float(math.floor(number - math.fmod(number, 60)))
 
 
-# ----------------------------------------------------------------------------------------------------------------------- geo
+# --------------------------------------------------------------------------------------------------- geo
 
 #: Metres; the radius that Redis's GEO commands use.
 _EARTH = 6372797.560856

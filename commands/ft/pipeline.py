@@ -1,8 +1,8 @@
 """The steps of FT.AGGREGATE as stages: each takes batches of rows from the one before and yields batches.
 
-A row is a list: how many rows the source had given when this one was made (what the reply's first number is about), the row of the
-document table, then values (values.py) by slot. A batch may be empty: whoever drives the stages may pause between two batches. An error
-in the midst of a batch comes after the rows before it."""
+A row is a list: how many rows the source had given when this one was made (what the reply's first number is about),
+the row of the document table, then values (values.py) by slot. A batch may be empty: whoever drives the stages may
+pause between two batches. An error in the midst of a batch comes after the rows before it."""
 from collections.abc import Callable, Generator, Iterator
 from heapq import merge
 from itertools import chain, count, islice, repeat
@@ -62,7 +62,8 @@ class Progress:
 
 
 class Layout:
-    """Which property is in which slot, for the rows between two GROUPBY steps. `slots` is in the order in which rows are shown."""
+    """Which property is in which slot, for the rows between two GROUPBY steps. `slots` is in the order in which rows
+    are shown."""
 
     def __init__(self):
         self.slots: dict[bytes, int] = {}
@@ -101,7 +102,8 @@ class DocumentLayout(Layout):
     def find(self, name: bytes) -> int | None:
         slot = self.slots.get(name)
         field = self.index.by_name.get(name)
-        if slot is None and field is not None and (field.spec.sortable or (self.is_open and type(field) is NumericField)):
+        if slot is None and field is not None and (field.spec.sortable
+                                                   or (self.is_open and type(field) is NumericField)):
             slot = self.add(name)
             self.columns[slot] = _column(field)
         return super().find(name) if slot is None else slot
@@ -160,13 +162,15 @@ class DocumentLayout(Layout):
         return stage
 
     def load_all(self, stages: list[NamedStage]) -> None:
-        """LOAD *: every field of the hash. A number that is used comes from its column, so that it is one and not its text."""
+        """LOAD *: every field of the hash. A number that is used comes from its column, so that it is one and not its
+        text."""
         self.is_open = True
 
         def stage(batches):
             slots = self.slots
             by_name = self.index.by_name
-            numeric = {by_name[name].path for name, slot in slots.items() if slot in self.columns and type(by_name.get(name)) is NumericField}
+            numeric = {by_name[name].path for name, slot in slots.items() if slot in self.columns
+                       and type(by_name.get(name)) is NumericField}
             for batch in batches:
                 for row in batch:
                     value = self._document(row[DOCUMENT])
@@ -200,11 +204,14 @@ class DocumentLayout(Layout):
             at += len(part)
             if self.index.n_removals != n_removals or self.db.expires or self.db.field_expires:
                 # Documents have gone, and their rows may have been given to new ones; or the time of some has come.
-                kept = [i for i, row in enumerate(part.tolist()) if docs.born[row] <= self.newest and self.db.get(docs.keys[row]) is not None]
+                kept = [i for i, row in enumerate(part.tolist()) if docs.born[row] <= self.newest
+                        and self.db.get(docs.keys[row]) is not None]
                 part, ordinals = part[kept], [ordinals[i] for i in kept]
             numbers = part.tolist()
             progress.total = at
-            yield list(map(list, zip(ordinals, numbers, *[repeat(None) if column is None else column(part, numbers) for column in columns])))
+            yield list(map(list, zip(ordinals, numbers,
+                                     *[repeat(None) if column is None else column(part, numbers)
+                                       for column in columns])))
             size = min(2 * size, _BATCH)
         progress.total = at
 
@@ -321,7 +328,7 @@ def _filter(evaluate) -> Stage:
     return stage
 
 
-# ----------------------------------------------------------------------------------------------------------------- GROUPBY
+# --------------------------------------------------------------------------------------------- GROUPBY
 
 def _group(step, before: Layout, stages: list[NamedStage], progress: Progress) -> Layout:
     after = Layout()
@@ -333,7 +340,8 @@ def _group(step, before: Layout, stages: list[NamedStage], progress: Progress) -
         key_slots.append(slot)
     makers = []
     for reduce in step.reducers:
-        makers.append((REDUCERS[reduce.function], reduce, -1 if reduce.function == "COUNT" else _reduced(before, reduce.source, stages),
+        makers.append((REDUCERS[reduce.function], reduce,
+                       -1 if reduce.function == "COUNT" else _reduced(before, reduce.source, stages),
                        -1 if reduce.by is None else _reduced(before, reduce.by, stages)))
     name_slots = after.keys = [after.add(name) for name in step.properties]
     result_slots = [after.add(reduce.alias) for reduce in step.reducers]
@@ -417,7 +425,7 @@ def _flat(values: list) -> list:
     return list(found)
 
 
-# ---------------------------------------------------------------------------------------------------------- SORTBY and LIMIT
+# -------------------------------------------------------------------------------------- SORTBY and LIMIT
 
 def _arrange(step, layout: Layout, stages: list[NamedStage], progress: Progress) -> None:
     most = step.count
@@ -473,8 +481,8 @@ def _descending_key(value) -> tuple:
 
 
 def _sorter(keys: list[tuple[int, bool]], most: int, layout: Layout, progress: Progress) -> Stage:
-    """The first `most` rows by the keys. Rows without a value come last. Equal documents come in their order, in the direction of the last
-    key; equal groups in the order of what they were grouped by."""
+    """The first `most` rows by the keys. Rows without a value come last. Equal documents come in their order, in the
+    direction of the last key; equal groups in the order of what they were grouped by."""
     parts = [(slot, _ascending_key if ascending else _descending_key) for slot, ascending in keys]
     if isinstance(layout, DocumentLayout):
         doc_ids = layout.index.docs.doc_ids
@@ -494,7 +502,8 @@ def _sorter(keys: list[tuple[int, bool]], most: int, layout: Layout, progress: P
         """What is sorted: for each row (rank, value, rank, value, .., a number of its own, the row)."""
         if not others:
             return [(*make(row[slot]), tie, row) for row, tie in zip(batch, ties(batch))]
-        return [(*make(row[slot]), *chain.from_iterable([other(row[at]) for at, other in others]), tie, row) for row, tie in zip(batch, ties(batch))]
+        return [(*make(row[slot]), *chain.from_iterable([other(row[at]) for at, other in others]), tie, row)
+                for row, tie in zip(batch, ties(batch))]
 
     def stage(batches):
         runs: list[list] = []

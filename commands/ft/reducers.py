@@ -1,7 +1,7 @@
 """The reducers of GROUPBY: each is a class whose objects hold what is known of one group.
 
-`add(rows)` takes some rows of the group (lists of values, see values.py) in their order, `result()` gives the value that the group's row
-shows."""
+`add(rows)` takes some rows of the group (lists of values, see values.py) in their order, `result()` gives the value
+that the group's row shows."""
 from __future__ import annotations
 
 import math
@@ -15,7 +15,8 @@ __all__ = ["REDUCERS", "Reducer"]
 
 
 class Reducer:
-    """`slot`: where in a row the property is; -1 for COUNT. `by`: likewise for FIRST_VALUE's BY. `reduce`: its words (Reduce)."""
+    """`slot`: where in a row the property is; -1 for COUNT. `by`: likewise for FIRST_VALUE's BY. `reduce`: its words
+    (Reduce)."""
 
     __slots__ = ("slot",)
 
@@ -253,7 +254,8 @@ _REGISTERS = 1 << _BITS
 def _estimate(registers: bytes | bytearray) -> float:
     """How many different values a HyperLogLog has seen."""
     empty = registers.count(0)
-    raw = 0.7213 / (1 + 1.079 / _REGISTERS) * _REGISTERS * _REGISTERS / sum([2.0 ** -register for register in registers])
+    inverse = sum([2.0 ** -register for register in registers])
+    raw = 0.7213 / (1 + 1.079 / _REGISTERS) * _REGISTERS * _REGISTERS / inverse
     if raw <= 2.5 * _REGISTERS and empty:
         raw = _REGISTERS * math.log(_REGISTERS / empty)
     return float(round(raw))
@@ -273,7 +275,8 @@ class Sketch(Reducer):
         for value in {_key(row[slot]) for row in rows}:
             if value is None or value is NULL:
                 continue
-            bits = int.from_bytes(blake2b(text_of(list(value) if type(value) is tuple else value), digest_size=8).digest(), "little")
+            bits = int.from_bytes(blake2b(text_of(list(value) if type(value) is tuple else value),
+                                          digest_size=8).digest(), "little")
             place, rest = bits & (_REGISTERS - 1), bits >> _BITS
             rank = 65 - _BITS - rest.bit_length()
             if rank > registers[place]:
@@ -306,6 +309,7 @@ class SketchSum(CountDistinctish):
 
 REDUCERS: dict[str, type[Reducer]] = {
     "COUNT": Count, "SUM": Sum, "MIN": Minimum, "MAX": Maximum, "AVG": Average, "COUNT_DISTINCT": CountDistinct,
-    "COUNT_DISTINCTISH": CountDistinctish, "QUANTILE": Quantile, "STDDEV": Deviation, "TOLIST": ToList, "FIRST_VALUE": FirstValue,
+    "COUNT_DISTINCTISH": CountDistinctish, "QUANTILE": Quantile, "STDDEV": Deviation, "TOLIST": ToList,
+    "FIRST_VALUE": FirstValue,
     "RANDOM_SAMPLE": RandomSample, "HLL": Sketch, "HLL_SUM": SketchSum,
 }

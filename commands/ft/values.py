@@ -1,4 +1,5 @@
-"""The values that aggregation rows hold and expressions compute: float, bytes, list of values, NULL, and None for no value at all."""
+"""The values that aggregation rows hold and expressions compute: float, bytes, list of values, NULL, and None for no
+value at all."""
 from __future__ import annotations
 
 import math
@@ -57,8 +58,8 @@ def is_true(value) -> bool:
 
 
 def compare(a, b) -> int:
-    """-1, 0 or 1 as `a` is less than, equal to or greater than `b`. A null is less than all else; a text that spells a number
-    compares with numbers as one; a list compares by its elements."""
+    """-1, 0 or 1 as `a` is less than, equal to or greater than `b`. A null is less than all else; a text that spells a
+    number compares with numbers as one; a list compares by its elements."""
     if type(a) is type(b):
         if type(a) is list:
             for x, y in zip(a, b):

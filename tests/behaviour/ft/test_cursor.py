@@ -58,7 +58,8 @@ def test_reads_to_the_end(numbers):
 
 def test_count_of_a_read(numbers):
     rows, cursor = first(numbers, "SORTBY", 2, "@n", "DESC", "MAX", 24, "WITHCURSOR", "COUNT", 2)
-    assert rows == [23, 22] and read(numbers, cursor, "COUNT", 3)[0] == [21, 20, 19] and read(numbers, cursor)[0] == [18, 17]
+    assert rows == [23, 22] and read(numbers, cursor, "COUNT", 3)[0] == [21, 20, 19] and read(numbers,
+            cursor)[0] == [18, 17]
     assert read(numbers, cursor, "COUNT", 100) == (list(range(16, -1, -1)), 0)
 
 
@@ -78,7 +79,8 @@ def test_refusals(numbers):
     assert refusal(numbers, "FT.CURSOR", "READ", "nope", 1) == "SEARCH_INDEX_NOT_FOUND Index not found: nope"
     assert refusal(numbers, "FT.CURSOR", "READ", "idx", "x") == "Bad cursor ID"
     assert refusal(numbers, "FT.CURSOR", "READ", "idx", 5, "COUNT", "x") == "Bad value for COUNT: `x`"
-    assert refusal(numbers, "FT.CURSOR", "READ", "idx", 5, "FOO", "3") == "SEARCH_ARG_UNRECOGNIZED Unknown argument `FOO`"
+    assert refusal(numbers, "FT.CURSOR", "READ", "idx", 5, "FOO",
+                   "3") == "SEARCH_ARG_UNRECOGNIZED Unknown argument `FOO`"
     assert refusal(numbers, "FT.CURSOR", "FOO", "idx", 5) == "Unknown subcommand"
     _, cursor = first(numbers, "WITHCURSOR", "COUNT", 1)
     numbers.execute_command("FT.CREATE", "other", "SCHEMA", "n", "NUMERIC")
@@ -96,7 +98,8 @@ def test_idle_cursors_go(numbers):
     _, kept = first(numbers, "WITHCURSOR", "COUNT", 1)
     _, cursor = first(numbers, "WITHCURSOR", "COUNT", 1, "MAXIDLE", 1)
     wait_until(lambda: _open(numbers) == 1)
-    assert refusal(numbers, "FT.CURSOR", "READ", "idx", cursor) == f"Cursor not found, id: {cursor}" and read(numbers, kept)[0] == [1]
+    assert refusal(numbers, "FT.CURSOR", "READ", "idx", cursor) == f"Cursor not found, id: {cursor}" and read(numbers,
+            kept)[0] == [1]
     assert numbers.execute_command("FT.CURSOR", "GC", "idx", 0) == 0
 
 
@@ -104,7 +107,8 @@ def test_most_cursors_of_an_index(numbers):
     numbers.config_set("search-index-cursor-limit", 3)
     try:
         cursors = [first(numbers, "WITHCURSOR", "COUNT", 1)[1] for _ in range(3)]
-        assert "INDEX_CURSOR_LIMIT of 3 has been reached" in refusal(numbers, "FT.AGGREGATE", "idx", "*", "WITHCURSOR", "COUNT", 1)
+        assert "INDEX_CURSOR_LIMIT of 3 has been reached" in refusal(numbers, "FT.AGGREGATE", "idx", "*", "WITHCURSOR",
+                                                                     "COUNT", 1)
         numbers.execute_command("FT.CURSOR", "DEL", "idx", cursors[0])
         assert first(numbers, "WITHCURSOR", "COUNT", 1)[1]
     finally:
