@@ -11,6 +11,14 @@ BUDGET = 0.001
 log = logging.getLogger("vamana")
 
 
+def emptied(mapping: dict, step: int = 128) -> Generator:
+    """A job that empties a dict nobody else uses any more, so that freeing what it held is not one long pause."""
+    while mapping:
+        for _ in range(min(step, len(mapping))):
+            mapping.popitem()
+        yield
+
+
 class SlicedTask:
     """One job. `done` says whether it ended, by itself, by cancel() or by an exception (kept in `error` and logged)."""
 

@@ -4,6 +4,7 @@ import logging
 import socket
 import time
 from collections import deque
+from time import perf_counter_ns
 
 from .client import Client
 from .deferred import Deferred
@@ -20,6 +21,9 @@ JOIN = 256 * 1024
 HIGH_WATER = 1024 * 1024
 #: Bytes of further commands that are taken in while a client's earlier one waits for its reply.
 BACKLOG = 1024 * 1024
+#: A pipeline gives way to the other clients after this many nanoseconds; looked at every few commands.
+TURN_NS = 3_000_000
+COMMANDS_PER_LOOK = 8
 
 
 class Connection(asyncio.Protocol):
@@ -46,6 +50,8 @@ class Connection(asyncio.Protocol):
         self._is_full = False                   # the transport holds more than HIGH_WATER
         self._reading = True
         self._soft_since = 0.0                  # since when the output is over the soft limit
+        self._failure: str | None = None        # a protocol error that comes after commands still to be executed
+        self._is_at_end = False                 # the client has closed its side
 
     # From the event loop
 
@@ -123,11 +129,13 @@ class Connection(asyncio.Protocol):
             log.warning("Closing client id=%d that reached max query buffer length", client.id)
             self.close()
         if parser.error is not None and not client.closing:
-            self._fail(str(parser.error))
+            self._failure = str(parser.error)
+            self._end_if_done()
 
     def eof_received(self) -> bool:
-        """The client will send no more. What it sent is answered if that needs no waiting."""
-        return False
+        """The client will send no more. What it sent is executed; the connection closes when no command of it waits for its turn."""
+        self._is_at_end = bool(self._backlog) and not self._pending
+        return self._is_at_end
 
     def connection_lost(self, error) -> None:
         for reply in self._pending:
@@ -158,6 +166,8 @@ class Connection(asyncio.Protocol):
         pushes = self._pushes
         out = []
         size = 0
+        until_look = COMMANDS_PER_LOOK
+        turn_ends = 0
         self._running = True
         commands = iter(commands)
         try:
@@ -191,6 +201,16 @@ class Connection(asyncio.Protocol):
                     size = 0
                     if self._is_full:
                         self._backlog += commands
+                        return
+                until_look -= 1
+                if not until_look:
+                    until_look = COMMANDS_PER_LOOK
+                    now = perf_counter_ns()
+                    turn_ends = turn_ends or now + TURN_NS
+                    if now > turn_ends:
+                        self._backlog += commands
+                        if self._backlog:
+                            self.server.loop.call_soon(self._continue)
                         return
         finally:
             self._running = False
@@ -295,9 +315,21 @@ class Connection(asyncio.Protocol):
             backlog, self._backlog = self._backlog, deque()
             self._backlog_size = 0
             self._execute(backlog)
+        if self._failure is not None or self._is_at_end:
+            self._end_if_done()
         if not self._reading and not self._is_full and not self._backlog and not self.client.closing:
             self._reading = True
             self.transport.resume_reading()
+
+    def _end_if_done(self) -> None:
+        """Closes after a protocol error or the end of the input, once everything that came before it has been executed."""
+        if self.client.closing or (self._backlog and not self._pending):
+            return
+        if self._failure is not None:
+            self._fail(self._failure)
+        elif self._is_at_end:
+            self.client.closing = True
+            self.transport.close()
 
     def _stop_reading(self) -> None:
         if self._reading and not self.client.closing:

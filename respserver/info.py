@@ -34,7 +34,7 @@ class Info:
         self._sections[name.lower()] = name, provider, default
 
     def text(self, server, wanted: Iterable[str] = ()) -> str:
-        """The answer to INFO with these section names (any case; default, all, everything)."""
+        """The answer to INFO with these section names (any case; default, all, everything, or a module's name for all of its)."""
         names = [name.lower() for name in wanted] or ["default"]
         chosen = set(names)
         if chosen & {"all", "everything"}:
@@ -42,7 +42,9 @@ class Info:
         if "default" in chosen:
             chosen |= {name for name, (_, _, default) in self._sections.items() if default}
         if "modules" in chosen:
-            chosen |= {name for name in self._sections if name.startswith("search_")}
+            chosen |= {module.name.lower() for module in server.modules}
+        for module in chosen & {module.name.lower() for module in server.modules}:
+            chosen |= {name for name in self._sections if name.startswith(module + "_")}
         parts = []
         for name in self._ordered():
             if name in chosen:

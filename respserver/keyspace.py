@@ -10,7 +10,7 @@ with `delete(key, "hdel")`: one Change with `new` None. Redis sends two notifica
 `Change.notifications` says which ones a Change stands for. A write that changes nothing makes no Change.
 """
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from .protocol.errors import WRONG_TYPE, CommandError
@@ -244,6 +244,7 @@ class Database:
             if key in self.data:
                 for client in clients:
                     client.is_dirty = True
+        self.keyspace.discard(self.data)
         self.data = {}
         self.expires = {}
         self.field_expires = {}
@@ -287,6 +288,7 @@ class Keyspace:
         self.expiry_enabled = True      # a replica leaves expiry to its primary
         self.waiting = None             # clients that wait for a list: see commands/blocking.py
         self.now_ms = now_ms            # the clock; fixed while a script or transaction runs
+        self.discard: Callable[[dict], None] = lambda data: None    # takes over what a flush leaves, to free it bit by bit
 
     def swap(self, first: int, second: int) -> None:
         """Exchanges the contents of two databases."""

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Generator
 
-from .background import Background, SlicedTask
+from .background import emptied, Background, SlicedTask
 from .client import Client
 from .config import Config
 from .dispatch import Dispatcher
@@ -111,6 +111,7 @@ class Server:
         """Binds the server to its running loop and starts what is periodic."""
         self.loop = loop
         self.background = Background(loop)
+        self.keyspace.discard = lambda data: self.run_sliced(emptied(data), "free flushed keys")
         self.stopping = asyncio.Event()
         for seconds, function in self._periodic:
             self._schedule(seconds, function)

@@ -236,3 +236,11 @@ def test_random_key_of_an_empty_database(keyspace, db):
     assert db.random_key() is None
     db.set(b"k", b"v", when_ms=keyspace.time - 1)
     assert db.random_key() is None and not db.data
+
+
+def test_flush_hands_its_values_over():
+    keyspace = Keyspace(1)
+    handed = []
+    keyspace.discard = handed.append
+    keyspace.databases[0].set(b"a", b"1")
+    assert keyspace.flush_all() == 1 and handed == [{b"a": b"1"}] and keyspace.databases[0].get(b"a") is None

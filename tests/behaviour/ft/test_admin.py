@@ -234,3 +234,8 @@ def test_workers_may_be_changed_under_way(r2):
             pipe.execute_command("FT.SEARCH", "idx", "*=>[KNN 1 @v $b AS d]", "PARAMS", 2, "b", row.tobytes(), "SORTBY", "d",
                                  "NOCONTENT", "DIALECT", 2)
         assert [reply[1] for reply in pipe.execute()] == [b"d:%d" % i for i in range(100)]
+
+
+def test_info_of_the_module_by_name(r2):
+    text = r2.execute_command("INFO", "search")
+    assert {"search_number_of_indexes", "search_engine_searches"} <= set(text)

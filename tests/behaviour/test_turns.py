@@ -1,0 +1,37 @@
+"""A long pipeline gives way to other clients and loses nothing by it."""
+import socket
+
+from helpers import pack
+
+STEP = pack("DEBUG", "SLEEP", "0.001") + pack("INCR", "n")      # a thousandth of a second each
+STEPS = 300
+
+
+def test_others_are_served_in_between(raw, connect):
+    other = connect()
+    other.call("PING")
+    raw.send(STEP * STEPS)
+    other.call("PING")
+    assert int(other.call("GET", "n") or 0) < STEPS
+    replies = [raw.read() for _ in range(2 * STEPS)]
+    assert replies[1::2] == list(range(1, STEPS + 1))
+
+
+def test_commands_that_arrive_meanwhile_come_after(raw):
+    raw.send(STEP * STEPS)
+    raw.read()
+    raw.send(pack("GET", "n"))
+    assert [raw.read() for _ in range(2 * STEPS)][-1] == str(STEPS).encode()
+
+
+def test_all_is_executed_when_the_client_closes_its_side(raw, connect):
+    raw.send(STEP * STEPS)
+    raw.socket.shutdown(socket.SHUT_WR)
+    assert [raw.read() for _ in range(2 * STEPS)][-1] == STEPS
+    assert raw.is_closed()
+
+
+def test_all_is_answered_before_a_protocol_error(raw):
+    raw.send(STEP * STEPS + b"*x\r\n")
+    assert [raw.read() for _ in range(2 * STEPS)][-1] == STEPS
+    assert raw.read() == "ERR Protocol error: invalid multibulk length" and raw.is_closed()
