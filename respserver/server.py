@@ -65,7 +65,7 @@ async def serve(server: Server) -> None:
     server.attach(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, server, number)
-    tame_garbage_collector(server)
+    tame_garbage_collector()
     pidfile = server.config["pidfile"]
     if pidfile:
         with open(pidfile, "w") as file:
@@ -92,14 +92,13 @@ async def serve(server: Server) -> None:
         log.warning("The server is now ready to exit, bye bye...")
 
 
-def tame_garbage_collector(server: Server) -> None:
+def tame_garbage_collector() -> None:
     """Keeps Python's cyclic garbage collector from walking over all keys and values, which would stop the server for long: only
-    young
-    objects are looked at, once a second. Reference counting frees all others; MEMORY PURGE looks at everything."""
+    objects of the last few thousand allocations are looked at, well under a millisecond each time. Reference counting frees nearly
+    everything; MEMORY PURGE looks at the rest."""
     gc.collect()
     gc.freeze()
-    gc.disable()
-    server.add_periodic(1, lambda: gc.collect(1))
+    gc.set_threshold(2000, 10, 1_000_000)
 
 
 def _on_signal(server: Server, number: int) -> None:
