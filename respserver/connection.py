@@ -19,6 +19,9 @@ log = logging.getLogger("vamana")
 JOIN = 256 * 1024
 #: A client that leaves this many bytes unread gets nothing more executed until it reads.
 HIGH_WATER = 1024 * 1024
+#: After a read of at least this many bytes the other clients come first: uvloop would go on reading from the same one
+#: while more comes.
+LONG_READ = 128 * 1024
 #: Bytes of further commands that are taken in while a client's earlier one waits for its reply.
 BACKLOG = 1024 * 1024
 #: A pipeline gives way to the other clients after this many nanoseconds; looked at every few commands.
@@ -89,6 +92,9 @@ class Connection(asyncio.Protocol):
         if client is None or client.closing:
             return
         client.net_in += len(data)
+        if len(data) >= LONG_READ and self._reading:
+            self._stop_reading()
+            self.server.loop.call_soon(self._continue)
         client.last_active = self.server.clock
         parser = self._parser
         commands = parser.feed(data)
@@ -210,6 +216,7 @@ class Connection(asyncio.Protocol):
                     if now > turn_ends:
                         self._backlog += commands
                         if self._backlog:
+                            self._stop_reading()        # or it would outgrow what is executed
                             self.server.loop.call_soon(self._continue)
                         return
         finally:
@@ -317,7 +324,7 @@ class Connection(asyncio.Protocol):
             self._execute(backlog)
         if self._failure is not None or self._is_at_end:
             self._end_if_done()
-        if not self._reading and not self._is_full and not self._backlog and not self.client.closing:
+        if not (self._reading or self._is_full or self._backlog or self.client.closing or self.transport.is_closing()):
             self._reading = True
             self.transport.resume_reading()
 
