@@ -103,8 +103,8 @@ class Index:
     """One vector field: vectors of `dim` elements of type `dtype` under integer labels.
 
     algorithm: FLAT (exact), SVS-VAMANA or HNSW (both the same graph). compression: None or one of COMPRESSIONS. reduce: dimensions of
-    LeanVec's projection (None: dim / 2). search_window_size None or 0: calibrated by the index itself. threads: accepted for the
-    grammar's sake, linking uses one. alpha: of pruning, on squared distances; None: 1.2 for L2, 1.1 for IP and COSINE (measured best on
+    LeanVec's projection (None: dim / 2). search_window_size None or 0: calibrated by the index itself. threads: how many
+    link new vectors at the same time. alpha: of pruning, on squared distances; None: 1.2 for L2, 1.1 for IP and COSINE (measured best on
     SIFT and on text embeddings). Raises NativeError for parameters out of range and for a compression that is not there. Thread-safe except close()."""
 
     def __init__(self, dim, metric="COSINE", dtype="FLOAT32", algorithm="SVS-VAMANA", compression=None, reduce=None,

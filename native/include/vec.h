@@ -46,7 +46,7 @@ typedef struct {
     uint32_t search_window;         /* default window of a search; 0: calibrated by the index */
     double epsilon;                 /* range search: how far beyond the radius the walk still expands, relative */
     float alpha;                    /* pruning, on squared distances; 1.1 to 1.2 is usual */
-    uint32_t threads;               /* 1 .. 64; linking uses one for now */
+    uint32_t threads;               /* 1 .. 64 that link at the same time */
 } vec_params;
 
 typedef struct {

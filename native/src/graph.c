@@ -136,8 +136,10 @@ static uint32_t read_row(const vec_index *ix, uint32_t slot, uint32_t *ids) {
 
 static int is_deleted(const vec_index *ix, uint32_t slot) { return !is_live(meta_get(ix, slot)); }
 
-/* Adds the edge from -> to; a full row is pruned. Returns whether the edge is there afterwards. */
-static int add_edge(vec_index *ix, const store *st, prune_space *p, uint32_t from, uint32_t to, uint32_t *ids) {
+static pthread_mutex_t *row_lock(vec_index *ix, uint32_t slot) { return &ix->row_locks[slot % N_ROW_LOCKS]; }
+
+/* Adds the edge from -> to; a full row is pruned. Returns whether the edge is there afterwards. Under the row's lock. */
+static int add_edge_locked(vec_index *ix, const store *st, prune_space *p, uint32_t from, uint32_t to, uint32_t *ids) {
     const uint32_t degree = ix->params.max_degree;
     _Atomic uint32_t *row = row_at(ix, from);
     uint32_t n = read_row(ix, from, ids);
@@ -159,15 +161,22 @@ static int add_edge(vec_index *ix, const store *st, prune_space *p, uint32_t fro
     return 0;
 }
 
+static int add_edge(vec_index *ix, const store *st, prune_space *p, uint32_t from, uint32_t to, uint32_t *ids) {
+    pthread_mutex_lock(row_lock(ix, from));
+    int is_there = add_edge_locked(ix, st, p, from, to, ids);
+    pthread_mutex_unlock(row_lock(ix, from));
+    return is_there;
+}
+
 /* Puts `to` behind `from` without taking anything out of reach: in a free place, or in place of the last neighbour, which `to` then
-   leads to itself. */
-static void insert_behind(vec_index *ix, uint32_t from, uint32_t to, uint32_t *ids) {
+   leads to itself. Under both rows' locks. */
+static void insert_behind_locked(vec_index *ix, uint32_t from, uint32_t to, uint32_t *ids) {
     const uint32_t degree = ix->params.max_degree;
     uint32_t n = read_row(ix, from, ids);
     for (uint32_t i = 0; i < n; i++)
         if (ids[i] == to) return;
     uint32_t place = n < degree ? n : degree - 1, moved = n < degree ? NO_EDGE : ids[place];
-    if (moved != NO_EDGE) {
+    if (moved != NO_EDGE && !is_deleted(ix, moved)) {           /* a deleted one is let go: a sweep may have passed to's row already */
         n = read_row(ix, to, ids);
         int is_there = moved == to;
         for (uint32_t i = 0; i < n; i++) is_there |= ids[i] == moved;
@@ -175,6 +184,15 @@ static void insert_behind(vec_index *ix, uint32_t from, uint32_t to, uint32_t *i
         if (!is_there && n + 1 < degree) atomic_store_explicit(&row_at(ix, to)[n + 1], NO_EDGE, memory_order_release);
     } else if (place + 1 < degree) atomic_store_explicit(&row_at(ix, from)[place + 1], NO_EDGE, memory_order_release);
     atomic_store_explicit(&row_at(ix, from)[place], to, memory_order_release);
+}
+
+static void insert_behind(vec_index *ix, uint32_t from, uint32_t to, uint32_t *ids) {
+    pthread_mutex_t *a = row_lock(ix, from), *b = row_lock(ix, to);
+    pthread_mutex_lock(a < b ? a : b);          /* always in one order */
+    if (a != b) pthread_mutex_lock(a < b ? b : a);
+    insert_behind_locked(ix, from, to, ids);
+    if (a != b) pthread_mutex_unlock(b);
+    pthread_mutex_unlock(a);
 }
 
 /* The stored vector of a slot as s->query. */
@@ -207,7 +225,7 @@ int link_slot(vec_index *ix, scratch *s, uint32_t slot) {
     }
     uint32_t n_chosen = prune(ix, st, p, slot, m, row_limit(params));
     memcpy(chosen, p->chosen, n_chosen * sizeof *chosen);
-    write_row(ix, slot, chosen, n_chosen);
+    write_row(ix, slot, chosen, n_chosen);      /* nothing leads here yet: no other linker can be at it */
     int is_reached = 0;
     for (uint32_t i = 0; i < n_chosen; i++) is_reached |= add_edge(ix, st, p, chosen[i], slot, ids);
     if (!is_reached && n_chosen) insert_behind(ix, chosen[0], slot, ids);
@@ -247,8 +265,8 @@ static int is_doomed(const vec_index *ix, uint32_t slot) {
     return slot / 8 < ix->doomed_bits_size && (ix->doomed_bits[slot / 8] >> (slot % 8) & 1);
 }
 
+/* Only linkers and sweeps end a slot's DELETED state, and they wait meanwhile: no lock is needed to list them. */
 int sweep_begin(vec_index *ix) {
-    pthread_mutex_lock(&ix->lock);
     uint32_t n = atomic_load(&ix->n_slots), bytes = n / 8 + 1;
     mem_free(ix->doomed_bits);
     mem_free(ix->doomed);
@@ -257,21 +275,24 @@ int sweep_begin(vec_index *ix) {
     ix->doomed_bits = mem_zeroed(&ix->account, VEC_MEM_OTHER, bytes);
     ix->doomed = mem_alloc(&ix->account, VEC_MEM_OTHER, ix->doomed_size * sizeof *ix->doomed);
     ix->doomed_bits_size = ix->doomed_bits ? bytes : 0;
-    int rc = ix->doomed_bits && ix->doomed ? VEC_OK : VEC_ENOMEM;
-    if (rc == VEC_OK) {
-        for (uint32_t i = 0; i < n; i++)
-            if (meta_state(meta_get(ix, i)) == SLOT_DELETED) ix->doomed_bits[i / 8] |= (uint8_t)(1 << i % 8);
-        tail_ring *t = atomic_load(&ix->tail);                  /* deleted before they were linked: the tail's to drop */
-        for (uint64_t i = atomic_load(&ix->tail_head); i < atomic_load(&ix->tail_end); i++) {
-            uint32_t slot = atomic_load(&t->slot[i & t->mask]);
-            ix->doomed_bits[slot / 8] &= (uint8_t)~(1 << slot % 8);
-        }
-        for (uint32_t i = 0; i < n && ix->n_doomed < ix->doomed_size; i++)
-            if (is_doomed(ix, i)) ix->doomed[ix->n_doomed++] = i;
-        ix->sweep_at = 0, ix->sweep_end = n;
+    if (!ix->doomed_bits || !ix->doomed) return VEC_ENOMEM;
+    reader_enter(ix, &ix->link_scratch);
+    tail_ring *t = atomic_load_explicit(&ix->tail, memory_order_acquire);
+    uint64_t end = atomic_load_explicit(&ix->tail_end, memory_order_acquire);
+    uint32_t in_tail = 0;
+    for (uint64_t i = atomic_load(&ix->tail_head); i < end; i++) {              /* deleted before they were linked: the tail's to drop */
+        uint32_t slot = atomic_load(&t->slot[i & t->mask]);
+        if (slot >= n) continue;
+        ix->doomed_bits[slot / 8] |= (uint8_t)(1 << slot % 8);
+        in_tail++;
     }
-    pthread_mutex_unlock(&ix->lock);
-    return rc;
+    for (uint32_t i = 0; i < n && ix->n_doomed < ix->doomed_size; i++)
+        if (meta_state(meta_get(ix, i)) == SLOT_DELETED && !is_doomed(ix, i)) ix->doomed[ix->n_doomed++] = i;
+    reader_leave(&ix->link_scratch);
+    if (in_tail) memset(ix->doomed_bits, 0, bytes);
+    for (uint32_t i = 0; i < ix->n_doomed; i++) ix->doomed_bits[ix->doomed[i] / 8] |= (uint8_t)(1 << ix->doomed[i] % 8);
+    ix->sweep_at = 0, ix->sweep_end = n;
+    return VEC_OK;
 }
 
 static int sweep_row(vec_index *ix, const store *st, prune_space *p, uint32_t slot) {
@@ -305,15 +326,13 @@ static void sweep_end(vec_index *ix) {
     int is_seed = 0;
     for (uint32_t i = 0; i < atomic_load(&ix->n_seeds); i++) is_seed |= is_doomed(ix, atomic_load(&ix->seeds[i]));
     if (is_seed) choose_seeds(ix);
+    for (uint32_t i = 0; i < ix->n_doomed; i++) atomic_store(meta_at(ix, ix->doomed[i]), meta_of(SLOT_FREE, 0));
     pthread_mutex_lock(&ix->lock);
-    for (uint32_t i = 0; i < ix->n_doomed; i++) {
-        atomic_store(meta_at(ix, ix->doomed[i]), meta_of(SLOT_FREE, 0));
-        retire(ix, NULL, NULL, ix->doomed[i]);
-    }
+    retire_slots(ix, ix->doomed, ix->n_doomed);
     atomic_fetch_sub(&ix->n_deleted, ix->n_doomed);
+    pthread_mutex_unlock(&ix->lock);
     mem_free(ix->doomed), mem_free(ix->doomed_bits);
     ix->doomed = NULL, ix->doomed_bits = NULL, ix->doomed_bits_size = 0, ix->n_doomed = 0, ix->sweep_end = 0;
-    pthread_mutex_unlock(&ix->lock);
 }
 
 int sweep_slice(vec_index *ix, uint32_t n_rows) {
@@ -350,39 +369,49 @@ static int mend_slot(vec_index *ix, scratch *s, uint32_t slot) {
     return rc;
 }
 
-/* Marks everything reachable from the slots on the stack. */
-static void spread(const vec_index *ix, uint8_t *seen, uint32_t *stack, uint32_t n_stack, uint32_t n_slots) {
-    uint32_t ids[512];
-    while (n_stack) {
-        uint32_t n = read_row(ix, stack[--n_stack], ids);
-        for (uint32_t i = 0; i < n; i++) {
-            if (ids[i] >= n_slots || (seen[ids[i] / 8] >> (ids[i] % 8) & 1)) continue;
-            seen[ids[i] / 8] |= (uint8_t)(1 << ids[i] % 8);
-            stack[n_stack++] = ids[i];
-        }
-    }
+static int is_seen(const vec_index *ix, uint32_t slot) { return ix->mending.seen[slot / 8] >> (slot % 8) & 1; }
+
+static void see(vec_index *ix, uint32_t slot) {
+    ix->mending.seen[slot / 8] |= (uint8_t)(1 << slot % 8);
+    ix->mending.stack[ix->mending.n_stack++] = slot;
 }
 
-int mend_reach(vec_index *ix) {
-    uint32_t n_slots = atomic_load(&ix->n_slots), n_stack = 0;
-    uint8_t *seen = mem_zeroed(&ix->account, VEC_MEM_OTHER, n_slots / 8 + 1);
-    uint32_t *stack = mem_alloc(&ix->account, VEC_MEM_OTHER, (n_slots + 1) * sizeof *stack);
-    int rc = seen && stack ? VEC_OK : VEC_ENOMEM;
-    if (rc == VEC_OK) {
-        for (uint32_t i = 0; i < atomic_load(&ix->n_seeds); i++) {
-            uint32_t v = atomic_load(&ix->seeds[i]);
-            seen[v / 8] |= (uint8_t)(1 << v % 8);
-            stack[n_stack++] = v;
+/* Starts at the seeds. Linking goes on between the slices; what comes later is linked with the others in sight and needs no look. */
+int mend_begin(vec_index *ix) {
+    uint32_t n = ix->mending.n_slots = atomic_load(&ix->n_slots);
+    ix->mending.seen = mem_zeroed(&ix->account, VEC_MEM_OTHER, n / 8 + 1);
+    ix->mending.stack = mem_alloc(&ix->account, VEC_MEM_OTHER, (n + 1) * sizeof *ix->mending.stack);
+    ix->mending.n_stack = ix->mending.at = 0;
+    if (!ix->mending.seen || !ix->mending.stack) {
+        mem_free(ix->mending.seen), mem_free(ix->mending.stack);
+        ix->mending.seen = NULL, ix->mending.stack = NULL;
+        return VEC_ENOMEM;
+    }
+    for (uint32_t i = 0; i < atomic_load(&ix->n_seeds); i++) {
+        uint32_t v = atomic_load(&ix->seeds[i]);
+        if (v < n && !is_seen(ix, v)) see(ix, v);
+    }
+    return VEC_OK;
+}
+
+/* Follows the rows of what is reached; when nothing is left to follow, mends the next slot that was not reached and goes on there. */
+int mend_slice(vec_index *ix, uint32_t n_rows) {
+    uint32_t ids[512], n_slots = ix->mending.n_slots;
+    int rc = VEC_OK;
+    for (; n_rows && rc == VEC_OK && (ix->mending.n_stack || ix->mending.at < n_slots); n_rows--) {
+        if (ix->mending.n_stack) {
+            uint32_t n = read_row(ix, ix->mending.stack[--ix->mending.n_stack], ids);
+            for (uint32_t i = 0; i < n; i++)
+                if (ids[i] < n_slots && !is_seen(ix, ids[i])) see(ix, ids[i]);
+            continue;
         }
-        spread(ix, seen, stack, n_stack, n_slots);
-    }
-    for (uint32_t v = 0; v < n_slots && rc == VEC_OK; v++) {
-        if ((seen[v / 8] >> (v % 8) & 1) || meta_state(meta_get(ix, v)) != SLOT_LINKED) continue;
+        uint32_t v = ix->mending.at++;
+        if (is_seen(ix, v) || meta_state(meta_get(ix, v)) != SLOT_LINKED) continue;
         rc = mend_slot(ix, &ix->link_scratch, v);
-        seen[v / 8] |= (uint8_t)(1 << v % 8);
-        stack[0] = v;
-        if (rc == VEC_OK) spread(ix, seen, stack, 1, n_slots);
+        see(ix, v);
     }
-    mem_free(seen), mem_free(stack);
+    if (rc == VEC_OK && (ix->mending.n_stack || ix->mending.at < n_slots)) return 1;
+    mem_free(ix->mending.seen), mem_free(ix->mending.stack);
+    ix->mending.seen = NULL, ix->mending.stack = NULL;
     return rc;
 }

@@ -1,8 +1,8 @@
 /* The index as its own files see it. Who owns what:
      vec.c      creation, ingestion, labels, removal, statistics      (callers' threads, under ix->lock)
      search.c   every kind of search                                 (any thread, no lock)
-     graph.c    linking, pruning, sweeping out deleted vectors        (the writer thread)
-     writer.c   the background thread: tail, sweeps, calibration
+     graph.c    linking (all linkers at once), pruning, sweeping out deleted vectors and mending reach (the writer alone)
+     writer.c   the background thread and its helpers: tail, sweeps, calibration
      train.c    learning a coder and re-encoding into a fresh store   (a thread of its own while it runs)
 
    A slot's life: FREE -> TAIL (stored, found by scanning the tail) -> LINKED (in the graph) -> DELETED (still walked through, never
@@ -21,7 +21,7 @@
 #include "vec.h"
 
 #define NO_EDGE UINT32_MAX
-enum { MAX_SEEDS = 64, N_SCRATCH = 64, SLACK = 4 };
+enum { MAX_SEEDS = 64, N_SCRATCH = 64, SLACK = 4, MAX_LINKERS = 64, N_ROW_LOCKS = 128, LINKS_PER_TURN = 32 };
 #define MAX_SLOTS (1u << 30)                    /* two bits of an id mark buffer entries */
 
 /* Slot states, in the two top bits of a meta word; the label below. */
@@ -72,7 +72,26 @@ typedef struct scratch {
 
 typedef struct tail_ring { uint32_t mask; _Atomic uint32_t slot[]; } tail_ring;
 
-struct retired { struct retired *next; uint64_t epoch; void *block; store *store; uint32_t slot; };
+struct retired { struct retired *next; uint64_t epoch; void *block; store *store; uint32_t n_slots, slots[]; };
+
+/* A turn: the oldest slots of the tail, linked by all linkers at once. Filled and ended by the writer while none of them works. */
+typedef struct turn {
+    int is_left;                                /* it ended early: the same slots again */
+    uint32_t n, slots[MAX_LINKERS * LINKS_PER_TURN];
+    uint8_t is_done[MAX_LINKERS * LINKS_PER_TURN];
+    _Atomic uint32_t next;                      /* the first that nobody has taken */
+    _Atomic int code;                           /* what went wrong */
+    uint64_t number;                            /* this and what follows: under turn_lock */
+    uint32_t n_working;                         /* helpers at it */
+    int is_over;                                /* no more turns */
+} turn;
+
+/* A thread that links beside the writer. */
+typedef struct linker {
+    scratch scratch;
+    struct vec_index *index;
+    pthread_t thread;
+} linker;
 
 struct vec_index {
     vec_params params;
@@ -111,10 +130,21 @@ struct vec_index {
     pthread_t writer;
     int has_writer, is_stopping, is_idle;
     scratch link_scratch;                       /* the writer's own */
+    linker *linkers;                            /* those beside the writer; started when there is a lot to link */
+    uint32_t n_linkers;
+    pthread_mutex_t turn_lock;
+    pthread_cond_t turn_begins, turn_ends;
+    turn turn;
+    pthread_mutex_t row_locks[N_ROW_LOCKS];     /* held by who changes a row; readers hold none */
     uint32_t sweep_at, sweep_end;               /* slots left of a sweep under way */
     uint32_t *doomed, n_doomed, doomed_size;    /* what it sweeps out */
     uint8_t *doomed_bits;
     uint32_t doomed_bits_size;
+    int is_swept;                               /* since the last look at what is in reach */
+    struct {                                    /* a look at what the seeds reach, under way while seen is there */
+        uint8_t *seen;
+        uint32_t *stack, n_stack, n_slots, at;
+    } mending;
 
     pthread_t trainer;
     int has_trainer;
@@ -141,7 +171,8 @@ static inline float most_norm2(const vec_index *ix) {
 /* vec.c */
 store *store_new(vec_index *ix, coder *c, uint32_t n_slots);
 void store_free(store *s);
-void retire(vec_index *ix, void *block, store *s, uint32_t slot);       /* under ix->lock; exactly one of the three (slot: NO_EDGE) */
+void retire(vec_index *ix, void *block, store *s);                      /* under ix->lock; one of the two */
+void retire_slots(vec_index *ix, const uint32_t *slots, uint32_t n);    /* under ix->lock; they are FREE already */
 void reclaim(vec_index *ix);                                          /* under ix->lock */
 uint64_t now_ns(void);
 
@@ -165,7 +196,9 @@ void choose_seeds(vec_index *ix);
 int sweep_begin(vec_index *ix);
 int sweep_slice(vec_index *ix, uint32_t n_rows);                      /* 1: more to do; 0: done */
 
-int mend_reach(vec_index *ix);                                        /* links again what the seeds do not reach */
+/* Links again what the seeds do not reach. 1: more to do; 0: done. */
+int mend_begin(vec_index *ix);
+int mend_slice(vec_index *ix, uint32_t n_rows);
 
 /* writer.c */
 int writer_start(vec_index *ix);                                      /* under ix->lock */

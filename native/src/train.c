@@ -85,7 +85,7 @@ static void *run(void *arg) {
     if (rc == VEC_OK) {
         store *old = atomic_exchange(&ix->store, next);
         atomic_store(&ix->other_store, old);    /* its last readers may still come across a slot that is reused */
-        retire(ix, NULL, old, NO_EDGE);
+        retire(ix, NULL, old);
     } else {                                    /* stays in the codec it has */
         atomic_store(&ix->other_store, NULL);
         store_free(next);

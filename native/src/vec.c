@@ -57,14 +57,20 @@ void store_free(store *s) {
     mem_free(s);
 }
 
-void retire(vec_index *ix, void *block, store *s, uint32_t slot) {
-    struct retired *r = mem_alloc(&ix->account, VEC_MEM_OTHER, sizeof *r);
+static void list_retired(vec_index *ix, void *block, store *s, const uint32_t *slots, uint32_t n_slots) {
+    struct retired *r = mem_alloc(&ix->account, VEC_MEM_OTHER, sizeof *r + n_slots * sizeof *slots);
     if (!r) return;                             /* out of memory: what cannot be listed is leaked to the index's end, never reused */
-    *r = (struct retired){ix->retired, atomic_fetch_add(&ix->epoch, 1), block, s, slot};
+    r->next = ix->retired, r->epoch = atomic_fetch_add(&ix->epoch, 1);
+    r->block = block, r->store = s, r->n_slots = n_slots;
+    if (n_slots) memcpy(r->slots, slots, n_slots * sizeof *slots);
     ix->retired = r;
 }
 
-static void retire_block(void *ix, void *block) { retire(ix, block, NULL, NO_EDGE); }
+void retire(vec_index *ix, void *block, store *s) { list_retired(ix, block, s, NULL, 0); }
+
+void retire_slots(vec_index *ix, const uint32_t *slots, uint32_t n) { list_retired(ix, NULL, NULL, slots, n); }
+
+static void retire_block(void *ix, void *block) { retire(ix, block, NULL); }
 
 static void dispose(vec_index *ix, struct retired *r) {
     if (r->block) mem_free(r->block);
@@ -73,27 +79,32 @@ static void dispose(vec_index *ix, struct retired *r) {
         store_free(r->store);
     }
     else {
-        if (ix->n_free == ix->free_size) {
-            uint32_t size = ix->free_size ? 2 * ix->free_size : 64;
+        uint32_t want = ix->n_free + r->n_slots;
+        if (want > ix->free_size) {
+            uint32_t size = 2 * want > 64 ? 2 * want : 64;
             uint32_t *more = mem_resize(ix->free_slots, &ix->account, VEC_MEM_OTHER, size * sizeof *more);
             if (more) ix->free_slots = more, ix->free_size = size;
         }
-        atomic_store(meta_at(ix, r->slot), meta_of(SLOT_FREE, 0));
-        if (ix->n_free < ix->free_size) ix->free_slots[ix->n_free++] = r->slot;
+        if (want <= ix->free_size) {
+            memcpy(ix->free_slots + ix->n_free, r->slots, r->n_slots * sizeof *r->slots);
+            ix->n_free = want;
+        }
     }
     mem_free(r);
+}
+
+static void note_epoch(scratch *s, uint64_t *oldest) {
+    uint64_t e = atomic_load(&s->epoch);
+    if (e && e < *oldest) *oldest = e;
 }
 
 void reclaim(vec_index *ix) {
     if (!ix->retired) return;
     atomic_thread_fence(memory_order_seq_cst);
     uint64_t oldest = UINT64_MAX;
-    for (int i = 0; i < N_SCRATCH; i++) {
-        uint64_t e = atomic_load(&ix->scratches[i].epoch);
-        if (e && e < oldest) oldest = e;
-    }
-    uint64_t e = atomic_load(&ix->link_scratch.epoch);
-    if (e && e < oldest) oldest = e;
+    for (int i = 0; i < N_SCRATCH; i++) note_epoch(&ix->scratches[i], &oldest);
+    note_epoch(&ix->link_scratch, &oldest);
+    for (uint32_t i = 0; i < ix->n_linkers; i++) note_epoch(&ix->linkers[i].scratch, &oldest);
     for (struct retired **at = &ix->retired, *r; (r = *at);)
         if (r->epoch < oldest) *at = r->next, dispose(ix, r);
         else at = &r->next;
@@ -124,6 +135,10 @@ int vec_create(const vec_params *params, vec_index **out) {
     ix->wanted = wanted;
     atomic_store(&ix->account.bytes[VEC_MEM_OTHER], (int64_t)((sizeof *ix + 63) & ~(size_t)63));
     pthread_mutex_init(&ix->lock, NULL);
+    pthread_mutex_init(&ix->turn_lock, NULL);
+    pthread_cond_init(&ix->turn_begins, NULL);
+    pthread_cond_init(&ix->turn_ends, NULL);
+    for (int i = 0; i < N_ROW_LOCKS; i++) pthread_mutex_init(&ix->row_locks[i], NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -164,6 +179,8 @@ void vec_free(vec_index *ix) {
     for (struct retired *r = ix->retired, *next; r; r = next) next = r->next, dispose(ix, r);
     for (int i = 0; i < N_SCRATCH; i++) scratch_free(&ix->scratches[i]);
     scratch_free(&ix->link_scratch);
+    for (uint32_t i = 0; i < ix->n_linkers; i++) scratch_free(&ix->linkers[i].scratch);
+    mem_free(ix->linkers);
     store_free(atomic_load(&ix->store));
     store_free(atomic_load(&ix->other_store));
     if (atomic_load(&ix->labels.pages)) labels_free(&ix->labels);
@@ -175,7 +192,13 @@ void vec_free(vec_index *ix) {
     mem_free(ix->free_slots);
     mem_free(ix->doomed);
     mem_free(ix->doomed_bits);
+    mem_free(ix->mending.seen);
+    mem_free(ix->mending.stack);
     pthread_mutex_destroy(&ix->lock);
+    pthread_mutex_destroy(&ix->turn_lock);
+    pthread_cond_destroy(&ix->turn_begins);
+    pthread_cond_destroy(&ix->turn_ends);
+    for (int i = 0; i < N_ROW_LOCKS; i++) pthread_mutex_destroy(&ix->row_locks[i]);
     pthread_cond_destroy(&ix->wake);
     pthread_cond_destroy(&ix->idle);
     free(ix);
@@ -217,7 +240,7 @@ static int reserve_tail(vec_index *ix) {
     t->mask = size - 1;
     for (uint64_t i = head; i < end; i++) atomic_store(&t->slot[i & t->mask], atomic_load(&old->slot[i & old->mask]));
     atomic_store_explicit(&ix->tail, t, memory_order_release);
-    retire(ix, old, NULL, NO_EDGE);
+    retire(ix, old, NULL);
     return VEC_OK;
 }
 
@@ -235,8 +258,10 @@ static void delete_slot(vec_index *ix, uint32_t slot) {
     atomic_fetch_sub(&ix->n_vectors, 1);
     if (meta_state(old) != SLOT_LINKED) return;                 /* in the tail: the writer drops it when it gets there */
     atomic_fetch_sub(&ix->n_linked, 1);
-    if (ix->params.algorithm == VEC_FLAT) retire(ix, NULL, NULL, slot);
-    else atomic_fetch_add(&ix->n_deleted, 1);
+    if (ix->params.algorithm == VEC_FLAT) {
+        atomic_store(meta, meta_of(SLOT_FREE, 0));
+        retire_slots(ix, &slot, 1);
+    } else atomic_fetch_add(&ix->n_deleted, 1);
 }
 
 static void note_norm(vec_index *ix, const store *s, uint32_t slot) {

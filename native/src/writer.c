@@ -1,12 +1,15 @@
 /* The background thread of a graph index: links the tail in order, sweeps out deleted vectors in slices, calibrates the window.
-   Started by the first add; sleeps when there is nothing to do. */
+   Started by the first add; sleeps when there is nothing to do.
+
+   Linking goes in turns over the oldest few dozen slots of the tail. With more threads than one, helpers take slots of the same turn;
+   they walk and prune side by side and write rows under sharded locks. Everything else happens between turns, alone. */
 #include "index.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { LINKS_PER_TURN = 32, ROWS_PER_TURN = 1024 };
+enum { ROWS_PER_TURN = 1024 };
 
 static uint64_t thread_ns(void) {
     struct timespec t;
@@ -17,20 +20,15 @@ static uint64_t thread_ns(void) {
 static void drop_slot(vec_index *ix, uint32_t slot) {
     pthread_mutex_lock(&ix->lock);
     atomic_store(meta_at(ix, slot), meta_of(SLOT_FREE, 0));
-    retire(ix, NULL, NULL, slot);
+    retire_slots(ix, &slot, 1);
     pthread_mutex_unlock(&ix->lock);
 }
 
-/* Links the oldest slot of the tail. 0: the tail is empty; negative: it stays where it is. */
-static int link_next(vec_index *ix) {
-    scratch *s = &ix->link_scratch;
-    uint64_t head = atomic_load(&ix->tail_head);
-    if (head == atomic_load_explicit(&ix->tail_end, memory_order_acquire)) return 0;
-    reader_enter(ix, s);
-    tail_ring *t = atomic_load_explicit(&ix->tail, memory_order_acquire);
-    uint32_t slot = atomic_load(&t->slot[head & t->mask]);
+/* Links one slot of the tail, or drops it if it was deleted there. */
+static int link_one(vec_index *ix, scratch *s, uint32_t slot) {
     uint64_t meta = meta_get(ix, slot);
     int rc = VEC_OK;
+    reader_enter(ix, s);
     if (meta_state(meta) == SLOT_DELETED) drop_slot(ix, slot);
     else if ((rc = link_slot(ix, s, slot)) == VEC_OK) {
         atomic_fetch_add(&ix->n_linked, 1);
@@ -40,21 +38,109 @@ static int link_next(vec_index *ix) {
         }
         atomic_fetch_add(&ix->n_linkings, 1);
     }
-    if (rc == VEC_OK) atomic_store_explicit(&ix->tail_head, head + 1, memory_order_release);
     reader_leave(s);
-    return rc == VEC_OK ? 1 : rc;
+    return rc;
+}
+
+/* Takes slots of the turn one by one until none is left. */
+static void link_some(vec_index *ix, scratch *s) {
+    turn *t = &ix->turn;
+    uint64_t start = thread_ns();
+    for (uint32_t i; (i = atomic_fetch_add(&t->next, 1)) < t->n;) {
+        if (t->is_done[i]) continue;
+        int rc = link_one(ix, s, t->slots[i]);
+        t->is_done[i] = rc == VEC_OK;
+        if (rc != VEC_OK) atomic_store(&t->code, rc);
+    }
+    atomic_fetch_add(&ix->link_ns, thread_ns() - start);
+}
+
+static void *help(void *arg) {
+    linker *l = arg;
+    vec_index *ix = l->index;
+    uint64_t seen = 0;
+    pthread_mutex_lock(&ix->turn_lock);
+    for (;;) {
+        while (ix->turn.number == seen && !ix->turn.is_over) pthread_cond_wait(&ix->turn_begins, &ix->turn_lock);
+        if (ix->turn.is_over) break;
+        seen = ix->turn.number;
+        ix->turn.n_working++;
+        pthread_mutex_unlock(&ix->turn_lock);
+        link_some(ix, &l->scratch);
+        pthread_mutex_lock(&ix->turn_lock);
+        if (!--ix->turn.n_working) pthread_cond_signal(&ix->turn_ends);
+    }
+    pthread_mutex_unlock(&ix->turn_lock);
+    return NULL;
+}
+
+/* Starts the other linkers once; with fewer than wanted it goes on with those there are. */
+static void start_linkers(vec_index *ix) {
+    uint32_t wanted = ix->params.threads - 1;
+    if (ix->linkers || !wanted) return;
+    linker *l = mem_zeroed(&ix->account, VEC_MEM_SCRATCH, wanted * sizeof *l);
+    if (!l) return;
+    pthread_mutex_lock(&ix->lock);
+    ix->linkers = l;
+    for (uint32_t i = 0; i < wanted; i++) {
+        l[i].index = ix;
+        if (pthread_create(&l[i].thread, NULL, help, &l[i])) break;
+        ix->n_linkers++;
+    }
+    pthread_mutex_unlock(&ix->lock);
+}
+
+static void stop_linkers(vec_index *ix) {
+    pthread_mutex_lock(&ix->turn_lock);
+    ix->turn.is_over = 1;
+    pthread_cond_broadcast(&ix->turn_begins);
+    pthread_mutex_unlock(&ix->turn_lock);
+    for (uint32_t i = 0; i < ix->n_linkers; i++) pthread_join(ix->linkers[i].thread, NULL);
+}
+
+/* Fills the turn from the tail; what a turn left over for want of memory comes first. In a small graph a turn is short: those that are
+   linked at the same time do not see each other. */
+static int fill_turn(vec_index *ix) {
+    turn *t = &ix->turn;
+    uint32_t n_linked = atomic_load(&ix->n_linked), most = LINKS_PER_TURN * (n_linked < 1000 ? 1 : ix->params.threads);
+    if (most > n_linked / 2) most = n_linked / 2 ? n_linked / 2 : 1;
+    if (!t->is_left) {
+        t->n = 0;
+        uint64_t head = atomic_load(&ix->tail_head), end = atomic_load_explicit(&ix->tail_end, memory_order_acquire);
+        reader_enter(ix, &ix->link_scratch);
+        tail_ring *ring = atomic_load_explicit(&ix->tail, memory_order_acquire);
+        for (; t->n < most && head + t->n < end; t->n++) t->slots[t->n] = atomic_load(&ring->slot[(head + t->n) & ring->mask]);
+        reader_leave(&ix->link_scratch);
+        memset(t->is_done, 0, t->n);
+    }
+    atomic_store(&t->code, VEC_OK);
+    return t->n != 0;
 }
 
 int links_turn(vec_index *ix) {
-    uint64_t start = thread_ns();
-    int rc = 1;
-    for (int i = 0; i < LINKS_PER_TURN && rc == 1; i++) {
-        rc = link_next(ix);
-        uint32_t n = atomic_load(&ix->n_linked);
-        if (rc == 1 && n && (n <= 1 || !atomic_load(&ix->n_seeds) || n >= ix->seeds_at + ix->seeds_at / 2 + 1)) choose_seeds(ix);
+    turn *t = &ix->turn;
+    pthread_mutex_lock(&ix->turn_lock);
+    while (t->n_working) pthread_cond_wait(&ix->turn_ends, &ix->turn_lock);
+    int is_any = fill_turn(ix);
+    if (is_any && t->n >= 2 * LINKS_PER_TURN) start_linkers(ix);
+    atomic_store(&t->next, 0);
+    if (is_any && t->n > 1 && ix->n_linkers) {
+        t->number++;
+        pthread_cond_broadcast(&ix->turn_begins);
     }
-    atomic_fetch_add(&ix->link_ns, thread_ns() - start);
-    return rc;
+    pthread_mutex_unlock(&ix->turn_lock);
+    if (!is_any) return 0;
+    link_some(ix, &ix->link_scratch);
+    pthread_mutex_lock(&ix->turn_lock);
+    while (t->n_working) pthread_cond_wait(&ix->turn_ends, &ix->turn_lock);
+    atomic_store(&t->next, t->n);               /* a helper that wakes only now finds nothing */
+    pthread_mutex_unlock(&ix->turn_lock);
+    t->is_left = atomic_load(&t->code) != VEC_OK;
+    if (t->is_left) return atomic_load(&t->code);
+    atomic_fetch_add_explicit(&ix->tail_head, t->n, memory_order_release);
+    uint32_t n = atomic_load(&ix->n_linked);
+    if (n && (n <= 1 || !atomic_load(&ix->n_seeds) || n >= ix->seeds_at + ix->seeds_at / 2 + 1)) choose_seeds(ix);
+    return 1;
 }
 
 /* Sweeping costs a pass over all rows: worth it from 5 % deleted on, or a few when there is nothing else to do. */
@@ -69,9 +155,13 @@ static int wants_mending(const vec_index *ix) {
 }
 
 static int mend(vec_index *ix) {
-    ix->mended_at = atomic_load(&ix->n_linked);
+    int rc = VEC_OK;
     reader_enter(ix, &ix->link_scratch);
-    int rc = mend_reach(ix);
+    if (!ix->mending.seen) {
+        ix->mended_at = atomic_load(&ix->n_linked);
+        rc = mend_begin(ix);
+    }
+    if (rc == VEC_OK) rc = mend_slice(ix, ROWS_PER_TURN);
     reader_leave(&ix->link_scratch);
     return rc;
 }
@@ -88,7 +178,7 @@ static void *run(void *arg) {
         int has_tail = atomic_load(&ix->tail_head) != atomic_load(&ix->tail_end);
         int is_sweeping = ix->sweep_end != 0, rc = VEC_OK;
         int sweeps = is_sweeping || wants_sweep(ix, !has_tail), calibrates = !has_tail && wants_calibration(ix);
-        int mends = !has_tail && wants_mending(ix);
+        int mends = ix->mending.seen || (!has_tail && (ix->is_swept || wants_mending(ix)));
         if (!has_tail && !sweeps && !calibrates && !mends) {
             reclaim(ix);
             ix->is_idle = 1;
@@ -111,10 +201,13 @@ static void *run(void *arg) {
                 reader_enter(ix, &ix->link_scratch);
                 rc = sweep_slice(ix, ROWS_PER_TURN);
                 reader_leave(&ix->link_scratch);
-                mends |= rc == 0;
+                ix->is_swept |= rc == 0;        /* rows were pruned: look what is still in reach */
             }
         }
-        if (rc >= 0 && mends) rc = mend(ix);
+        if (rc >= 0 && mends) {
+            if (!ix->mending.seen) ix->is_swept = 0;
+            rc = mend(ix);
+        }
         if (rc >= 0 && calibrates) calibrate(ix);
         if (rc < 0) {                           /* out of memory: the tail is searched as it is; try again later */
             struct timespec pause = {0, 50000000};
@@ -139,5 +232,6 @@ void writer_stop(vec_index *ix) {
     pthread_cond_broadcast(&ix->wake);
     pthread_mutex_unlock(&ix->lock);
     pthread_join(ix->writer, NULL);
+    stop_linkers(ix);
     ix->has_writer = 0;
 }

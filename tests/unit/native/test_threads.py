@@ -12,9 +12,10 @@ N, DIM = (1500, 16) if SMALL else (6000, 32)
 X = clustered(N, DIM)
 
 
-@pytest.mark.parametrize("algorithm", ["FLAT", "SVS-VAMANA"])
-def test_threads_search_while_others_write(algorithm):
-    ix = native.Index(DIM, "L2", algorithm=algorithm, compression="LVQ4x4", training_threshold=N // 3, construction_window_size=50)
+@pytest.mark.parametrize(("algorithm", "linkers"), [("FLAT", 1), ("SVS-VAMANA", 1), ("SVS-VAMANA", 3)])
+def test_threads_search_while_others_write(algorithm, linkers):
+    ix = native.Index(DIM, "L2", algorithm=algorithm, compression="LVQ4x4", training_threshold=N // 3, construction_window_size=50,
+                      threads=linkers)
     ix.add(np.arange(200), X[:200])
     stop, wrong = threading.Event(), []
 
@@ -55,6 +56,20 @@ def test_threads_write_beside_each_other():
     ix.wait()
     ix.validate()
     assert len(ix) == N
+
+
+def test_threads_link_as_well_as_one():
+    found = []
+    for linkers in (1, 4):
+        ix = native.Index(DIM, "L2", compression="LVQ8", construction_window_size=50, threads=linkers)
+        ix.add(np.arange(N), X)
+        ix.remove(np.arange(0, N, 5))
+        ix.add(np.arange(0, N, 5), X[::5])
+        ix.wait()
+        ix.validate()
+        assert ix.stats()["n_linked"] == N
+        found.append(recall(ix.search(X[:200], 10, window=20)[0], brute("L2", X[:200], X), 10))
+    assert found[1] > found[0] - 0.02
 
 
 def test_pool_answers_as_the_index_does():
