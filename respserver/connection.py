@@ -45,7 +45,8 @@ class Connection(asyncio.Protocol):
         self._parser: RequestParser | None = None
         self._running = False
         self._is_free = True                    # no reply is awaited, no command waits, and the client reads what it gets
-        self._send = None
+        self._unsent: list[bytes] = []          # leaves at the end of the loop's turn
+        self._unsent_size = 0
         self._pushes: list[bytes] = []          # out-of-band messages from the client's own command: they follow its reply
         self._pending: deque = deque()          # replies that may not be sent yet: bytes, or a Deferred
         self._backlog: deque = deque()          # commands that wait for those
@@ -79,10 +80,9 @@ class Connection(asyncio.Protocol):
             client.local_address = _address(transport.get_extra_info("sockname"))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             keep_alive(sock, server.config["tcp-keepalive"])
-        self._send = transport.write
         client.write = self._write_push
         client.close = self.close
-        client.output_size = transport.get_write_buffer_size
+        client.output_size = lambda: transport.get_write_buffer_size() + self._unsent_size
         client.input_size = self._input_size
         transport.set_write_buffer_limits(high=HIGH_WATER)
         server.connections[client.id] = self
@@ -108,8 +108,6 @@ class Connection(asyncio.Protocol):
                 self._running = False
                 client.net_out += len(reply)
                 self._send(reply)
-                if self._is_full:
-                    self._check_output_limit()
                 return
             self._execute((), reply)
             return
@@ -225,7 +223,7 @@ class Connection(asyncio.Protocol):
             self._is_free = not self._pending and not self._backlog and not self._is_full
             if client.closing:
                 self._backlog.clear()
-                self.transport.close()
+                self._close_gently()
 
     def _flush(self, out: list) -> None:
         if not out:
@@ -233,9 +231,7 @@ class Connection(asyncio.Protocol):
         data = out[0] if len(out) == 1 else b"".join(out)
         if data:
             self.client.net_out += len(data)
-            self.transport.write(data)
-            if self._is_full:
-                self._check_output_limit()
+            self._send(data)
 
     def _by_reply_mode(self, client: Client, reply: bytes) -> bytes:
         """CLIENT REPLY: what is left of a reply. SKIP covers itself and the command after it."""
@@ -335,8 +331,7 @@ class Connection(asyncio.Protocol):
         if self._failure is not None:
             self._fail(self._failure)
         elif self._is_at_end:
-            self.client.closing = True
-            self.transport.close()
+            self._close_gently()
 
     def _stop_reading(self) -> None:
         if self._reading and not self.client.closing:
@@ -345,6 +340,33 @@ class Connection(asyncio.Protocol):
 
     # Output
 
+    def _send(self, data: bytes) -> None:
+        """Sends bytes with the end of this turn of the loop; at once when they have become many."""
+        unsent = self._unsent
+        if not unsent:
+            self.server.outbox.add(self)
+        unsent.append(data)
+        self._unsent_size += len(data)
+        if self._unsent_size > JOIN:
+            self.send_now()
+
+    def send_now(self) -> None:
+        """Gives what is to be sent to the transport."""
+        unsent = self._unsent
+        if not unsent or self.transport.is_closing():
+            return
+        self.transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+        unsent.clear()
+        self._unsent_size = 0
+        if self._is_full:
+            self._check_output_limit()
+
+    def _close_gently(self) -> None:
+        """Closes when everything has been sent."""
+        self.send_now()
+        self.client.closing = True
+        self.transport.close()
+
     def _write_push(self, data: bytes) -> None:
         if self._running:
             self._pushes.append(data)
@@ -352,9 +374,7 @@ class Connection(asyncio.Protocol):
         if self.transport.is_closing():
             return
         self.client.net_out += len(data)
-        self.transport.write(data)
-        if self._is_full or self.transport.get_write_buffer_size() > HIGH_WATER:
-            self._check_output_limit()
+        self._send(data)
 
     def _check_output_limit(self) -> None:
         """Closes the connection if its client leaves too much unread, by client-output-buffer-limit."""
@@ -397,9 +417,8 @@ class Connection(asyncio.Protocol):
         line = b"-" + errors.PROTOCOL_ERROR.format(text).replace("\r", " ").replace("\n", " ").encode("latin-1",
                                                                                                       "replace") + b"\r\n"
         if not self._pending and not self._backlog:
-            self.transport.write(line)
-        client.closing = True
-        self.transport.close()
+            self._send(line)
+        self._close_gently()
 
     def close(self) -> None:
         """Closes at once; unsent replies are dropped."""

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Generator
 
-from .background import emptied, Background, SlicedTask
+from .background import Background, SlicedTask, emptied
 from .client import Client
 from .config import Config
 from .dispatch import Dispatcher
@@ -14,6 +14,7 @@ from .info import Info
 from .keyspace import Database, Keyspace
 from .memory import used_memory
 from .modules import Module
+from .outbox import Outbox
 from .protocol import errors
 from .pubsub import Notifier, PubSub
 from .stats import Stats
@@ -35,6 +36,7 @@ class Server:
         self.log = logging.getLogger("vamana")
         self.loop: asyncio.AbstractEventLoop | None = None
         self.background: Background | None = None
+        self.outbox: Outbox | None = None                   # what leaves at the end of the loop's turn
         self.on_start: list[Callable[["Server"], None]] = []    # called once the loop runs, before the first connection
         self.on_stop: list[Callable[["Server"], None]] = []     # called when no more commands are taken, last added first
         self.run_id = secrets.token_hex(20)
@@ -111,6 +113,7 @@ class Server:
         """Binds the server to its running loop and starts what is periodic."""
         self.loop = loop
         self.background = Background(loop)
+        self.outbox = Outbox(loop)
         self.keyspace.discard = lambda data: self.run_sliced(emptied(data), "free flushed keys")
         self.stopping = asyncio.Event()
         for seconds, function in self._periodic:

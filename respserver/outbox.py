@@ -1,0 +1,26 @@
+"""Replies that leave together: what a turn of the loop produced is written at its end, connection after connection.
+
+Writing to a socket wakes the process behind it, which can cost more than the command did. A client that is woken once finds the replies
+of a whole turn; woken by the first of them it would sleep and be woken again for each."""
+import asyncio
+
+
+class Outbox:
+    """The connections that have something to send at the end of this turn."""
+
+    __slots__ = ("_connections", "_call_soon")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop):
+        self._connections: list = []
+        self._call_soon = loop.call_soon
+
+    def add(self, connection) -> None:
+        """Has connection.send_now() called at the end of the turn."""
+        self._connections.append(connection)
+        if len(self._connections) == 1:
+            self._call_soon(self._flush)
+
+    def _flush(self) -> None:
+        connections, self._connections = self._connections, []
+        for connection in connections:
+            connection.send_now()
