@@ -6,7 +6,7 @@ import numpy as np
 
 from native._vec import ffi, lib
 
-__all__ = ["Index", "Pool", "Allowed", "NativeError", "NonFiniteError", "SearchTimeout", "COMPRESSIONS", "DTYPES", "isa"]
+__all__ = ["Index", "Pool", "Allowed", "NativeError", "NonFiniteError", "SearchTimeout", "COMPRESSIONS", "DTYPES", "isa", "bytes_per_vector"]
 
 METRICS = {"L2": lib.VEC_L2, "IP": lib.VEC_IP, "COSINE": lib.VEC_COSINE}
 # Redis's type names -> (code, numpy type of the elements); bfloat16 has no numpy type and travels as its 16 bits.
@@ -67,6 +67,13 @@ COMPRESSIONS = _compressions()      # name -> {"bits": per dimension over both l
 def isa():
     """Name of the instruction set in use: avx512, avx2 or scalar. The environment variable VAMANA_ISA forces one."""
     return ffi.string(lib.vec_isa()).decode()
+
+
+def bytes_per_vector(dim, dtype="FLOAT32", compression=None, reduce=None, metric="COSINE"):
+    """Bytes that the codes of one vector take once trained: both levels, constants and padding; no graph, no labels."""
+    name = ffi.new("char[]", (compression or "").encode())
+    params = ffi.new("vec_params *", dict(dim=dim, metric=METRICS[metric], dtype=DTYPES[dtype][0], compression=name, reduce=reduce or 0))
+    return _check(lib.vec_bytes_per_vector(params))
 
 
 class Allowed:

@@ -81,6 +81,9 @@ int vec_start(const char **error);
 const char *vec_isa(void);
 /* Name of the i-th codec (NULL: no more), its bits per dimension over both levels, whether it reduces, whether it is implemented. */
 const char *vec_codec_name(int i, int *bits, int *reduces);
+/* What the codes of one vector take, with constants and padding, both levels, without graph and labels; reads dim, metric, dtype,
+   compression and reduce. Negative: a code. */
+int64_t vec_bytes_per_vector(const vec_params *params);
 
 int vec_create(const vec_params *params, vec_index **out);
 /* Stops the background work, waits for pending jobs of pools, frees everything. No other call may be under way. */

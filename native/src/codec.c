@@ -59,6 +59,17 @@ void coder_free(coder *c) {
     mem_free(c);
 }
 
+int64_t vec_bytes_per_vector(const vec_params *p) {
+    if (p->dim < 1 || p->dim > 32768 || p->dtype < VEC_FLOAT32 || p->dtype > VEC_UINT8 || p->metric < VEC_L2 || p->metric > VEC_COSINE)
+        return VEC_EARG;
+    const codec *codec = p->compression && *p->compression ? codec_named(p->compression) : codec_of_dtype(p->dtype);
+    coder *c = codec ? coder_new(codec, p, NULL) : NULL;
+    if (!c) return codec ? VEC_ENOMEM : VEC_EUNAVAILABLE;
+    int64_t bytes = (int64_t)(c->primary_bytes + c->residual_bytes);
+    coder_free(c);
+    return bytes;
+}
+
 size_t dtype_bytes(int dtype) {
     static const size_t bytes[] = {4, 8, 2, 2, 1, 1};
     return bytes[dtype];

@@ -18,7 +18,10 @@ enum { BATCH = 64, ROW_CONSTANTS = 20 };
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
+/* The primary holds padding anyway: as many more dimensions as fit into it are kept, which is all of them where there are few. */
 static void shape(coder *c) {
+    size_t fit = lvq_padded(c->reduced, c->bits1);
+    c->reduced = fit < c->dim ? (uint32_t)fit : c->dim;
     c->reduced_padded = (uint32_t)lvq_padded(c->reduced, c->bits1);
     c->padded = (uint32_t)lvq_padded(c->dim, 8);
     c->code_bytes = lvq_code_bytes(c->reduced, c->bits1);

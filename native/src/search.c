@@ -331,11 +331,13 @@ static int compare_hits(const void *a, const void *b) {
     return (x->label > y->label) - (x->label < y->label);
 }
 
-static void sort_hits(hit *h, uint32_t n) {
-    if (n > 64) { qsort(h, n, sizeof *h, compare_hits); return; }
+/* Puts the k first of n hits in order; the others are lost. */
+static void sort_hits(hit *h, uint32_t n, uint32_t k) {
+    if (n > 64 && k > 64) { qsort(h, n, sizeof *h, compare_hits); return; }
     for (uint32_t i = 1; i < n; i++) {
         hit x = h[i];
-        uint32_t j = i;
+        if (i >= k && compare_hits(&x, &h[k - 1]) >= 0) continue;
+        uint32_t j = i < k ? i : k - 1;
         for (; j && compare_hits(&x, &h[j - 1]) < 0; j--) h[j] = h[j - 1];
         h[j] = x;
     }
@@ -364,11 +366,14 @@ static int take_hits(vec_index *ix, const store *st, scratch *s, const label_set
     return VEC_OK;
 }
 
-/* How many candidates get exact distances: enough that the first level's error does not cost a result. */
-static uint32_t rerank_count(const coder *c, uint32_t k) {
+/* How many candidates get exact distances: enough that the first level's error does not cost a result. A projection's error has no bound:
+   there it is everything the walk kept. */
+static uint32_t rerank_count(const coder *c, uint32_t k, uint32_t window, uint32_t capacity) {
     if (!is_compressed(c->codec)) return k;
-    uint32_t more = c->codec->is_two_level || c->codec->reduces ? (k > 16 ? k : 16) : 8;
-    return k > UINT32_MAX - more ? k : k + more;
+    uint32_t more = c->codec->is_two_level ? (k > 16 ? k : 16) : 8, n = k > UINT32_MAX - more ? k : k + more;
+    if (!c->codec->reduces) return n;
+    n = window > n ? window : n;
+    return capacity > n ? capacity : n;
 }
 
 static int hits_of_buffer(vec_index *ix, const store *st, scratch *s, const label_set *allowed, uint32_t n, uint32_t wanted,
@@ -381,6 +386,8 @@ static int hits_of_buffer(vec_index *ix, const store *st, scratch *s, const labe
 }
 
 /* 6. Plans. */
+
+enum { SCAN_RANGE_UP_TO = 20000, RERANK_ALL_UP_TO = 2048 };
 
 uint32_t default_window(const vec_index *ix, uint32_t k) {
     uint32_t w = ix->params.search_window ? ix->params.search_window : atomic_load(&((vec_index *)ix)->auto_window);
@@ -404,9 +411,17 @@ static int choose_plan(const vec_index *ix, const vec_query *q, uint32_t window)
 
 static int plan_exact(scan *c, const label_set *allowed, uint64_t n_allowed, uint32_t wanted, uint32_t *n_hits) {
     uint64_t n = atomic_load(&c->ix->n_vectors);
+    uint64_t shown = allowed->words && n_allowed < n ? n_allowed : n;
+    if (c->st->coder->codec->reduces && shown / 32 > wanted) wanted = (uint32_t)(shown / 32);
     c->capacity = wanted < n ? wanted : (uint32_t)n;
     if (!c->capacity) c->capacity = 1;
     c->n = c->m = 0;
+    if (c->st->coder->codec->reduces && shown <= RERANK_ALL_UP_TO) {
+        c->is_range = 1, c->reach = INFINITY, c->s->n_found = 0;
+        int rc = allowed->words && n_allowed < n / 8 ? scan_allowed(c, allowed) : scan_all(c, allowed);
+        c->is_range = 0;
+        return rc == VEC_OK ? take_hits(c->ix, c->st, c->s, allowed, c->s->found, c->s->n_found, n_hits) : rc;
+    }
     if (grow((void **)&c->s->buffer, &c->s->buffer_size, c->capacity + 1, sizeof(entry), &c->ix->account) != VEC_OK) return VEC_ENOMEM;
     int rc = allowed->words && n_allowed < n / 8 ? scan_allowed(c, allowed) : scan_all(c, allowed);
     return rc == VEC_OK ? hits_of_buffer(c->ix, c->st, c->s, allowed, c->n, wanted, n_hits) : rc;
@@ -457,8 +472,9 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
     *n_out = 0;
     if (!k || (q->allowed && !q->n_allowed)) { q->plan = VEC_PLAN_NONE; return VEC_OK; }
     label_set allowed = {q->allowed, q->n_words};
-    uint32_t window = q->window ? q->window : default_window(ix, k), wanted = rerank_count(st->coder, k);
+    uint32_t window = q->window ? q->window : default_window(ix, k), wanted;
     if (window < k) window = k;
+    wanted = rerank_count(st->coder, k, window, q->capacity);
     if (q->plan == VEC_PLAN_NONE) q->plan = choose_plan(ix, q, window);
     scan c = {.ix = ix, .st = st, .s = s, .deadline_ns = deadline};
     if (q->plan == VEC_PLAN_SCAN || q->plan == VEC_PLAN_FILTER_EXACT) rc = plan_exact(&c, &allowed, q->n_allowed, wanted, &n_hits);
@@ -477,7 +493,7 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
         }
     }
     if (rc != VEC_OK) return rc;
-    sort_hits(s->hits, n_hits);
+    sort_hits(s->hits, n_hits, k);
     *n_out = n_hits < q->k ? n_hits : q->k;
     return VEC_OK;
 }
@@ -540,8 +556,6 @@ int vec_distances(vec_index *ix, const char *given, const uint64_t *labels, size
 }
 
 /* 7. Range search: a walk to the region, then a flood through everything within reach; small indexes and small filters are scanned. */
-
-enum { SCAN_RANGE_UP_TO = 20000 };
 
 /* Expands all of s->found until nothing new is within reach. */
 static int flood(vec_index *ix, const store *st, scratch *s, float reach, uint64_t deadline_ns) {
@@ -611,7 +625,7 @@ static int range_hits(vec_index *ix, scratch *s, const char *given, vec_query *q
     uint32_t kept = 0;
     for (uint32_t i = 0; i < n_hits; i++)
         if (s->hits[i].distance <= q->radius) s->hits[kept++] = s->hits[i];
-    sort_hits(s->hits, kept);
+    sort_hits(s->hits, kept, kept);
     *n_out = kept;
     return VEC_OK;
 }

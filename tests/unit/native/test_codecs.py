@@ -148,3 +148,21 @@ def test_bytes_per_vector():
         ix.wait()
         stats = ix.stats()
         assert primary <= stats["code_bytes"] < primary + 16 and stats["residual_bytes"] == residual
+        assert native.bytes_per_vector(384, "FLOAT32", compression) == stats["code_bytes"] + stats["residual_bytes"]
+    assert native.bytes_per_vector(384) == 1536
+    assert native.bytes_per_vector(384, "FLOAT32", "LeanVec4x8", 128) < native.bytes_per_vector(384, "FLOAT32", "LeanVec4x8")
+    with pytest.raises(native.NativeError):
+        native.bytes_per_vector(384, "FLOAT32", "PQ99")
+
+
+@pytest.mark.parametrize("metric", ["L2", "COSINE"])
+@pytest.mark.parametrize("algorithm", ["FLAT", "SVS-VAMANA"])
+@pytest.mark.parametrize(("dim", "reduce", "n"), [(2, 1, 300), (4, 2, 300), (8, 3, 1500), (8, 4, 5000), (48, 20, 3000), (100, 10, 900)])
+def test_leanvec_of_few_dimensions(dim, reduce, n, algorithm, metric):
+    x = np.random.default_rng(dim).standard_normal((n, dim)).astype("f4")
+    ix = native.Index(dim, metric, algorithm=algorithm, compression="LeanVec4x8", reduce=reduce, training_threshold=n // 2)
+    ix.add(np.arange(n), x)
+    ix.wait()
+    assert ix.stats()["codec"] == "LeanVec4x8"
+    least = 0.8                                             # Gaussian: nothing can be left out without loss
+    assert recall(ix.search(x[:100] + 0.01, 10, window=64)[0], brute(metric, x[:100] + 0.01, x), 10) >= least
