@@ -2,11 +2,14 @@
 
 `Index` is one vector field; `Pool` runs searches on threads of its own and tells through a file descriptor when they are done.
 Labels are integers 0 .. 2**62 - 1. Distances are Redis's: squared L2, 1 - dot product (IP), 1 - cosine (COSINE)."""
+import os
+
 import numpy as np
 
 from native._vec import ffi, lib
 
-__all__ = ["Index", "Pool", "Allowed", "NativeError", "NonFiniteError", "SearchTimeout", "COMPRESSIONS", "DTYPES", "isa", "bytes_per_vector"]
+__all__ = ["Index", "Pool", "Allowed", "NativeError", "NonFiniteError", "SearchTimeout", "ImageError", "COMPRESSIONS", "DTYPES", "isa",
+           "bytes_per_vector"]
 
 METRICS = {"L2": lib.VEC_L2, "IP": lib.VEC_IP, "COSINE": lib.VEC_COSINE}
 # Redis's type names -> (code, numpy type of the elements); bfloat16 has no numpy type and travels as its 16 bits.
@@ -34,6 +37,10 @@ class NonFiniteError(NativeError):
 
 class SearchTimeout(NativeError):
     """A search did not end within its timeout."""
+
+
+class ImageError(NativeError):
+    """A file is not an intact image, or cannot be read or written; the text says why."""
 
 
 def _error(code):
@@ -134,7 +141,10 @@ class Index:
             epsilon=epsilon, alpha=alpha, threads=threads))
         out = ffi.new("vec_index **")
         _check(lib.vec_create(params, out))
-        self._ptr = ffi.gc(out[0], lib.vec_free)
+        self._own(out[0])
+
+    def _own(self, pointer):
+        self._ptr = ffi.gc(pointer, lib.vec_free)
         self._spare = []                # (labels, distances, rows) result buffers, reused by search_blob
 
     def close(self):
@@ -191,6 +201,42 @@ class Index:
     def wait(self, timeout=None):
         """Blocks until everything is linked, trained and cleaned up; False if that took longer than timeout seconds."""
         return lib.vec_wait(self._ptr, 0 if timeout is None else max(1, int(timeout * 1e6))) == 0
+
+    # Images
+
+    def save(self, path):
+        """Writes the index, as it is at one moment of the call, into a file that replaces `path` when it is complete.
+
+        Searches, additions and removals may go on meanwhile. Raises ImageError when the file cannot be written; `path` is then as it was."""
+        why = ffi.new("char[]", 512)
+        code = lib.vec_save(self._ptr, os.fsencode(path), why, len(why))
+        if code < 0:
+            raise ImageError(code, ffi.string(why).decode(errors="replace"))
+
+    @classmethod
+    def load(cls, path, verify=True, copy=False):
+        """An index from a file that save() wrote. What was stored but not linked yet, or not trained, is taken up in the background.
+
+        The file is mapped: it may be replaced by another, but not written to. verify=False leaves out the check sums of the codes, which
+        are most of the file. copy=True reads the file into memory (huge pages: searches are a little faster). HNSW comes back as
+        SVS-VAMANA, which is the same graph. Raises ImageError with the reason for a file that is not an intact image."""
+        out, why = ffi.new("vec_index **"), ffi.new("char[]", 512)
+        flags = (0 if verify else lib.VEC_LOAD_UNCHECKED) | (lib.VEC_LOAD_COPY if copy else 0)
+        code = lib.vec_load(os.fsencode(path), flags, out, why, len(why))
+        if code < 0:
+            raise ImageError(code, ffi.string(why).decode(errors="replace"))
+        self = cls.__new__(cls)
+        self._own(out[0])
+        params = ffi.new("vec_params *")
+        lib.vec_describe(self._ptr, params)
+        self.dim = params.dim
+        self.metric = {code: name for name, code in METRICS.items()}[params.metric]
+        self.dtype = {code: name for name, (code, _) in DTYPES.items()}[params.dtype]
+        self.algorithm = "FLAT" if params.algorithm == lib.VEC_FLAT else "SVS-VAMANA"
+        self.compression = ffi.string(params.compression).decode() if params.compression != ffi.NULL else None
+        self._dtype = DTYPES[self.dtype][1]
+        self.vector_bytes = self.dim * self._dtype.itemsize
+        return self
 
     # Searching
 

@@ -18,7 +18,7 @@
 
 /* cffi: begin */
 enum { VEC_OK = 0, VEC_ENOMEM = -1, VEC_EARG = -2, VEC_ENONFINITE = -3, VEC_ETIMEOUT = -4, VEC_EUNAVAILABLE = -5, VEC_EISA = -6,
-       VEC_ETHREAD = -7, VEC_EINVARIANT = -8 };
+       VEC_ETHREAD = -7, VEC_EINVARIANT = -8, VEC_EIO = -9, VEC_EIMAGE = -10 };
 enum { VEC_L2 = 0, VEC_IP = 1, VEC_COSINE = 2 };
 enum { VEC_FLOAT32 = 0, VEC_FLOAT64 = 1, VEC_FLOAT16 = 2, VEC_BFLOAT16 = 3, VEC_INT8 = 4, VEC_UINT8 = 5 };
 enum { VEC_FLAT = 0, VEC_GRAPH = 1 };
@@ -42,7 +42,7 @@ typedef struct {
     uint32_t reduce;                /* LeanVec: dimensions of the traversed projection; 0: dim / 2 */
     uint32_t training_threshold;    /* vectors at which the codec learns from what is stored */
     uint32_t max_degree;            /* graph: edges per vector, 1 .. 512 */
-    uint32_t build_window;          /* graph: candidates looked at when linking */
+    uint32_t build_window;          /* graph: candidates looked at when linking, 1 .. 2^24 */
     uint32_t search_window;         /* default window of a search; 0: calibrated by the index */
     double epsilon;                 /* range search: how far beyond the radius the walk still expands, relative */
     float alpha;                    /* pruning, on squared distances; 1.1 to 1.2 is usual */
@@ -96,6 +96,8 @@ int vec_remove(vec_index *index, const uint64_t *labels, size_t n, size_t *n_rem
 /* Blocks until everything is linked, trained and cleaned up, or timeout_us have passed (0: no limit): VEC_ETIMEOUT. */
 int vec_wait(vec_index *index, uint64_t timeout_us);
 void vec_stats(const vec_index *index, vec_stats_t *out);
+/* The parameters that the index was created with; compression is the codec's own name. */
+void vec_describe(const vec_index *index, vec_params *out);
 /* Checks every invariant of the graph, maps and counters; nothing may run beside it. VEC_EINVARIANT: *what names the broken one. */
 int vec_validate(vec_index *index, const char **what);
 
@@ -125,6 +127,15 @@ int vec_pool_next(vec_pool *pool, uint64_t *job, int *code, uint64_t *n, uint32_
 void vec_pool_drop(vec_pool *pool, uint64_t job);
 /* Blocks until that job has finished; it is then the next that vec_pool_next gives. VEC_EARG: unknown job. */
 int vec_pool_wait(vec_pool *pool, uint64_t job);
+
+/* Writes the index as it is at one moment of the call into a file that replaces path when it is complete; everything else may go on
+   meanwhile. On an error (VEC_EIO, VEC_ENOMEM) the reason is in why[why_size] and path is as it was. */
+int vec_save(vec_index *index, const char *path, char *why, size_t why_size);
+enum { VEC_LOAD_UNCHECKED = 1, VEC_LOAD_COPY = 2 };
+/* An index from such a file. The file is mapped, privately: it must not be written to while the index lives (replacing it by rename is
+   fine). flags: VEC_LOAD_UNCHECKED leaves out the check sums of the two code sections, the bulk of the file; VEC_LOAD_COPY reads
+   everything into memory of its own. A file that is not an intact image is refused: VEC_EIMAGE, the reason in why[why_size]. */
+int vec_load(const char *path, int flags, vec_index **out, char *why, size_t why_size);
 
 /* For tests: runs one kernel of one instruction set. VEC_EISA: this machine or build lacks it; VEC_EARG: no such kernel. */
 int vec_run_kernel(const char *isa, const char *kernel, const char *query, const char *records, size_t stride, size_t n, size_t dim,

@@ -70,6 +70,17 @@ int64_t vec_bytes_per_vector(const vec_params *p) {
     return bytes;
 }
 
+void coder_parts(coder *c, coder_part parts[CODER_PARTS]) {
+    const coder_part all[CODER_PARTS] = {
+        {&c->mean_norm2, 0, sizeof c->mean_norm2},
+        {&c->mean, 1, c->dim * sizeof *c->mean},
+        {&c->matrix, 1, (size_t)c->reduced * c->dim * sizeof *c->matrix},
+        {&c->matrix_codes, 1, (size_t)c->reduced * c->padded},
+        {&c->matrix_constants, 1, 2 * (size_t)c->reduced * sizeof *c->matrix_constants},
+    };
+    memcpy(parts, all, sizeof all);
+}
+
 size_t dtype_bytes(int dtype) {
     static const size_t bytes[] = {4, 8, 2, 2, 1, 1};
     return bytes[dtype];

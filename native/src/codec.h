@@ -90,6 +90,11 @@ static inline int is_compressed(const codec *c) { return c->bits1 != 0; }
 coder *coder_new(const codec *codec, const vec_params *p, mem_account *account);
 coder *coder_new_like(const codec *codec, const coder *like, uint32_t reduce, mem_account *account);
 void coder_free(coder *c);
+/* What training left in a coder, piece by piece, for images: either bytes of the coder itself, or blocks that it points to (NULL where
+   the codec has none). A coder that learns something new lists it here. */
+typedef struct { void *at; int is_block; size_t bytes; } coder_part;
+enum { CODER_PARTS = 5 };
+void coder_parts(coder *c, coder_part parts[CODER_PARTS]);
 
 size_t dtype_bytes(int dtype);
 /* Reads a vector of any type into floats, dividing by its norm if metric is COSINE (a zero vector stays zero).

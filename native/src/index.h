@@ -22,6 +22,7 @@
 
 #define NO_EDGE UINT32_MAX
 enum { MAX_SEEDS = 64, N_SCRATCH = 64, SLACK = 4, MAX_LINKERS = 64, N_ROW_LOCKS = 128, LINKS_PER_TURN = 32 };
+#define MAX_WINDOW (1u << 24)
 #define MAX_SLOTS (1u << 30)                    /* two bits of an id mark buffer entries */
 
 /* Slot states, in the two top bits of a meta word; the label below. */
@@ -124,6 +125,7 @@ struct vec_index {
     _Atomic uint64_t epoch;
     scratch scratches[N_SCRATCH];
     struct retired *retired;
+    uint64_t first_retired;                     /* the oldest epoch on that list */
 
     pthread_mutex_t lock;                       /* adds, removals, labels, free slots, retirement */
     pthread_cond_t wake, idle;                  /* work for the writer; the writer has none left */
@@ -169,6 +171,8 @@ static inline float most_norm2(const vec_index *ix) {
 }
 
 /* vec.c */
+/* The codec that vectors have until the wanted one has learned. */
+const codec *first_codec(const codec *wanted);
 store *store_new(vec_index *ix, coder *c, uint32_t n_slots);
 void store_free(store *s);
 void retire(vec_index *ix, void *block, store *s);                      /* under ix->lock; one of the two */

@@ -122,6 +122,10 @@ static int grow_pages(label_map *m, uint64_t label) {
     return VEC_OK;
 }
 
+int labels_expect(label_map *m, uint64_t n, uint64_t most) {
+    return n && most < 8 * (n + PAGE) ? grow_pages(m, most) : VEC_OK;
+}
+
 int labels_reserve(label_map *m, uint64_t label) {
     label_pages *p = atomic_load(&m->pages);
     if (label >= p->limit && label < 8 * (m->n + PAGE) && grow_pages(m, label) != VEC_OK) return VEC_ENOMEM;

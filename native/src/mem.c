@@ -67,16 +67,14 @@ void slab_free(slab *s) {
     slab_init(s, s->account, s->part, s->stride, s->fill);
 }
 
-static int add_arena(slab *s) {
-    size_t chunk = s->stride << CHUNK_SHIFT, held = chunk * s->n_chunks;
-    size_t want = held < HUGE_PAGE ? held : held / 8 > HUGE_PAGE ? held / 8 : HUGE_PAGE, n = want > chunk ? (want + chunk - 1) / chunk : 1;
-    size_t bytes = (n * chunk + 4095) & ~(size_t)4095;
+/* Maps memory for a slab; what is a huge page or more starts on one. */
+static uint8_t *map_arena(slab *s, size_t bytes) {
     struct arena *a = mem_alloc(s->account, s->part, sizeof *a);
-    if (!a) return VEC_ENOMEM;
-    /* Over-map by a huge page and give the ends back, so that a big arena starts on a huge page. */
+    if (!a) return NULL;
+    /* Over-map by a huge page and give the ends back. */
     size_t slack = bytes >= HUGE_PAGE ? HUGE_PAGE : 0;
     uint8_t *base = mmap(NULL, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base == MAP_FAILED) { mem_free(a); return VEC_ENOMEM; }
+    if (base == MAP_FAILED) { mem_free(a); return NULL; }
     if (slack) {
         uint8_t *start = (uint8_t *)(((uintptr_t)base + slack - 1) & ~(uintptr_t)(slack - 1));
         if (start > base) munmap(base, (size_t)(start - base));
@@ -84,10 +82,20 @@ static int add_arena(slab *s) {
         base = start;
         madvise(base, bytes, MADV_HUGEPAGE);
     }
-    if (s->fill) memset(base, s->fill, bytes);
     *a = (struct arena){s->arenas, base, bytes};
-    s->arenas = a, s->cursor = base, s->n_left = (uint32_t)n;
+    s->arenas = a;
     count(s->account, s->part, (int64_t)bytes);
+    return base;
+}
+
+static int add_arena(slab *s) {
+    size_t chunk = s->stride << CHUNK_SHIFT, held = chunk * s->n_chunks;
+    size_t want = held < HUGE_PAGE ? held : held / 8 > HUGE_PAGE ? held / 8 : HUGE_PAGE, n = want > chunk ? (want + chunk - 1) / chunk : 1;
+    size_t bytes = (n * chunk + 4095) & ~(size_t)4095;
+    uint8_t *base = map_arena(s, bytes);
+    if (!base) return VEC_ENOMEM;
+    if (s->fill) memset(base, s->fill, bytes);
+    s->cursor = base, s->n_left = (uint32_t)n;
     return VEC_OK;
 }
 
@@ -115,4 +123,27 @@ int slab_reserve(slab *s, uint32_t n) {
         s->cursor += s->stride << CHUNK_SHIFT, s->n_left--;
     }
     return VEC_OK;
+}
+
+static int set_chunks(slab *s, uint8_t *base, uint32_t n_chunks) {
+    while (s->table_size < n_chunks)
+        if (grow_table(s) != VEC_OK) return VEC_ENOMEM;
+    for (uint32_t i = 0; i < n_chunks; i++) atomic_load(&s->chunks)[i] = base + (s->stride << CHUNK_SHIFT) * i;
+    s->n_chunks = n_chunks;
+    return VEC_OK;
+}
+
+int slab_adopt(slab *s, uint8_t *base, size_t bytes, uint32_t n_chunks) {
+    struct arena *a = mem_alloc(s->account, s->part, sizeof *a);
+    if (!a) return VEC_ENOMEM;
+    if (set_chunks(s, base, n_chunks) != VEC_OK) { mem_free(a); return VEC_ENOMEM; }
+    *a = (struct arena){s->arenas, base, bytes};
+    s->arenas = a;
+    count(s->account, s->part, (int64_t)bytes);
+    return VEC_OK;
+}
+
+int slab_extend(slab *s, size_t bytes, uint32_t n_chunks, uint8_t **base) {
+    *base = map_arena(s, bytes);
+    return *base ? set_chunks(s, *base, n_chunks) : VEC_ENOMEM;
 }

@@ -36,6 +36,10 @@ void slab_init(slab *s, mem_account *account, int part, size_t stride, int fill)
 void slab_free(slab *s);
 /* Makes records 0 .. n-1 addressable; readers may go on reading meanwhile. One caller at a time. */
 int slab_reserve(slab *s, uint32_t n);
+/* Makes mapped memory an empty slab's first chunks; it is unmapped with the slab. */
+int slab_adopt(slab *s, uint8_t *base, size_t bytes, uint32_t n_chunks);
+/* Gives an empty slab its first chunks in one piece of `bytes` >= their size, not filled. */
+int slab_extend(slab *s, size_t bytes, uint32_t n_chunks, uint8_t **base);
 
 static inline uint8_t *slab_at(const slab *s, uint32_t i) {
     uint8_t **table = atomic_load_explicit(&((slab *)s)->chunks, memory_order_acquire);

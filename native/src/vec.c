@@ -19,6 +19,8 @@ const char *vec_strerror(int code) {
     case VEC_EISA: return "instruction set not available";
     case VEC_ETHREAD: return "cannot start a thread";
     case VEC_EINVARIANT: return "invariant broken";
+    case VEC_EIO: return "cannot read or write a file";
+    case VEC_EIMAGE: return "damaged or foreign image";
     default: return "unknown error";
     }
 }
@@ -63,6 +65,7 @@ static void list_retired(vec_index *ix, void *block, store *s, const uint32_t *s
     r->next = ix->retired, r->epoch = atomic_fetch_add(&ix->epoch, 1);
     r->block = block, r->store = s, r->n_slots = n_slots;
     if (n_slots) memcpy(r->slots, slots, n_slots * sizeof *slots);
+    if (!ix->retired) ix->first_retired = r->epoch;
     ix->retired = r;
 }
 
@@ -105,9 +108,11 @@ void reclaim(vec_index *ix) {
     for (int i = 0; i < N_SCRATCH; i++) note_epoch(&ix->scratches[i], &oldest);
     note_epoch(&ix->link_scratch, &oldest);
     for (uint32_t i = 0; i < ix->n_linkers; i++) note_epoch(&ix->linkers[i].scratch, &oldest);
+    if (ix->first_retired >= oldest) return;    /* nothing to gain: a long reader must not cost every add a walk over the list */
+    ix->first_retired = UINT64_MAX;
     for (struct retired **at = &ix->retired, *r; (r = *at);)
         if (r->epoch < oldest) *at = r->next, dispose(ix, r);
-        else at = &r->next;
+        else ix->first_retired = r->epoch, at = &r->next;
 }
 
 /* 2. Creation. */
@@ -117,11 +122,15 @@ static int check_params(const vec_params *p, const codec **wanted) {
         || (p->algorithm != VEC_FLAT && p->algorithm != VEC_GRAPH) || p->reduce > p->dim || !(p->epsilon >= 0))
         return VEC_EARG;
     if (p->algorithm == VEC_GRAPH
-        && (p->max_degree < 1 || p->max_degree > 512 || p->build_window < 1 || !(p->alpha >= 1) || p->threads < 1 || p->threads > 64))
+        && (p->max_degree < 1 || p->max_degree > 512 || p->build_window < 1 || p->build_window > MAX_WINDOW || !(p->alpha >= 1)
+            || p->threads < 1 || p->threads > 64))
         return VEC_EARG;
     *wanted = p->compression && *p->compression ? codec_named(p->compression) : codec_of_dtype(p->dtype);
     return *wanted ? VEC_OK : VEC_EUNAVAILABLE;
 }
+
+/* 16 bits per dimension lose nothing that the codec to come would keep. */
+const codec *first_codec(const codec *wanted) { return wanted->train ? &codec_lvq8x8 : wanted; }
 
 int vec_create(const vec_params *params, vec_index **out) {
     const codec *wanted;
@@ -149,9 +158,7 @@ int vec_create(const vec_params *params, vec_index **out) {
     ix->is_idle = 1;
     slab_init(&ix->meta, &ix->account, VEC_MEM_LABELS, sizeof(uint64_t), 0);
     slab_init(&ix->rows, &ix->account, VEC_MEM_GRAPH, params->max_degree * sizeof(uint32_t), 0xFF);
-    /* What needs training starts as LVQ8x8: 16 bits per dimension lose nothing that the codec to come would keep. */
-    const codec *first = wanted->train ? &codec_lvq8x8 : wanted;
-    store *s = store_new(ix, coder_new(first, params, &ix->account), 0);
+    store *s = store_new(ix, coder_new(first_codec(wanted), params, &ix->account), 0);
     size_t floats = 8 * ((size_t)params->dim + 128);
     ix->add_vector = mem_alloc(&ix->account, VEC_MEM_SCRATCH, floats * sizeof(float));
     ix->add_work = mem_alloc(&ix->account, VEC_MEM_SCRATCH, floats * sizeof(float));
@@ -359,6 +366,11 @@ int vec_wait(vec_index *ix, uint64_t timeout_us) {
         rc = timeout_us ? pthread_cond_timedwait(&ix->idle, &ix->lock, &at) : pthread_cond_wait(&ix->idle, &ix->lock);
     pthread_mutex_unlock(&ix->lock);
     return rc ? VEC_ETIMEOUT : VEC_OK;
+}
+
+void vec_describe(const vec_index *ix, vec_params *out) {
+    *out = ix->params;
+    out->compression = is_compressed(ix->wanted) ? ix->wanted->name : NULL;
 }
 
 void vec_stats(const vec_index *index, vec_stats_t *out) {
