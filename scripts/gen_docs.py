@@ -2,8 +2,10 @@
 import sys
 from pathlib import Path
 
-import commands  # noqa: F401 (declares every command)
+import commands
+from respserver.config import Config
 from respserver.registry import COMMANDS
+from respserver.state import Server
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN, END = "<!-- commands: begin (scripts/gen_docs) -->", "<!-- commands: end -->"
@@ -22,6 +24,7 @@ def command_table() -> str:
 
 
 def main() -> int:
+    commands.load(Server(Config()))         # the search module declares its commands when it is loaded
     text = README.read_text()
     head, _, rest = text.partition(BEGIN)
     tail = rest.partition(END)[2]

@@ -1,0 +1,57 @@
+"""The project as a newcomer meets it: a clean clone starts with one command, and the README says what the registry says."""
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+ROOT = Path(__file__).resolve().parents[2]
+START_LIMIT_S = 400     # a virtual environment, its packages and the C library are made first
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="needs a git checkout")
+def test_serve_starts_from_a_clean_clone(tmp_path):
+    clone, port = tmp_path / "clone", free_port()
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    log = (tmp_path / "log").open("w+")
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    server = subprocess.Popen([str(clone / "scripts" / "serve"), "--port", str(port), "--dir", str(tmp_path / "data")],
+                              stdout=log, stderr=log, env=environment)
+    try:
+        client = redis.Redis(port=port)
+        deadline = time.monotonic() + START_LIMIT_S
+        while True:
+            try:
+                assert client.ping()
+                break
+            except redis.ConnectionError:
+                log.seek(0)
+                assert server.poll() is None and time.monotonic() < deadline, log.read()
+                time.sleep(0.2)
+        assert (tmp_path / "data").is_dir()
+        client.execute_command("FT.CREATE", "i", "SCHEMA", "v", "VECTOR", "SVS-VAMANA", 8, "TYPE", "FLOAT32", "DIM", 2,
+                               "DISTANCE_METRIC", "L2", "COMPRESSION", "LVQ8")
+        client.hset("a", "v", bytes(8))
+        reply = client.execute_command("FT.SEARCH", "i", "*=>[KNN 1 @v $q]", "PARAMS", 2, "q", bytes(8), "NOCONTENT", "DIALECT", 2)
+        found = reply[b"results"][0][b"id"] if isinstance(reply, dict) else reply[1]
+        assert found == b"a"
+    finally:
+        server.terminate()
+        assert server.wait(30) == 0
+
+
+def test_readme_lists_the_registered_commands():
+    check = subprocess.run([sys.executable, str(ROOT / "scripts" / "gen_docs.py"), "--check"], capture_output=True, text=True,
+                           env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert check.returncode == 0, check.stderr
