@@ -73,6 +73,7 @@ int64_t vec_bytes_per_vector(const vec_params *p) {
 void coder_parts(coder *c, coder_part parts[CODER_PARTS]) {
     const coder_part all[CODER_PARTS] = {
         {&c->mean_norm2, 0, sizeof c->mean_norm2},
+        {c->range, 0, sizeof c->range},
         {&c->mean, 1, c->dim * sizeof *c->mean},
         {&c->matrix, 1, (size_t)c->reduced * c->dim * sizeof *c->matrix},
         {&c->matrix_codes, 1, (size_t)c->reduced * c->padded},

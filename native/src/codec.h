@@ -33,6 +33,7 @@ typedef struct coder {
     float *matrix;                  /* LeanVec: reduced x dim, rows orthonormal (PCA, then a random rotation) */
     uint8_t *matrix_codes;          /* the same in LVQ8, for queries: reduced x padded, and l, D of each row */
     float *matrix_constants;
+    float range[2];                 /* SQ8: value of code 0, and the step */
     const char *effective;          /* name to report */
 } coder;
 
@@ -76,7 +77,7 @@ struct codec {
     double (*norm2)(const coder *c, const uint8_t *primary);
 };
 
-#define CODEC_LIST(X) X(lvq4) X(lvq8) X(lvq4x4) X(lvq4x8) X(lvq8x8) X(leanvec4x8) X(leanvec8x8)
+#define CODEC_LIST(X) X(lvq4) X(lvq8) X(lvq4x4) X(lvq4x8) X(lvq8x8) X(leanvec4x8) X(leanvec8x8) X(sq8) X(bin)
 #define X(c) extern const codec codec_##c;
 X(raw_f32) X(raw_f64) X(raw_f16) X(raw_bf16) X(raw_i8) X(raw_u8)
 CODEC_LIST(X)
@@ -93,7 +94,7 @@ void coder_free(coder *c);
 /* What training left in a coder, piece by piece, for images: either bytes of the coder itself, or blocks that it points to (NULL where
    the codec has none). A coder that learns something new lists it here. */
 typedef struct { void *at; int is_block; size_t bytes; } coder_part;
-enum { CODER_PARTS = 5 };
+enum { CODER_PARTS = 6 };
 void coder_parts(coder *c, coder_part parts[CODER_PARTS]);
 
 size_t dtype_bytes(int dtype);

@@ -23,7 +23,8 @@ typedef void kernel_fn(const void *query, const uint8_t *const *records, size_t 
     X(dot_i8)     /* int8      int8                   int32 */                                                                     \
     X(dot_u8)     /* uint8     uint8                  int32 */                                                                     \
     X(dot_u8s8)   /* int8      uint8 code             int32; dim a multiple of 16 */                                               \
-    X(dot_u4s8)   /* int8      uint4 code             int32; dim a multiple of 32, layout below */
+    X(dot_u4s8)   /* int8      uint4 code             int32; dim a multiple of 32, layout below */                                 \
+    X(dot_u1s8)   /* int8      bits, lowest first     int32; dim a multiple of 64 */
 
 /* Loops over one vector, compiled once per ISA from kernels/loops.h; all give the same bits everywhere. */
 typedef void range_fn(const float *x, size_t n, float *lo, float *hi);
@@ -32,13 +33,17 @@ typedef int32_t quantise_s8_fn(const float *x, size_t n, float inverse, int8_t *
 typedef void quantise_digits_fn(const float *x, size_t n, float inverse, int8_t *high, int8_t *low, int32_t sums[2]);
 typedef void expand_u4_fn(const uint8_t *high, const uint8_t *low, size_t dim, uint8_t *out);
 typedef int32_t sum_u8_fn(const uint8_t *x, size_t n, int64_t *squares);
+typedef void hadamard_fn(float *x, size_t n);
+typedef int32_t hamming_fn(const uint8_t *x, const uint8_t *y, size_t n);
 #define LOOP_LIST(X)                                                                                                                \
     X(range, range_fn)                      /* least and greatest element */                                                        \
     X(quantise, quantise_fn)                /* round((x - bias) * inverse) in 0 .. most */                                          \
     X(quantise_s8, quantise_s8_fn)          /* round(x * inverse) in -127 .. 127; returns the sum */                                \
     X(quantise_digits, quantise_digits_fn)  /* round(x * inverse) = 128 * high + low; both digits' sums */                          \
     X(expand_u4, expand_u4_fn)              /* two 4-bit code rows to bytes in natural order: high << 4 | low; low may be NULL */   \
-    X(sum_u8, sum_u8_fn)                    /* sum and sum of squares */
+    X(sum_u8, sum_u8_fn)                    /* sum and sum of squares */                                                            \
+    X(hadamard, hadamard_fn)                /* Walsh-Hadamard transform in place, not scaled; n a power of two */                   \
+    X(hamming, hamming_fn)                  /* bits that differ; n bytes, a multiple of 8 */
 
 typedef struct {
     const char *name;

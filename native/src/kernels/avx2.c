@@ -3,6 +3,7 @@
    kernel        instruction                                   elements per step
    dot_u8s8      vpmovzxbw, vpmovsxbw, vpmaddwd                16 (vpmaddubsw would saturate on 8-bit codes)
    dot_u4s8      vpmaddubsw on both nibbles, widened           64 and tails of 32; 16 * 127 * 2 * 2 never saturates
+   dot_u1s8      bits spread to byte masks, vpand, vpmaddubsw  32
    dot_i8/u8     vpmovsx/zxbw, vpmaddwd                        16, scalar tail
    *_f32, f16, bf16  vfmadd                                    8, tail copied into a zeroed block
    *_f64         vfmadd                                        4, tail likewise */
@@ -13,9 +14,9 @@
 #include "kernels.h"
 
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,popcnt"))), apply_to = function)
 #else
-#pragma GCC target("avx2,fma,f16c")
+#pragma GCC target("avx2,fma,f16c,popcnt")
 #endif
 
 #define NAME(x) x##_avx2
@@ -94,6 +95,25 @@ INLINE void dot_u4s8_few(const int8_t *q, const uint8_t *const *r, size_t dim, i
     for (int j = 0; j < count; j++) out[j] = sum_i32(s[j]);
 }
 OVER_RECORDS(dot_u4s8, int32_t)
+
+INLINE void dot_u1s8_few(const int8_t *q, const uint8_t *const *r, size_t dim, int32_t *out, const int count) {
+    const __m256i spread = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bits = _mm256_set1_epi64x((long long)0x8040201008040201), ones = _mm256_set1_epi8(1);
+    __m256i s[4];
+    for (int j = 0; j < count; j++) s[j] = _mm256_setzero_si256();
+    for (size_t i = 0; i < dim; i += 32) {
+        __m256i a = LOAD32(q + i);
+        for (int j = 0; j < count; j++) {
+            int32_t word;
+            memcpy(&word, r[j] + i / 8, 4);
+            __m256i mask = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(word), spread), bits);
+            mask = _mm256_and_si256(_mm256_cmpeq_epi8(mask, bits), a);
+            s[j] = _mm256_add_epi32(s[j], _mm256_madd_epi16(_mm256_maddubs_epi16(ones, mask), _mm256_set1_epi16(1)));
+        }
+    }
+    for (int j = 0; j < count; j++) out[j] = sum_i32(s[j]);
+}
+OVER_RECORDS(dot_u1s8, int32_t)
 
 INLINE __m256 load_f32(const uint8_t *x, size_t i) { return _mm256_loadu_ps((const float *)(const void *)x + i); }
 INLINE __m256 load_f16(const uint8_t *x, size_t i) { return _mm256_cvtph_ps(LOAD16(x + 2 * i)); }

@@ -3,6 +3,7 @@
    kernel        instruction                     elements per step
    dot_u8s8      vpdpbusd                        64
    dot_u4s8      vpdpbusd on both nibbles        128
+   dot_u1s8      bits as a mask, vpdpbusd with ones  64
    dot_i8/u8     vpmovsx/zxbw, vpdpwssd          32
    *_f32, f16, bf16  vfmadd (after vcvtph2ps / a shift)  16
    *_f64         vfmadd                          8 */
@@ -12,9 +13,9 @@
 #include "kernels.h"
 
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,popcnt"))), apply_to = function)
 #else
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,popcnt")
 #endif
 
 #define NAME(x) x##_avx512
@@ -106,6 +107,22 @@ INLINE void dot_u4s8_few(const int8_t *q, const uint8_t *const *r, size_t dim, i
     finish_i32(s, out, count);
 }
 OVER_RECORDS(dot_u4s8, int32_t)
+
+INLINE void dot_u1s8_few(const int8_t *q, const uint8_t *const *r, size_t dim, int32_t *out, const int count) {
+    const __m512i ones = _mm512_set1_epi8(1);
+    __m512i s[4];
+    for (int j = 0; j < count; j++) s[j] = _mm512_setzero_si512();
+    for (size_t i = 0; i < dim; i += 64) {
+        __m512i a = _mm512_loadu_si512(q + i);
+        for (int j = 0; j < count; j++) {
+            uint64_t bits;
+            __builtin_memcpy(&bits, r[j] + i / 8, 8);
+            s[j] = _mm512_dpbusd_epi32(s[j], ones, _mm512_maskz_mov_epi8(_cvtu64_mask64(bits), a));
+        }
+    }
+    finish_i32(s, out, count);
+}
+OVER_RECORDS(dot_u1s8, int32_t)
 
 #define BYTE_KERNEL(name, widen)                                                                                                    \
     INLINE void name##_few(const uint8_t *q, const uint8_t *const *r, size_t dim, int32_t *out, const int count) {                  \

@@ -96,5 +96,28 @@ static int32_t NAME(sum_u8)(const uint8_t *x, size_t n, int64_t *squares) {
     return sum;
 }
 
+static void NAME(hadamard)(float *x, size_t n) {
+    for (size_t half = 1; half < n; half *= 2)
+        for (size_t i = 0; i < n; i += 2 * half) {
+            float *restrict a = x + i, *restrict b = x + i + half;
+            for (size_t j = 0; j < half; j++) {
+                float u = a[j], v = b[j];
+                a[j] = u + v, b[j] = u - v;
+            }
+        }
+}
+
+static int32_t NAME(hamming)(const uint8_t *x, const uint8_t *y, size_t n) {
+    int32_t sum = 0;
+    for (size_t i = 0; i < n; i += 8) {
+        uint64_t a, b;
+        __builtin_memcpy(&a, x + i, 8);
+        __builtin_memcpy(&b, y + i, 8);
+        sum += __builtin_popcountll(a ^ b);
+    }
+    return sum;
+}
+
 #define LOOPS .range = NAME(range), .quantise = NAME(quantise), .quantise_s8 = NAME(quantise_s8),                                   \
-    .quantise_digits = NAME(quantise_digits), .expand_u4 = NAME(expand_u4), .sum_u8 = NAME(sum_u8)
+    .quantise_digits = NAME(quantise_digits), .expand_u4 = NAME(expand_u4), .sum_u8 = NAME(sum_u8),                 \
+    .hadamard = NAME(hadamard), .hamming = NAME(hamming)

@@ -64,6 +64,15 @@ static void dot_u4s8(const void *query, const uint8_t *const *records, size_t n,
     }
 }
 
+static void dot_u1s8(const void *query, const uint8_t *const *records, size_t n, size_t dim, void *out) {
+    const int8_t *q = query;
+    for (size_t r = 0; r < n; r++) {
+        int32_t sum = 0;
+        for (size_t i = 0; i < dim; i++) sum += q[i] & -(records[r][i / 8] >> i % 8 & 1);
+        ((int32_t *)out)[r] = sum;
+    }
+}
+
 static int is_supported(void) { return 1; }
 
 #define X(k) .k = k,

@@ -9,7 +9,7 @@ N, DIM = (600, 48) if SMALL else (3000, 72)
 X, QUERIES = clustered(N + 100, DIM)[:N], clustered(N + 100, DIM)[N:]
 # Bounds: recall@10 at window 128, and the error of distances relative to the mean distance.
 BOUNDS = {"LVQ4": (0.75, 0.15), "LVQ8": (0.93, 0.01), "LVQ4x4": (0.93, 0.01), "LVQ4x8": (0.95, 0.001), "LVQ8x8": (0.95, 0.0002),
-          "LeanVec4x8": (0.85, 0.01), "LeanVec8x8": (0.85, 0.01)}
+          "LeanVec4x8": (0.85, 0.01), "LeanVec8x8": (0.85, 0.01), "SQ8": (0.95, 0.1), "BIN": (0.55, 0.5)}
 RAW = {"FLOAT32": 1e-5, "FLOAT64": 1e-12, "FLOAT16": 2e-3, "BFLOAT16": 2e-2, "INT8": 1e-9, "UINT8": 1e-9}
 
 
@@ -62,6 +62,38 @@ def test_compression_of_every_type(dtype):
     ix = native.Index(DIM, "COSINE", dtype, compression="LVQ8", training_threshold=N // 2)
     ix.add(np.arange(N), x)
     check(ix, x, queries, 0.9, 0.02)
+
+
+@pytest.mark.parametrize("metric", ["L2", "IP", "COSINE"])
+def test_bits_give_estimates_within_their_bound(metric):
+    """BIN's distances are estimates: unbiased, off by less than RaBitQ's bound for nearly all pairs, and the ten nearest are nearly
+    always among the hundred that seem nearest."""
+    dim = 200
+    x, queries = clustered(N + 100, dim, 2)[:N], clustered(N + 100, dim, 2)[N:]
+    ix = native.Index(dim, metric, algorithm="FLAT", compression="BIN", training_threshold=N // 2)
+    ix.add(np.arange(N), x)
+    ix.wait()
+    exact = brute(metric, queries, x)
+    labels, distances = ix.search(queries, N)
+    error = distances - np.take_along_axis(exact, labels, 1)
+    assert abs(error.mean()) < 0.02
+    scale = (2 if metric == "L2" else 1) * 1.9 * np.sqrt(1 / 0.8**2 - 1) / np.sqrt(dim - 1)
+    if metric == "COSINE":
+        x, queries = (a / np.linalg.norm(a, axis=1, keepdims=True) for a in (x, queries))
+    sizes = np.linalg.norm(x - x.mean(0), axis=1)[labels] * np.linalg.norm(queries - (x.mean(0) if metric == "L2" else 0), axis=1)[:, None]
+    assert (np.abs(error) <= scale * sizes).mean() > 0.93
+    true = np.argsort(exact, axis=1)[:, :10]
+    assert np.mean([len(set(a[:100].tolist()) & set(b.tolist())) / 10 for a, b in zip(labels, true, strict=True)]) > 0.97
+
+
+def test_one_range_for_all_survives_outliers():
+    """SQ8 cuts off what few elements have, rather than spread 256 values over it."""
+    x = X.copy()
+    x[7, 3] = 40
+    ix = native.Index(DIM, "L2", algorithm="FLAT", compression="SQ8", training_threshold=N // 2)
+    ix.add(np.arange(N), x)
+    ix.wait()
+    assert recall(ix.search(QUERIES, 10)[0], brute("L2", QUERIES, x), 10) > 0.95
 
 
 def test_before_training_nothing_is_worse():
@@ -142,7 +174,8 @@ def test_an_unknown_compression_names_the_known():
 
 def test_bytes_per_vector():
     """The sizes that the design promises: codes, constants and no more than 15 bytes of padding per level."""
-    for compression, (primary, residual) in {"LVQ4": (200, 0), "LVQ8": (392, 0), "LVQ4x4": (200, 192), "LVQ4x8": (200, 384)}.items():
+    for compression, (primary, residual) in {"LVQ4": (200, 0), "LVQ8": (392, 0), "LVQ4x4": (200, 192), "LVQ4x8": (200, 384),
+                                                "SQ8": (384, 0), "BIN": (56, 0)}.items():
         ix = native.Index(384, "COSINE", compression=compression, algorithm="FLAT", training_threshold=1)
         ix.add([0], np.ones((1, 384)))
         ix.wait()

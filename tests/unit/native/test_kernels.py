@@ -20,8 +20,8 @@ def names(of):
 
 ISAS, KERNELS = list(names(lib.vec_isa_name)), list(names(lib.vec_kernel_name))
 QUERY = {"dot_f32": "f4", "l2_f32": "f4", "dot_f16": "f4", "l2_f16": "f4", "dot_bf16": "f4", "l2_bf16": "f4", "dot_f64": "f8",
-         "l2_f64": "f8", "dot_i8": "i1", "dot_u8": "u1", "dot_u8s8": "i1", "dot_u4s8": "i1"}
-RECORD = dict(QUERY, dot_f16="f2", l2_f16="f2", dot_bf16="u2", l2_bf16="u2", dot_u8s8="u1", dot_u4s8="u1")
+         "l2_f64": "f8", "dot_i8": "i1", "dot_u8": "u1", "dot_u8s8": "i1", "dot_u4s8": "i1", "dot_u1s8": "i1"}
+RECORD = dict(QUERY, dot_f16="f2", l2_f16="f2", dot_bf16="u2", l2_bf16="u2", dot_u8s8="u1", dot_u4s8="u1", dot_u1s8="u1")
 
 
 def run(isa, kernel, query, records, dim):
@@ -48,7 +48,7 @@ def operands(kernel, dim, n, rng):
     if kernel.endswith("bf16"):
         records = (rng.standard_normal((n, dim)).astype("f4").view("u4") >> 16).astype("u2")
     elif r.kind in "iu":
-        records = extreme(rng, r, (n, dim // 2 if kernel == "dot_u4s8" else dim))
+        records = extreme(rng, r, (n, dim // {"dot_u4s8": 2, "dot_u1s8": 8}.get(kernel, 1)))
     else:
         records = rng.standard_normal((n, dim)).astype(r)
     return query, np.ascontiguousarray(records)
@@ -67,6 +67,8 @@ def unpack_u4(records, dim):
 def expected(kernel, query, records, dim):
     if kernel == "dot_u4s8":
         records = unpack_u4(records, dim)
+    if kernel == "dot_u1s8":
+        records = np.unpackbits(records, axis=1, bitorder="little")
     if kernel.endswith("bf16"):
         records = (records.astype("u4") << 16).view("f4")
     kind = "i8" if QUERY[kernel][0] in "iu" else "f8"
@@ -78,7 +80,7 @@ def expected(kernel, query, records, dim):
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_kernel_is_right(isa, kernel):
     rng = np.random.default_rng(len(kernel))
-    step = {"dot_u8s8": 16, "dot_u4s8": 32}.get(kernel, 1)
+    step = {"dot_u8s8": 16, "dot_u4s8": 32, "dot_u1s8": 64}.get(kernel, 1)
     for dim in sorted({-(-d // step) * step for d in DIMS}):
         for n in (1, 3, 4, 9):
             query, records = operands(kernel, dim, n, rng)
@@ -96,17 +98,17 @@ def test_one_at_a_time_and_four_at_a_time_agree():
     rng = np.random.default_rng(3)
     for isa in ISAS:
         for kernel in KERNELS:
-            query, records = operands(kernel, 224, 8, rng)
-            if (many := run(isa, kernel, query, records, 224)) is not None:
-                single = np.concatenate([run(isa, kernel, query, records[i:i + 1], 224) for i in range(8)])
+            query, records = operands(kernel, 192, 8, rng)
+            if (many := run(isa, kernel, query, records, 192)) is not None:
+                single = np.concatenate([run(isa, kernel, query, records[i:i + 1], 192) for i in range(8)])
                 np.testing.assert_allclose(many, single, rtol=1e-6 if many.dtype.kind == "f" else 0)
 
 
 def test_every_kernel_has_a_scalar_body():
     rng = np.random.default_rng(4)
     for kernel in KERNELS:
-        query, records = operands(kernel, 32, 1, rng)
-        assert run("scalar", kernel, query, records, 32) is not None
+        query, records = operands(kernel, 64, 1, rng)
+        assert run("scalar", kernel, query, records, 64) is not None
 
 
 SCRIPT = """
