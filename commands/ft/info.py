@@ -134,6 +134,8 @@ def _vector_details(field: VectorField) -> list:
         return pairs
     if spec.algorithm == "HNSW":
         pairs += [("M", spec.m), ("ef_construction", spec.ef_construction), ("ef_runtime", spec.ef_runtime)]
+        if spec.compression:
+            pairs += [("compression", Simple(spec.compression)), ("training_threshold", spec.training_threshold)]
     else:
         pairs += [("graph_max_degree", spec.graph_max_degree),
                   ("construction_window_size", spec.construction_window_size),

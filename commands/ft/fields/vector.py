@@ -104,4 +104,7 @@ def _engine_options(spec) -> dict:
         return {}
     options |= {"epsilon": spec.epsilon, "compression": spec.compression, "reduce": spec.reduce,
                 "training_threshold": spec.training_threshold}
+    if spec.compression and spec.training_threshold == 0:
+        # SQ8 on HNSW that is not to learn a range for all vectors: LVQ8 fits one to each and asks a few hundred for their mean only.
+        options |= {"compression": "LVQ8", "training_threshold": 256}
     return {name: value for name, value in options.items() if value is not None}
