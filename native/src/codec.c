@@ -112,16 +112,6 @@ int is_nonfinite(int dtype, const uint8_t *given, uint32_t dim) {
     return bad != 0;
 }
 
-/* Eight partial sums in double: accurate, vectorisable, and the same on every build. */
-static double sum_squares(const float *x, uint32_t dim) {
-    double s[8] = {0};
-    uint32_t i = 0;
-    for (; i + 8 <= dim; i += 8)
-        for (int j = 0; j < 8; j++) s[j] += (double)x[i + j] * x[i + j];
-    for (; i < dim; i++) s[0] += (double)x[i] * x[i];
-    return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
-}
-
 int ingest_f64(int metric, const uint8_t *given, uint32_t dim, double *out, double *norm2) {
     if (is_nonfinite(VEC_FLOAT64, given, dim)) return VEC_ENONFINITE;
     memcpy(out, given, dim * sizeof *out);
@@ -145,7 +135,6 @@ int ingest_f64(int metric, const uint8_t *given, uint32_t dim, double *out, doub
 int ingest(int dtype, int metric, const uint8_t *given, uint32_t dim, float *out, double *norm2) {
     switch (dtype) {
     case VEC_FLOAT32:
-        if (is_nonfinite(dtype, given, dim)) return VEC_ENONFINITE;
         memcpy(out, given, dim * sizeof *out);
         break;
     case VEC_FLOAT64: {
@@ -165,7 +154,6 @@ int ingest(int dtype, int metric, const uint8_t *given, uint32_t dim, float *out
             memcpy(&v, given + 8 * i, 8);
             out[i] = (float)v;
         }
-        if (is_nonfinite(VEC_FLOAT32, (const uint8_t *)out, dim)) return VEC_ENONFINITE;
         break;
     }
     case VEC_FLOAT16:
@@ -183,7 +171,8 @@ int ingest(int dtype, int metric, const uint8_t *given, uint32_t dim, float *out
     default:
         for (uint32_t i = 0; i < dim; i++) out[i] = (float)given[i];
     }
-    double sum = metric == VEC_L2 ? 0 : sum_squares(out, dim);
+    double sum = K.sum_squares(out, dim);
+    if (!(sum < HUGE_VAL)) return VEC_ENONFINITE;
     if (metric == VEC_COSINE && sum > 0) {
         float inverse = (float)(1 / sqrt(sum));
         if (inverse < HUGE_VALF && inverse > 0x1p-126f)

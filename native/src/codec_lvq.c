@@ -101,8 +101,7 @@ static void encode(const coder *c, const float *v, const uint8_t *given, uint8_t
     constants k;
     double norm2 = 0;
     for (size_t i = 0; i < dim; i++) y[i] = c->mean ? v[i] - c->mean[i] : v[i];
-    if (c->metric == VEC_L2) for (size_t i = 0; i < dim; i++) norm2 += (double)y[i] * y[i];
-    if (c->metric == VEC_IP) for (size_t i = 0; i < dim; i++) norm2 += (double)v[i] * v[i];
+    if (c->metric != VEC_COSINE) norm2 = K.sum_squares(c->metric == VEC_L2 ? y : v, dim);
     (c->bits1 == 4 && !c->bits2 ? lvq_quantise_clipped : lvq_quantise)(y, dim, c->padded, c->bits1, &k.bias, &k.step, codes);
     k.norm2 = (float)norm2;
     if (c->bits1 == 4) lvq_pack_u4(codes, c->padded, primary);
@@ -142,16 +141,14 @@ static float greatest(const float *x, size_t n) {
     return -lo > hi ? -lo : hi;
 }
 
-void lvq_prepare_s8(const float *x, size_t dim, size_t padded, query *q) {
-    float most = greatest(x, dim);
+static void prepare_s8(const float *x, size_t dim, size_t padded, float most, query *q) {
     q->scale = most > 0 ? most / 127.0f : 1.0f;
     if (!(q->scale >= 0x1p-120f)) q->scale = 0x1p-120f;
     q->sum = K.quantise_s8(x, dim, 1.0f / q->scale, q->s8);
     memset(q->s8 + dim, 0, padded - dim);
 }
 
-void lvq_prepare_digits(const float *x, size_t dim, size_t padded, query *q) {
-    float most = greatest(x, dim);
+static void prepare_digits(const float *x, size_t dim, size_t padded, float most, query *q) {
     q->fine_scale = most > 0 ? most / 16256.0f : 1.0f;
     if (!(q->fine_scale >= 0x1p-120f)) q->fine_scale = 0x1p-120f;
     int32_t sums[2];
@@ -161,13 +158,15 @@ void lvq_prepare_digits(const float *x, size_t dim, size_t padded, query *q) {
     q->fine_sum = 128.0 * sums[0] + sums[1];
 }
 
+void lvq_prepare_s8(const float *x, size_t dim, size_t padded, query *q) { prepare_s8(x, dim, padded, greatest(x, dim), q); }
+void lvq_prepare_digits(const float *x, size_t dim, size_t padded, query *q) { prepare_digits(x, dim, padded, greatest(x, dim), q); }
+
 /* The metric's constants, and x centred in place for L2. */
 void lvq_prepare_metric(const coder *c, query *q) {
     double base = 1;
     if (c->metric == VEC_L2) {
         if (c->mean) for (uint32_t i = 0; i < c->dim; i++) q->x[i] -= c->mean[i];
-        base = 0;
-        for (uint32_t i = 0; i < c->dim; i++) base += (double)q->x[i] * q->x[i];
+        base = K.sum_squares(q->x, c->dim);
     } else if (c->mean) {
         const uint8_t *mean = (const uint8_t *)c->mean;
         float dot;
@@ -181,8 +180,9 @@ static void prepare(const coder *c, const float *v, const uint8_t *given, query 
     (void)given;
     if (v != q->x) memcpy(q->x, v, c->dim * sizeof *v);
     lvq_prepare_metric(c, q);
-    lvq_prepare_s8(q->x, c->dim, c->padded, q);
-    lvq_prepare_digits(q->x, c->dim, c->padded, q);
+    float most = greatest(q->x, c->dim);
+    prepare_s8(q->x, c->dim, c->padded, most, q);
+    prepare_digits(q->x, c->dim, c->padded, most, q);
 }
 
 enum { BATCH = 64 };

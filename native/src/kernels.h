@@ -35,15 +35,17 @@ typedef void expand_u4_fn(const uint8_t *high, const uint8_t *low, size_t dim, u
 typedef int32_t sum_u8_fn(const uint8_t *x, size_t n, int64_t *squares);
 typedef void hadamard_fn(float *x, size_t n);
 typedef int32_t hamming_fn(const uint8_t *x, const uint8_t *y, size_t n);
+typedef double sum_squares_fn(const float *x, size_t n);
 #define LOOP_LIST(X)                                                                                                                \
     X(range, range_fn)                      /* least and greatest element */                                                        \
     X(quantise, quantise_fn)                /* round((x - bias) * inverse) in 0 .. most */                                          \
     X(quantise_s8, quantise_s8_fn)          /* round(x * inverse) in -127 .. 127; returns the sum */                                \
     X(quantise_digits, quantise_digits_fn)  /* round(x * inverse) = 128 * high + low; both digits' sums */                          \
     X(expand_u4, expand_u4_fn)              /* two 4-bit code rows to bytes in natural order: high << 4 | low; low may be NULL */   \
-    X(sum_u8, sum_u8_fn)                    /* sum and sum of squares */                                                            \
+    X(sum_u8, sum_u8_fn)                    /* sum and sum of squares */                                                           \
     X(hadamard, hadamard_fn)                /* Walsh-Hadamard transform in place, not scaled; n a power of two */                   \
-    X(hamming, hamming_fn)                  /* bits that differ; n bytes, a multiple of 8 */
+    X(hamming, hamming_fn)                  /* bits that differ; n bytes, a multiple of 8 */                                        \
+    X(sum_squares, sum_squares_fn)          /* in double; finite exactly if all elements are */
 
 typedef struct {
     const char *name;

@@ -103,6 +103,12 @@ static int clear_visited(vec_index *ix, scratch *s) {
 
 /* Inserts into a sorted buffer that has room; entries with equal keys keep their order. Returns the place. */
 static inline uint32_t insert(entry *buffer, uint32_t n, float key, uint32_t id) {
+    if (n <= 128) {                              /* short: moving and comparing at once is faster than halving */
+        uint32_t at = n;
+        for (; at && buffer[at - 1].key > key; at--) buffer[at] = buffer[at - 1];
+        buffer[at] = (entry){key, id};
+        return at;
+    }
     const entry *base = buffer;
     uint32_t left = n;
     while (left > 1) {                          /* upper bound by halving, without branches on the data */
@@ -126,13 +132,11 @@ static inline int may_return(const vec_index *ix, const label_set *allowed, uint
     return word < allowed->n_words && (allowed->words[word] >> (label & 63) & 1);
 }
 
-static inline void prefetch_record(const uint8_t *p, size_t n_lines) {
-    for (size_t l = 0; l < n_lines; l++) __builtin_prefetch(p + 64 * l);
-}
-
-static inline size_t lines_of(const store *st) {
-    size_t n = (st->coder->primary_bytes + 48) / 64 + 1;
-    return n < 8 ? n : 5;                       /* longer records: the hardware's streamer takes over */
+/* Every line of a record, but of long ones only the first: the hardware's streamer takes over. */
+static inline void prefetch_record(const uint8_t *p, size_t bytes) {
+    const uint8_t *line = (const uint8_t *)((uintptr_t)p & ~(uintptr_t)63), *end = p + (bytes <= 512 ? bytes : 320);
+    do __builtin_prefetch(line);
+    while ((line += 64) < end);
 }
 
 /* 3. The walk. */
@@ -161,7 +165,7 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
     const uint8_t **records = s->primaries;
     float *keys = s->keys;
     const uint32_t degree = ix->params.max_degree, n_slots = s->n_slots;
-    const size_t n_lines = lines_of(st);
+    const size_t n_bytes = st->coder->primary_bytes;
     const query *q = &s->query;
     void (*const score)(const query *, const uint8_t *const *, size_t, float *) = st->coder->codec->keys;
     uint32_t n = 0, n_good = 0, at = 0, n_expanded = 0, m = 0;
@@ -218,7 +222,7 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
         }
         for (uint32_t i = 0; i < m; i++) {
             records[i] = slab_at(&st->primary, ids[i]);
-            prefetch_record(records[i], n_lines);
+            prefetch_record(records[i], n_bytes);
         }
         /* While they do: the rows that will probably be read next. */
         for (uint32_t i = at, ahead = 0; i < limit && ahead < 2; i++)
@@ -277,7 +281,7 @@ static int scan_flush(scan *c) {
 
 static inline int scan_show(scan *c, uint32_t slot) {
     const uint8_t *record = slab_at(&c->st->primary, slot);
-    prefetch_record(record, 2);
+    prefetch_record(record, 128);
     c->s->ids[c->m] = slot;
     c->s->primaries[c->m++] = record;
     return c->m == 64 ? scan_flush(c) : VEC_OK;
@@ -355,7 +359,7 @@ static int take_hits(vec_index *ix, const store *st, scratch *s, const label_set
             s->primaries[j] = slab_at(&st->primary, slots[i + j]);
             if (!c->residual_bytes) continue;
             s->residuals[j] = slab_at(&st->residual, slots[i + j]);
-            prefetch_record(s->residuals[j], (c->residual_bytes + 63) / 64 < 8 ? (c->residual_bytes + 63) / 64 : 6);
+            prefetch_record(s->residuals[j], c->residual_bytes);
         }
         c->codec->exact(&s->query, s->primaries, s->residuals, m, distances);
         for (uint32_t j = 0; j < m; j++) {
@@ -570,7 +574,7 @@ static int flood(vec_index *ix, const store *st, scratch *s, float reach, uint64
             s->visited[v >> 6] |= 1ull << (v & 63);
             s->ids[m] = v;
             s->primaries[m] = slab_at(&st->primary, v);
-            prefetch_record(s->primaries[m++], 4);
+            prefetch_record(s->primaries[m++], 256);
         }
         st->coder->codec->keys(&s->query, s->primaries, m, s->keys);
         s->n_scored += m;

@@ -9,6 +9,7 @@
    *_f64         vfmadd                          8 */
 #if defined(__x86_64__)
 #include <immintrin.h>
+#include <string.h>
 
 #include "kernels.h"
 
@@ -47,7 +48,13 @@ INLINE void sum4_f32(const __m512 a[4], float *out) {
     static void name(const void *query, const uint8_t *const *records, size_t n, size_t dim, void *out) {                          \
         size_t i = 0;                                                                                                               \
         for (; i + 4 <= n; i += 4) name##_few(query, records + i, dim, (result *)out + i, 4);                                       \
-        for (; i < n; i++) name##_few(query, records + i, dim, (result *)out + i, 1);                                               \
+        if (n - i == 1) name##_few(query, records + i, dim, (result *)out + i, 1);                                                  \
+        else if (i < n) {                                       /* two or three: four, the last one more than once */              \
+            const uint8_t *four[4] = {records[i], records[i + 1], records[n - 1], records[n - 1]};                                  \
+            result results[4];                                                                                                      \
+            name##_few(query, four, dim, results, 4);                                                                               \
+            memcpy((result *)out + i, results, (n - i) * sizeof(result));                                                           \
+        }                                                                                                                           \
     }
 
 INLINE void finish_i32(const __m512i *s, int32_t *out, const int count) {
