@@ -1,6 +1,7 @@
 """Builds native._vec in the checkout, in place: `python scripts/build_native.py`. Does nothing when the library is newer than its sources."""
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from setuptools import setup
@@ -18,4 +19,8 @@ def is_current() -> bool:
 if __name__ == "__main__":
     if "--force" in sys.argv or not is_current():
         os.chdir(ROOT)
-        setup(script_args=["-q", "build_ext", "--inplace", "--force"])     # everything else is in pyproject.toml
+        with tempfile.TemporaryDirectory(dir=ROOT / "native", prefix=".build-") as scratch:
+            # Everything else is in pyproject.toml.
+            setup(script_args=["-q", "build_ext", "--force", "--build-lib", scratch, "--build-temp", scratch])
+            for built in (Path(scratch) / "native").glob("_vec*.so"):
+                os.replace(built, ROOT / "native" / built.name)     # a server that runs from the checkout keeps the file it has open
