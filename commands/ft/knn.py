@@ -6,6 +6,8 @@ rows' bytes. A lone cheap search runs on the loop thread. A dear one, and those 
 same turn of the loop, go to the engine's pool (manager.Turns), and their replies follow."""
 from time import perf_counter_ns
 
+import numpy as np
+
 import native
 from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Raw
@@ -19,6 +21,10 @@ from .runtime import check_blob, knn_runtime
 _NONE = (None,)
 #: How much the latest search counts in the running mean of the cost.
 _WEIGHT = 0.1
+#: From so many results on numpy sorts them faster.
+_MANY = 256
+#: What a search takes for each result, or each candidate that it keeps, at the very least. Microseconds.
+_US_PER_HIT = 0.1
 
 
 def _has_range(node) -> bool:
@@ -79,7 +85,8 @@ class HotKnn:
         self.revision = -1
         self.bits = None
         self.count = 0
-        self.cost_us = field.cost_us        # of others like it, until it has run
+        # Of others like it, until it has run; but wide ones are dear.
+        self.cost_us = max(field.cost_us, _US_PER_HIT * min(max(self.k, self.window), len(index.docs)))
         self.by_distance = options.sort_by is not None
         self.ascending = options.ascending
         self.offset = options.offset
@@ -222,6 +229,13 @@ class HotKnn:
     def _ordered(self, rows: list[int], distances: list[float]):
         """The page, in the order that was asked for; equal ones by doc id."""
         ids = self.index.docs.doc_ids
+        if len(rows) > _MANY:
+            of_row, of_distance = np.array(rows), np.array(distances)
+            order = np.lexsort((ids[of_row], of_distance)) if self.by_distance else np.argsort(ids[of_row])
+            if self.by_distance and not self.ascending:
+                order = order[::-1]
+            order = order[self.offset:self.end]
+            return of_row[order].tolist(), of_distance[order].tolist()
         if self.by_distance:
             order = sorted(zip(distances, ids[rows].tolist(), rows), reverse=not self.ascending)
         else:

@@ -17,6 +17,8 @@ from .tree import Knn, VectorAttribute, VectorRange
 __all__ = ["KnnRuntime", "RangeRuntime", "knn_runtime", "range_runtime", "check_blob", "MAX_K"]
 
 MAX_K = 1 << 58
+#: What larger numbers are taken for: an index holds fewer vectors than this.
+MOST = (1 << 32) - 1
 _GRAPHS = ("HNSW", "SVS-VAMANA")
 _INTEGER = re.compile(rb"[ \t\n\v\f\r]*\+?(?:0[xX]([0-9a-fA-F]+)|0([0-7]*)|([1-9][0-9]*))")
 _HISTORY = (b"ON", b"OFF", b"AUTO")
@@ -57,6 +59,7 @@ def knn_runtime(knn: Knn, spec: VectorSpec, *, filtered: bool) -> KnnRuntime:
     _apply(knn.runtime, spec.algorithm, runtime, "filtered" if filtered else "plain")
     if knn.k > MAX_K:
         raise fail(errors.K_TOO_LARGE, MAX_K)
+    runtime.k = min(knn.k, MOST)
     if runtime.policy == "ADHOC_BF":
         if runtime.batch_size is not None:
             raise fail(errors.RUNTIME_ADHOC_BATCH)
@@ -109,7 +112,7 @@ def _positive(value: bytes) -> int:
 
 
 def _integer(attribute: str) -> Callable[[bytes, object], None]:
-    return lambda value, runtime: setattr(runtime, attribute, _positive(value))
+    return lambda value, runtime: setattr(runtime, attribute, min(_positive(value), MOST))
 
 
 def _epsilon(value: bytes, runtime: RangeRuntime) -> None:

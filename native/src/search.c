@@ -157,7 +157,8 @@ static int note_found(vec_index *ix, scratch *s, uint32_t id) {
 /* `is_checked`: entries are tested for being returnable. A constant in each caller, so that the plain walk pays nothing. */
 static inline __attribute__((always_inline)) int walk(vec_index *ix, const store *st, scratch *s, const walk_order *o, uint32_t *n_out,
                                                       const int is_checked, const int is_range) {
-    uint32_t most = is_checked ? (o->capacity > 512 ? 32 * o->capacity : 16384) : o->capacity;
+    uint64_t wide = o->capacity > 512 ? 32ull * o->capacity : 16384;
+    uint32_t most = !is_checked ? o->capacity : wide < s->n_slots ? (uint32_t)wide : s->n_slots;
     if (GROW(s, buffer, most + 1) != VEC_OK) return VEC_ENOMEM;
     entry *buffer = s->buffer;
     uint64_t *visited = s->visited;
@@ -477,7 +478,9 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
     if (!k || (q->allowed && !q->n_allowed)) { q->plan = VEC_PLAN_NONE; return VEC_OK; }
     label_set allowed = {q->allowed, q->n_words};
     uint32_t window = q->window ? q->window : default_window(ix, k), wanted;
+    if (window > n_vectors) window = (uint32_t)n_vectors;               /* wider is no better, and takes memory */
     if (window < k) window = k;
+    if (q->capacity > n_vectors) q->capacity = (uint32_t)n_vectors;
     wanted = rerank_count(st->coder, k, window, q->capacity);
     if (q->plan == VEC_PLAN_NONE) q->plan = choose_plan(ix, q, window);
     scan c = {.ix = ix, .st = st, .s = s, .deadline_ns = deadline};
