@@ -42,7 +42,7 @@ typedef struct {
     uint32_t reduce;                /* LeanVec: dimensions of the traversed projection; 0: dim / 2 */
     uint32_t training_threshold;    /* vectors at which the codec learns from what is stored */
     uint32_t max_degree;            /* graph: edges per vector, 1 .. 512 */
-    uint32_t build_window;          /* graph: candidates looked at when linking, 1 .. 2^24 */
+    uint32_t build_window;          /* graph: candidates looked at when linking; 2^20 at most */
     uint32_t search_window;         /* default window of a search; 0: calibrated by the index */
     double epsilon;                 /* range search: how far beyond the radius the walk still expands, relative */
     float alpha;                    /* pruning, on squared distances; 1.1 to 1.2 is usual */

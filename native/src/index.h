@@ -22,7 +22,7 @@
 
 #define NO_EDGE UINT32_MAX
 enum { MAX_SEEDS = 32, N_SCRATCH = 64, SLACK = 4, MAX_LINKERS = 64, N_ROW_LOCKS = 128, LINKS_PER_TURN = 32 };
-#define MAX_WINDOW (1u << 24)
+#define MAX_WINDOW (1u << 20)                   /* candidates a walk may keep */
 #define MAX_SLOTS (1u << 30)                    /* two bits of an id mark buffer entries */
 
 /* Slot states, in the two top bits of a meta word; the label below. */

@@ -122,8 +122,7 @@ static int check_params(const vec_params *p, const codec **wanted) {
         || (p->algorithm != VEC_FLAT && p->algorithm != VEC_GRAPH) || p->reduce > p->dim || !(p->epsilon >= 0))
         return VEC_EARG;
     if (p->algorithm == VEC_GRAPH
-        && (p->max_degree < 1 || p->max_degree > 512 || p->build_window < 1 || p->build_window > MAX_WINDOW || !(p->alpha >= 1)
-            || p->threads < 1 || p->threads > 64))
+        && (p->max_degree < 1 || p->max_degree > 512 || p->build_window < 1 || !(p->alpha >= 1) || p->threads < 1 || p->threads > 64))
         return VEC_EARG;
     *wanted = p->compression && *p->compression ? codec_named(p->compression) : codec_of_dtype(p->dtype);
     return *wanted ? VEC_OK : VEC_EUNAVAILABLE;
@@ -141,6 +140,8 @@ int vec_create(const vec_params *params, vec_index **out) {
     memset(ix, 0, sizeof *ix);
     ix->params = *params;
     ix->params.compression = NULL;
+    if (ix->params.build_window > MAX_WINDOW) ix->params.build_window = MAX_WINDOW;
+    if (ix->params.search_window > MAX_WINDOW) ix->params.search_window = MAX_WINDOW;
     ix->wanted = wanted;
     atomic_store(&ix->account.bytes[VEC_MEM_OTHER], (int64_t)((sizeof *ix + 63) & ~(size_t)63));
     pthread_mutex_init(&ix->lock, NULL);
