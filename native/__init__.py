@@ -72,7 +72,7 @@ COMPRESSIONS = _compressions()      # name -> {"bits": per dimension over both l
 
 
 def isa():
-    """Name of the instruction set in use: avx512, avx2 or scalar. The environment variable VAMANA_ISA forces one."""
+    """Name of the instruction set in use: avx512, avx2, neon or scalar. The environment variable VAMANA_ISA forces one."""
     return ffi.string(lib.vec_isa()).decode()
 
 

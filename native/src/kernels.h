@@ -60,6 +60,8 @@ typedef struct {
 
 #if defined(__x86_64__)
 #define ISA_LIST(X) X(avx512) X(avx2) X(scalar)
+#elif defined(__aarch64__)
+#define ISA_LIST(X) X(neon) X(scalar)
 #else
 #define ISA_LIST(X) X(scalar)
 #endif
