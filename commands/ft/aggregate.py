@@ -16,7 +16,7 @@ from .aggregate_options import AggregateOptions, parse_aggregate
 from .pipeline import ORDINAL, Batch, DocumentLayout, Layout, Progress, Timing, build
 from .plan import Evaluation, row_array
 from .query import bind, parse_query
-from .search import MAX_PREPARED, Found, find_names, match, restrict, score_rows, stopwords_of, time_limit_us
+from .search import MAX_PREPARED, MAX_PREPARED_BYTES, Found, find_names, match, restrict, score_rows, stopwords_of, time_limit_us
 from .values import NULL, number_text
 
 #: How long a request may run before others are let in between. Nanoseconds.
@@ -97,9 +97,10 @@ def _query(index, text: bytes, options: AggregateOptions):
     query = index.plans.get(key)
     if query is None:
         query = parse_query(text, options.dialect, index.schema, **stopwords_of(index, options))
-        if len(index.plans) >= MAX_PREPARED:
-            index.plans.clear()
-        index.plans[key] = query
+        if len(text) <= MAX_PREPARED_BYTES:
+            if len(index.plans) >= MAX_PREPARED:
+                index.plans.clear()
+            index.plans[key] = query
     return query
 
 

@@ -103,7 +103,10 @@ class HotKnn:
         bits = None
         if self.child is not None:
             if self.revision != self.index.revision:
-                self._evaluate_filter()
+                try:
+                    self._evaluate_filter()
+                except native.SearchTimeout:
+                    return self._timed_out(client)
             bits = self.bits
             if not self.count:
                 return self._encode(client, [], [])

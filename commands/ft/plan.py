@@ -3,6 +3,7 @@
 Sets are Roaring bitmaps of rows. A set that is returned may belong to an index: nobody changes it in place."""
 import math
 from array import array
+from time import perf_counter_ns
 
 import numpy as np
 from pyroaring import BitMap
@@ -24,19 +25,22 @@ class Evaluation:
     """One walk over a tree. Afterwards: `rows`, the distances that range clauses yield by name, and what scores are
     made of."""
 
-    __slots__ = ("index", "config", "yielded", "scored", "timeout_us", "_is_negative", "_weight")
+    __slots__ = ("index", "config", "yielded", "scored", "timeout_us", "_deadline", "_is_negative", "_weight")
 
     def __init__(self, index, config, timeout_us: int = 0):
         self.index = index
         self.config = config
         self.timeout_us = timeout_us
+        self._deadline = perf_counter_ns() + 1000 * timeout_us if timeout_us else math.inf
         self.yielded: dict[bytes, dict[int, float]] = {}        # name of a distance -> row -> distance
         self.scored: list[tuple[float, BitMap]] = []            # what the rows of a set add to their score
         self._is_negative = False
         self._weight = 1.0
 
     def rows(self, node) -> BitMap:
-        """The rows that match a bound node. Raises CommandError."""
+        """The rows that match a bound node. Raises CommandError, and native.SearchTimeout when the time is up."""
+        if perf_counter_ns() > self._deadline:
+            raise native.SearchTimeout(0, "time is up")
         attributes = node.attributes
         if attributes is None or attributes.weight is None:
             return _HANDLERS[type(node)](self, node)
@@ -103,14 +107,16 @@ class Evaluation:
         return self.index.docs.live - present
 
     def _numeric(self, node: tree.Numeric) -> BitMap:
-        field = self.index.by_name[node.field]
-        assert type(field) is NumericField
+        field = self.index.by_name.get(node.field)
+        if type(field) is not NumericField:     # dialect 1 lets any name stand there, and finds nothing
+            return BitMap()
         return bitmap(field.rows_between(node.low, node.high, node.low_inclusive, node.high_inclusive),
                       self.index.docs.n_rows)
 
     def _tag(self, node: tree.Tag) -> BitMap:
-        field = self.index.by_name[node.field]
-        assert type(field) is TagField
+        field = self.index.by_name.get(node.field)
+        if type(field) is not TagField:
+            return BitMap()
         found = []
         for value in node.values:
             for tag in self._expand(field, value):

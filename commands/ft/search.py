@@ -26,6 +26,10 @@ from .search_options import parse_search
 
 #: Prepared searches kept per index; when there are more, all are forgotten.
 MAX_PREPARED = 1024
+#: So many of one text, with other words behind it (each page of a long result, say) ...
+MAX_PER_TEXT = 16
+#: ... and none with more bytes than these in all its words: its tree would take a multiple of them.
+MAX_PREPARED_BYTES = 256 * 1024
 #: Sets of values of the other parameters that one prepared search remembers.
 MAX_VARIANTS = 64
 #: Up to this many rows ADHOC_BF computes the distances one by one.
@@ -168,12 +172,22 @@ def prepare(client, index, text: bytes, words: tuple) -> Prepared:
     elif prepared.is_reusable:
         prepared.find_vector()
     if prepared.is_reusable and not isinstance(options.format, str):
-        if len(index.plans) >= MAX_PREPARED:
-            index.plans.clear()
-        index.plans.setdefault(text, []).append(prepared)
+        keep(index, text, words, prepared)
     if not prepared.is_reusable:
         prepared.hot = None
     return prepared
+
+
+def keep(index, text: bytes, words: tuple, prepared: Prepared) -> None:
+    """Keeps a prepared search with the index, if it is not too long for that."""
+    if len(text) + sum(map(len, words)) > MAX_PREPARED_BYTES:
+        return
+    if len(index.plans) >= MAX_PREPARED:
+        index.plans.clear()
+    variants = index.plans.setdefault(text, [])
+    if len(variants) >= MAX_PER_TEXT:
+        variants.clear()
+    variants.append(prepared)
 
 
 def stopwords_of(index, options) -> dict:

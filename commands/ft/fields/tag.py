@@ -148,18 +148,25 @@ class TagField(Field):
 
 
 def wildcard(pattern: bytes) -> re.Pattern:
-    """The regular expression of a w'...' pattern."""
-    out, i = [], 0
+    """The regular expression of a w'...' pattern. What is between two stars is taken where it is met first, for good: so
+    no pattern costs more than its length times the tag's."""
+    pieces: list[bytes] = []
+    out: list[bytes] = []
+    i = 0
     while i < len(pattern):
         char = pattern[i:i + 1]
         if char == b"\\" and i + 1 < len(pattern):
             i += 1
             out.append(re.escape(pattern[i:i + 1]))
         elif char == b"*":
-            out.append(b".*")
+            pieces.append(b"".join(out))
+            out = []
         elif char == b"?":
             out.append(b".")
         else:
             out.append(re.escape(char))
         i += 1
-    return re.compile(b"".join(out), re.DOTALL)
+    last = b"".join(out)
+    if pieces:
+        last = pieces[0] + b"".join(b"(?>.*?%b)" % piece for piece in pieces[1:] if piece) + b".*" + last
+    return re.compile(last, re.DOTALL)

@@ -8,7 +8,7 @@ import redis
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from samples import create, distances, fill, knn, search, vectors  # noqa: E402
+from samples import create, distances, fill, knn, results, search, vectors  # noqa: E402
 
 N = 1500
 
@@ -52,3 +52,20 @@ def test_order_and_page_of_many_results(r2, words, order):
         total, rows = search(r2, "*=>[KNN 1000 @v $b AS d]", "PARAMS", 2, "b", query.tobytes(), *words, "LIMIT", offset, count,
                              "NOCONTENT")
         assert total == 1000 and [int(key[2:]) for key, _ in rows] == expected[offset:offset + count].tolist()
+
+
+@pytest.mark.parametrize("query", ["@nope:[0 1]", "@nope:{a}", "@v:{a}", "@tag:[0 1]", "@num:{a}", "-@num:{a} @num:[0 1] @tag:[0 1]"])
+def test_dialect_1_finds_nothing_in_fields_of_another_kind(both, query):
+    create(both)
+    fill(both, vectors(10, 8))
+    assert results(both.execute_command("FT.SEARCH", "idx", query, "DIALECT", 1)) == (0, [])
+
+
+def test_a_long_filter_ends_with_its_time(r3):
+    create(r3)
+    fill(r3, vectors(300, 8))
+    clauses = "|".join(["@num:[0 500]"] * 20_000)
+    for query in (clauses, f"({clauses})=>[KNN 3 @v $b]"):
+        words = ("FT.SEARCH", "idx", query, "PARAMS", 2, "b", bytes(32), "NOCONTENT", "DIALECT", 2, "TIMEOUT")
+        assert r3.execute_command(*words, 1)[b"warning"] == [b"Timeout limit was reached"]
+        assert r3.execute_command(*words, 0)[b"total_results"] == (300 if query is clauses else 3)
