@@ -16,7 +16,7 @@
 #define IMAGE_H
 #include "index.h"
 
-enum { IMAGE_VERSION = 1, IMAGE_PAGE = 4096 };
+enum { IMAGE_VERSION = 1, IMAGE_PAGE = 4096, IMAGE_SEEDS = 64 };
 #define IMAGE_MAGIC "vamana\r\n"
 #define IMAGE_BYTE_ORDER 0x01020304u
 
@@ -41,7 +41,7 @@ typedef struct {
     uint64_t primary_stride, residual_stride, file_bytes;
     uint32_t is_trained, n_slots, n_linked, n_tail, n_deleted;
     uint32_t most_norm2_bits, auto_window, is_calibrated, needs_mending;
-    uint32_t n_seeds, seeds[MAX_SEEDS];
+    uint32_t n_seeds, seeds[IMAGE_SEEDS];
     image_section sections[N_SECTIONS];
 } image_header;
 

@@ -94,7 +94,7 @@ static int check_header(loader *l, vec_params *p, const codec **effective) {
                       .epsilon = h->epsilon, .alpha = h->alpha, .threads = h->threads};
     const codec *wanted;
     if ((rc = check_names(l, &wanted, effective, p)) != VEC_OK) return rc;
-    if (h->n_slots > MAX_SLOTS || (uint64_t)h->n_linked + h->n_tail + h->n_deleted > h->n_slots || h->n_seeds > MAX_SEEDS
+    if (h->n_slots > MAX_SLOTS || (uint64_t)h->n_linked + h->n_tail + h->n_deleted > h->n_slots || h->n_seeds > IMAGE_SEEDS
         || h->is_calibrated > 1 || h->needs_mending > 1 || h->most_norm2_bits >= 0x7F800000)
         return REFUSE(l, "counts out of range");
     if (h->primary_stride > 1 << 20 || h->residual_stride > 1 << 20) return REFUSE(l, "codes of another layout");
@@ -247,9 +247,9 @@ static int load_seeds(loader *l) {
     const image_header *h = &l->head;
     for (uint32_t i = 0; i < h->n_seeds; i++) {
         if (h->seeds[i] >= h->n_slots || meta_state(meta_get(ix, h->seeds[i])) < SLOT_LINKED) return REFUSE(l, "a seed is not in the graph");
-        atomic_store(&ix->seeds[i], h->seeds[i]);
+        if (i < MAX_SEEDS) atomic_store(&ix->seeds[i], h->seeds[i]);
     }
-    atomic_store(&ix->n_seeds, h->n_seeds);
+    atomic_store(&ix->n_seeds, h->n_seeds < MAX_SEEDS ? h->n_seeds : MAX_SEEDS);
     ix->seeds_at = h->n_linked;
     if (h->n_linked && !h->n_seeds) choose_seeds(ix);
     return VEC_OK;

@@ -125,7 +125,7 @@ static int take_snapshot(saver *s) {
     }
     for (uint32_t i = 0, n = atomic_load(&ix->n_seeds); i < n; i++) {
         uint32_t slot = atomic_load(&ix->seeds[i]);
-        if (slot < s->n && is_in_graph(s, slot)) h->seeds[h->n_seeds++] = slot;
+        if (slot < s->n && is_in_graph(s, slot) && h->n_seeds < IMAGE_SEEDS) h->seeds[h->n_seeds++] = slot;
     }
     return VEC_OK;
 }

@@ -1,4 +1,5 @@
 """Images: what is saved comes back, whatever goes on meanwhile; what is damaged is refused with a reason."""
+import re
 import struct
 import threading
 
@@ -205,3 +206,76 @@ def test_bit_flips(image):
         reasons.add(refusal(bytes(bad), path))
     assert {f"section {name} is damaged" for name in ("rows", "meta", "primary", "residual", "coder")} <= reasons
     assert "the header is damaged" in reasons
+
+
+# Where the header keeps what the next test bends (see native/src/image.h); sections are (offset, bytes, crc, 0) from SECTIONS on.
+FIELDS = {"dim": 20, "metric": 24, "dtype": 28, "algorithm": 32, "reduce": 36, "max_degree": 44, "threads": 56, "alpha": 60,
+          "wanted": 72, "codec": 96, "primary_stride": 120, "is_trained": 144, "n_slots": 148, "n_linked": 152, "n_deleted": 160,
+          "most_norm2": 164, "window": 168, "n_seeds": 180, "first_seed": 184}
+HEADER_CRC, SECTIONS = 16, 440
+ROWS, META, CODER = 0, 1, 4
+
+
+def crc32c(data, table=[]):
+    """The images' check sum, to make files that are whole but wrong."""
+    if not table:
+        for i in range(256):
+            for _ in range(8):
+                i = i >> 1 ^ 0x82F63B78 * (i & 1)
+            table.append(i)
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ table[(crc ^ byte) & 255]
+    return crc ^ 0xFFFFFFFF
+
+
+def section_of(data, which):
+    return struct.unpack_from("<QQ", data, SECTIONS + 24 * which)
+
+
+def bent(data, changes, section=None):
+    """The image with some bytes changed and the check sums put right."""
+    data = bytearray(data)
+    for at, value in changes:
+        data[at:at + len(value)] = value
+    if section is not None:
+        start, size = section_of(data, section)
+        struct.pack_into("<I", data, SECTIONS + 24 * section + 16, crc32c(data[start:start + size]))
+    struct.pack_into("<I", data, HEADER_CRC, 0)
+    struct.pack_into("<I", data, HEADER_CRC, crc32c(data[:PAGE]))
+    return bytes(data)
+
+
+def test_check_sums_are_crc32c(image):
+    assert crc32c(b"123456789") == 0xE3069283
+    data, path = image
+    path.write_bytes(bent(data, [], META))
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("field, value, reason", [
+    ("dim", 0, "out of range"), ("dim", 40000, "out of range"), ("dim", 25, "layout|part"), ("metric", 3, "out of range"),
+    ("dtype", 6, "out of range"), ("algorithm", 2, "out of range"), ("reduce", 25, "out of range"),
+    ("max_degree", 33, "section 0"), ("max_degree", 0, "section 0"), ("threads", 0, "out of range"), ("alpha", 0x7FC00000, "out of range"),
+    ("wanted", 0x51465050, "unknown compression"), ("codec", 0x51465050, "does not go with"), ("primary_stride", 1 << 30, "layout"),
+    ("is_trained", 0, "does not go with"), ("n_slots", 1 << 29, "section 0"), ("n_slots", 2**32 - 1, "out of range"),
+    ("n_linked", 2**32 - 1, "out of range"), ("n_linked", 1, "counts"), ("n_deleted", 1, "counts|out of range"),
+    ("most_norm2", 0x7FC00000, "out of range"), ("window", 2**32 - 1, "out of range"), ("n_seeds", 65, "out of range"),
+    ("first_seed", 300, "seed"), ("first_seed", 2**32 - 1, "seed")])
+def test_wrong_headers(image, field, value, reason):
+    data, path = image
+    assert re.search(reason, refusal(bent(data, [(FIELDS[field], struct.pack("<I", value))]), path))
+
+
+def test_wrong_sections(image):
+    data, path = image
+    rows, meta, coder = (section_of(data, which)[0] for which in (ROWS, META, CODER))
+    assert "leads nowhere" in refusal(bent(data, [(rows + 128 * 100, struct.pack("<I", 300))], ROWS), path)
+    assert "there twice" in refusal(bent(data, [(meta + 8 * 100, data[meta + 8 * 101:meta + 8 * 102])], META), path)
+    assert "counts" in refusal(bent(data, [(meta + 8 * 100, bytes(8))], META), path)
+    assert "part 0" in refusal(bent(data, [(coder, struct.pack("<Q", 2**63))], CODER), path)
+    assert "missing" in refusal(bent(data, [(coder, bytes(8))], CODER), path)
+    assert "not where" in refusal(bent(data, [(SECTIONS, struct.pack("<Q", 8192))]), path)
+    assert "section primary is damaged" in refusal(bent(data, [(section_of(data, 2)[0], b"\xff\xff\xff")]), path)
+    path.write_bytes(bent(data, [(section_of(data, 2)[0], b"\xff\xff\xff")]))
+    assert len(native.Index.load(path, verify=False)) == 270    # codes are only numbers: this is what leaving the check out means
