@@ -58,6 +58,8 @@ typedef struct scratch {
     uint32_t visited_words, n_slots;            /* slots there were when the bitset was cleared; later ones are not looked at */
     entry *buffer;
     uint32_t buffer_size;
+    float *good;                                /* keys of those in it that may be returned, in order */
+    uint32_t good_size;
     uint32_t *found;                            /* range: slots within reach */
     uint32_t n_found, found_size;
     uint32_t *ids;                              /* one batch of neighbours */
@@ -158,6 +160,7 @@ struct vec_index {
     uint32_t calibrated_at;                     /* n_linked then */
 
     _Atomic uint64_t n_linkings, link_ns, n_searches, n_scored;
+    _Atomic float scan_ns, walk_ns;             /* of filtered searches: per vector scanned, per unit of walk_units; 0: not measured */
     _Atomic int last_plan;
     _Atomic uint32_t n_pins;                    /* jobs in pools */
 };

@@ -5,8 +5,9 @@
    the ids not seen yet, all their codes are prefetched, while they fly the rows of the next two candidates are prefetched, then the
    codes are scored several at a time and inserted. What is worse than a full buffer's last is turned away by one comparison.
 
-   With a filter, or deleted vectors in the graph, entries that may not be returned are kept and walked through but do not count
-   against the window: the buffer reaches to the window-th entry that may be returned, however many others lie before it. */
+   With a filter, or deleted vectors in the graph, entries that may not be returned are kept and walked through but do not count: the
+   keys of those that may are also kept in an array of their own, the window-th of which ends the walk and the capacity-th of which
+   turns away what is worse. */
 #include "index.h"
 
 #include <math.h>
@@ -43,7 +44,7 @@ scratch *scratch_take(vec_index *ix) {
 void scratch_give(scratch *s) { atomic_store_explicit(&s->is_busy, 0, memory_order_release); }
 
 void scratch_free(scratch *s) {
-    mem_free(s->query_block), mem_free(s->work), mem_free(s->visited), mem_free(s->buffer), mem_free(s->found);
+    mem_free(s->query_block), mem_free(s->work), mem_free(s->visited), mem_free(s->buffer), mem_free(s->good), mem_free(s->found);
     mem_free(s->ids), mem_free(s->primaries), mem_free(s->residuals), mem_free(s->keys), mem_free(s->hits), mem_free(s->distances);
     prune_space_free(s->prune);
 }
@@ -122,6 +123,15 @@ static inline uint32_t insert(entry *buffer, uint32_t n, float key, uint32_t id)
     return at;
 }
 
+static inline void insert_key(float *keys, uint32_t n, float key) {
+    while (n > 128 && keys[n - 65] > key) {
+        memmove(keys + n - 63, keys + n - 64, 64 * sizeof *keys);
+        n -= 64;
+    }
+    for (; n && keys[n - 1] > key; n--) keys[n] = keys[n - 1];
+    keys[n] = key;
+}
+
 typedef struct { const uint64_t *words; uint64_t n_words; } label_set;
 
 static inline int may_return(const vec_index *ix, const label_set *allowed, uint32_t slot) {
@@ -159,7 +169,7 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
                                                       const int is_checked, const int is_range) {
     uint64_t wide = o->capacity > 512 ? 32ull * o->capacity : 16384;
     uint32_t most = !is_checked ? o->capacity : wide < s->n_slots ? (uint32_t)wide : s->n_slots;
-    if (GROW(s, buffer, most + 1) != VEC_OK) return VEC_ENOMEM;
+    if (GROW(s, buffer, most + 1) != VEC_OK || (is_checked && GROW(s, good, o->capacity + 1) != VEC_OK)) return VEC_ENOMEM;
     entry *buffer = s->buffer;
     uint64_t *visited = s->visited;
     uint32_t *ids = s->ids;
@@ -170,7 +180,8 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
     const query *q = &s->query;
     void (*const score)(const query *, const uint8_t *const *, size_t, float *) = st->coder->codec->keys;
     uint32_t n = 0, n_good = 0, at = 0, n_expanded = 0, m = 0;
-    float worst = INFINITY;
+    float worst = INFINITY, last = INFINITY;    /* keys of the capacity-th and the window-th that may be returned */
+    float *good = s->good;
 
     uint32_t n_seeds = atomic_load_explicit(&ix->n_seeds, memory_order_acquire);
     for (uint32_t i = 0; i < n_seeds; i++) {
@@ -190,21 +201,23 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
             uint32_t id = ids[i];
             if (is_checked) {
                 if (!may_return(ix, &o->allowed, id)) id |= BARRED;
-                else n_good++;
+                else {
+                    if (n_good == o->capacity) n_good--;
+                    insert_key(good, n_good++, key);
+                    if (n_good >= o->window) last = good[o->window - 1];
+                    if (n_good == o->capacity) worst = good[n_good - 1];
+                }
+                while (n && buffer[n - 1].key > worst) n--;
             }
-            if (n == most) n--, n_good -= is_checked && !(buffer[n].id & BARRED);
+            if (n == most) n--;
             uint32_t place = insert(buffer, n++, key, id);
             at = place < at ? place : at;
-            if (is_checked) {
-                for (; n_good > o->window || (n_good == o->window && (buffer[n - 1].id & BARRED)); n--)
-                    n_good -= !(buffer[n - 1].id & BARRED);
-                worst = n == most || n_good == o->window ? buffer[n - 1].key : INFINITY;
-            } else if (n == most) worst = buffer[n - 1].key;
+            if (n == most && buffer[n - 1].key < worst) worst = buffer[n - 1].key;
         }
         /* The best that is not expanded yet. */
         uint32_t limit = is_checked || n < o->window ? n : o->window;
         while (at < limit && (buffer[at].id & EXPANDED)) at++;
-        if (at >= limit) break;
+        if (at >= limit || (is_checked && buffer[at].key > last)) break;
         uint32_t slot = buffer[at].id & ID_MASK;
         buffer[at++].id |= EXPANDED;
         /* Its neighbours that were not scored yet; their codes start on their way. */
@@ -224,6 +237,7 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
         for (uint32_t i = 0; i < m; i++) {
             records[i] = slab_at(&st->primary, ids[i]);
             prefetch_record(records[i], n_bytes);
+            if (is_checked) __builtin_prefetch(meta_at(ix, ids[i]));
         }
         /* While they do: the rows that will probably be read next. */
         for (uint32_t i = at, ahead = 0; i < limit && ahead < 2; i++)
@@ -371,12 +385,13 @@ static int take_hits(vec_index *ix, const store *st, scratch *s, const label_set
     return VEC_OK;
 }
 
-/* How many candidates get exact distances: enough that the first level's error does not cost a result. A projection's error has no bound:
-   there it is everything the walk kept. */
+/* How many candidates get exact distances: enough that the first level's error does not cost a result. A projection to few dimensions
+   has no bound to its error: there it is everything the walk kept; of many, 64 for ten results found no less than all of 96 did. */
 static uint32_t rerank_count(const coder *c, uint32_t k, uint32_t window, uint32_t capacity) {
     if (!is_compressed(c->codec)) return k;
     uint32_t more = c->codec->is_two_level ? (k > 16 ? k : 16) : 8, n = k > UINT32_MAX - more ? k : k + more;
     if (!c->codec->reduces) return n;
+    if (c->reduced >= 128 && window > 4 * (uint64_t)k + 24) window = 4 * k + 24;
     n = window > n ? window : n;
     return capacity > n ? capacity : n;
 }
@@ -403,15 +418,33 @@ uint32_t default_window(const vec_index *ix, uint32_t k) {
     return w;
 }
 
-/* Costs in units of one distance in memory order; a walk reads at random (2) about 20 new neighbours per expansion. */
-static uint64_t walk_cost(uint64_t n_expanded) { return 40 * n_expanded; }
+/* Below this many vectors a scan in memory order beats a walk, which reads at random about 20 new neighbours per expansion. */
+static uint64_t scan_up_to(uint64_t window) { return 40 * window; }
 
-static int choose_plan(const vec_index *ix, const vec_query *q, uint32_t window) {
-    uint64_t n = atomic_load(&((vec_index *)ix)->n_vectors);
-    if (!q->allowed) return ix->params.algorithm == VEC_FLAT || n <= walk_cost(window) ? VEC_PLAN_SCAN : VEC_PLAN_GRAPH;
-    uint64_t m = q->n_allowed < n ? q->n_allowed : n;
-    if (ix->params.algorithm == VEC_FLAT || m == 0 || m * 3 / 2 <= walk_cost((uint64_t)window * n / m)) return VEC_PLAN_FILTER_EXACT;
-    return m * 10 >= n * 9 ? VEC_PLAN_FILTER_POST : VEC_PLAN_FILTER_WALK;
+/* What a filtered walk takes is about linear in this: it must pass n / m vectors for each that may be returned, after a way in. */
+static double walk_units(uint64_t window, uint64_t n, uint64_t m) { return (double)window * (double)n / (double)m + 30; }
+
+enum { TRY_OTHER_EVERY = 64 };
+
+static int choose_plan(const vec_index *index, const vec_query *q, uint32_t window) {
+    vec_index *ix = (vec_index *)index;
+    uint64_t n = atomic_load(&ix->n_vectors), m = q->n_allowed < n ? q->n_allowed : n;
+    if (!q->allowed) return ix->params.algorithm == VEC_FLAT || n <= scan_up_to(window) ? VEC_PLAN_SCAN : VEC_PLAN_GRAPH;
+    if (ix->params.algorithm == VEC_FLAT || m <= scan_up_to(window)) return VEC_PLAN_FILTER_EXACT;
+    if (m * 10 >= n * 9) return VEC_PLAN_FILTER_POST;
+    float scan_ns = atomic_load_explicit(&ix->scan_ns, memory_order_relaxed);
+    float walk_ns = atomic_load_explicit(&ix->walk_ns, memory_order_relaxed);
+    double scan = (double)m * (scan_ns > 0 ? scan_ns : 15), walk = walk_units(window, n, m) * (walk_ns > 0 ? walk_ns : 600);
+    /* Where it is close, now and then the other one: an estimate that is never used is never mended. */
+    int other = atomic_load_explicit(&ix->n_searches, memory_order_relaxed) % TRY_OTHER_EVERY == 0 && scan < 2 * walk && walk < 2 * scan;
+    return (scan <= walk) != other ? VEC_PLAN_FILTER_EXACT : VEC_PLAN_FILTER_WALK;
+}
+
+/* Moving averages; what took much longer than usual was interrupted and counts as a little longer. */
+static void note_cost(_Atomic float *average, double ns) {
+    float old = atomic_load_explicit(average, memory_order_relaxed), now = (float)ns;
+    if (old > 0) now = old + ((now < 2 * old ? now : 2 * old) - old) / 16;
+    atomic_store_explicit(average, now, memory_order_relaxed);
 }
 
 static int plan_exact(scan *c, const label_set *allowed, uint64_t n_allowed, uint32_t wanted, uint32_t *n_hits) {
@@ -448,7 +481,7 @@ static int plan_graph(scan *c, const label_set *allowed, const vec_query *q, uin
     if (plan == VEC_PLAN_FILTER_POST) {         /* nearly all are allowed: walk plainly, a little wider */
         o.allowed.words = NULL;
         o.window += o.window / 4, o.capacity += o.capacity / 4;
-    } else if (allowed->words && o.window < wanted) o.window = wanted;
+    }
     if (rc == VEC_OK) rc = walk_any(ix, c->st, s, &o, &n);
     if (rc == VEC_OK && plan == VEC_PLAN_FILTER_POST)
         for (uint32_t i = 0; i < n; i++)
@@ -483,6 +516,8 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
     if (q->capacity > n_vectors) q->capacity = (uint32_t)n_vectors;
     wanted = rerank_count(st->coder, k, window, q->capacity);
     if (q->plan == VEC_PLAN_NONE) q->plan = choose_plan(ix, q, window);
+    const int first_plan = q->plan;
+    const uint64_t start = q->allowed ? now_ns() : 0, matches = q->allowed && q->n_allowed < n_vectors ? q->n_allowed : n_vectors;
     scan c = {.ix = ix, .st = st, .s = s, .deadline_ns = deadline};
     if (q->plan == VEC_PLAN_SCAN || q->plan == VEC_PLAN_FILTER_EXACT) rc = plan_exact(&c, &allowed, q->n_allowed, wanted, &n_hits);
     else {
@@ -492,7 +527,6 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
             q->plan = VEC_PLAN_FILTER_WALK;
             rc = plan_graph(&c, &allowed, q, window, q->plan, wanted, &n_hits);
         }
-        uint64_t matches = q->allowed && q->n_allowed < n_vectors ? q->n_allowed : n_vectors;
         if (rc == VEC_OK && n_hits < k && n_hits < matches) {           /* the graph did not lead to enough: make sure */
             n_hits = 0;
             q->plan = q->allowed ? VEC_PLAN_FILTER_EXACT : VEC_PLAN_SCAN;
@@ -500,6 +534,8 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
         }
     }
     if (rc != VEC_OK) return rc;
+    if (first_plan == VEC_PLAN_FILTER_EXACT && matches >= 256) note_cost(&ix->scan_ns, (double)(now_ns() - start) / (double)matches);
+    if (first_plan == VEC_PLAN_FILTER_WALK) note_cost(&ix->walk_ns, (double)(now_ns() - start) / walk_units(window, n_vectors, matches));
     sort_hits(s->hits, n_hits, k);
     *n_out = n_hits < q->k ? n_hits : q->k;
     return VEC_OK;
