@@ -55,3 +55,27 @@ def test_readme_lists_the_registered_commands():
     check = subprocess.run([sys.executable, str(ROOT / "scripts" / "gen_docs.py"), "--check"], capture_output=True, text=True,
                            env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert check.returncode == 0, check.stderr
+
+
+@pytest.mark.slow
+def test_installed_package_serves(tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(tmp_path / "clone")], check=True)
+    subprocess.run([str(tmp_path / "venv/bin/pip"), "install", "--quiet", str(tmp_path / "clone")], check=True)
+    port = free_port()
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    server = subprocess.Popen([str(tmp_path / "venv/bin/vamana-server"), "--port", str(port), "--dir", str(tmp_path / "data")],
+                              cwd=tmp_path, env=environment)
+    try:
+        client = redis.Redis(port=port)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                assert client.ping() and not client.execute_command("FT._LIST")
+                break
+            except redis.ConnectionError:
+                assert server.poll() is None and time.monotonic() < deadline
+                time.sleep(0.1)
+    finally:
+        server.terminate()
+        assert server.wait(30) == 0
