@@ -4,6 +4,9 @@
    <y, q> ~ f * sum sign(z_j) (R q)_j: unbiased over rotations, exact for q = y. With co = |z| / (f sqrt d), about 0.8, the error is below
    |z| |q| sqrt(1 / co^2 - 1) * 1.9 / sqrt(d - 1) for nearly all pairs: a tenth of |z| |q| for a few hundred dimensions. There is no second
    level: the distance that is returned is this estimate (of a 15-bit query; an int8 one traverses), and recall is what it allows.
+   Measured, recall@10 of an exact scan and share of the true ten among the first hundred: sentence embeddings of 384 dimensions (56 bytes)
+   0.74 and 0.996, of 768 (104 bytes) 0.81 and 0.9998; SIFT, 128 dimensions (24 bytes), 0.45 and 0.94. So ask for more than is needed and
+   take exact distances of those from the originals, where ten of ten are wanted.
 
    R is a fast rotation: four rounds of random signs, a Hadamard transform over the first and over the last power of two that fits, in
    turn, and, where that is not everything, a butterfly between the halves. It needs no memory; its seed is part of the image format.
@@ -50,18 +53,18 @@ static uint64_t signs_of(size_t round, size_t word) {
 }
 
 static void flip(float *z, size_t n, size_t round) {
-    for (size_t w = 0; w < n / 64; w++) {
-        uint64_t signs = signs_of(round, w);
-        for (int i = 0; i < 64; i++, z++) *z = signs >> i & 1 ? -*z : *z;
+    for (size_t i = 0; i < n; i += 64) {
+        uint64_t signs = signs_of(round, i / 64);
+        K.flip(z + i, 64, &signs);
     }
 }
 
 /* The round's symmetric part, its own inverse. */
-static void mix(float *z, size_t n, size_t round) {
+static void mix(float *z, size_t n, size_t round, float *work) {
     size_t power = 64;
     while (2 * power <= n) power *= 2;
     float *part = round & 1 ? z + n - power : z, scale = 1 / sqrtf((float)power);
-    K.hadamard(part, power);
+    K.hadamard(part, power, work);
     for (size_t i = 0; i < power; i++) part[i] *= scale;
 }
 
@@ -74,12 +77,13 @@ static void cross(float *z, size_t n) {
     }
 }
 
-static void rotate(float *z, size_t n) {
-    for (size_t round = 0; round < ROUNDS; round++) flip(z, n, round), mix(z, n, round), cross(z, n);
+/* work: n floats */
+static void rotate(float *z, size_t n, float *work) {
+    for (size_t round = 0; round < ROUNDS; round++) flip(z, n, round), mix(z, n, round, work), cross(z, n);
 }
 
-static void rotate_back(float *z, size_t n) {
-    for (size_t round = ROUNDS; round-- > 0;) cross(z, n), mix(z, n, round), flip(z, n, round);
+static void rotate_back(float *z, size_t n, float *work) {
+    for (size_t round = ROUNDS; round-- > 0;) cross(z, n), mix(z, n, round, work), flip(z, n, round);
 }
 
 /* 2. Codes. */
@@ -91,7 +95,7 @@ static void encode(const coder *c, const float *v, const uint8_t *given, uint8_t
     for (uint32_t i = 0; i < c->dim; i++) z[i] = v[i] - c->mean[i];
     for (uint32_t i = c->dim; i < c->padded; i++) z[i] = 0;
     if (c->metric == VEC_IP) for (uint32_t i = 0; i < c->dim; i++) whole += (double)v[i] * v[i];
-    rotate(z, c->padded);
+    rotate(z, c->padded, z + c->padded);
     memset(primary, 0, c->code_bytes);
     for (uint32_t i = 0; i < c->padded; i++) {
         primary[i / 8] |= (uint8_t)((z[i] > 0) << i % 8);
@@ -105,11 +109,11 @@ static void encode(const coder *c, const float *v, const uint8_t *given, uint8_t
 
 static void decode(const coder *c, const uint8_t *primary, const uint8_t *residual, float *v) {
     (void)residual;
-    float z[32768 + 64];
+    float z[2 * c->padded];
     constants k = constants_of(c, primary);
     float fit = k.factor > 0 ? k.norm / k.factor * k.norm / (float)c->padded : 0;               /* sum |z_j| / d */
     for (uint32_t i = 0; i < c->padded; i++) z[i] = primary[i / 8] >> i % 8 & 1 ? fit : -fit;
-    rotate_back(z, c->padded);
+    rotate_back(z, c->padded, z + c->padded);
     for (uint32_t i = 0; i < c->dim; i++) v[i] = z[i] + c->mean[i];
 }
 
@@ -121,7 +125,7 @@ static void prepare(const coder *c, const float *v, const uint8_t *given, query 
     lvq_prepare_metric(c, q);
     memcpy(q->projected, q->x, c->dim * sizeof *q->x);
     memset(q->projected + c->dim, 0, (c->padded - c->dim) * sizeof *q->x);
-    rotate(q->projected, c->padded);
+    rotate(q->projected, c->padded, (float *)(void *)q->x64);
     lvq_prepare_s8(q->projected, c->padded, c->padded, q);
     lvq_prepare_digits(q->projected, c->padded, c->padded, q);
 }

@@ -33,7 +33,8 @@ typedef int32_t quantise_s8_fn(const float *x, size_t n, float inverse, int8_t *
 typedef void quantise_digits_fn(const float *x, size_t n, float inverse, int8_t *high, int8_t *low, int32_t sums[2]);
 typedef void expand_u4_fn(const uint8_t *high, const uint8_t *low, size_t dim, uint8_t *out);
 typedef int32_t sum_u8_fn(const uint8_t *x, size_t n, int64_t *squares);
-typedef void hadamard_fn(float *x, size_t n);
+typedef void flip_fn(float *x, size_t n, const uint64_t *signs);
+typedef void hadamard_fn(float *x, size_t n, float *work);
 typedef int32_t hamming_fn(const uint8_t *x, const uint8_t *y, size_t n);
 typedef double sum_squares_fn(const float *x, size_t n);
 #define LOOP_LIST(X)                                                                                                                \
@@ -43,7 +44,8 @@ typedef double sum_squares_fn(const float *x, size_t n);
     X(quantise_digits, quantise_digits_fn)  /* round(x * inverse) = 128 * high + low; both digits' sums */                          \
     X(expand_u4, expand_u4_fn)              /* two 4-bit code rows to bytes in natural order: high << 4 | low; low may be NULL */   \
     X(sum_u8, sum_u8_fn)                    /* sum and sum of squares */                                                           \
-    X(hadamard, hadamard_fn)                /* Walsh-Hadamard transform in place, not scaled; n a power of two */                   \
+    X(flip, flip_fn)                        /* negates where a bit is set; n a multiple of 64 */                                    \
+    X(hadamard, hadamard_fn)                /* Walsh-Hadamard transform, not scaled; n a power of two; work: n floats */            \
     X(hamming, hamming_fn)                  /* bits that differ; n bytes, a multiple of 8 */                                        \
     X(sum_squares, sum_squares_fn)          /* in double; finite exactly if all elements are */
 

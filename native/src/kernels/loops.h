@@ -96,15 +96,28 @@ static int32_t NAME(sum_u8)(const uint8_t *x, size_t n, int64_t *squares) {
     return sum;
 }
 
-static void NAME(hadamard)(float *x, size_t n) {
-    for (size_t half = 1; half < n; half *= 2)
-        for (size_t i = 0; i < n; i += 2 * half) {
-            float *restrict a = x + i, *restrict b = x + i + half;
-            for (size_t j = 0; j < half; j++) {
-                float u = a[j], v = b[j];
-                a[j] = u + v, b[j] = u - v;
-            }
+static void NAME(flip)(float *x, size_t n, const uint64_t *signs) {
+    for (size_t i = 0; i < n; i += 32) {
+        uint32_t word = (uint32_t)(signs[i / 64] >> i % 64), bits[32];
+        __builtin_memcpy(bits, x + i, sizeof bits);
+        for (int j = 0; j < 32; j++) bits[j] ^= word >> j << 31;
+        __builtin_memcpy(x + i, bits, sizeof bits);
+    }
+}
+
+/* Every pass has the same shape: halves in, pairs out, so that all of them vectorise. */
+static void NAME(hadamard)(float *x, size_t n, float *work) {
+    float *from = x, *to = work;
+    for (size_t passes = n; passes > 1; passes /= 2) {
+        const float *restrict a = from, *restrict b = from + n / 2;
+        float *restrict out = to;
+        for (size_t i = 0; i < n / 2; i++) {
+            float u = a[i], v = b[i];
+            out[2 * i] = u + v, out[2 * i + 1] = u - v;
         }
+        to = from, from = out;
+    }
+    if (from != x) __builtin_memcpy(x, from, n * sizeof *x);
 }
 
 static int32_t NAME(hamming)(const uint8_t *x, const uint8_t *y, size_t n) {
@@ -130,4 +143,4 @@ static double NAME(sum_squares)(const float *x, size_t n) {
 
 #define LOOPS .range = NAME(range), .quantise = NAME(quantise), .quantise_s8 = NAME(quantise_s8),                                   \
     .quantise_digits = NAME(quantise_digits), .expand_u4 = NAME(expand_u4), .sum_u8 = NAME(sum_u8), \
-    .hadamard = NAME(hadamard), .hamming = NAME(hamming), .sum_squares = NAME(sum_squares)
+    .flip = NAME(flip), .hadamard = NAME(hadamard), .hamming = NAME(hamming), .sum_squares = NAME(sum_squares)
