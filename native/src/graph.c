@@ -3,7 +3,8 @@
    Linking x: walk for x with the construction window; prune what was found to at most R - slack neighbours; write x's row; add x to each
    neighbour's row, pruning that row when it is full. Pruning takes the nearest candidate p and drops every p' with
    alpha * |p - p'|^2 < |x - p'|^2, and so on. All candidates are first unpacked into one contiguous block, where a distance costs a
-   few nanoseconds. All metrics prune in L2 (unit vectors for COSINE; IP with the coordinate that makes it one), so alpha means one thing.
+   few nanoseconds. All metrics prune in L2 (unit vectors for COSINE; IP with the coordinate that makes it one), so alpha means one thing;
+   IP with differing norms also keeps edges to the greatest products, found by a second walk.
 
    Deviations: strictly less in the rule, and at most half a row for neighbours at distance 0, newest first, so that masses of equal
    vectors form a connected band instead of a clique without exits; a new vector always gets at least one edge towards it.
@@ -78,6 +79,31 @@ static int nearer(const void *a, const void *b) {
     return x->id < y->id ? 1 : -1;              /* equal: the newer slot */
 }
 
+/* Inner products of vectors whose norms differ: what a query's best are has little to do with what is near, and large vectors are the
+   best of many. There half of a row is kept for those with the greatest product, whatever lies near. */
+static int mixes_products(const vec_index *ix) {
+    vec_index *x = (vec_index *)ix;
+    return ix->params.metric == VEC_IP && atomic_load_explicit(&x->usual_norm2, memory_order_relaxed) < 0.97f * most_norm2(x);
+}
+
+/* Puts the slots of the greatest products with centre into p->chosen and marks their places in is_out. p->distances are the augmented
+   ones, in which 2 <x, y> = 2 M^2 - d^2 - 2 e_x e_y. */
+static uint32_t choose_products(vec_index *ix, const store *st, prune_space *p, uint32_t centre, uint32_t n, uint32_t limit) {
+    const coder *c = st->coder;
+    float most = most_norm2(ix), own = most - (float)c->codec->norm2(c, slab_at(&st->primary, centre)), best[512];
+    uint32_t n_best = 0, wanted = limit / 2;
+    for (uint32_t i = 0; i < n && wanted; i++) {
+        float rest = most - (float)c->codec->norm2(c, slab_at(&st->primary, p->candidates[i].id));
+        float key = p->distances[i] / 2 + sqrtf((own > 0 ? own : 0) * (rest > 0 ? rest : 0));   /* falls as the product grows */
+        if (n_best == wanted && !(key < best[n_best - 1])) continue;
+        uint32_t at = n_best < wanted ? n_best++ : n_best - 1;
+        for (; at && best[at - 1] > key; at--) best[at] = best[at - 1], p->chosen[at] = p->chosen[at - 1];
+        best[at] = key, p->chosen[at] = i;
+    }
+    for (uint32_t i = 0; i < n_best; i++) p->is_out[p->chosen[i]] = 1, p->chosen[i] = p->candidates[p->chosen[i]].id;
+    return n_best;
+}
+
 /* Chooses at most `limit` of p->candidates[0 .. n-1] (slots; keys are set here) as neighbours of centre, into p->chosen. */
 static uint32_t prune(vec_index *ix, const store *st, prune_space *p, uint32_t centre, uint32_t n, uint32_t limit) {
     const coder *c = st->coder;
@@ -90,15 +116,18 @@ static uint32_t prune(vec_index *ix, const store *st, prune_space *p, uint32_t c
         p->later[i] = row_of(p, i);
     }
     c->codec->row_distances(c, own, p->later, n, p->distances, p->work);
+    memset(p->is_out, 0, n);
+    uint32_t n_chosen = mixes_products(ix) ? choose_products(ix, st, p, centre, n, limit) : 0, n_left = 0;
     /* Sort by distance; from here on an entry's id is its place in the block, slots are kept aside. */
     uint32_t *slot_of = p->later_at;
     for (uint32_t i = 0; i < n; i++) {
         slot_of[i] = candidates[i].id;
-        candidates[i] = (entry){p->distances[i], i};
+        if (!p->is_out[i]) candidates[n_left++] = (entry){p->distances[i], i};
     }
+    n = n_left;
     qsort(candidates, n, sizeof *candidates, nearer);
     memset(p->is_out, 0, n);
-    uint32_t n_chosen = 0, n_equal = 0, most_equal = limit / 2 > 0 ? limit / 2 : 1;
+    uint32_t n_equal = 0, most_equal = limit / 2 > 0 ? limit / 2 : 1;
     for (uint32_t i = 0; i < n && n_chosen < limit; i++) {
         if (p->is_out[i]) continue;
         if (candidates[i].key <= 0 && ++n_equal > most_equal) continue;
@@ -222,6 +251,18 @@ int link_slot(vec_index *ix, scratch *s, uint32_t slot) {
     for (uint32_t i = 0; i < n && m < p->size; i++) {
         uint32_t id = s->buffer[i].id & ID_MASK;
         if (id != slot && !is_deleted(ix, id)) p->candidates[m++].id = id;
+    }
+    if (mixes_products(ix)) {                   /* and those with the greatest products */
+        uint32_t n_near = m;
+        s->query.is_link = 0;
+        rc = walk_plain(ix, st, s, params->build_window, params->build_window, 0, &n);
+        if (rc != VEC_OK) return rc;
+        for (uint32_t i = 0; i < n && m < p->size; i++) {
+            uint32_t id = s->buffer[i].id & ID_MASK;
+            int is_new = id != slot && !is_deleted(ix, id);
+            for (uint32_t j = 0; j < n_near && is_new; j++) is_new = p->candidates[j].id != id;
+            if (is_new) p->candidates[m++].id = id;
+        }
     }
     uint32_t n_chosen = prune(ix, st, p, slot, m, row_limit(params));
     memcpy(chosen, p->chosen, n_chosen * sizeof *chosen);

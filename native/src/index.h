@@ -122,6 +122,7 @@ struct vec_index {
     _Atomic uint32_t n_seeds;
     uint32_t mended_at;                         /* n_linked when everything was last seen to be in reach */
     uint32_t seeds_at;                          /* n_linked when they were last chosen */
+    _Atomic float usual_norm2;                  /* IP: a moving average of |x|^2 */
     _Atomic uint32_t most_norm2_bits;           /* IP: greatest |x|^2 seen, as float bits (positive floats order as integers) */
 
     _Atomic uint64_t epoch;

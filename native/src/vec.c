@@ -275,6 +275,8 @@ static void delete_slot(vec_index *ix, uint32_t slot) {
 static void note_norm(vec_index *ix, const store *s, uint32_t slot) {
     union { float f; uint32_t bits; } u = {.f = (float)s->coder->codec->norm2(s->coder, slab_at(&s->primary, slot))};
     if (u.bits > atomic_load(&ix->most_norm2_bits)) atomic_store(&ix->most_norm2_bits, u.bits);
+    float usual = atomic_load(&ix->usual_norm2);
+    atomic_store(&ix->usual_norm2, usual > 0 ? usual + (u.f - usual) / 256 : u.f);
 }
 
 static int add_locked(vec_index *ix, uint64_t label, const uint8_t *given) {

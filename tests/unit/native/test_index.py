@@ -118,6 +118,21 @@ def test_masses_of_duplicates(compression):
     assert len(found) >= n
 
 
+@pytest.mark.parametrize(("norms", "window", "least"), [("gaussian", 100, 0.9), ("uneven", 60, 0.95)])
+def test_inner_products_of_uneven_norms(norms, window, least):
+    rng = np.random.default_rng(3)
+    n, dim = (1500, 32) if SMALL else (4000, 48)
+    x = rng.standard_normal((n, dim)).astype("f4")
+    if norms == "uneven":
+        x = clustered(n, dim) * np.exp(0.5 * rng.standard_normal((n, 1))).astype("f4")
+    queries = rng.standard_normal((100, dim)).astype("f4") if norms == "gaussian" else clustered(100, dim, 1)
+    ix = native.Index(dim, "IP", compression="LVQ8")
+    ix.add(np.arange(n), x)
+    ix.wait()
+    ix.validate()
+    assert recall(ix.search(queries, 10, window=window)[0], brute("IP", queries, x), 10) >= least
+
+
 def test_default_window_reaches_its_recall():
     n, dim = (2500, 32) if SMALL else (6000, 48)
     x = clustered(n + 200, dim, spread=0.5)
