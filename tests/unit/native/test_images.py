@@ -1,6 +1,9 @@
 """Images: what is saved comes back, whatever goes on meanwhile; what is damaged is refused with a reason."""
+import os
 import re
 import struct
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -111,7 +114,7 @@ def test_save_while_everything_moves(tmp_path, compression):
     """Labels below half stay and must all be in every image, in one version of the two that each has; the others come and go; training
     happens on the way."""
     half = N // 2
-    ix = native.Index(DIM, "L2", compression=compression, training_threshold=half + 100)
+    ix = native.Index(DIM, "L2", compression=compression, training_threshold=half + 100, threads=2)
     ix.add(np.arange(half), X[:half])
     stop = threading.Event()
 
@@ -142,6 +145,33 @@ def test_save_while_everything_moves(tmp_path, compression):
         got.wait()
         got.validate()
         assert recall(got.search(X[:half:20], 1, window=64)[0], brute("L2", X[:half:20], X), 1) > 0.95
+
+
+READ = """
+import sys
+import numpy as np
+import native
+
+x = np.random.default_rng(3).standard_normal((10, int(sys.argv[1]))).astype("f4")
+for path in sys.argv[2:]:
+    labels, distances = native.Index.load(path).search(x, 5, window=64)
+    print(labels.tolist(), [[round(d, 4) for d in row] for row in distances.tolist()])
+"""
+
+
+def test_every_instruction_set_reads_it(tmp_path):
+    names = [name for name in native.COMPRESSIONS if name not in ("LVQ8x8", "LeanVec8x8")]
+    for name in names:
+        ix = native.Index(DIM, "L2", compression=name, algorithm="FLAT", training_threshold=N // 2)
+        ix.add(np.arange(N), X)
+        ix.wait()
+        ix.save(tmp_path / name)
+    said = set()
+    for isa in ("scalar", native.isa()):
+        done = subprocess.run([sys.executable, "-c", READ, str(DIM), *(str(tmp_path / name) for name in names)], capture_output=True, text=True,
+                              env={**os.environ, "VAMANA_ISA": isa}, check=True)
+        said.add(done.stdout)
+    assert len(said) == 1 and len(said.pop().splitlines()) == len(names)
 
 
 def test_no_place_to_write(tmp_path):
