@@ -95,7 +95,8 @@ static int check_header(loader *l, vec_params *p, const codec **effective) {
     const codec *wanted;
     if ((rc = check_names(l, &wanted, effective, p)) != VEC_OK) return rc;
     if (h->n_slots > MAX_SLOTS || (uint64_t)h->n_linked + h->n_tail + h->n_deleted > h->n_slots || h->n_seeds > IMAGE_SEEDS
-        || h->is_calibrated > 1 || h->needs_mending > 1 || h->most_norm2_bits >= 0x7F800000)
+        || h->is_calibrated > 1 || h->needs_mending > 1 || h->most_norm2_bits >= 0x7F800000
+        || !(h->usual_norm2 >= 0 && h->usual_norm2 < HUGE_VALF))
         return REFUSE(l, "counts out of range");
     if (h->primary_stride > 1 << 20 || h->residual_stride > 1 << 20) return REFUSE(l, "codes of another layout");
     return check_layout(l, h->file_bytes);
@@ -263,6 +264,7 @@ static int load_state(loader *l) {
     atomic_store(&ix->n_deleted, h->n_deleted);
     atomic_store(&ix->n_vectors, (uint64_t)h->n_linked + h->n_tail);
     atomic_store(&ix->most_norm2_bits, h->most_norm2_bits);
+    atomic_store(&ix->usual_norm2, h->usual_norm2);
     atomic_store(&ix->auto_window, h->auto_window);
     atomic_store(&ix->is_calibrated, (int)h->is_calibrated);
     ix->calibrated_at = h->is_calibrated ? h->n_linked : 0;

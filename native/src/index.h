@@ -1,4 +1,5 @@
-/* The index as its own files see it. Who owns what:
+/* The index as its own files see it. What it knows beyond its slots and has to survive a restart goes into image.h's header, too.
+   Who owns what:
      vec.c      creation, ingestion, labels, removal, statistics      (callers' threads, under ix->lock)
      search.c   every kind of search                                 (any thread, no lock)
      graph.c    linking (all linkers at once), pruning, sweeping out deleted vectors and mending reach (the writer alone)

@@ -241,8 +241,9 @@ def test_bit_flips(image):
 # Where the header keeps what the next test bends (see native/src/image.h); sections are (offset, bytes, crc, 0) from SECTIONS on.
 FIELDS = {"dim": 20, "metric": 24, "dtype": 28, "algorithm": 32, "reduce": 36, "max_degree": 44, "threads": 56, "alpha": 60,
           "wanted": 72, "codec": 96, "primary_stride": 120, "is_trained": 144, "n_slots": 148, "n_linked": 152, "n_deleted": 160,
-          "most_norm2": 164, "window": 168, "n_seeds": 180, "first_seed": 184}
-HEADER_CRC, SECTIONS = 16, 440
+          "most_norm2": 164, "window": 168, "n_seeds": 180, "first_seed": 184,
+          "usual_norm2": 440}
+HEADER_CRC, SECTIONS = 16, 448
 ROWS, META, CODER = 0, 1, 4
 
 
@@ -290,7 +291,7 @@ def test_check_sums_are_crc32c(image):
     ("wanted", 0x51465050, "unknown compression"), ("codec", 0x51465050, "does not go with"), ("primary_stride", 1 << 30, "layout"),
     ("is_trained", 0, "does not go with"), ("n_slots", 1 << 29, "section 0"), ("n_slots", 2**32 - 1, "out of range"),
     ("n_linked", 2**32 - 1, "out of range"), ("n_linked", 1, "counts"), ("n_deleted", 1, "counts|out of range"),
-    ("most_norm2", 0x7FC00000, "out of range"), ("window", 2**32 - 1, "out of range"), ("n_seeds", 65, "out of range"),
+    ("most_norm2", 0x7FC00000, "out of range"), ("usual_norm2", 0x7FC00000, "out of range"), ("window", 2**32 - 1, "out of range"), ("n_seeds", 65, "out of range"),
     ("first_seed", 300, "seed"), ("first_seed", 2**32 - 1, "seed")])
 def test_wrong_headers(image, field, value, reason):
     data, path = image
