@@ -132,6 +132,10 @@ class Turns:
                 self._submit(hot, bits, searches)
 
     def _submit(self, hot, bits, searches: list[PooledSearch]) -> None:
+        if hot.index.is_dropped:            # in this turn: its engine is closed
+            for search in searches:
+                search.complete(([], []))
+            return
         job = self.pool.submit(hot.engine, [search.blob for search in searches], hot.k, hot.window, hot.capacity, bits,
                                hot.timeout_us)
         self._jobs[job] = searches, perf_counter_ns()

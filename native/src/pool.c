@@ -34,8 +34,14 @@ struct vec_pool {
     pthread_t threads[];
 };
 
+/* The job needs its index no longer: vec_free waits for this, maybe in the thread that would take the job's result. */
+static void unpin(job *j) {
+    if (j->index) atomic_fetch_sub(&j->index->n_pins, 1);
+    j->index = NULL;
+}
+
 static void free_job(job *j) {
-    atomic_fetch_sub(&j->index->n_pins, 1);
+    unpin(j);
     mem_free(j->queries), mem_free(j->labels), mem_free(j->distances), mem_free(j->counts), mem_free(j);
 }
 
@@ -63,6 +69,7 @@ static void *work(void *arg) {
         j->next = p->running, p->running = j;
         pthread_mutex_unlock(&p->lock);
         j->code = vec_search_many(j->index, j->queries, j->n, &j->query, j->labels, j->distances, j->counts);
+        unpin(j);
         pthread_mutex_lock(&p->lock);
         unlink_job(&p->running, j);
         append_done(p, j);

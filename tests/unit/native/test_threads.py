@@ -115,3 +115,19 @@ def test_search_on_several_threads():
     ix.wait()
     labels, _ = ix.search(X[:100], 10, threads=2)
     assert recall(labels, brute("COSINE", X[:100], X), 10) >= 0.9
+
+
+def test_an_index_can_be_closed_before_its_results_are_taken():
+    pool = native.Pool(1)
+    jobs = []
+    for _ in range(20):
+        ix = native.Index(DIM, "L2", algorithm="FLAT")
+        ix.add(np.arange(N), X)
+        jobs.append(pool.submit(ix, [X[3].tobytes()], 5))
+        ix.close()
+    done = {}
+    while len(done) < len(jobs):
+        select.select([pool.fileno()], [], [], 10)
+        done.update(pool.completed())
+    assert all(done[job][0][0][0] == 3 for job in jobs)
+    pool.close()

@@ -1,0 +1,38 @@
+"""Indexes that go while they are searched."""
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from helpers import pack  # noqa: E402
+from samples import create, fill, vectors  # noqa: E402
+
+N_SEARCHES = 60
+
+
+@pytest.mark.parametrize("algorithm", ["FLAT", "HNSW", "SVS-VAMANA"])
+@pytest.mark.parametrize("end", [("FT.DROPINDEX", "idx"), ("FLUSHALL",)], ids=["drop", "flush"])
+def test_every_search_is_answered_when_its_index_is_dropped(connect, r2, algorithm, end):
+    base = vectors(3000, 8)
+    search = pack("FT.SEARCH", "idx", "*=>[KNN 50 @v $b AS d]", "PARAMS", "2", "b", base[5].tobytes(), "SORTBY", "d", "NOCONTENT",
+                  "LIMIT", "0", "50", "DIALECT", "2")
+    searchers = [connect() for _ in range(5)]
+    other = connect()
+    for _ in range(4):
+        create(r2, algorithm=algorithm)
+        fill(r2, base)
+        for _ in range(2):              # the first ones make the turns busy, so that the pool gets its share of the second
+            for one in searchers:
+                one.send(search * N_SEARCHES)
+        other.send(pack(*end))
+        assert other.read() == "OK"
+        for one in searchers:
+            for _ in range(2 * N_SEARCHES):
+                reply = one.read()
+                if isinstance(reply, list):
+                    assert len(reply) == 51 and reply[0] == 50
+                else:
+                    assert "Index not found" in str(reply) or "dropped" in str(reply)
+        assert other.call("PING") == "PONG"
