@@ -243,10 +243,11 @@ int link_slot(vec_index *ix, scratch *s, uint32_t slot) {
     const vec_params *params = &ix->params;
     const store *st = atomic_load_explicit(&ix->store, memory_order_acquire);
     prune_space *p = space_for(ix, s, st->coder);
+    const uint32_t window = ix->link_window;
     uint32_t n, m = 0, chosen[512], ids[512];
     if (!p) return VEC_ENOMEM;
     int rc = query_slot(ix, s, st, slot);
-    if (rc == VEC_OK) rc = walk_plain(ix, st, s, params->build_window, params->build_window, 0, &n);
+    if (rc == VEC_OK) rc = walk_plain(ix, st, s, window, window, 0, &n);
     if (rc != VEC_OK) return rc;
     for (uint32_t i = 0; i < n && m < p->size; i++) {
         uint32_t id = s->buffer[i].id & ID_MASK;
@@ -255,7 +256,7 @@ int link_slot(vec_index *ix, scratch *s, uint32_t slot) {
     if (mixes_products(ix)) {                   /* and those with the greatest products */
         uint32_t n_near = m;
         s->query.is_link = 0;
-        rc = walk_plain(ix, st, s, params->build_window, params->build_window, 0, &n);
+        rc = walk_plain(ix, st, s, window, window, 0, &n);
         if (rc != VEC_OK) return rc;
         for (uint32_t i = 0; i < n && m < p->size; i++) {
             uint32_t id = s->buffer[i].id & ID_MASK;

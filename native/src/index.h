@@ -141,6 +141,8 @@ struct vec_index {
     pthread_mutex_t turn_lock;
     pthread_cond_t turn_begins, turn_ends;
     turn turn;
+    uint32_t link_window;                       /* of this turn */
+    uint64_t n_searches_then;                   /* at the last turn */
     pthread_mutex_t row_locks[N_ROW_LOCKS];     /* held by who changes a row; readers hold none */
     uint32_t sweep_at, sweep_end;               /* slots left of a sweep under way */
     uint32_t *doomed, n_doomed, doomed_size;    /* what it sweeps out */

@@ -117,11 +117,25 @@ static int fill_turn(vec_index *ix) {
     return t->n != 0;
 }
 
+enum { LONG_TAIL = 2048, LEAST_WINDOW = 48 };
+
+/* Every search scans the tail. While there are searches and it is long, a smaller window shortens it sooner: a third of the window links
+   twice as many, at 0.01 less recall of the same search window, half of it 1.5 times as many. */
+static uint32_t window_of_turn(vec_index *ix) {
+    uint64_t n_searches = atomic_load_explicit(&ix->n_searches, memory_order_relaxed), n_new = n_searches - ix->n_searches_then;
+    uint64_t n_tail = atomic_load(&ix->tail_end) - atomic_load(&ix->tail_head);
+    uint32_t most = ix->params.build_window, pressed = n_tail > 8 * LONG_TAIL ? most / 3 : most / 2;
+    if (pressed < LEAST_WINDOW) pressed = LEAST_WINDOW;
+    ix->n_searches_then = n_searches;
+    return n_tail > LONG_TAIL && n_new && pressed < most ? pressed : most;
+}
+
 int links_turn(vec_index *ix) {
     turn *t = &ix->turn;
     pthread_mutex_lock(&ix->turn_lock);
     while (t->n_working) pthread_cond_wait(&ix->turn_ends, &ix->turn_lock);
     int is_any = fill_turn(ix);
+    ix->link_window = window_of_turn(ix);
     if (is_any && t->n >= 2 * LINKS_PER_TURN) start_linkers(ix);
     atomic_store(&t->next, 0);
     if (is_any && t->n > 1 && ix->n_linkers) {
