@@ -308,7 +308,7 @@ class Connection(asyncio.Protocol):
 
     def _continue(self) -> None:
         """Goes on with the waiting commands if nothing holds them up."""
-        if self._running:
+        if self._running or self.client.closing:
             return
         if self._pending:
             self._start_pooled()

@@ -78,13 +78,13 @@ async def serve(server: Server) -> None:
         for listener in listeners:
             listener.close()
         server.background.cancel_all()
+        for connection in list(server.connections.values()):    # before the modules stop: no command may reach one that has
+            connection.close()
         for hook in reversed(server.on_stop):
             try:
                 hook(server)
             except Exception:
                 log.exception("A module failed to stop")
-        for connection in list(server.connections.values()):
-            connection.close()
         await asyncio.sleep(0)
         for path in (pidfile, server.config["unixsocket"]):
             if path and os.path.exists(path):

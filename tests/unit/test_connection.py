@@ -5,6 +5,7 @@ import pytest
 
 from respserver.config import Config
 from respserver.connection import LONG_READ, TURN_NS, Connection
+from respserver.outbox import Outbox
 from respserver.protocol.reply import OK
 from respserver.registry import Command
 from respserver.state import Server
@@ -40,6 +41,9 @@ class Transport:
     def write(self, data):
         self.written.append(data)
 
+    def writelines(self, parts):
+        self.written += parts
+
     def close(self):
         self.closed = True
 
@@ -72,6 +76,7 @@ def half_a_turn(client):
 def connection():
     server = Server(Config())
     server.loop = Loop()
+    server.outbox = Outbox(server.loop)
     for name, function, arity in ((b"SLOW", half_a_turn, 1), (b"ECHO", lambda client, text: text, 2)):
         server.dispatcher.table[name] = Command(name.decode(), function, arity, frozenset(), (0, 0, 0), "generic", "1.0.0",
                                                 "For this test.", stats=CommandStats())

@@ -3,10 +3,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from helpers import pack  # noqa: E402
+from helpers import RawConnection, pack, running_server  # noqa: E402
 from samples import create, fill, vectors  # noqa: E402
 
 N_SEARCHES = 60
@@ -36,3 +37,21 @@ def test_every_search_is_answered_when_its_index_is_dropped(connect, r2, algorit
                 else:
                     assert "Index not found" in str(reply) or "dropped" in str(reply)
         assert other.call("PING") == "PONG"
+
+
+def test_the_end_of_the_server_in_the_midst_of_writes_and_searches():
+    rows = [row.tobytes() for row in vectors(200, 8)]
+    write = b"".join(pack("HSET", f"d:{i}", "v", row) for i, row in enumerate(rows)) * 40
+    search = pack("FT.SEARCH", "idx", "*=>[KNN 50 @v $b]", "PARAMS", "2", "b", rows[0], "NOCONTENT", "DIALECT", "2") * 2000
+    with running_server() as server:
+        with redis.Redis(port=server.port, protocol=2) as client:
+            create(client, algorithm="SVS-VAMANA", options=["COMPRESSION", "LVQ8", "TRAINING_THRESHOLD", 1024])
+        busy = [RawConnection(server.host, server.port) for _ in range(6)]
+        for one, work in zip(busy, (search, search, write, write, write, write)):
+            one.send(work)
+        for one in busy:            # there is work left for far more turns than it takes to answer the first
+            one.read()
+        assert server.stop() == 0
+        assert "Traceback" not in server.log() and "failed" not in server.log()
+        for one in busy:
+            one.close()
