@@ -2,6 +2,7 @@
 
 A hand-over costs the loop thread about as much as half a cheap search, and can run beside the next requests. So a cheap
 search goes to the pool only while several arrive in each turn of the loop; those then go down a few to a job."""
+import os
 import time
 from time import perf_counter_ns
 
@@ -13,6 +14,9 @@ from respserver.protocol.errors import CommandError
 DEAR_US = 250.0
 #: From this many searches per turn of the loop on, in the running mean, cheap ones go to the pool too.
 BUSY = 2.5
+#: With fewer processors than this the loop, the linker and the clients leave none for cheap searches: on two processors, searches on the
+#: loop thread alone answered a fifth more requests.
+SPARE_PROCESSORS = 4
 #: Cheap searches go down so many to a job: a job costs the loop thread about 10 us.
 SHARE = 4
 #: Where cheap searches take this many times longer through the pool than on the loop thread, no processor is free for
@@ -63,6 +67,7 @@ class Turns:
         self._mean = 0.0                        # running mean of that, over turns with any
         #: Running mean of a cheap search's time through the pool over that on the loop thread.
         self._slowness = 1.0
+        self._has_spare = len(os.sched_getaffinity(0)) >= SPARE_PROCESSORS
         self._hold_off = 0                      # cheap searches that stay on the loop thread
 
     def start(self) -> None:
@@ -106,7 +111,7 @@ class Turns:
         if self._hold_off:
             self._hold_off -= 1
             return False
-        return self._mean > BUSY
+        return self._has_spare and self._mean > BUSY
 
     def add(self, search: PooledSearch) -> PooledSearch:
         """Takes a search for the pool. It goes down with others of its kind when there are enough for a job, at the
