@@ -1,7 +1,7 @@
 /* The index as its own files see it. What it knows beyond its slots and has to survive a restart goes into image.h's header, too.
    Who owns what:
      vec.c      creation, ingestion, labels, removal, statistics      (callers' threads, under ix->lock)
-     search.c   every kind of search                                 (any thread, no lock)
+     walk.c, scan.c, search.c, range.c   every kind of search        (any thread, no lock; search.h is theirs)
      graph.c    linking (all linkers at once), pruning, sweeping out deleted vectors and mending reach (the writer alone)
      writer.c   the background thread and its helpers: tail, sweeps, calibration
      train.c    learning a coder and re-encoding into a fresh store   (a thread of its own while it runs)
@@ -187,7 +187,7 @@ void retire_slots(vec_index *ix, const uint32_t *slots, uint32_t n);    /* under
 void reclaim(vec_index *ix);                                          /* under ix->lock */
 uint64_t now_ns(void);
 
-/* search.c */
+/* walk.c, search.c */
 scratch *scratch_take(vec_index *ix);
 void scratch_give(scratch *s);
 int scratch_shape(vec_index *ix, scratch *s, const store *st);

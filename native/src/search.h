@@ -1,0 +1,86 @@
+/* What the parts of searching share: the walk (walk.c), scans (scan.c), plans for the k nearest (search.c), range search (range.c). */
+#ifndef SEARCH_H
+#define SEARCH_H
+#include <string.h>
+
+#include "index.h"
+
+/* A set of labels; no words: all of them. */
+typedef struct { const uint64_t *words; uint64_t n_words; } label_set;
+
+static inline int may_return(const vec_index *ix, const label_set *allowed, uint32_t slot) {
+    uint64_t meta = meta_get(ix, slot);
+    if (!is_live(meta)) return 0;
+    if (!allowed->words) return 1;
+    uint64_t label = meta_label(meta), word = label >> 6;
+    return word < allowed->n_words && (allowed->words[word] >> (label & 63) & 1);
+}
+
+/* Every line of a record, but of long ones only the first: the hardware's streamer takes over. */
+static inline void prefetch_record(const uint8_t *p, size_t bytes) {
+    const uint8_t *line = (const uint8_t *)((uintptr_t)p & ~(uintptr_t)63), *end = p + (bytes <= 512 ? bytes : 320);
+    do __builtin_prefetch(line);
+    while ((line += 64) < end);
+}
+
+/* Inserts into a sorted buffer that has room; entries with equal keys keep their order. Returns the place. */
+static inline uint32_t insert(entry *buffer, uint32_t n, float key, uint32_t id) {
+    if (n <= 128) {                              /* short: moving and comparing at once is faster than halving */
+        uint32_t at = n;
+        for (; at && buffer[at - 1].key > key; at--) buffer[at] = buffer[at - 1];
+        buffer[at] = (entry){key, id};
+        return at;
+    }
+    const entry *base = buffer;
+    uint32_t left = n;
+    while (left > 1) {                          /* upper bound by halving, without branches on the data */
+        uint32_t half = left / 2;
+        base += half & -(uint32_t)(base[half - 1].key <= key);
+        left -= half;
+    }
+    uint32_t at = (uint32_t)(base - buffer) + (left && base->key <= key);
+    memmove(buffer + at + 1, buffer + at, (n - at) * sizeof *buffer);
+    buffer[at] = (entry){key, id};
+    return at;
+}
+
+/* walk.c */
+/* Makes a block of a scratch hold `want` items of `each` bytes; what is in it stays. */
+int grow(void **block, uint32_t *size, uint32_t want, size_t each, mem_account *account);
+#define GROW(s, field, want) grow((void **)&(s)->field, &(s)->field##_size, (want), sizeof *(s)->field, &ix->account)
+
+typedef struct {
+    uint32_t window, capacity;
+    uint64_t deadline_ns;                       /* 0: none */
+    label_set allowed;
+    float reach;                                /* range search: keys up to here are collected in s->found; -inf: none */
+} walk_order;
+
+int clear_visited(vec_index *ix, scratch *s);
+int note_found(vec_index *ix, scratch *s, uint32_t id);
+/* Walks for s->query; entries that may not be returned are walked through and marked BARRED. */
+int walk_any(vec_index *ix, const store *st, scratch *s, const walk_order *o, uint32_t *n);
+/* The same without any test of entries, collecting what is within o->reach. */
+int walk_range(vec_index *ix, const store *st, scratch *s, const walk_order *o, uint32_t *n);
+
+/* scan.c */
+typedef struct {
+    vec_index *ix;
+    const store *st;
+    scratch *s;
+    uint32_t capacity, n, m;                    /* entries wanted and held; slots waiting to be scored */
+    uint64_t deadline_ns, n_batches;
+    float reach;                                /* range: every slot with a key up to here goes to s->found instead */
+    int is_range;
+} scan;
+
+int scan_all(scan *c, const label_set *allowed);
+int scan_allowed(scan *c, const label_set *allowed);
+int scan_tail(scan *c, const label_set *allowed);
+
+/* search.c */
+int prepare_query(vec_index *ix, scratch *s, const store *st, const uint8_t *given);
+int take_hits(vec_index *ix, const store *st, scratch *s, const label_set *allowed, const uint32_t *slots, uint32_t n, uint32_t *n_hits);
+void sort_hits(hit *h, uint32_t n, uint32_t k);
+void finish_search(vec_index *ix, scratch *s, int plan);
+#endif
