@@ -8,7 +8,7 @@ import numpy as np
 
 from native._vec import ffi, lib
 
-__all__ = ["Index", "Pool", "Allowed", "NativeError", "NonFiniteError", "SearchTimeout", "ImageError", "COMPRESSIONS", "DTYPES", "isa",
+__all__ = ["Index", "Pool", "Ruler", "Allowed", "NativeError", "NonFiniteError", "SearchTimeout", "ImageError", "COMPRESSIONS", "DTYPES", "isa",
            "bytes_per_vector"]
 
 METRICS = {"L2": lib.VEC_L2, "IP": lib.VEC_IP, "COSINE": lib.VEC_COSINE}
@@ -339,6 +339,23 @@ class Index:
         code = lib.vec_validate(self._ptr, what)
         if code < 0:
             raise NativeError(code, ffi.string(what[0]).decode())
+
+
+class Ruler:
+    """Exact distances between a query and vectors given as bytes, in one type and metric: what an uncompressed index would give."""
+
+    def __init__(self, dim, metric="COSINE", dtype="FLOAT32"):
+        params = ffi.new("vec_params *", dict(dim=dim, metric=METRICS[metric], dtype=DTYPES[dtype][0]))
+        out = ffi.new("vec_ruler **")
+        _check(lib.vec_ruler_create(params, out))
+        self._ptr = ffi.gc(out[0], lib.vec_ruler_free)
+
+    def distances(self, query, vectors, n):
+        """Distances of n vectors, given one behind the other in one buffer (n * dim elements), to one query given as bytes: a list;
+        nan for a vector that holds nan or infinity. Raises NonFiniteError if the query does. The caller checks the lengths."""
+        out = ffi.new("double[]", n)
+        _check(lib.vec_ruler_distances(self._ptr, query, vectors, n, out))
+        return ffi.unpack(out, n)
 
 
 class Pool:

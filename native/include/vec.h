@@ -32,6 +32,7 @@ enum { VEC_MEM_CODES = 0, VEC_MEM_RESIDUALS = 1, VEC_MEM_GRAPH = 2, VEC_MEM_LABE
 
 typedef struct vec_index vec_index;
 typedef struct vec_pool vec_pool;
+typedef struct vec_ruler vec_ruler;
 
 typedef struct {
     uint32_t dim;                   /* elements per vector, 1 .. 32768 */
@@ -114,6 +115,12 @@ int64_t vec_range(vec_index *index, const char *query, vec_query *q, uint64_t **
 void vec_release(void *memory);
 /* Distances of known labels, nan for others. */
 int vec_distances(vec_index *index, const char *query, const uint64_t *labels, size_t n, double *distances);
+
+/* Exact distances to vectors outside any index; reads dim, metric and dtype. One thread at a time. */
+int vec_ruler_create(const vec_params *params, vec_ruler **out);
+void vec_ruler_free(vec_ruler *ruler);
+/* From the query to n vectors, one behind the other; nan for a vector that holds nan or infinity. VEC_ENONFINITE: the query does. */
+int vec_ruler_distances(vec_ruler *ruler, const char *query, const char *vectors, size_t n, double *distances);
 
 /* A pool of threads for searches; a job is n queries on one index. */
 int vec_pool_create(uint32_t threads, vec_pool **out);

@@ -1,0 +1,70 @@
+/* A ruler: exact distances between a query and vectors that lie outside any index, in an index's type and metric. FLOAT16 and BFLOAT16
+   are measured in float, which holds them exactly; distances are those that an uncompressed index of the type gives. */
+#include "codec.h"
+
+#include <math.h>
+
+#include "kernels.h"
+
+struct vec_ruler {
+    coder *coder;
+    uint32_t dim;
+    int metric, dtype;
+    float *query_floats, *vector;
+    double *query_doubles;
+    uint8_t *query_raw, *record;
+};
+
+void vec_ruler_free(vec_ruler *r) {
+    if (!r) return;
+    coder_free(r->coder);
+    mem_free(r->query_floats), mem_free(r->vector), mem_free(r->query_doubles), mem_free(r->query_raw), mem_free(r->record);
+    mem_free(r);
+}
+
+int vec_ruler_create(const vec_params *p, vec_ruler **out) {
+    if (p->dim < 1 || p->dim > 32768 || p->dtype < VEC_FLOAT32 || p->dtype > VEC_UINT8 || p->metric < VEC_L2 || p->metric > VEC_COSINE)
+        return VEC_EARG;
+    vec_ruler *r = mem_zeroed(NULL, 0, sizeof *r);
+    if (!r) return VEC_ENOMEM;
+    vec_params like = *p;
+    if (p->dtype == VEC_FLOAT16 || p->dtype == VEC_BFLOAT16) like.dtype = VEC_FLOAT32;
+    r->dim = p->dim, r->metric = p->metric, r->dtype = p->dtype;
+    r->coder = coder_new(codec_of_dtype(like.dtype), &like, NULL);
+    size_t dim = (size_t)p->dim + 16;
+    r->query_floats = mem_zeroed(NULL, 0, dim * sizeof(float));
+    r->query_doubles = mem_zeroed(NULL, 0, dim * sizeof(double));
+    r->query_raw = mem_zeroed(NULL, 0, dim);
+    r->vector = mem_zeroed(NULL, 0, dim * sizeof(float));
+    r->record = r->coder ? mem_zeroed(NULL, 0, r->coder->primary_bytes + 64) : NULL;
+    if (!r->coder || !r->query_floats || !r->query_doubles || !r->query_raw || !r->vector || !r->record) {
+        vec_ruler_free(r);
+        return VEC_ENOMEM;
+    }
+    *out = r;
+    return VEC_OK;
+}
+
+/* Reads one vector into floats where the raw codec wants those. */
+static int read_floats(const vec_ruler *r, const uint8_t *given, float *out) {
+    double norm2;
+    if (r->dtype == VEC_FLOAT64) return is_nonfinite(r->dtype, given, r->dim) ? VEC_ENONFINITE : VEC_OK;
+    return r->dtype < VEC_INT8 ? ingest(r->dtype, r->metric, given, r->dim, out, &norm2) : VEC_OK;
+}
+
+int vec_ruler_distances(vec_ruler *r, const char *given, const char *vectors, size_t n, double *distances) {
+    const codec *codec = r->coder->codec;
+    const size_t bytes = r->dim * dtype_bytes(r->dtype);
+    const uint8_t *record = r->record, *query_bytes = (const uint8_t *)given;
+    query q = {.coder = r->coder, .x = r->query_floats, .x64 = r->query_doubles, .raw = r->query_raw};
+    int rc = read_floats(r, query_bytes, r->query_floats);
+    if (rc != VEC_OK) return rc;
+    codec->prepare(r->coder, r->query_floats, query_bytes, &q);
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t *vector = (const uint8_t *)vectors + i * bytes;
+        if (read_floats(r, vector, r->vector) != VEC_OK) { distances[i] = NAN; continue; }
+        codec->encode(r->coder, r->vector, vector, r->record, NULL, r->vector);
+        codec->exact(&q, &record, NULL, 1, &distances[i]);
+    }
+    return VEC_OK;
+}
