@@ -227,6 +227,13 @@ static int load_meta(loader *l) {
     ix->free_size = n[SLOT_FREE];
     ix->free_slots = ix->free_size ? mem_alloc(&ix->account, VEC_MEM_OTHER, ix->free_size * sizeof *ix->free_slots) : NULL;
     if ((ix->free_size && !ix->free_slots) || labels_expect(&ix->labels, (uint64_t)h->n_linked + h->n_tail, most) != VEC_OK) return no_memory(l);
+    if (slab_reserve(&ix->bases, h->n_slots / 64 + 1) != VEC_OK) return no_memory(l);
+    for (uint32_t i = 0, first = 1; i < h->n_slots; i++) {
+        if (i % 64 == 0) first = 1;
+        if (!is_live(meta_get(ix, i))) continue;
+        note_label(ix, i, meta_label(meta_get(ix, i)), (int)first);
+        first = 0;
+    }
     uint64_t n_tail = 0;
     for (uint32_t i = h->n_slots; i-- > 0;) {                   /* backwards: the free list gives low slots first */
         uint64_t meta = meta_get(ix, i), label = meta_label(meta);

@@ -1,7 +1,7 @@
 /* The index as its own files see it. What it knows beyond its slots and has to survive a restart goes into image.h's header, too.
    Who owns what:
      vec.c      creation, ingestion, labels, removal, statistics      (callers' threads, under ix->lock)
-     walk.c, scan.c, search.c, range.c   every kind of search        (any thread, no lock; search.h is theirs)
+     walk.c, walk_filtered.c, scan.c, search.c, range.c   every kind of search   (any thread, no lock; search.h is theirs)
      graph.c    linking (all linkers at once), pruning, sweeping out deleted vectors and mending reach (the writer alone)
      writer.c   the background thread and its helpers: tail, sweeps, calibration
      train.c    learning a coder and re-encoding into a fresh store   (a thread of its own while it runs)
@@ -56,6 +56,8 @@ typedef struct scratch {
     void *query_block;
     float *work;                                /* dim floats and code bytes, for encoding */
     uint64_t *visited;
+    uint64_t *barred;                           /* filtered walks: two bitsets over the slots */
+    uint32_t barred_size;
     uint32_t visited_words, n_slots;            /* slots there were when the bitset was cleared; later ones are not looked at */
     entry *buffer;
     uint32_t buffer_size;
@@ -108,6 +110,7 @@ struct vec_index {
     const codec *wanted;                        /* the codec asked for; in effect once trained */
 
     slab meta;                                  /* uint64: state and label */
+    slab bases;                                 /* uint64 for 64 slots: the first one's label, where the others' follow it; or NO_BASE */
     slab rows;                                  /* graph: max_degree ids, NO_EDGE after the last */
     label_map labels;
     _Atomic uint32_t n_slots;                   /* slots ever used */
@@ -170,6 +173,8 @@ struct vec_index {
 };
 
 static inline _Atomic uint64_t *meta_at(const vec_index *ix, uint32_t slot) { return (_Atomic uint64_t *)(void *)slab_at(&ix->meta, slot); }
+#define NO_BASE UINT64_MAX
+static inline _Atomic uint64_t *base_at(const vec_index *ix, uint32_t block) { return (_Atomic uint64_t *)(void *)slab_at(&ix->bases, block); }
 static inline uint64_t meta_get(const vec_index *ix, uint32_t slot) { return atomic_load_explicit(meta_at(ix, slot), memory_order_acquire); }
 static inline _Atomic uint32_t *row_at(const vec_index *ix, uint32_t slot) { return (_Atomic uint32_t *)(void *)slab_at(&ix->rows, slot); }
 static inline float most_norm2(const vec_index *ix) {
@@ -182,6 +187,8 @@ static inline float most_norm2(const vec_index *ix) {
 const codec *first_codec(const codec *wanted);
 store *store_new(vec_index *ix, coder *c, uint32_t n_slots);
 void store_free(store *s);
+/* Takes down that a slot holds a label. is_first: no slot of its block held one before. */
+void note_label(vec_index *ix, uint32_t slot, uint64_t label, int is_first);
 void retire(vec_index *ix, void *block, store *s);                      /* under ix->lock; one of the two */
 void retire_slots(vec_index *ix, const uint32_t *slots, uint32_t n);    /* under ix->lock; they are FREE already */
 void reclaim(vec_index *ix);                                          /* under ix->lock */

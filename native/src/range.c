@@ -64,7 +64,7 @@ static int range_hits(vec_index *ix, scratch *s, const char *given, vec_query *q
         label_set all = {NULL, 0};
         rc = clear_visited(ix, s);
         if (rc == VEC_OK) rc = scan_tail(&c, &all);
-        walk_order o = {window < 32 ? 32 : window, window < 32 ? 32 : window, deadline, all, reach};
+        walk_order o = {window < 32 ? 32 : window, window < 32 ? 32 : window, deadline, all, reach, UINT64_MAX};
         if (rc == VEC_OK) rc = walk_range(ix, st, s, &o, &n);
         if (rc == VEC_OK) rc = flood(ix, st, s, reach, deadline);
     }

@@ -83,8 +83,15 @@ uint32_t default_window(const vec_index *ix, uint32_t k) {
 /* Below this many vectors a scan in memory order beats a walk, which reads at random about 20 new neighbours per expansion. */
 static uint64_t scan_up_to(uint64_t window) { return 40 * window; }
 
-/* What a filtered walk takes is about linear in this: it must pass n / m vectors for each that may be returned, after a way in. */
-static double walk_units(uint64_t window, uint64_t n, uint64_t m) { return (double)window * (double)n / (double)m + 30; }
+/* From this share of allowed vectors on, those that are not guide a walk better than they hinder it. */
+#define WALK_ALL_FROM 0.35
+
+/* What a filtered walk takes is about linear in this. Among all vectors it passes n / m for each that is allowed; among the allowed it
+   looks for them behind ever more bridges, up to all that there are. */
+static double walk_units(uint64_t window, uint64_t n, uint64_t m) {
+    double share = (double)m / (double)n, bridges = 0.08 / share;
+    return 10 + (double)window * (share >= WALK_ALL_FROM ? 1 / share : 1.25 * (1 + (bridges < 1 ? bridges : 1)));
+}
 
 enum { TRY_OTHER_EVERY = 64 };
 
@@ -96,7 +103,7 @@ static int choose_plan(const vec_index *index, const vec_query *q, uint32_t wind
     if (m * 10 >= n * 9) return VEC_PLAN_FILTER_POST;
     float scan_ns = atomic_load_explicit(&ix->scan_ns, memory_order_relaxed);
     float walk_ns = atomic_load_explicit(&ix->walk_ns, memory_order_relaxed);
-    double scan = (double)m * (scan_ns > 0 ? scan_ns : 15), walk = walk_units(window, n, m) * (walk_ns > 0 ? walk_ns : 600);
+    double scan = (double)m * (scan_ns > 0 ? scan_ns : 12), walk = walk_units(window, n, m) * (walk_ns > 0 ? walk_ns : 600);
     /* Where it is close, now and then the other one: an estimate that is never used is never mended. */
     int other = atomic_load_explicit(&ix->n_searches, memory_order_relaxed) % TRY_OTHER_EVERY == 0 && scan < 2 * walk && walk < 2 * scan;
     return (scan <= walk) != other ? VEC_PLAN_FILTER_EXACT : VEC_PLAN_FILTER_WALK;
@@ -127,7 +134,41 @@ static int plan_exact(scan *c, const label_set *allowed, uint64_t n_allowed, uin
     return rc == VEC_OK ? hits_of_buffer(c->ix, c->st, c->s, allowed, c->n, wanted, n_hits) : rc;
 }
 
-static int plan_graph(scan *c, const label_set *allowed, const vec_query *q, uint32_t window, int plan, uint32_t wanted, uint32_t *n_hits) {
+/* What a walk may do before a scan of all that is allowed would have been cheaper: twice as dear as that is then the worst. */
+static uint64_t work_of_scan(uint64_t n_matches) { return n_matches / 2 + 1000; }
+
+/* Two walks answer a filter, both until the window is full of allowed vectors: one through all vectors, where many are allowed and near
+   the query; else one among the allowed. Windows that nobody asked for are fitted to the filter. Of the first: a share s of allowed
+   vectors asks for the k / s nearest of all, for which the window is as for that k, and s of it are allowed. Of the second: 1.25 times
+   the window found as much as without filter, and up to 6 times as much where the filter keeps away what is near. `is_far`: the first has
+   turned out to be dear. */
+static int walk_with_filter(vec_index *ix, const store *st, scratch *s, const vec_query *q, walk_order *o, int is_far, uint32_t *n) {
+    entrance e;
+    uint64_t n_vectors = atomic_load(&ix->n_vectors), n_matches = q->n_allowed < n_vectors ? q->n_allowed : n_vectors;
+    double share = n_vectors ? (double)n_matches / (double)n_vectors : 1;
+    int is_fitted = !q->window && !ix->params.search_window;
+    int rc = enter_filtered(ix, st, s, o, &e);
+    if (rc != VEC_OK) return rc;
+    if (is_far && e.offset < 2.5f) e.offset = 2.5f;
+    if (share >= WALK_ALL_FROM && e.offset < 1.5f) {
+        double window = o->window * share + 1.5 * q->k * (1 - share);
+        if (is_fitted && window < o->window) o->window = (uint32_t)window > q->k ? (uint32_t)window : q->k;
+        o->most_work = (uint64_t)(60 * o->window / share) + 1000;       /* 20 an expansion are usual */
+        rc = walk_any(ix, st, s, o, n);
+        return rc == WALK_DEAR ? WALK_FAR : rc;
+    }
+    if (is_fitted) {
+        double wider = e.offset > 1.25f ? 1 + 2.5 * (e.offset - 1.25) : 1, window = 1.25 * (wider < 6 ? wider : 6) * o->window;
+        o->window = window < MAX_WINDOW ? (uint32_t)window : MAX_WINDOW;
+        if (o->window > n_matches) o->window = (uint32_t)n_matches;
+    }
+    if (o->capacity < o->window) o->capacity = o->window;
+    o->most_work = work_of_scan(n_matches);
+    return walk_filtered(ix, st, s, o, &e, n);
+}
+
+static int plan_graph(scan *c, const label_set *allowed, const vec_query *q, uint32_t window, int plan, uint32_t wanted, int is_far,
+                      uint32_t *n_hits) {
     vec_index *ix = c->ix;
     scratch *s = c->s;
     uint32_t n, capacity = q->capacity > wanted ? q->capacity : wanted;
@@ -139,12 +180,17 @@ static int plan_graph(scan *c, const label_set *allowed, const vec_query *q, uin
         rc = scan_tail(c, allowed);
         if (rc == VEC_OK) rc = hits_of_buffer(ix, c->st, s, allowed, c->n, wanted, n_hits);
     }
-    walk_order o = {window, window > capacity ? window : capacity, c->deadline_ns, *allowed, -INFINITY};
+    walk_order o = {window, window > capacity ? window : capacity, c->deadline_ns, *allowed, -INFINITY, UINT64_MAX};
     if (plan == VEC_PLAN_FILTER_POST) {         /* nearly all are allowed: walk plainly, a little wider */
         o.allowed.words = NULL;
         o.window += o.window / 4, o.capacity += o.capacity / 4;
     }
-    if (rc == VEC_OK) rc = walk_any(ix, c->st, s, &o, &n);
+    if (rc == VEC_OK)
+        rc = plan == VEC_PLAN_FILTER_WALK ? walk_with_filter(ix, c->st, s, q, &o, is_far, &n) : walk_any(ix, c->st, s, &o, &n);
+    if (rc == WALK_FAR) {
+        *n_hits = 0;
+        return plan_graph(c, allowed, q, window, plan, wanted, 1, n_hits);
+    }
     if (rc == VEC_OK && plan == VEC_PLAN_FILTER_POST)
         for (uint32_t i = 0; i < n; i++)
             if (!may_return(ix, allowed, s->buffer[i].id & ID_MASK)) s->buffer[i].id |= BARRED;
@@ -183,13 +229,13 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
     scan c = {.ix = ix, .st = st, .s = s, .deadline_ns = deadline};
     if (q->plan == VEC_PLAN_SCAN || q->plan == VEC_PLAN_FILTER_EXACT) rc = plan_exact(&c, &allowed, q->n_allowed, wanted, &n_hits);
     else {
-        rc = plan_graph(&c, &allowed, q, window, q->plan, wanted, &n_hits);
+        rc = plan_graph(&c, &allowed, q, window, q->plan, wanted, 0, &n_hits);
         if (rc == VEC_OK && n_hits < k && q->plan == VEC_PLAN_FILTER_POST) {
             n_hits = 0;
             q->plan = VEC_PLAN_FILTER_WALK;
-            rc = plan_graph(&c, &allowed, q, window, q->plan, wanted, &n_hits);
+            rc = plan_graph(&c, &allowed, q, window, q->plan, wanted, 0, &n_hits);
         }
-        if (rc == VEC_OK && n_hits < k && n_hits < matches) {           /* the graph did not lead to enough: make sure */
+        if (rc == WALK_DEAR || (rc == VEC_OK && n_hits < k && n_hits < matches)) {           /* the graph did not lead to enough: make sure */
             n_hits = 0;
             q->plan = q->allowed ? VEC_PLAN_FILTER_EXACT : VEC_PLAN_SCAN;
             rc = plan_exact(&c, &allowed, q->n_allowed, wanted, &n_hits);

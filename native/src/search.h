@@ -1,4 +1,4 @@
-/* What the parts of searching share: the walk (walk.c), scans (scan.c), plans for the k nearest (search.c), range search (range.c). */
+/* What the parts of searching share: walks (walk.c, walk_filtered.c), scans (scan.c), plans for the k nearest (search.c), range search (range.c). */
 #ifndef SEARCH_H
 #define SEARCH_H
 #include <string.h>
@@ -54,7 +54,11 @@ typedef struct {
     uint64_t deadline_ns;                       /* 0: none */
     label_set allowed;
     float reach;                                /* range search: keys up to here are collected in s->found; -inf: none */
+    uint64_t most_work;                         /* filtered walks: vectors scored and rows searched, beyond which they give up */
 } walk_order;
+
+/* What filtered walks say that have become dearer than a scan would be; than one among the allowed alone would be. */
+enum { WALK_DEAR = 1, WALK_FAR = 2 };
 
 int clear_visited(vec_index *ix, scratch *s);
 int note_found(vec_index *ix, scratch *s, uint32_t id);
@@ -62,6 +66,19 @@ int note_found(vec_index *ix, scratch *s, uint32_t id);
 int walk_any(vec_index *ix, const store *st, scratch *s, const walk_order *o, uint32_t *n);
 /* The same without any test of entries, collecting what is within o->reach. */
 int walk_range(vec_index *ix, const store *st, scratch *s, const walk_order *o, uint32_t *n);
+
+/* walk_filtered.c */
+enum { MAX_ENTRANCE = MAX_SEEDS + 33 };
+typedef struct {
+    float offset;                               /* how much farther off the allowed lie than seeds do, in standard errors */
+    uint32_t n;
+    entry entries[MAX_ENTRANCE];
+} entrance;
+
+/* Looks where the allowed vectors lie. */
+int enter_filtered(vec_index *ix, const store *st, scratch *s, const walk_order *o, entrance *e);
+/* Walks among them; WALK_DEAR: given up. */
+int walk_filtered(vec_index *ix, const store *st, scratch *s, const walk_order *o, const entrance *e, uint32_t *n);
 
 /* scan.c */
 typedef struct {

@@ -158,6 +158,7 @@ int vec_create(const vec_params *params, vec_index **out) {
     atomic_store(&ix->epoch, 1);
     ix->is_idle = 1;
     slab_init(&ix->meta, &ix->account, VEC_MEM_LABELS, sizeof(uint64_t), 0);
+    slab_init(&ix->bases, &ix->account, VEC_MEM_LABELS, sizeof(uint64_t), 0xFF);
     slab_init(&ix->rows, &ix->account, VEC_MEM_GRAPH, params->max_degree * sizeof(uint32_t), 0xFF);
     store *s = store_new(ix, coder_new(first_codec(wanted), params, &ix->account), 0);
     size_t floats = 8 * ((size_t)params->dim + 128);
@@ -193,6 +194,7 @@ void vec_free(vec_index *ix) {
     store_free(atomic_load(&ix->other_store));
     if (atomic_load(&ix->labels.pages)) labels_free(&ix->labels);
     slab_free(&ix->meta);
+    slab_free(&ix->bases);
     slab_free(&ix->rows);
     mem_free(atomic_load(&ix->tail));
     mem_free(ix->add_vector);
@@ -233,6 +235,7 @@ static int take_slot(vec_index *ix, uint32_t *slot, int *is_new) {
     store *other = atomic_load(&ix->other_store);
     if (rc == VEC_OK && other) rc = reserve_store(other, n + 1);
     if (rc == VEC_OK) rc = slab_reserve(&ix->meta, n + 1);
+    if (rc == VEC_OK) rc = slab_reserve(&ix->bases, n / 64 + 1);
     if (rc == VEC_OK && ix->params.algorithm == VEC_GRAPH) rc = slab_reserve(&ix->rows, n + 1);
     *slot = n;
     return rc;
@@ -256,6 +259,12 @@ static void encode_into(const vec_index *ix, store *s, uint32_t slot, const uint
     const coder *c = s->coder;
     c->codec->encode(c, ix->add_vector, given, slab_at(&s->primary, slot), c->residual_bytes ? slab_at(&s->residual, slot) : NULL,
                      ix->add_work);
+}
+
+void note_label(vec_index *ix, uint32_t slot, uint64_t label, int is_first) {
+    _Atomic uint64_t *base = base_at(ix, slot / 64);
+    if (is_first && label >= slot % 64) atomic_store_explicit(base, label - slot % 64, memory_order_relaxed);
+    else if (atomic_load_explicit(base, memory_order_relaxed) + slot % 64 != label) atomic_store_explicit(base, NO_BASE, memory_order_relaxed);
 }
 
 /* Marks a slot deleted; it is out of every answer from here on. */
@@ -302,6 +311,7 @@ static int add_locked(vec_index *ix, uint64_t label, const uint8_t *given) {
     if (other) encode_into(ix, other, slot, given);
     if (p->metric == VEC_IP && !is_flat) note_norm(ix, s, slot);
     if (!is_flat) atomic_store_explicit(row_at(ix, slot), NO_EDGE, memory_order_relaxed);
+    note_label(ix, slot, label, is_new && slot % 64 == 0);
     atomic_store_explicit(meta_at(ix, slot), meta_of(is_flat ? SLOT_LINKED : SLOT_TAIL, label), memory_order_release);
     if (is_new) atomic_store_explicit(&ix->n_slots, slot + 1, memory_order_release);
     atomic_fetch_add(&ix->n_vectors, 1);

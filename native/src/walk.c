@@ -39,7 +39,7 @@ scratch *scratch_take(vec_index *ix) {
 void scratch_give(scratch *s) { atomic_store_explicit(&s->is_busy, 0, memory_order_release); }
 
 void scratch_free(scratch *s) {
-    mem_free(s->query_block), mem_free(s->work), mem_free(s->visited), mem_free(s->buffer), mem_free(s->good), mem_free(s->found);
+    mem_free(s->query_block), mem_free(s->work), mem_free(s->visited), mem_free(s->barred), mem_free(s->buffer), mem_free(s->good), mem_free(s->found);
     mem_free(s->ids), mem_free(s->primaries), mem_free(s->residuals), mem_free(s->keys), mem_free(s->hits), mem_free(s->distances);
     prune_space_free(s->prune);
 }
@@ -131,6 +131,7 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
     float worst = INFINITY, last = INFINITY;    /* keys of the capacity-th and the window-th that may be returned */
     float *good = s->good;
 
+    const uint64_t n_before = s->n_scored;
     uint32_t n_seeds = atomic_load_explicit(&ix->n_seeds, memory_order_acquire);
     for (uint32_t i = 0; i < n_seeds; i++) {
         uint32_t v = atomic_load_explicit(&ix->seeds[i], memory_order_relaxed);
@@ -195,6 +196,7 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
                 __builtin_prefetch(next + 64);
                 ahead++;
             }
+        if (is_checked && s->n_scored - n_before > o->most_work) return WALK_DEAR;
         if (!(++n_expanded & 63) && o->deadline_ns && now_ns() > o->deadline_ns) return VEC_ETIMEOUT;
     }
     *n_out = n;
@@ -202,7 +204,7 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
 }
 
 int walk_plain(vec_index *ix, const store *st, scratch *s, uint32_t window, uint32_t capacity, uint64_t deadline_ns, uint32_t *n) {
-    walk_order o = {window, capacity > window ? capacity : window, deadline_ns, {NULL, 0}, -INFINITY};
+    walk_order o = {window, capacity > window ? capacity : window, deadline_ns, {NULL, 0}, -INFINITY, UINT64_MAX};
     int rc = clear_visited(ix, s);
     return rc == VEC_OK ? walk(ix, st, s, &o, n, 0, 0) : rc;
 }

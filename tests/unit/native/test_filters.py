@@ -116,3 +116,49 @@ def test_timeout():
     with pytest.raises(native.SearchTimeout):
         ix.search_blob(x[0].tobytes(), 10, timeout_us=1)
     assert len(ix.search_blob(x[0].tobytes(), 10, timeout_us=10_000_000)[0]) == 10
+
+
+@pytest.mark.parametrize("labelling", ["in order", "shifted", "shuffled", "sparse"])
+def test_a_walk_among_the_allowed(labelling):
+    """Halves and tenths of the data, at random, on the query's side and on the other one, however slots and labels correspond."""
+    n, dim = (3000, 16) if SMALL else (16_000, 24)
+    x = clustered(n + 60, dim, seed=3, spread=0.6)
+    x, queries = x[:n], x[n:]
+    rng = np.random.default_rng(4)
+    label_of = {"in order": np.arange(n), "shifted": np.arange(n) + 777, "shuffled": rng.permutation(n), "sparse": np.arange(n) * 50 + 3}[labelling]
+    ix = native.Index(dim, "L2", compression="LVQ8", training_threshold=1000, construction_window_size=100)
+    ix.add(label_of, x)
+    if labelling == "in order":
+        again = rng.choice(n, n // 20, replace=False)          # labels that have moved to other slots
+        ix.add(label_of[again], x[again])
+    ix.wait()
+    side = x @ (x[:200].mean(0) - x[200:400].mean(0))
+    found_by = set()
+    for share in (0.5, 0.1):
+        for rows in (rng.choice(n, int(share * n), replace=False), np.argsort(side)[:int(share * n)], np.argsort(-side)[:int(share * n)]):
+            allowed = native.Allowed.of_labels(label_of[rows])
+            places = {int(label): i for i, label in enumerate(label_of[rows])}
+            found = []
+            for q in queries:
+                labels, distances = ix.search_blob(q.tobytes(), 10, allowed=allowed, window=40)
+                assert len(labels) == len(set(labels)) == 10 and distances == sorted(distances)
+                found.append([places[label] for label in labels])
+                found_by.add(ix.stats()["last_plan"])
+            assert recall(np.array(found), brute("L2", queries, x[rows]), 10) >= 0.95
+    assert SMALL or "filter-walk" in found_by
+    ix.validate()
+
+
+def test_a_filter_against_the_query_does_not_walk_everything():
+    n = 3000 if SMALL else 20_000
+    x = clustered(n, 16, seed=5, spread=1.0)
+    ix = native.Index(16, "L2", compression="LVQ8", training_threshold=1000, construction_window_size=60)
+    ix.add(np.arange(n), x)
+    ix.wait()
+    for q in x[:10]:
+        far = np.argsort(brute("L2", q[None], x)[0])[-n // 2:]
+        allowed = native.Allowed.of_labels(far)
+        before = ix.stats()["n_scored"]
+        labels, _ = ix.search_blob(q.tobytes(), 10, allowed=allowed)
+        assert len(labels) == 10 and set(labels) <= set(far.tolist())
+        assert ix.stats()["n_scored"] - before < 0.85 * n
