@@ -283,6 +283,10 @@ class Index:
             raise _error(n)
         return ffi.unpack(labels, n), ffi.unpack(distances, n)
 
+    def default_window(self, k):
+        """The window that a search for k has if it names none."""
+        return lib.vec_default_window(self._ptr, k)
+
     def range_blob(self, blob, radius, epsilon=None, allowed=None, timeout_us=0, window=0):
         """Everything within radius of one query: (list of labels, list of distances), nearest first. epsilon: how far beyond the
         radius the walk still goes, relative to it; None: the index's."""

@@ -22,6 +22,7 @@ def load(server) -> None:
     server.add_periodic(0.25, manager.drop_idle)
     server.add_periodic(1, manager.cursors.collect)
     server.add_periodic(5, manager.log_progress)
+    server.add_periodic(1, manager.measure_rescoring)
     server.add_periodic(30, lambda: manager.collect(server.config["search-fork-gc-clean-threshold"]))
     for name in config.PLAN_DIRECTIVES:
         server.config.observe(name, lambda value: manager.forget_plans())

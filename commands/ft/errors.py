@@ -90,6 +90,7 @@ VECTOR_REDUCE_ALONE = "SEARCH_PARSE_ARGS REDUCE is irrelevant when compression i
 VECTOR_ELEMENT = "SEARCH_LIMIT_OVER Vector index element size {} exceeded maximum size allowed by server limit which is {}"
 VECTOR_RERANK_ARGUMENT = "SEARCH_PARSE_ARGS RERANK requires an argument"
 VECTOR_RERANK_VALUE = "SEARCH_PARSE_ARGS Syntax error: RERANK value must be TRUE or FALSE"
+VECTOR_RERANK_CHOICE = "SEARCH_PARSE_ARGS RERANK must be AUTO, OFF or a number of candidates from 1 to {}"
 VECTOR_RERANK_TWICE = "SEARCH_PARSE_ARGS Duplicate RERANK parameter"
 VECTOR_RERANK_DISK = "SEARCH_QUERY_BAD RERANK is only supported for disk-based vector indexes"
 
@@ -170,6 +171,9 @@ K_TOO_LARGE = "SEARCH_QUERY_BAD Error parsing vector similarity query: query KNN
 _RESOLVER = " (Error parsing vector similarity parameters)"
 RUNTIME_OPTION = "SEARCH_OPTION_INVALID Invalid option" + _RESOLVER
 RUNTIME_VALUE = "SEARCH_VALUE_BAD Invalid value was given" + _RESOLVER
+RUNTIME_RERANK = "SEARCH_VALUE_BAD RERANK must be AUTO, OFF or a number of candidates from 1 to {}" + _RESOLVER
+RUNTIME_OVERSAMPLING = "SEARCH_VALUE_BAD OVERSAMPLING must be a number from 1 to 1000" + _RESOLVER
+RUNTIME_BOTH_RERANK = "SEARCH_OPTION_INVALID RERANK and OVERSAMPLING exclude each other" + _RESOLVER
 RUNTIME_TWICE = "SEARCH_PARAM_DUP Parameter was specified twice" + _RESOLVER
 RUNTIME_NOT_HYBRID = "SEARCH_HYBRID_ATTR_NON_HYBRID hybrid query attributes were sent for a non-hybrid query" + _RESOLVER
 RUNTIME_POLICY = "SEARCH_HYBRID_POLICY_BAD invalid hybrid policy was given" + _RESOLVER

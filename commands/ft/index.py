@@ -5,6 +5,7 @@ from collections.abc import Generator
 from . import errors
 from .documents import DocumentTable
 from .fields import CLASSES, ErrorCount, Field, FieldError, VectorField
+from .rescore import Rescorer
 from .rule import Rule
 
 _ABSENT = object()
@@ -60,6 +61,8 @@ class Index:
             self.fields.append(field)
             self.by_name[field.name] = field
             self.schema[field.name] = field.spec
+            if type(field) is VectorField:
+                field.rescorer = Rescorer(self.docs, field)
         # Vectors first: only they can still be refused when they are stored.
         self._in_put_order = sorted(self.fields, key=lambda field: field.type_name != "VECTOR")
         self.plans.clear()

@@ -149,10 +149,19 @@ def _vector_details(field: VectorField) -> list:
               ("effective_compression", Simple(stats["codec"]))]
     if spec.compression:
         pairs += [("trained", int(stats["is_trained"])), ("training", Simple(stats["training"]))]
+    if spec.compression:
+        pairs += _rescoring(field.rescorer)
     waiting, rate = stats["n_tail"], stats["build_rate"]
     pairs += [("pending_vectors", waiting), ("build_rate", float(rate)),
               ("remaining_seconds", round(waiting / rate, 1) if waiting and rate else 0.0)]
     return pairs
+
+
+def _rescoring(rescorer) -> list:
+    """What RERANK is set to, and what that comes to for ten results: candidates scored again with the originals."""
+    policy = rescorer.policy
+    return [("rerank", Simple(policy) if type(policy) is str else policy),
+            ("rerank_candidates", rescorer.candidates(10)), ("rerank_measured", int(bool(rescorer.measured)))]
 
 
 _DETAILS = {

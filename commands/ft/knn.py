@@ -50,7 +50,8 @@ class HotKnn:
     __slots__ = ("server", "turns", "index", "field", "engine", "child", "options", "k", "window", "capacity",
                  "timeout_us", "blob_bytes",
                  "revision", "bits", "count", "cost_us", "by_distance", "ascending", "offset", "end", "writer",
-                 "per_hit", "paths", "named", "shapes", "db", "plain", "fails")
+                 "per_hit", "paths", "named", "shapes", "db", "plain", "fails",
+                 "rescorer", "rerank", "n_rescored", "n_wanted", "asked_window")
 
     @staticmethod
     def can_run(options, root) -> bool:
@@ -78,7 +79,11 @@ class HotKnn:
         self.child = root.child
         self.options = options
         self.k = runtime.k
-        self.window = runtime.window or runtime.ef_runtime or 0
+        self.window = self.asked_window = runtime.window or runtime.ef_runtime or 0
+        self.rescorer = field.rescorer
+        self.rerank = runtime.rerank
+        self.n_rescored = 0                     # candidates that are scored again with the originals
+        self.n_wanted = self.k                  # results that the engine is asked for
         self.capacity = runtime.capacity or 0
         self.timeout_us = 1000 * (server.config["search-timeout"] if options.timeout is None else options.timeout)
         self.fails = server.config["search-on-timeout"] != "return"
@@ -112,17 +117,22 @@ class HotKnn:
                 return self._encode(client, [], [])
         elif not self.k:
             return self._encode(client, [], [])
+        n = self.rescorer.candidates(self.k, self.rerank)
+        if n != self.n_rescored or n and not self.asked_window:
+            self._rescore(n)
         turns = self.turns
         if turns.wants(self.cost_us) and not client.in_exec:
             self.field.note_knn(bits is not None)
             return turns.add(PooledSearch(self, client, blob, bits))
         started = perf_counter_ns()
         try:
-            rows, distances = self.engine.search_blob(blob, self.k, self.window, self.capacity, bits, self.timeout_us)
+            rows, distances = self.engine.search_blob(blob, self.n_wanted, self.window, self.capacity, bits, self.timeout_us)
         except native.SearchTimeout:
             return self._timed_out(client)
         except native.NativeError as error:
             raise refusal(error) from None
+        if n:
+            rows, distances = self.rescorer.rescore(blob, rows, distances, n, self.k)
         took = perf_counter_ns() - started
         turns.n_searches += 1
         turns.search_ns += took
@@ -131,6 +141,12 @@ class HotKnn:
         field.cost_us = self.cost_us
         field.note_knn(bits is not None)
         return self._encode(client, rows, distances)
+
+    def _rescore(self, n: int) -> None:
+        """Has the engine asked for n candidates, with the window of a search for k; 0: for the k nearest."""
+        self.n_rescored = n
+        self.n_wanted = n or self.k
+        self.window = self.asked_window or (self.engine.default_window(self.k) if n else 0)
 
     def _evaluate_filter(self) -> None:
         index = self.index
@@ -159,6 +175,8 @@ class HotKnn:
             kept = [(row, distance) for row, distance in zip(rows, distances) if docs.keys[row] is not None
                     and docs.born[row] <= search.newest]
             rows, distances = [row for row, _ in kept], [distance for _, distance in kept]
+        if self.n_rescored:
+            rows, distances = self.rescorer.rescore(search.blob, rows, distances, self.n_rescored, self.k)
         return self._encode(search.client, rows, distances)
 
     def _timed_out(self, client) -> Raw:

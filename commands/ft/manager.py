@@ -28,6 +28,7 @@ class Manager:
         self._by_prefix: dict[bytes, list[Index]] = {}
         self._prefix_lengths: list[int] = []
         self.turns = Turns(server)
+        self._measuring = None                      # the background measurement under way
         self.cursors = Cursors(server)
         self._renamed: tuple | None = None      # (key, its hash) taken away by the first half of a RENAME
 
@@ -265,6 +266,17 @@ class Manager:
         for index in self.indexes.values():
             for field in index.vector_fields:
                 field.log_progress(self.server.log, index.name.decode("utf-8", "replace"))
+
+    def measure_rescoring(self) -> None:
+        """Starts measuring how many candidates a field's searches should rescore, where that is due; one field at a
+        time."""
+        if self._measuring is not None and not self._measuring.done:
+            return
+        for index in self.indexes.values():
+            for field in index.vector_fields:
+                if field.rescorer.is_due():
+                    self._measuring = self.server.run_sliced(field.rescorer.measure(), "measure rescoring")
+                    return
 
     def drop_idle(self) -> None:
         """Drops TEMPORARY indexes, and their documents, that nobody used for their time."""

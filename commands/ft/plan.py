@@ -150,15 +150,17 @@ class Evaluation:
         runtime = range_runtime(node, field.spec)
         field.last_search_mode = RANGE_QUERY
         engine = field.engine
+        radius = field.rescorer.radius(runtime.radius, runtime.rerank)
         if among is not None:
             candidates = list(among)
             near = [(row, distance) for row, distance in zip(candidates, engine.distances(node.vector, candidates))
-                    if distance <= runtime.radius]
+                    if distance <= radius]
             rows = [row for row, _ in near]
             distances = [distance for _, distance in near]
         else:
             epsilon = {} if runtime.epsilon is None else {"epsilon": runtime.epsilon}
-            rows, distances = engine.range_blob(node.vector, runtime.radius, timeout_us=self.timeout_us, **epsilon)
+            rows, distances = engine.range_blob(node.vector, radius, timeout_us=self.timeout_us, **epsilon)
+        rows, distances = field.rescorer.within(node.vector, rows, distances, runtime.radius, runtime.rerank)
         if node.alias is not None and not self._is_negative:
             self.yielded[node.alias] = dict(zip(rows, distances))
         return BitMap(rows)

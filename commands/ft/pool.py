@@ -141,7 +141,7 @@ class Turns:
             for search in searches:
                 search.complete(([], []))
             return
-        job = self.pool.submit(hot.engine, [search.blob for search in searches], hot.k, hot.window, hot.capacity, bits,
+        job = self.pool.submit(hot.engine, [search.blob for search in searches], hot.n_wanted, hot.window, hot.capacity, bits,
                                hot.timeout_us)
         self._jobs[job] = searches, perf_counter_ns()
 

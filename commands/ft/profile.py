@@ -116,7 +116,17 @@ class _Profiled(Evaluation):
             pairs.append((Simple("Child iterator"), self._children[0][1]))
         pairs += [(Simple("Engine plan"), Simple(str(stats["last_plan"]))),
                   (Simple("Engine codec"), Simple(stats["codec"]))]
+        candidates, rescored, moved = field.rescorer.last if _rescores(field, root) else (n, 0, 0)
+        pairs += [(Simple("Candidates"), candidates), (Simple("Rescored"), rescored),
+                  (Simple("Places changed by rescoring"), moved)]
         return Pairs(pairs)
+
+
+def _rescores(field, root: tree.Knn) -> bool:
+    if not field.had_vectors:
+        return False
+    runtime = knn_runtime(root, field.spec, filtered=root.child is not None)
+    return field.rescorer.candidates(runtime.k, runtime.rerank) > 0
 
 
 _TYPES = {tree.And: "INTERSECT", tree.Or: "UNION", tree.Not: "NOT", tree.Optional: "OPTIONAL",

@@ -12,6 +12,7 @@ from . import errors
 from .errors import fail
 from .options import to_float
 from .specs import VectorSpec
+from .vector_options import MAX_RERANK
 from .tree import Knn, VectorAttribute, VectorRange
 
 __all__ = ["KnnRuntime", "RangeRuntime", "knn_runtime", "range_runtime", "check_blob", "MAX_K"]
@@ -32,6 +33,7 @@ class RangeRuntime:
     window: int | None = None                    # SEARCH_WINDOW_SIZE
     capacity: int | None = None                  # SEARCH_BUFFER_CAPACITY, at least the window
     history: str | None = None                   # ON | OFF | AUTO
+    rerank: str | int | float | None = None      # AUTO | OFF | candidates | OVERSAMPLING's factor, a float
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class KnnRuntime:
     window: int | None = None                    # SEARCH_WINDOW_SIZE
     capacity: int | None = None                  # SEARCH_BUFFER_CAPACITY, at least the window
     history: str | None = None                   # ON | OFF | AUTO
+    rerank: str | int | float | None = None      # AUTO | OFF | candidates | OVERSAMPLING's factor, a float
     ef_runtime: int | None = None
     batch_size: int | None = None
     policy: str | None = None                    # BATCHES | ADHOC_BF
@@ -90,6 +93,8 @@ def _apply(attributes: tuple[VectorAttribute, ...], algorithm: str, runtime, use
         if name in seen:
             raise fail(errors.RUNTIME_TWICE)
         seen.add(name)
+        if {b"RERANK", b"OVERSAMPLING"} <= seen:
+            raise fail(errors.RUNTIME_BOTH_RERANK)
         rule.read(attribute.value, runtime)
     capacity, window = runtime.capacity, runtime.window
     if capacity is not None and window is not None and capacity < window:
@@ -136,6 +141,25 @@ def _history(value: bytes, runtime) -> None:
     runtime.history = word.decode()
 
 
+def _rerank(value: bytes, runtime) -> None:
+    word = value.upper()
+    if word in (b"AUTO", b"OFF"):
+        runtime.rerank = word.decode()
+    elif word in (b"TRUE", b"FALSE"):            # Redis's words, for indexes that it keeps on disk
+        raise fail(errors.RUNTIME_OPTION)
+    elif word.isdigit() and 0 < int(word[:10]) <= MAX_RERANK:
+        runtime.rerank = int(word[:10])
+    else:
+        raise fail(errors.RUNTIME_RERANK, MAX_RERANK)
+
+
+def _oversampling(value: bytes, runtime) -> None:
+    number = to_float(value)
+    if number is None or not 1 <= number <= 1000:
+        raise fail(errors.RUNTIME_OVERSAMPLING)
+    runtime.rerank = float(number)
+
+
 def _ratio(value: bytes, runtime) -> None:
     number = to_float(value)
     if number is None:
@@ -165,5 +189,7 @@ _RULES = {
     b"SEARCH_WINDOW_SIZE": _Rule(("SVS-VAMANA",), (*_KNN, "range"), errors.RUNTIME_OPTION, _integer("window")),
     b"SEARCH_BUFFER_CAPACITY": _Rule(("SVS-VAMANA",), (*_KNN, "range"), errors.RUNTIME_OPTION, _integer("capacity")),
     b"USE_SEARCH_HISTORY": _Rule(("SVS-VAMANA",), (*_KNN, "range"), errors.RUNTIME_OPTION, _history),
+    b"RERANK": _Rule(_ALL, (*_KNN, "range"), errors.RUNTIME_OPTION, _rerank),
+    b"OVERSAMPLING": _Rule(_ALL, _KNN, errors.RUNTIME_OPTION, _oversampling),
     b"SHARD_K_RATIO": _Rule(_ALL, (*_KNN, "range"), errors.RUNTIME_OPTION, _ratio),
 }

@@ -307,9 +307,14 @@ def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> BitMap:
     else:
         bits = None if among is None else allowed(among, index.docs.n_rows)
         started = perf_counter_ns()
-        rows, distances = field.engine.search_blob(node.vector, runtime.k, runtime.window or runtime.ef_runtime or 0,
-                                                   runtime.capacity or 0,
-                                                   bits, evaluation.timeout_us)
+        k, window = runtime.k, runtime.window or runtime.ef_runtime or 0
+        n = field.rescorer.candidates(k, runtime.rerank)
+        if n and not window:
+            window = field.engine.default_window(k)
+        rows, distances = field.engine.search_blob(node.vector, n or k, window, runtime.capacity or 0, bits,
+                                                   evaluation.timeout_us)
+        if n:
+            rows, distances = field.rescorer.rescore(node.vector, rows, distances, n, k)
         server.search.turns.count(perf_counter_ns() - started)
         field.note_knn(among is not None)
     evaluation.yielded[node.alias] = dict(zip(rows, distances))

@@ -14,6 +14,8 @@ __all__ = ["parse_vector", "element_size", "COMPRESSIONS", "DEFAULT_TRAINING_THR
 COMPRESSIONS = {name.upper(): name for name in ("LVQ4", "LVQ8", "LVQ4x4", "LVQ4x8", "LeanVec4x8", "LeanVec8x8")}
 DEFAULT_TRAINING_THRESHOLD = 10240
 MIN_TRAINING_THRESHOLD = 1024
+#: Most candidates that RERANK may name.
+MAX_RERANK = 1_000_000
 
 _ALGORITHMS = {"FLAT": "FLAT", "HNSW": "HNSW", "SVS-VAMANA": "SVS-VAMANA"}
 _TYPES = {name: name for name in DTYPE_SIZES}
@@ -43,7 +45,7 @@ def parse_vector(cursor: Words, path: bytes, name: bytes, compressions: Collecti
     for required in ("TYPE", "DIM", "DISTANCE_METRIC"):
         if required not in seen:
             raise fail(errors.VECTOR_REQUIRED, algorithm, required)
-    if "RERANK" in seen:
+    if spec.rerank is None:
         raise fail(errors.VECTOR_RERANK_DISK)
     if spec.compression is None:
         if spec.training_threshold is not None:
@@ -132,10 +134,20 @@ def _epsilon(cursor: Words, spec: VectorSpec, label: str) -> None:
 
 
 def _rerank(cursor: Words, spec: VectorSpec, label: str) -> None:
+    """RERANK AUTO | OFF | n. TRUE and FALSE are Redis's, for indexes that it keeps on disk: None."""
     if not cursor:
         raise fail(errors.VECTOR_RERANK_ARGUMENT)
-    if keyword(cursor.next()) not in (b"TRUE", b"FALSE"):
-        raise fail(errors.VECTOR_RERANK_VALUE)
+    word = keyword(cursor.next())
+    if word in (b"TRUE", b"FALSE"):
+        if spec.algorithm != "HNSW":
+            raise fail(errors.VECTOR_NAME, spec.algorithm, "RERANK")
+        spec.rerank = None
+    elif word in (b"AUTO", b"OFF"):
+        spec.rerank = word.decode()
+    elif word.isdigit() and 0 < int(word[:10]) <= MAX_RERANK:
+        spec.rerank = int(word[:10])
+    else:
+        raise fail(errors.VECTOR_RERANK_VALUE if spec.algorithm == "HNSW" else errors.VECTOR_RERANK_CHOICE, MAX_RERANK)
 
 
 def _count(attribute: str, low: int = 1) -> _Reader:
@@ -144,7 +156,7 @@ def _count(attribute: str, low: int = 1) -> _Reader:
 
 _COMMON: dict[str, _Reader] = {"TYPE": _dtype, "DIM": _count("dim"), "DISTANCE_METRIC": _metric}
 _READERS: dict[str, dict[str, _Reader]] = {
-    "FLAT": _COMMON | {"INITIAL_CAP": _count("initial_cap", 0), "BLOCK_SIZE": _count("block_size")},
+    "FLAT": _COMMON | {"INITIAL_CAP": _count("initial_cap", 0), "BLOCK_SIZE": _count("block_size"), "RERANK": _rerank},
     "HNSW": _COMMON | {
         "INITIAL_CAP": _count("initial_cap", 0), "M": _count("m"), "EF_CONSTRUCTION": _count("ef_construction"),
         "EF_RUNTIME": _count("ef_runtime"), "EPSILON": _epsilon, "RERANK": _rerank,
@@ -152,5 +164,5 @@ _READERS: dict[str, dict[str, _Reader]] = {
     "SVS-VAMANA": _COMMON | {
         "GRAPH_MAX_DEGREE": _count("graph_max_degree"), "CONSTRUCTION_WINDOW_SIZE": _count("construction_window_size"),
         "SEARCH_WINDOW_SIZE": _count("search_window_size"), "EPSILON": _epsilon,
-        "TRAINING_THRESHOLD": _threshold, "REDUCE": _count("reduce")},
+        "TRAINING_THRESHOLD": _threshold, "REDUCE": _count("reduce"), "RERANK": _rerank},
 }

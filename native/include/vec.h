@@ -107,6 +107,8 @@ int64_t vec_search(vec_index *index, const char *query, vec_query *q, uint64_t *
 /* The same with plain arguments, for the shortest way in. */
 int64_t vec_search_one(vec_index *index, const char *query, uint32_t k, uint32_t window, uint32_t capacity, uint64_t timeout_us,
                        uint64_t *labels, double *distances);
+/* The window of a search for k that names none. */
+uint32_t vec_default_window(const vec_index *index, uint32_t k);
 /* n queries, one after another, on this thread: labels and distances are n rows of k, counts[n]. */
 int vec_search_many(vec_index *index, const char *queries, size_t n, vec_query *q, uint64_t *labels, double *distances,
                     uint32_t *counts);

@@ -80,6 +80,8 @@ uint32_t default_window(const vec_index *ix, uint32_t k) {
     return w;
 }
 
+uint32_t vec_default_window(const vec_index *ix, uint32_t k) { return default_window(ix, k); }
+
 /* Below this many vectors a scan in memory order beats a walk, which reads at random about 20 new neighbours per expansion. */
 static uint64_t scan_up_to(uint64_t window) { return 40 * window; }
 

@@ -21,6 +21,8 @@ class VectorField(Field):
         super().__init__(spec)
         self.algorithm: str = spec.algorithm
         self.blob_bytes: int = spec.blob_size
+        self.rescorer = None                    # set by the index, which knows the documents
+        self.is_open = True
         self.cost_us = 0.0                      # what searches took lately, in the engine
         self.had_vectors = False                # whether there has ever been one
         self._mode: str | None = EMPTY_MODE     # None: as the engine's last plan says
@@ -87,6 +89,7 @@ class VectorField(Field):
         return sum(self.engine.nbytes.values())
 
     def close(self) -> None:
+        self.is_open = False
         self.engine.close()
 
 

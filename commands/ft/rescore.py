@@ -1,0 +1,212 @@
+"""Rescoring: the best candidates of a search measured again with the original vectors, which the documents hold anyway.
+
+A compressed field finds candidates by its codes; rescoring puts them into their true order and gives their true
+distances. How many candidates it takes is measured: sample queries are answered from the codes with many candidates,
+all of them are measured exactly, and the number is the place among the codes' order at which (nearly) all of the true
+nearest have come. Where the codes' own first k are as good, nothing is rescored."""
+import math
+from collections.abc import Generator
+
+import numpy as np
+
+import native
+
+#: The share of the true nearest that must be among the candidates.
+COVERAGE = 0.998
+#: With this share among the codes' own first k there is nothing to do.
+GOOD_ENOUGH = 0.995
+#: Queries that a measurement asks.
+N_QUERIES = 64
+#: Results for which it is done, and candidates looked at for each.
+MEASURED = ((1, 64), (10, 320), (100, 800))
+#: Vectors measured in one call.
+_PIECE = 512
+#: Fewer vectors than this are not measured.
+FEWEST = 1000
+#: Until it has been measured: candidates per result, by bits per dimension of the finest code.
+GUESSES = ((2, 10.0), (5, 4.0))
+
+
+class Rescorer:
+    """Rescoring of one vector field. `policy`: "AUTO", "OFF", or the number of candidates."""
+
+    def __init__(self, docs, field):
+        spec = field.spec
+        self.docs = docs
+        self.field = field
+        self.policy = spec.rerank
+        self.path = spec.path
+        self.blob_bytes = spec.blob_size
+        self.is_lossless = spec.compression is None
+        self.ruler = native.Ruler(spec.dim, spec.metric, spec.dtype)
+        #: (k, candidates) as measured, k ascending; a 0: nothing to do.
+        self.measured: list[tuple[int, int]] = []
+        self.measured_codec = ""
+        self.measured_at = 0                    # vectors there were
+        self.error = 0.0                        # what hardly any distance by codes is off by
+        self.last = (0, 0, 0)                   # of the last search: candidates, rescored, places that changed
+        self._chosen: dict[int, int] = {}       # k -> what `_auto` says
+
+    # ------------------------------------------------------------------------------------------------- how many
+
+    def candidates(self, k: int, asked=None) -> int:
+        """How many candidates a search for k is to rescore: 0, or at least k. `asked`: what the query says: None,
+        "AUTO", "OFF", a number of candidates, or a float: so many times k."""
+        if asked is None:
+            asked = self.policy
+        if asked == "OFF" or not k:
+            return 0
+        if asked == "AUTO":
+            if self.is_lossless:
+                return 0
+            n = self._chosen.get(k)
+            if n is None:
+                if len(self._chosen) > 1000:
+                    self._chosen.clear()
+                n = self._chosen[k] = self._auto(k)
+            return n
+        return max(k, math.ceil(asked * k) if type(asked) is float else asked)
+
+    def _auto(self, k: int) -> int:
+        if not self.measured:
+            bits = native.COMPRESSIONS[self.field.spec.compression]["bits"]
+            factor = next((factor for most, factor in GUESSES if bits < most), 0)
+            return math.ceil(factor * k)
+        if all(not n for _, n in self.measured):
+            return 0
+        ks = [math.log(at) for at, _ in self.measured]
+        ratios = [math.log(max(n / at, 1)) for at, n in self.measured]
+        return math.ceil(k * math.exp(float(np.interp(math.log(k), ks, ratios))))
+
+    # ------------------------------------------------------------------------------------------------- rescoring
+
+    def originals(self, rows: list[int]) -> list[bytes | None]:
+        """The documents' own vectors; None where a document, its field or a vector of the right size is gone."""
+        values, path, size = self.docs.values, self.path, self.blob_bytes
+        found = []
+        for row in rows:
+            value = values[row]
+            blob = None if value is None else value.get(path)
+            found.append(blob if blob is not None and len(blob) == size else None)
+        return found
+
+    def rescore(self, blob: bytes, rows: list[int], distances: list[float], n: int,
+                k: int) -> tuple[list[int], list[float]]:
+        """The k nearest of the candidates, ties by row; the first n by their exact distances. One whose original is
+        gone, or is not finite, keeps the distance of its code."""
+        new = self._measured(blob, rows[:n], distances)
+        if len(rows) > n:
+            new += distances[n:]
+        order = sorted(zip(new, rows))[:k]
+        after = [row for _, row in order]
+        self.last = (len(rows), min(n, len(rows)), sum(a != b for a, b in zip(after, rows)))
+        return after, [distance for distance, _ in order]
+
+    def radius(self, radius: float, asked=None) -> float:
+        """How far a range search has to look by codes so that what lies within the radius is among what it finds."""
+        return radius + self.error if self.candidates(1, asked) else radius
+
+    def within(self, blob: bytes, rows: list[int], distances: list[float], radius: float,
+               asked=None) -> tuple[list[int], list[float]]:
+        """Of what a range search found, what lies within the radius. AUTO measures all of it."""
+        n = self.candidates(1, asked)
+        if not n:
+            return rows, distances
+        if (self.policy if asked is None else asked) == "AUTO":
+            n = len(rows)
+        elif n < len(rows):
+            nearest = sorted(zip(distances, rows))
+            rows, distances = [row for _, row in nearest], [distance for distance, _ in nearest]
+        new = self._measured(blob, rows[:n], distances) + distances[n:]
+        order = sorted((distance, row) for distance, row in zip(new, rows) if distance <= radius)
+        after = [row for _, row in order]
+        self.last = (len(rows), min(n, len(rows)), sum(a != b for a, b in zip(after, rows)))
+        return after, [distance for distance, _ in order]
+
+    def _measured(self, blob: bytes, rows: list[int], distances: list[float]) -> list[float]:
+        """The exact distances of rows; those of their codes where there is none."""
+        new = []
+        for start in range(0, len(rows), _PIECE):
+            blobs = self.originals(rows[start:start + _PIECE])
+            there = [i for i, one in enumerate(blobs, start) if one is not None]
+            if len(there) < len(blobs):
+                blobs = [one for one in blobs if one is not None]
+            exact = self.ruler.distances(blob, b"".join(blobs), len(blobs))
+            if len(there) == min(_PIECE, len(rows) - start) and not any(map(math.isnan, exact)):
+                new += exact
+                continue
+            piece = distances[start:min(start + _PIECE, len(rows))]
+            for i, distance in zip(there, exact):
+                if distance == distance:
+                    piece[i - start] = distance
+            new += piece
+        return new
+
+    # ------------------------------------------------------------------------------------------------- measuring
+
+    def is_due(self) -> bool:
+        """Whether the number of candidates should be measured (again): another codec, or half as many vectors more."""
+        if self.is_lossless or self.policy != "AUTO":
+            return False
+        stats = self.field.engine.stats()
+        n = stats["n_vectors"]
+        if n < FEWEST or stats["training"] == "running" or stats["n_tail"] > n // 10:
+            return False
+        return stats["codec"] != self.measured_codec or n >= 1.5 * self.measured_at or n < self.measured_at // 4
+
+    def measure(self) -> Generator:
+        """Measures in small pieces; to be run in the background."""
+        stats = self.field.engine.stats()
+        codec, n_vectors = stats["codec"], stats["n_vectors"]
+        queries = list(self._queries())
+        found, errors = [], []
+        for k, wide in MEASURED:
+            if n_vectors < 2 * wide or not queries:
+                break
+            places = []
+            for blob in queries:
+                yield
+                if not self.field.is_open:
+                    return
+                rows, by_code = self.field.engine.search_blob(blob, wide)
+                exact = self._measured(blob, rows, by_code)
+                errors.append(np.abs(np.subtract(exact, by_code)))
+                order = sorted(zip(exact, rows, range(1, len(rows) + 1)))
+                places += [place for _, _, place in order[:k]]
+            found.append((k, _enough(places, k)))
+        self.measured_codec, self.measured_at = codec, n_vectors
+        if found:
+            self.measured = found
+            self.error = float(np.quantile(np.concatenate(errors), COVERAGE))
+            self._chosen.clear()
+
+    def _queries(self):
+        """Vectors that nobody has stored, near to those that somebody has: 0.7 of one document's, 0.3 of another's."""
+        spec = self.field.spec
+        live = self.docs.live
+        n = len(live)
+        if n < 2:
+            return
+        random = np.random.default_rng(1)
+        for first, second in random.integers(0, n, (N_QUERIES, 2)).tolist():
+            blobs = self.originals([live[first], live[second]])
+            if None not in blobs:
+                yield _mixed(blobs, spec.dtype)
+
+
+def _mixed(blobs: list[bytes], dtype: str) -> bytes:
+    kind = native.DTYPES[dtype][1]
+    if dtype == "BFLOAT16":
+        x, y = ((np.frombuffer(blob, kind).astype("<u4") << 16).view("<f4") for blob in blobs)
+        return ((0.7 * x + 0.3 * y).astype("<f4").view("<u4") >> 16).astype("<u2").tobytes()
+    x, y = (np.frombuffer(blob, kind).astype(np.float64) for blob in blobs)
+    mixed = 0.7 * x + 0.3 * y
+    return (np.rint(mixed) if dtype in ("INT8", "UINT8") else mixed).astype(kind).tobytes()
+
+
+def _enough(places: list[int], k: int) -> int:
+    """The number of candidates that holds COVERAGE of the places; 0 if k are good enough."""
+    at = np.sort(np.array(places))
+    if not len(at) or np.mean(at <= k) >= GOOD_ENOUGH:
+        return 0
+    return max(k + 1, int(at[min(len(at) - 1, math.ceil(COVERAGE * len(at)) - 1)]))
