@@ -277,7 +277,7 @@ def hsetex(client, key, *words):
         value = Hash.from_flat(asked.pairs)
         db.set(key, value, "hset")
     elif asked.keep_time:
-        previous = {field: value.get(field) for field in fields}
+        previous = {field: value.previous(field) for field in fields}
         for field, text in zip(asked.pairs[::2], asked.pairs[1::2]):
             value.set(field, text, keep_time=True)
         db.changed(key, "hset", value, value, previous)

@@ -36,7 +36,7 @@ def _set_one(db, key, value: Hash | None, field, text: bytes, event: str) -> Non
     if value is None:
         db.set(key, Hash(((field, text),)), event)
         return
-    previous = {field: value.get(field)}
+    previous = {field: value.previous(field)}
     value.set(field, text, keep_time=True)
     db.changed(key, event, value, value, previous)
 
@@ -45,10 +45,9 @@ def drop_fields(db, key, value: Hash, fields, event: str = "hdel") -> int:
     """Removes fields, and the key with the last of them. Returns how many were there."""
     previous = {}
     for field in fields:
-        old = value.get(field)
+        old = value.pop(field)
         if old is not None:
             previous[field] = old
-            value.delete(field)
     if previous:
         if value:
             db.changed(key, event, value, value, previous)
@@ -137,7 +136,7 @@ def hlen(client, key):
          summary="Returns the length of a field's value.")
 def hstrlen(client, key, field):
     value = client.db.get_as(key, Hash)
-    return 0 if value is None else len(value.get(field) or b"")
+    return 0 if value is None else value.length_of(field)
 
 
 @command("HEXISTS", arity=3, flags="readonly fast", keys=_KEY, group="hash", since="2.0.0", complexity="O(1)",

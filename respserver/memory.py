@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from .values.shape import Shape
 
 _PAGE = os.sysconf("SC_PAGESIZE")
 
@@ -29,6 +30,8 @@ def used_memory() -> int:
 def size_of(value, samples: int = 5) -> int:
     """Bytes of a value with all that it refers to. The members of a collection are estimated from `samples` of them (0: all are
     counted)."""
+    if type(value) is Shape:
+        return 0                                # many hashes share it
     size = sys.getsizeof(value)
     if isinstance(value, dict):
         return size + _members(value.items(), len(value), samples)

@@ -138,7 +138,7 @@ def test_many_changes_of_a_field_time_do_not_pile_up():
     value = Hash([(b"a", b"1")])
     for i in range(10_000):
         value.expire_at(b"a", i)
-    assert len(value._due) < 200 and value.next_expiry() == 9999
+    assert len(value._data.due) < 200 and value.next_expiry() == 9999
     assert value.purge(9998) == {} and value.purge(9999) == {b"a": b"1"}
 
 
