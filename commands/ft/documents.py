@@ -4,8 +4,126 @@ A *row* is a small integer: the document's bit in every set, its label in every 
 It stays the same while the key is indexed and is given away again afterwards. A *doc id* only grows: every
 (re-)indexing of a key takes the next one. Results without SORTBY come in the order of doc ids, as in Redis.
 """
+from array import array
+from collections.abc import Iterator
+
 import numpy as np
 from pyroaring import BitMap
+
+_SLOTS = 512                # of a segment
+_MOST = 3 * _SLOTS // 4     # rows in it
+_FREE = -1
+
+
+class _Segment:
+    """The rows of the keys whose hashes end in the same `depth` bits, by linear probing."""
+
+    __slots__ = ("rows", "n", "depth")
+
+    def __init__(self, depth: int):
+        self.rows = array("i", [_FREE]) * _SLOTS
+        self.n = 0
+        self.depth = depth
+
+
+class RowMap:
+    """Key -> row, for keys that a list holds by row: about 8 bytes for each, where a dict takes 80 with its numbers.
+
+    Extendible hashing: a full segment is split in two, so no change takes longer than one segment."""
+
+    __slots__ = ("_keys", "_directory", "_mask", "_n")
+
+    def __init__(self, keys: list[bytes | None]):
+        self._keys = keys
+        self._directory = [_Segment(0)]
+        self._mask = 0
+        self._n = 0
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The keys by row."""
+        return (key for key in self._keys if key is not None)
+
+    def get(self, key: bytes) -> int | None:
+        """The row of a key, or None."""
+        code = hash(key)
+        rows, keys = self._directory[code & self._mask].rows, self._keys
+        i = code >> 40 & _SLOTS - 1
+        while (row := rows[i]) >= 0:
+            if keys[row] == key:
+                return row
+            i = i + 1 & _SLOTS - 1
+        return None
+
+    def __contains__(self, key: bytes) -> bool:
+        return self.get(key) is not None
+
+    def add(self, row: int) -> None:
+        """Takes in a row whose key is in the list and not in the map."""
+        code = hash(self._keys[row])
+        segment = self._directory[code & self._mask]
+        while segment.n >= _MOST:
+            self._split(segment, code)
+            segment = self._directory[code & self._mask]
+        self._insert(segment, row, code)
+        self._n += 1
+
+    @staticmethod
+    def _insert(segment: _Segment, row: int, code: int) -> None:
+        rows = segment.rows
+        i = code >> 40 & _SLOTS - 1
+        while rows[i] >= 0:
+            i = i + 1 & _SLOTS - 1
+        rows[i] = row
+        segment.n += 1
+
+    def _split(self, segment: _Segment, code: int) -> None:
+        depth = segment.depth
+        directory = self._directory
+        if 1 << depth == len(directory):
+            directory += directory
+            self._mask = len(directory) - 1
+        halves = _Segment(depth + 1), _Segment(depth + 1)
+        for row in segment.rows:
+            if row >= 0:
+                its_code = hash(self._keys[row])
+                self._insert(halves[its_code >> depth & 1], row, its_code)
+        for i in range(code & (1 << depth) - 1, len(directory), 1 << depth):
+            directory[i] = halves[i >> depth & 1]
+
+    def remove(self, key: bytes) -> int | None:
+        """Forgets a key, which is still in the list; returns its row, None if it was not there."""
+        code = hash(key)
+        segment = self._directory[code & self._mask]
+        rows, keys = segment.rows, self._keys
+        i = code >> 40 & _SLOTS - 1
+        while (found := rows[i]) >= 0 and keys[found] != key:
+            i = i + 1 & _SLOTS - 1
+        if found < 0:
+            return None
+        gap = i                                 # closed by what would have been found earlier but for it
+        while (row := rows[i := i + 1 & _SLOTS - 1]) >= 0:
+            home = hash(keys[row]) >> 40 & _SLOTS - 1
+            if (i - home & _SLOTS - 1) >= (i - gap & _SLOTS - 1):
+                rows[gap] = row
+                gap = i
+        rows[gap] = _FREE
+        segment.n -= 1
+        self._n -= 1
+        return found
+
+    def clear(self) -> None:
+        """Forgets all keys."""
+        self._directory = [_Segment(0)]
+        self._mask = self._n = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, without the list of keys."""
+        n = len({id(segment) for segment in self._directory})
+        return n * (4 * _SLOTS + 160) + 8 * len(self._directory)
 
 
 class DocumentTable:
@@ -18,7 +136,7 @@ class DocumentTable:
         self.keys: list[bytes | None] = []              # row -> key
         self.values: list = []                          # row -> the key's hash: the same object that the keyspace holds
         self.key_replies: list[bytes] = []              # row -> the key as a bulk string, ready to send
-        self.row_of: dict[bytes, int] = {}
+        self.row_of = RowMap(self.keys)
         self.doc_ids = np.zeros(64, dtype=np.int64)     # row -> doc id; longer than `keys`
         self.born = np.zeros(64, dtype=np.int64)        # row -> the doc id that its key got first
         self.free_rows: list[int] = []
@@ -52,9 +170,10 @@ class DocumentTable:
             self.values.append(value)
             self.key_replies.append(reply)
             if row >= len(self.doc_ids):
-                self.doc_ids = np.concatenate([self.doc_ids, np.zeros(len(self.doc_ids), dtype=np.int64)])
-                self.born = np.concatenate([self.born, np.zeros(len(self.born), dtype=np.int64)])
-        self.row_of[key] = row
+                more = np.zeros(max(64, row // 4), dtype=np.int64)
+                self.doc_ids = np.concatenate([self.doc_ids, more])
+                self.born = np.concatenate([self.born, more])
+        self.row_of.add(row)
         self.live.add(row)
         self.max_doc_id += 1
         self.doc_ids[row] = self.born[row] = self.max_doc_id
@@ -68,14 +187,14 @@ class DocumentTable:
 
     def rename(self, old: bytes, new: bytes) -> None:
         """Has the row of `old` go by the key `new`, which must not be there."""
-        row = self.row_of.pop(old)
-        self.row_of[new] = row
+        row = self.row_of.remove(old)
         self.keys[row] = new
         self.key_replies[row] = b"$%d\r\n%b\r\n" % (len(new), new)
+        self.row_of.add(row)
 
     def drop(self, key: bytes) -> int | None:
         """Forgets a key; returns the row it had, None if it was not there. The row may be reused at once."""
-        row = self.row_of.pop(key, None)
+        row = self.row_of.remove(key)
         if row is None:
             return None
         self.keys[row] = self.values[row] = None
@@ -92,10 +211,9 @@ class DocumentTable:
 
     @property
     def nbytes(self) -> int:
-        """An estimate of the bytes that the table holds: objects, lists and the dict."""
+        """An estimate of the bytes that the table holds."""
         n = len(self.keys)
-        # Two bytes objects, three list slots, a dict entry with its share of empty ones.
-        per_key = 2 * 33 + 24 + 100
-        total_keys = sum(map(len, self.keys[:256])) if None not in self.keys[:256] else 24 * min(n, 256)
-        mean = total_keys / min(n, 256) if n else 0
-        return int(n * (per_key + 2 * mean)) + self.doc_ids.nbytes + self.born.nbytes
+        sample = [key for key in self.keys[:256] if key is not None]
+        mean = sum(map(len, sample)) / len(sample) if sample else 0
+        # Two bytes objects and three list slots. The key itself is the keyspace's, but Redis has one of its own.
+        return int(n * (2 * 33 + 2 * mean + 27)) + self.row_of.nbytes + self.doc_ids.nbytes + self.born.nbytes

@@ -211,7 +211,8 @@ class Index:
     def release(self) -> Generator:
         """Gives back a closed index's Python objects bit by bit: a million of them at once would stop the loop."""
         docs = self.docs
-        containers = [docs.row_of, docs.keys, docs.values, docs.key_replies]
+        docs.row_of.clear()
+        containers = [docs.keys, docs.values, docs.key_replies]
         for field in self.fields:
             containers += field.containers()
         for container in containers:

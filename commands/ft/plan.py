@@ -59,7 +59,7 @@ class Evaluation:
 
     def _ids(self, node: tree.Ids) -> BitMap:
         row_of = self.index.docs.row_of
-        return BitMap([row_of[key] for key in node.keys if key in row_of])
+        return BitMap([row for key in node.keys if (row := row_of.get(key)) is not None])
 
     def _and(self, node: tree.And) -> BitMap:
         later = []

@@ -1,5 +1,6 @@
 """NUMERIC: a column of doubles and sorted runs of it."""
 import math
+from array import array
 
 import numpy as np
 
@@ -25,7 +26,8 @@ class NumericField(Field):
         self.column = np.full(64, np.nan)
         self._run_values = np.empty(0)
         self._run_rows = np.empty(0, dtype=np.uint32)
-        self._loose: set[int] = set()           # rows put since the run was sorted
+        self._loose = array("I")                # rows put since the run was sorted, each once; cleared ones stay in it
+        self._is_loose = bytearray(64)          # by row: whether it is among them
 
     def parse(self, raw: bytes) -> float:
         try:
@@ -40,18 +42,19 @@ class NumericField(Field):
         if row >= len(self.column):
             self._grow(row)
         self.column[row] = value
-        if not self.spec.no_index:
-            self._loose.add(row)
+        if not self.spec.no_index and not self._is_loose[row]:
+            self._is_loose[row] = 1
+            self._loose.append(row)
 
     def _grow(self, row: int) -> None:
         column = np.full(max(2 * len(self.column), row + 1), np.nan)
         column[:len(self.column)] = self.column
         self.column = column
+        self._is_loose.extend(bytes(len(column) - len(self._is_loose)))
 
     def clear(self, row: int) -> None:
         if row < len(self.column):
             self.column[row] = math.nan
-            self._loose.discard(row)
 
     def sort_key(self, row: int):
         if row >= len(self.column):
@@ -72,7 +75,7 @@ class NumericField(Field):
             fresh = self.column[rows] == self._run_values[first:last]
             rows = rows[fresh] if not fresh.all() else rows
         if self._loose:
-            loose = np.fromiter(self._loose, dtype=np.uint32, count=len(self._loose))
+            loose = np.array(self._loose, dtype=np.uint32)
             values = self.column[loose]
             fits = (values >= low) if low_inclusive else (values > low)
             fits &= (values <= high) if high_inclusive else (values < high)
@@ -86,18 +89,17 @@ class NumericField(Field):
     def _sort(self) -> None:
         """Merges the loose rows into the run: linear, because both parts are sorted and the sort finds that out."""
         fresh = self.column[self._run_rows] == self._run_values
-        loose = np.fromiter(self._loose, dtype=np.uint32, count=len(self._loose))
-        if len(self._run_rows):
-            is_loose = np.zeros(len(self.column), dtype=bool)
-            is_loose[loose] = True
-            fresh &= ~is_loose[self._run_rows]
+        fresh &= np.frombuffer(self._is_loose, dtype=np.uint8)[self._run_rows] == 0
+        loose = np.array(self._loose, dtype=np.uint32)
         new_values = self.column[loose]
+        loose, new_values = loose[new_values == new_values], new_values[new_values == new_values]
         order = np.argsort(new_values, kind="stable")
         values = np.concatenate([self._run_values[fresh], new_values[order]])
         rows = np.concatenate([self._run_rows[fresh], loose[order]])
         order = np.argsort(values, kind="stable")
         self._run_values, self._run_rows = values[order], rows[order]
-        self._loose = set()
+        self._loose = array("I")
+        self._is_loose = bytearray(len(self.column))
 
     @property
     def n_values(self) -> int:
@@ -105,4 +107,4 @@ class NumericField(Field):
 
     @property
     def nbytes(self) -> int:
-        return self.column.nbytes + self._run_values.nbytes + self._run_rows.nbytes + 60 * len(self._loose)
+        return self.column.nbytes + self._run_values.nbytes + self._run_rows.nbytes + 4 * len(self._loose) + len(self._is_loose)

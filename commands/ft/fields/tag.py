@@ -2,6 +2,7 @@
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import repeat
 
 from pyroaring import BitMap
 
@@ -25,7 +26,7 @@ class TagField(Field):
         self.takes_empty: bool = spec.index_empty
         self.postings: dict[bytes, BitMap | int] = {}
         self._interned: dict[bytes, bytes] = {}                     # the one object per tag that rows refer to
-        self._tags_of: dict[int, bytes | tuple[bytes, ...]] = {}    # row -> its tag or tags
+        self._tags_of: list[bytes | tuple[bytes, ...] | None] = []  # row -> its tag or tags
         self._tag_bytes = self._n_memberships = 0                   # for nbytes
         self._rows = BitMap()                                       # rows with a value, be it without a tag
         self._sorted: list[bytes] | None = []                       # the tags in order, None: to be sorted again
@@ -70,15 +71,20 @@ class TagField(Field):
             kept.append(self._interned[tag])
         self._n_memberships += len(kept)
         if kept:
-            self._tags_of[row] = kept[0] if len(kept) == 1 else tuple(kept)
+            tags_of = self._tags_of
+            if row >= len(tags_of):
+                tags_of.extend(repeat(None, row + 1 - len(tags_of)))
+            tags_of[row] = kept[0] if len(kept) == 1 else tuple(kept)
 
     def clear(self, row: int) -> None:
         if self.sort_keys is not None:
             self.sort_keys.pop(row, None)
         self._rows.discard(row)
-        tags = self._tags_of.pop(row, None)
+        tags_of = self._tags_of
+        tags = tags_of[row] if row < len(tags_of) else None
         if tags is None:
             return
+        tags_of[row] = None
         for tag in (tags,) if type(tags) is bytes else tags:
             rows = self.postings[tag]
             self._n_memberships -= 1
@@ -143,8 +149,8 @@ class TagField(Field):
     @property
     def nbytes(self) -> int:
         # Per tag: a bytes object, entries in two dicts, now and then a set; per membership two bytes in a set; per row
-        # a dict entry.
-        return self._tag_bytes + 280 * len(self.postings) + 2 * self._n_memberships + 108 * len(self._tags_of)
+        # a place in a list.
+        return self._tag_bytes + 280 * len(self.postings) + 2 * self._n_memberships + 9 * len(self._tags_of)
 
 
 def wildcard(pattern: bytes) -> re.Pattern:
