@@ -305,6 +305,30 @@ class Index:
         labels, distances = self.range_blob(self._matrix(query)[0].tobytes(), radius, epsilon, allowed)
         return np.array(labels, np.int64), np.array(distances)
 
+    def iterator(self, query, batch=100, window=None, timeout_us=0):
+        """Yields all vectors from the nearest to `query` on, (labels, distances) arrays of at most `batch` at a time.
+
+        query: an array (dim,) or its bytes. Each batch is in order; a later one may hold what an earlier search missed; no label comes
+        twice. window: of the first search (None: the index's default); later ones are wider. Between two batches the index may change:
+        what is removed does not come, what is added may. timeout_us: per batch; raises SearchTimeout."""
+        blob = bytes(query) if isinstance(query, (bytes, bytearray, memoryview)) else self._matrix(query)[0].tobytes()
+        if len(blob) != self.vector_bytes or batch < 1:
+            raise NativeError(lib.VEC_EARG)
+        out = ffi.new("vec_iterator **")
+        _check(lib.vec_iterator_new(self._ptr, blob, window or 0, out))
+        return self._batches(ffi.gc(out[0], lib.vec_iterator_free), batch, timeout_us)
+
+    def _batches(self, iterator, batch, timeout_us):
+        while True:
+            labels, distances = np.empty(batch, np.int64), np.empty(batch)
+            if self._ptr is None:
+                raise NativeError(lib.VEC_EARG, "the index is closed")
+            n = _check(lib.vec_iterator_next(iterator, batch, timeout_us, ffi.cast("uint64_t *", labels.ctypes.data),
+                                             ffi.cast("double *", distances.ctypes.data)))
+            if not n:
+                return
+            yield labels[:n], distances[:n]
+
     def distances(self, blob, labels):
         """Distances of these labels to one query given as bytes; nan for labels that are not there."""
         n = len(labels)

@@ -33,6 +33,7 @@ enum { VEC_MEM_CODES = 0, VEC_MEM_RESIDUALS = 1, VEC_MEM_GRAPH = 2, VEC_MEM_LABE
 typedef struct vec_index vec_index;
 typedef struct vec_pool vec_pool;
 typedef struct vec_ruler vec_ruler;
+typedef struct vec_iterator vec_iterator;
 
 typedef struct {
     uint32_t dim;                   /* elements per vector, 1 .. 32768 */
@@ -115,6 +116,14 @@ int vec_search_many(vec_index *index, const char *queries, size_t n, vec_query *
 /* All within q->radius; *labels and *distances are allocated, to be freed with vec_release. Returns how many. */
 int64_t vec_range(vec_index *index, const char *query, vec_query *q, uint64_t **labels, double **distances);
 void vec_release(void *memory);
+/* Gives all vectors, batch by batch from the nearest on; no label twice. window: 0: the index's default; it grows with what was given.
+   Each batch is in order; a later one may hold what an earlier search missed. The index may change between batches: what is removed
+   meanwhile does not come, what is added may. Calls for one iterator exclude each other; it may be freed after its index. */
+int vec_iterator_new(vec_index *index, const char *query, uint32_t window, vec_iterator **out);
+/* The next `batch` at most, into labels and distances. Returns how many, 0 at the end, or a negative code; after VEC_ETIMEOUT the call
+   may be repeated. */
+int64_t vec_iterator_next(vec_iterator *iterator, uint32_t batch, uint64_t timeout_us, uint64_t *labels, double *distances);
+void vec_iterator_free(vec_iterator *iterator);
 /* Distances of known labels, nan for others. */
 int vec_distances(vec_index *index, const char *query, const uint64_t *labels, size_t n, double *distances);
 

@@ -260,12 +260,20 @@ void finish_search(vec_index *ix, scratch *s, int plan) {
     scratch_give(s);
 }
 
+/* What every walk reads first starts on its way while the query is read: a lone search finds it far from the processor. */
+static void prefetch_seeds(vec_index *ix, const store *st) {
+    uint32_t n_seeds = atomic_load_explicit(&ix->n_seeds, memory_order_acquire);
+    for (uint32_t i = 0; i < n_seeds; i++)
+        prefetch_record(slab_at(&st->primary, atomic_load_explicit(&ix->seeds[i], memory_order_relaxed)), st->coder->primary_bytes);
+}
+
 int64_t vec_search(vec_index *ix, const char *given, vec_query *q, uint64_t *labels, double *distances) {
     uint32_t n;
     scratch *s = scratch_take(ix);
     reader_enter(ix, s);
     const store *st = atomic_load_explicit(&ix->store, memory_order_acquire);
     q->plan = VEC_PLAN_NONE;
+    prefetch_seeds(ix, st);
     int rc = prepare_query(ix, s, st, (const uint8_t *)given);
     if (rc == VEC_OK) rc = search_prepared(ix, st, s, q, &n);
     if (rc == VEC_OK)
