@@ -112,6 +112,9 @@ class _Profiled(Evaluation):
         pairs = [(Simple("Type"), Simple("VECTOR")), (Simple("Time"), took),
                  (Simple("Number of reading operations"), n),
                  (Simple("Vector search mode"), Simple(field.last_search_mode))]
+        if field.batches is not None:
+            pairs += [(Simple("Batches number"), field.batches[0]), (Simple("Largest batch size"), field.batches[1]),
+                      (Simple("Largest batch iteration (zero based)"), 0)]
         if self._children:
             pairs.append((Simple("Child iterator"), self._children[0][1]))
         pairs += [(Simple("Engine plan"), Simple(str(stats["last_plan"]))),

@@ -16,7 +16,7 @@ from respserver.registry import command
 
 from . import errors, tree
 from .fields import NumericField
-from .fields.vector import HYBRID_ADHOC_BF, VectorField
+from .fields.vector import HYBRID_ADHOC_BF, HYBRID_BATCHES, VectorField
 from .knn import HotKnn
 from .plan import Evaluation, allowed, refusal, row_array
 from .query import bind, check_yields, parse_query, yields
@@ -34,6 +34,8 @@ MAX_PREPARED_BYTES = 256 * 1024
 MAX_VARIANTS = 64
 #: Up to this many rows ADHOC_BF computes the distances one by one.
 _MAX_ADHOC = 200_000
+#: BATCHES takes at least so many vectors at a time from the engine, however small the batches that were asked for.
+_LEAST_BATCH = 256
 _TIMEOUT_WARNING = b"Timeout limit was reached"
 
 
@@ -304,6 +306,11 @@ def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> BitMap:
     elif among is not None and runtime.policy == "ADHOC_BF" and len(among) <= _MAX_ADHOC:
         field.last_search_mode = HYBRID_ADHOC_BF
         rows, distances = _ad_hoc(field, node.vector, among, runtime.k)
+    elif among is not None and runtime.policy == "BATCHES":
+        field.last_search_mode = HYBRID_BATCHES
+        started = perf_counter_ns()
+        rows, distances = _in_batches(field, node.vector, among, runtime, len(index.docs), evaluation.timeout_us)
+        server.search.turns.count(perf_counter_ns() - started)
     else:
         bits = None if among is None else allowed(among, index.docs.n_rows)
         started = perf_counter_ns()
@@ -329,6 +336,34 @@ def _ad_hoc(field: VectorField, blob: bytes, among: BitMap, k: int) -> tuple[lis
     candidates, distances = candidates[keep], distances[keep]
     order = np.lexsort((candidates, distances))[:k]
     return candidates[order].tolist(), distances[order].tolist()
+
+
+def _in_batches(field: VectorField, blob: bytes, among: BitMap, runtime, n_docs: int,
+                timeout_us: int) -> tuple[list[int], list[float]]:
+    """The k nearest, looked for among the nearest of all documents, a batch at a time until k of them pass the filter. Raises
+    native.SearchTimeout."""
+    deadline = perf_counter_ns() + 1000 * timeout_us if timeout_us else math.inf
+    k = runtime.k
+    n = field.rescorer.candidates(k, runtime.rerank)
+    wanted = min(n or k, len(among))
+    size = runtime.batch_size or min(wanted * n_docs // len(among) + 1, n_docs)
+    window = runtime.window or runtime.ef_runtime
+    rows: list[int] = []
+    distances: list[float] = []
+    seen = 0
+    for batch, away in field.engine.iterator(blob, max(min(size, n_docs), _LEAST_BATCH), window, timeout_us):
+        if perf_counter_ns() > deadline:
+            raise native.SearchTimeout(0, "time is up")
+        for seen, (row, distance) in enumerate(zip(batch.tolist(), away.tolist()), seen + 1):
+            if row in among:
+                rows.append(row)
+                distances.append(distance)
+                if len(rows) == wanted:
+                    break
+        if len(rows) == wanted:
+            break
+    field.batches = -(-seen // size), size
+    return field.rescorer.rescore(blob, rows, distances, n, k) if n else (rows, distances)
 
 
 # ------------------------------------------------------------------------------------------------------- a page of

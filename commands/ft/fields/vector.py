@@ -26,6 +26,7 @@ class VectorField(Field):
         self.cost_us = 0.0                      # what searches took lately, in the engine
         self.had_vectors = False                # whether there has ever been one
         self._mode: str | None = EMPTY_MODE     # None: as the engine's last plan says
+        self.batches: tuple[int, int] | None = None     # how many the last HYBRID_POLICY BATCHES took, and their size
         self._is_filtered = False
         self._is_building = False               # the log has said so
         self.engine = native.Index(spec.dim, metric=spec.metric, dtype=spec.dtype, algorithm=spec.algorithm,
@@ -43,10 +44,11 @@ class VectorField(Field):
     @last_search_mode.setter
     def last_search_mode(self, mode: str) -> None:
         self._mode = mode
+        self.batches = None
 
     def note_knn(self, is_filtered: bool) -> None:
         """Takes down that a KNN search was left to the engine."""
-        self._mode = None
+        self._mode = self.batches = None
         self._is_filtered = is_filtered
 
     def parse(self, raw: bytes) -> bytes:

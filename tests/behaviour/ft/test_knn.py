@@ -1,4 +1,5 @@
 """KNN and range searches: every algorithm, exactness, recall, attributes."""
+import re
 import sys
 from pathlib import Path
 
@@ -99,6 +100,22 @@ def test_filters_are_exact(filled):
             assert all(accepts(int(key[2:])) for key, _ in found)
         total, rows = search(client, filter, "LIMIT", 0, 1000, "NOCONTENT")
         assert total == len(allowed) and {int(key[2:]) for key, _ in rows} == set(allowed), filter
+
+
+def test_batches_are_counted(filled):
+    client, base = filled
+    query = vectors(1, 8, seed=9)[0]
+    order = np.argsort(distances(base, query, "L2"))
+    for k, size in ((3, 3), (5, 50), (10, 1000), (10, 7)):
+        place = 1 + [n for n, i in enumerate(order) if i <= 200][k - 1]         # of the k-th match among all
+        reply = client.execute_command("FT.PROFILE", "idx", "SEARCH", "QUERY",
+                                       f"@num:[0 200]=>[KNN {k} @v $b HYBRID_POLICY BATCHES BATCH_SIZE {size}]",
+                                       "PARAMS", 2, "b", query.tobytes(), "DIALECT", 2)
+        text = repr(reply)
+        assert "HYBRID_BATCHES" in text
+        number = int(re.search(r"Batches number'?,?:? (\d+)", text).group(1))
+        assert abs(number - -(-place // size)) <= (1 if size < 50 else 0)
+        assert int(re.search(r"Largest batch size'?,?:? (\d+)", text).group(1)) == size
 
 
 def test_ranges(filled):
