@@ -110,7 +110,8 @@ int64_t vec_search_one(vec_index *index, const char *query, uint32_t k, uint32_t
                        uint64_t *labels, double *distances);
 /* The window of a search for k that names none. */
 uint32_t vec_default_window(const vec_index *index, uint32_t k);
-/* n queries, one after another, on this thread: labels and distances are n rows of k, counts[n]. */
+/* n queries on this thread: labels and distances are n rows of k, counts[n]. The same answers as one by one; those that scan do so together,
+   which is several times as fast, and their timeouts add up. */
 int vec_search_many(vec_index *index, const char *queries, size_t n, vec_query *q, uint64_t *labels, double *distances,
                     uint32_t *counts);
 /* All within q->radius; *labels and *distances are allocated, to be freed with vec_release. Returns how many. */
@@ -158,6 +159,10 @@ int vec_load(const char *path, int flags, vec_index **out, char *why, size_t why
 /* For tests: runs one kernel of one instruction set. VEC_EISA: this machine or build lacks it; VEC_EARG: no such kernel. */
 int vec_run_kernel(const char *isa, const char *kernel, const char *query, const char *records, size_t stride, size_t n, size_t dim,
                    char *out);
+/* The same for a block kernel: up to 32 queries (16 of floats) and 64 records; out in rows of 16 queries: every record's of the first 16,
+   then every record's of the others. */
+int vec_run_block(const char *isa, const char *kernel, const char *queries, size_t query_stride, size_t n_queries, const char *records,
+                  size_t stride, size_t n, size_t dim, char *out);
 const char *vec_isa_name(int i);
 const char *vec_kernel_name(int i);
 /* cffi: end */

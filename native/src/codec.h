@@ -16,6 +16,7 @@
 #include "vec.h"
 
 typedef struct codec codec;
+typedef struct batch batch;                     /* batch.h */
 
 typedef struct coder {
     const codec *codec;
@@ -69,6 +70,9 @@ struct codec {
     void (*prepare)(const coder *c, const float *vector, const uint8_t *given, query *q);
     void (*keys)(const query *q, const uint8_t *const *primaries, size_t n, float *keys);
     void (*exact)(const query *q, const uint8_t *const *primaries, const uint8_t *const *residuals, size_t n, double *distances);
+    /* The keys of several queries at once, the same to the bit: see batch.h. */
+    void (*batch_begin)(batch *b);
+    void (*batch_keys)(const batch *b, const uint8_t *const *primaries, size_t n, float *keys);
     /* Unpacks one record into a row; most_norm2 is M^2 for unnormalised IP. */
     void (*load_row)(const coder *c, const uint8_t *primary, const uint8_t *residual, float most_norm2, uint8_t *row);
     /* Squared L2 from row to n rows; work: padded bytes. */

@@ -18,7 +18,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "codec.h"
+#include "batch.h"
 #include "codec_lvq.h"
 #include "kernels.h"
 
@@ -140,7 +140,7 @@ static void keys(const query *q, const uint8_t *const *primaries, size_t n, floa
         K.dot_u1s8(q->s8, primaries + i, m, c->padded, dots);
         for (size_t j = 0; j < m; j++) {
             constants k = constants_of(c, primaries[i + j]);
-            out[i + j] = base - factor * k.factor * (float)(2 * dots[j] - q->sum) + (is_l2 ? k.norm * k.norm : 0);
+            out[i + j] = base - factor * (k.factor * -(float)q->sum + 2 * k.factor * (float)dots[j]) + (is_l2 ? k.norm * k.norm : 0);
         }
     }
     if (!q->is_link || c->metric != VEC_IP) return;
@@ -148,6 +148,23 @@ static void keys(const query *q, const uint8_t *const *primaries, size_t n, floa
         float rest = q->most_norm2 - constants_of(c, primaries[i]).norm2;
         out[i] += q->most_norm2 - 1 - q->extra * sqrtf(rest > 0 ? rest : 0);
     }
+}
+
+static void batch_begin(batch *b) {
+    lvq_batch_begin(b, b->coder->padded);
+    for (uint32_t j = 0; j < b->n; j++) b->sum[j] = -b->sum[j];
+}
+
+static void batch_keys(const batch *b, const uint8_t *const *primaries, size_t n, float *out) {
+    const coder *c = b->coder;
+    const uint8_t *bytes[BATCH];
+    float k[3 * BATCH];
+    batch_dots(b, batch_unpack(b, 1, primaries, n, c->padded, bytes), n, c->padded);
+    for (size_t j = 0; j < n; j++) {
+        constants own = constants_of(c, primaries[j]);
+        k[3 * j] = own.factor, k[3 * j + 1] = 2 * own.factor, k[3 * j + 2] = c->metric == VEC_L2 ? own.norm * own.norm : 0;
+    }
+    batch_affine_keys(b, n, k, out);
 }
 
 static void exact(const query *q, const uint8_t *const *primaries, const uint8_t *const *residuals, size_t n, double *distances) {
@@ -192,5 +209,5 @@ static void row_distances(const coder *c, const uint8_t *row, const uint8_t *con
 static double norm2(const coder *c, const uint8_t *primary) { return constants_of(c, primary).norm2; }
 
 const codec codec_bin = {.name = "BIN", .bits = 1, .bits1 = 1, .shape = shape, .train = lvq_train, .encode = encode, .decode = decode,
-                         .prepare = prepare, .keys = keys, .exact = exact, .load_row = load_row, .row_distances = row_distances,
-                         .norm2 = norm2};
+                         .prepare = prepare, .keys = keys, .batch_begin = batch_begin, .batch_keys = batch_keys, .exact = exact,
+                         .load_row = load_row, .row_distances = row_distances, .norm2 = norm2};

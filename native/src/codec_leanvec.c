@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "codec.h"
+#include "batch.h"
 #include "codec_lvq.h"
 #include "eigen.h"
 #include "kernels.h"
@@ -121,6 +121,11 @@ static void keys(const query *q, const uint8_t *const *primaries, size_t n, floa
     }
 }
 
+static void batch_begin(batch *b) { lvq_batch_begin(b, b->coder->reduced_padded); }
+static void batch_keys(const batch *b, const uint8_t *const *primaries, size_t n, float *out) {
+    lvq_batch_keys(b, primaries, n, b->coder->reduced_padded, out);
+}
+
 static void exact(const query *q, const uint8_t *const *primaries, const uint8_t *const *residuals, size_t n, double *distances) {
     const coder *c = q->coder;
     double dots[BATCH];
@@ -169,6 +174,7 @@ static int train(coder *c, const float *sample, size_t n, mem_account *account) 
 #define LEANVEC(id, label, b1)                                                                                                      \
     const codec codec_##id = {.name = label, .bits = b1 / 2 + 8, .reduces = 1, .is_two_level = 1, .bits1 = b1, .bits2 = 8,          \
         .shape = shape, .train = train, .encode = encode, .decode = decode, .prepare = prepare, .keys = keys, .exact = exact,       \
-        .load_row = load_row, .row_distances = row_distances, .norm2 = norm2};
+        .batch_begin = batch_begin, .batch_keys = batch_keys, .load_row = load_row, .row_distances = row_distances,         \
+        .norm2 = norm2};
 LEANVEC(leanvec4x8, "LeanVec4x8", 4)
 LEANVEC(leanvec8x8, "LeanVec8x8", 8)

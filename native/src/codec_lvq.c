@@ -13,7 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "codec.h"
+#include "batch.h"
 #include "codec_lvq.h"
 #include "kernels.h"
 
@@ -213,6 +213,32 @@ static void keys(const query *q, const uint8_t *const *primaries, size_t n, floa
     }
 }
 
+void lvq_batch_begin(batch *b, size_t padded) {
+    int is_l2 = b->coder->metric == VEC_L2;
+    for (uint32_t j = 0; j < b->n; j++) {
+        const query *q = &b->queries[j];
+        b->base[j] = (float)q->base, b->factor[j] = is_l2 ? 2 * q->scale : q->scale, b->sum[j] = (float)q->sum, b->bytes[j] = q->s8;
+    }
+    batch_pack(b, padded);
+}
+
+void lvq_batch_keys(const batch *b, const uint8_t *const *primaries, size_t n, size_t padded, float *out) {
+    const coder *c = b->coder;
+    const uint8_t *codes[BATCH];
+    float k[3 * BATCH];
+    batch_dots(b, batch_unpack(b, c->bits1, primaries, n, padded, codes), n, padded);
+    for (size_t j = 0; j < n; j++) {
+        k[3 * j + 2] = 0;
+        memcpy(k + 3 * j, primaries[j] + c->code_bytes, c->metric == VEC_L2 ? 12 : 8);
+    }
+    batch_affine_keys(b, n, k, out);
+}
+
+static void batch_begin(batch *b) { lvq_batch_begin(b, b->coder->padded); }
+static void batch_keys(const batch *b, const uint8_t *const *primaries, size_t n, float *out) {
+    lvq_batch_keys(b, primaries, n, b->coder->padded, out);
+}
+
 /* Dots of the 15-bit query with one level's codes. */
 void lvq_fine_dots(const query *q, int bits, const uint8_t *const *codes, size_t n, size_t padded, double *out) {
     kernel_fn *dot = bits == 4 ? K.dot_u4s8 : K.dot_u8s8;
@@ -311,7 +337,8 @@ int lvq_train(coder *c, const float *sample, size_t n, mem_account *account) {
 #define LVQ(id, label, b1, b2)                                                                                                      \
     const codec codec_##id = {.name = label, .bits = b1 + b2, .is_two_level = b2 != 0, .bits1 = b1, .bits2 = b2,                    \
         .shape = lvq_shape, .train = lvq_train, .encode = encode, .decode = decode, .prepare = prepare, .keys = keys,               \
-        .exact = exact, .load_row = load_row, .row_distances = row_distances, .norm2 = norm2};
+        .batch_begin = batch_begin, .batch_keys = batch_keys, .exact = exact, .load_row = load_row,                 \
+        .row_distances = row_distances, .norm2 = norm2};
 LVQ(lvq4, "LVQ4", 4, 0)
 LVQ(lvq8, "LVQ8", 8, 0)
 LVQ(lvq4x4, "LVQ4x4", 4, 4)

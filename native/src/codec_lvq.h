@@ -12,6 +12,9 @@ void lvq_quantise_clipped(const float *y, size_t dim, size_t padded, int bits, f
 void lvq_prepare_metric(const coder *c, query *q);
 void lvq_prepare_s8(const float *x, size_t dim, size_t padded, query *q);
 void lvq_prepare_digits(const float *x, size_t dim, size_t padded, query *q);
+/* Blocks of records whose codes are followed by l, D and (L2) the norm. */
+void lvq_batch_begin(batch *b, size_t padded);
+void lvq_batch_keys(const batch *b, const uint8_t *const *primaries, size_t n, size_t padded, float *out);
 void lvq_fine_dots(const query *q, int bits, const uint8_t *const *codes, size_t n, size_t padded, double *out);
 void lvq_finish_row(uint8_t *row, size_t dim, size_t padded, float bias, float step, float extra);
 void lvq_row_distances(size_t dim, size_t padded, const uint8_t *row, const uint8_t *const *rows, size_t n, float *out, int8_t *work);

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "codec.h"
+#include "batch.h"
 #include "half.h"
 #include "kernels.h"
 
@@ -138,6 +138,36 @@ FLOAT_DISTANCES(f16, float, x)
 FLOAT_DISTANCES(bf16, float, x)
 FLOAT_DISTANCES(f64, double, x64)
 
+static void batch_begin_float(batch *b) { (void)b; }
+
+/* Keys of a block: result f of each sum of one group. */
+#define FLOAT_BATCH(type, result, vector, block, bytes, widen)                                                                      \
+    static void batch_keys_##type(const batch *b, const uint8_t *const *primaries, size_t n, float *keys) {                         \
+        const coder *c = b->coder;                                                                                                  \
+        const uint8_t *wide[BLOCK];                                                                                                 \
+        result *sums = (result *)(void *)b->dots;                                                                                   \
+        if (bytes == 2) {                                                                                                           \
+            for (size_t r = 0; r < n; r++) {                                                                                        \
+                uint8_t *to = unpacked_at(b, r, c->dim * sizeof(float));                                                            \
+                widen(primaries[r], c->dim, (float *)(void *)to);                                                                   \
+                wide[r] = to;                                                                                                       \
+            }                                                                                                                       \
+            primaries = wide;                                                                                                       \
+        }                                                                                                                           \
+        for (uint32_t from = 0; from < b->n; from += GROUP, keys += GROUP * n) {                                                    \
+            const void *queries[GROUP];                                                                                             \
+            uint32_t m = b->n - from < GROUP ? b->n - from : GROUP;                                                                 \
+            for (uint32_t j = 0; j < m; j++) queries[j] = b->queries[from + j].vector;                                              \
+            (c->metric == VEC_L2 ? K.block_l2_##block : K.block_dot_##block)(queries, m, primaries, n, c->dim, sums);               \
+            if (c->metric == VEC_L2) for (size_t i = 0; i < GROUP * n; i++) keys[i] = (float)sums[i];                               \
+            else for (size_t i = 0; i < GROUP * n; i++) keys[i] = (float)(1 - sums[i]);                                             \
+        }                                                                                                                           \
+    }
+FLOAT_BATCH(f32, float, x, f32, 4, K.widen_f16)
+FLOAT_BATCH(f16, float, x, f32, 2, K.widen_f16)
+FLOAT_BATCH(bf16, float, x, f32, 2, K.widen_bf16)
+FLOAT_BATCH(f64, double, x64, f64, 8, K.widen_f16)
+
 static void load_row_float(const coder *c, const uint8_t *primary, const uint8_t *residual, float most_norm2, uint8_t *row) {
     float *out = (float *)(void *)row;
     c->codec->decode(c, primary, residual, out);
@@ -210,17 +240,69 @@ static void exact_int(const query *q, const uint8_t *const *primaries, const uin
     }
 }
 
+static float inverse_norm(double norm2) { return norm2 > 0 ? (float)(1 / sqrt(norm2)) : 0; }
+
 static void keys_int(const query *q, const uint8_t *const *primaries, size_t n, float *keys) {
     const coder *c = q->coder;
     int32_t dots[64];
+    float factor = inverse_norm(q->norm2);
     for (size_t i = 0; i < n; i += 64) {
         size_t m = n - i < 64 ? n - i : 64;
         (c->dtype == VEC_INT8 ? K.dot_i8 : K.dot_u8)(q->raw, primaries + i, m, c->dim, dots);
         for (size_t j = 0; j < m; j++) {
             int32_t other = stored_norm2(c, primaries[i + j]);
-            keys[i + j] = q->is_link ? link_key(q, dots[j], other) : (float)int_distance(c, q->norm2, dots[j], other);
+            if (q->is_link) keys[i + j] = link_key(q, dots[j], other);
+            else if (c->metric == VEC_COSINE) keys[i + j] = 1 - factor * (inverse_norm(other) * (float)dots[j]);
+            else keys[i + j] = (float)int_distance(c, q->norm2, dots[j], other);
         }
     }
+}
+
+/* One operand of a block is unsigned, the other signed: INT8 records, or UINT8 queries, are shifted by 128, and the dots mended. */
+static void batch_begin_int(batch *b) {
+    const coder *c = b->coder;
+    for (uint32_t j = 0; j < b->n; j++) {
+        const query *q = &b->queries[j];
+        int32_t sum = 0;
+        for (uint32_t i = 0; i < c->dim; i++) {
+            q->s8[i] = (int8_t)(c->dtype == VEC_INT8 ? q->raw[i] : q->raw[i] ^ 0x80);
+            sum += q->s8[i];
+        }
+        b->bytes[j] = q->s8;
+        b->offset[j] = c->dtype == VEC_INT8 ? -128 * sum : 0;
+        b->norm2[j] = c->metric == VEC_L2 ? (int32_t)q->norm2 : 1;
+        b->base[j] = 1, b->factor[j] = inverse_norm(q->norm2), b->sum[j] = 0;
+    }
+    batch_pack(b, c->dim);
+}
+
+static void batch_keys_int(const batch *b, const uint8_t *const *primaries, size_t n, float *keys) {
+    const coder *c = b->coder;
+    const uint8_t *codes[BLOCK];
+    int32_t offsets[BLOCK], norms[BLOCK];
+    float k[3 * BLOCK];
+    size_t padded = round_up(c->dim, 16);
+    for (size_t r = 0; r < n; r++) {
+        uint8_t *to = unpacked_at(b, r, padded);
+        codes[r] = to, offsets[r] = 0;
+        if (c->dtype == VEC_INT8) for (uint32_t i = 0; i < c->dim; i++) to[i] = primaries[r][i] ^ 0x80;
+        else {
+            int64_t squares;
+            offsets[r] = 128 * K.sum_u8(primaries[r], c->dim, &squares);
+            if (padded == c->dim) codes[r] = primaries[r];
+            else memcpy(to, primaries[r], c->dim);
+        }
+        int32_t norm2 = stored_norm2(c, primaries[r]);
+        norms[r] = c->metric == VEC_L2 ? norm2 : 0;
+        k[3 * r] = k[3 * r + 2] = 0, k[3 * r + 1] = inverse_norm(norm2);
+    }
+    batch_dots(b, codes, n, padded);
+    for (uint32_t g = 0; g < b->n_groups; g++) {
+        size_t at = g * GROUP * n;
+        K.shift_dots(b->dots + at, n, offsets, b->offset + g * GROUP);
+        if (c->metric != VEC_COSINE) K.whole_keys(b->dots + at, n, norms, b->norm2 + g * GROUP, c->metric == VEC_L2 ? -2 : -1, keys + at);
+    }
+    if (c->metric == VEC_COSINE) batch_affine_keys(b, n, k, keys);
 }
 
 static void load_row_int(const coder *c, const uint8_t *primary, const uint8_t *residual, float most_norm2, uint8_t *row) {
@@ -251,7 +333,8 @@ static void row_distances_int(const coder *c, const uint8_t *row, const uint8_t 
 
 #define FLOAT_CODEC(type, label, width, prep)                                                                                       \
     const codec codec_raw_##type = {.name = label, .bits = width, .shape = shape_float, .encode = encode_##type,                    \
-        .decode = decode_##type, .prepare = prep, .keys = keys_##type, .exact = exact_##type, .load_row = load_row_float,           \
+        .decode = decode_##type, .prepare = prep, .keys = keys_##type, .batch_begin = batch_begin_float,                            \
+        .batch_keys = batch_keys_##type, .exact = exact_##type, .load_row = load_row_float,                                         \
         .row_distances = row_distances_float, .norm2 = float_norm2};
 FLOAT_CODEC(f32, "FLOAT32", 32, prepare_float)
 FLOAT_CODEC(f16, "FLOAT16", 16, prepare_float)
@@ -260,7 +343,8 @@ FLOAT_CODEC(f64, "FLOAT64", 64, prepare_f64)
 
 #define INT_CODEC(type, label)                                                                                                      \
     const codec codec_raw_##type = {.name = label, .bits = 8, .shape = shape_int, .encode = encode_int, .decode = decode_int,       \
-        .prepare = prepare_int, .keys = keys_int, .exact = exact_int, .load_row = load_row_int,                                     \
+        .prepare = prepare_int, .keys = keys_int, .batch_begin = batch_begin_int, .batch_keys = batch_keys_int,                     \
+        .exact = exact_int, .load_row = load_row_int,                                                                               \
         .row_distances = row_distances_int, .norm2 = int_norm2};
 INT_CODEC(i8, "INT8")
 INT_CODEC(u8, "UINT8")

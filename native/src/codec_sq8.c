@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "codec.h"
+#include "batch.h"
 #include "codec_lvq.h"
 #include "kernels.h"
 
@@ -123,6 +123,27 @@ static void keys(const query *q, const uint8_t *const *primaries, size_t n, floa
     }
 }
 
+static void batch_begin(batch *b) {
+    const coder *c = b->coder;
+    for (uint32_t j = 0; j < b->n; j++) {
+        const query *q = &b->queries[j];
+        float factor = c->metric == VEC_L2 ? 2 * q->scale : q->scale;
+        b->base[j] = (float)q->base - factor * c->range[0] * (float)q->sum, b->factor[j] = factor * c->range[1];
+        b->sum[j] = 0, b->bytes[j] = q->s8;
+    }
+    batch_pack(b, c->padded);
+}
+
+static void batch_keys(const batch *b, const uint8_t *const *primaries, size_t n, float *out) {
+    float k[3 * BATCH];
+    batch_dots(b, primaries, n, b->coder->padded);
+    for (size_t j = 0; j < n; j++) {
+        k[3 * j] = 0, k[3 * j + 1] = 1;
+        k[3 * j + 2] = b->coder->metric == VEC_L2 ? norm2_of(b->coder, primaries[j]) : 0;
+    }
+    batch_affine_keys(b, n, k, out);
+}
+
 static void exact(const query *q, const uint8_t *const *primaries, const uint8_t *const *residuals, size_t n, double *distances) {
     (void)residuals;
     const coder *c = q->coder;
@@ -152,5 +173,5 @@ static void row_distances(const coder *c, const uint8_t *row, const uint8_t *con
 static double norm2(const coder *c, const uint8_t *primary) { return norm2_of(c, primary); }
 
 const codec codec_sq8 = {.name = "SQ8", .bits = 8, .bits1 = 8, .shape = shape, .train = train, .encode = encode, .decode = decode,
-                         .prepare = prepare, .keys = keys, .exact = exact, .load_row = load_row, .row_distances = row_distances,
-                         .norm2 = norm2};
+                         .prepare = prepare, .keys = keys, .batch_begin = batch_begin, .batch_keys = batch_keys, .exact = exact,
+                         .load_row = load_row, .row_distances = row_distances, .norm2 = norm2};

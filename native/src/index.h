@@ -73,6 +73,9 @@ typedef struct scratch {
     double *distances;
     uint32_t hits_size;
     uint64_t n_scored;
+    struct batch *batch;                        /* of searches that come many at a time */
+    entry *held;                                /* the candidates of each of its queries */
+    uint32_t held_size;
     struct prune_space *prune;                  /* the writer's: see graph.c */
 } scratch;
 

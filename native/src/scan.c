@@ -1,70 +1,197 @@
-/* Scans. A scan keeps the best `capacity` of what it is shown. */
+/* Scans: every slot, or every slot of a filter, against one query or a batch of them. Slots are looked at 64 at a time, in memory order;
+   where all of them may be returned, as is usual, no slot is tested on its own. Their keys are compared with the worst that is still
+   wanted, 16 in one instruction, and what passes is put at the end of a list; when the list is full, its worst half is thrown out.
+   What is kept in the end are the `capacity` best by (key, label). */
 #include "search.h"
 
-static int scan_flush(scan *c) {
-    scratch *s = c->s;
-    c->st->coder->codec->keys(&s->query, s->primaries, c->m, s->keys);
-    s->n_scored += c->m;
-    for (uint32_t i = 0; i < c->m; i++) {
-        if (c->is_range) {
-            if (s->keys[i] <= c->reach && note_found(c->ix, s, s->ids[i]) != VEC_OK) return VEC_ENOMEM;
-            continue;
+#include <math.h>
+
+/* 1. Keeping the best. */
+
+static inline int is_before(const vec_index *ix, entry a, entry b) {
+    if (a.key != b.key) return a.key < b.key;
+    return meta_label(meta_get(ix, a.id)) < meta_label(meta_get(ix, b.id));
+}
+
+/* Puts the `most` best of n entries first (quickselect) and returns the worst key among them. */
+static float keep_best(const vec_index *ix, entry *e, uint32_t n, uint32_t most) {
+    int64_t lo = 0, hi = (int64_t)n - 1, last = (int64_t)most - 1;
+    while (lo < hi) {
+        entry pivot = e[lo + (hi - lo) / 2];
+        int64_t i = lo, j = hi;
+        while (i <= j) {
+            while (is_before(ix, e[i], pivot)) i++;
+            while (is_before(ix, pivot, e[j])) j--;
+            if (i > j) break;
+            entry t = e[i];
+            e[i++] = e[j], e[j--] = t;
         }
-        if (c->n == c->capacity) {
-            if (!(s->keys[i] < s->buffer[c->n - 1].key)) continue;
-            c->n--;
-        }
-        insert(s->buffer, c->n++, s->keys[i], s->ids[i]);
+        if (last <= j) hi = j;
+        else if (last >= i) lo = i;
+        else break;
     }
+    return e[last].key;
+}
+
+/* One more entry of a list; *limit falls when the list was full. */
+static inline void hold(const scan *c, entry *list, uint32_t *n, float key, uint32_t id, float *limit) {
+    list[(*n)++] = (entry){key == key ? key : INFINITY, id};            /* overflow in a float kernel: last */
+    if (*n < scan_room(c->capacity)) return;
+    *limit = keep_best(c->ix, list, *n, c->capacity);
+    *n = c->capacity;
+}
+
+static int begin(scan *c) {
+    vec_index *ix = c->ix;
+    size_t room = scan_room(c->capacity), all = c->batch ? c->batch->n * room : room;
+    c->n = c->m = 0;
+    if (all > UINT32_MAX / 2) return VEC_ENOMEM;
+    for (uint32_t j = 0; j < MOST_QUERIES; j++) c->n_held[j] = 0, c->limits[j] = c->is_range ? c->reach : INFINITY;
+    if (c->is_range) return VEC_OK;
+    return c->batch ? GROW(c->s, held, (uint32_t)all) : GROW(c->s, buffer, (uint32_t)all);
+}
+
+/* 2. Scoring the slots that wait, BLOCK at most. */
+
+static int score_one(scan *c) {
+    scratch *s = c->s;
+    uint16_t masks[BLOCK / GROUP];
+    c->st->coder->codec->keys(&s->query, s->primaries, c->m, s->keys);
+    K.below(s->keys, (c->m + GROUP - 1) / GROUP, c->limits, masks);
+    for (uint32_t g = 0; g * GROUP < c->m; g++)
+        for (uint32_t left = c->m - g * GROUP, mask = left < GROUP ? masks[g] & ((1u << left) - 1) : masks[g]; mask; mask &= mask - 1) {
+            uint32_t i = g * GROUP + (uint32_t)__builtin_ctz(mask);
+            if (c->is_range) {
+                if (s->keys[i] <= c->reach && note_found(c->ix, s, s->ids[i]) != VEC_OK) return VEC_ENOMEM;
+                continue;
+            }
+            float limit = c->limits[0];
+            hold(c, s->buffer, &c->n, s->keys[i], s->ids[i], &limit);
+            if (limit < c->limits[0]) for (int j = 0; j < GROUP; j++) c->limits[j] = limit;
+        }
+    return VEC_OK;
+}
+
+static void score_batch(scan *c) {
+    scratch *s = c->s;
+    batch *b = c->batch;
+    size_t room = scan_room(c->capacity);
+    uint16_t masks[BLOCK];
+    b->coder->codec->batch_keys(b, s->primaries, c->m, b->keys);
+    for (uint32_t g = 0; g < b->n_groups; g++) {
+        const float *keys = b->keys + (size_t)g * GROUP * c->m;
+        uint32_t n = b->n - g * GROUP, valid = n < GROUP ? (1u << n) - 1 : 0xFFFF;
+        K.below(keys, c->m, c->limits + g * GROUP, masks);
+        for (uint32_t i = 0; i < c->m; i++)
+            for (uint32_t mask = masks[i] & valid; mask; mask &= mask - 1) {
+                uint32_t lane = (uint32_t)__builtin_ctz(mask), j = g * GROUP + lane;
+                hold(c, s->held + j * room, &c->n_held[j], keys[GROUP * i + lane], s->ids[i], &c->limits[j]);
+            }
+    }
+}
+
+static int score(scan *c) {
+    int rc = VEC_OK;
+    if (!c->m) return VEC_OK;
+    c->s->n_scored += (uint64_t)c->m * (c->batch ? c->batch->n : 1);
+    if (c->batch) score_batch(c);
+    else rc = score_one(c);
     c->m = 0;
+    if (rc != VEC_OK) return rc;
     return c->deadline_ns && !(++c->n_batches & 15) && now_ns() > c->deadline_ns ? VEC_ETIMEOUT : VEC_OK;
 }
 
-static inline int scan_show(scan *c, uint32_t slot) {
-    const uint8_t *record = slab_at(&c->st->primary, slot);
-    prefetch_record(record, 128);
+static int end(scan *c) {
+    int rc = score(c);
+    if (rc != VEC_OK || c->is_range) return rc;
+    if (c->n > c->capacity) (void)keep_best(c->ix, c->s->buffer, c->n, c->capacity), c->n = c->capacity;
+    for (uint32_t j = 0; c->batch && j < c->batch->n; j++) {
+        if (c->n_held[j] <= c->capacity) continue;
+        (void)keep_best(c->ix, c->s->held + j * scan_room(c->capacity), c->n_held[j], c->capacity);
+        c->n_held[j] = c->capacity;
+    }
+    return VEC_OK;
+}
+
+static inline int show(scan *c, uint32_t slot, const uint8_t *record) {
     c->s->ids[c->m] = slot;
     c->s->primaries[c->m++] = record;
-    return c->m == 64 ? scan_flush(c) : VEC_OK;
+    return c->m == BLOCK ? score(c) : VEC_OK;
+}
+
+/* 3. What to look at. */
+
+/* Which of `count` <= 64 slots may be returned. Slots that hold labels in a row, as those of an index that was only added to do, take
+   theirs from the filter in one piece. */
+static uint64_t returnable(const vec_index *ix, const label_set *allowed, uint32_t slot, uint32_t count) {
+    const _Atomic uint64_t *metas = meta_at(ix, slot);
+    uint64_t first = atomic_load_explicit(metas, memory_order_acquire), live = ~0ull, differ = 0, mask = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t meta = atomic_load_explicit(metas + i, memory_order_acquire);
+        live &= meta ^ meta << 1;               /* the top bit: whether the two state bits differ, which they do in TAIL and LINKED */
+        differ |= meta ^ (first + i);
+    }
+    const uint64_t all = count < 64 ? (1ull << count) - 1 : ~0ull;
+    if (live >> 63 && !allowed->words) return all;
+    if (live >> 63 && !differ) {
+        uint64_t word = meta_label(first) >> 6, shift = meta_label(first) & 63;
+        uint64_t low = word < allowed->n_words ? allowed->words[word] : 0, high = word + 1 < allowed->n_words ? allowed->words[word + 1] : 0;
+        return (low >> shift | (shift ? high << (64 - shift) : 0)) & all;
+    }
+    for (uint32_t i = 0; i < count; i++) mask |= (uint64_t)may_return(ix, allowed, slot + i) << i;
+    return mask;
 }
 
 int scan_all(scan *c, const label_set *allowed) {
-    uint32_t n = atomic_load_explicit(&c->ix->n_slots, memory_order_acquire);
-    int rc = VEC_OK;
-    for (uint32_t slot = 0; slot < n && rc == VEC_OK; slot++)
-        if (may_return(c->ix, allowed, slot)) rc = scan_show(c, slot);
-    return rc == VEC_OK ? scan_flush(c) : rc;
+    const uint32_t n = atomic_load_explicit(&c->ix->n_slots, memory_order_acquire);
+    const size_t stride = c->st->primary.stride;
+    int rc = begin(c);
+    for (uint32_t slot = 0; slot < n && rc == VEC_OK; slot += 64) {     /* 64 slots lie in one chunk */
+        uint32_t count = n - slot < 64 ? n - slot : 64;
+        uint64_t mask = returnable(c->ix, allowed, slot, count);
+        const uint8_t *records = slab_at(&c->st->primary, slot);
+        for (; mask && rc == VEC_OK; mask &= mask - 1) {
+            uint32_t i = (uint32_t)__builtin_ctzll(mask);
+            rc = show(c, slot + i, records + i * stride);
+        }
+    }
+    return rc == VEC_OK ? end(c) : rc;
+}
+
+static inline int show_at_random(scan *c, uint32_t slot) {
+    const uint8_t *record = slab_at(&c->st->primary, slot);
+    prefetch_record(record, c->st->primary.stride);
+    return show(c, slot, record);
 }
 
 /* The allowed labels, one by one through the label map. */
 int scan_allowed(scan *c, const label_set *allowed) {
-    int rc = VEC_OK;
+    int rc = begin(c);
     for (uint64_t w = 0; w < allowed->n_words; w++)
         for (uint64_t bits = allowed->words[w]; bits && rc == VEC_OK; bits &= bits - 1) {
             uint64_t label = w * 64 + (uint64_t)__builtin_ctzll(bits);
             uint32_t slot = labels_find(&c->ix->labels, label);
             if (slot == NO_SLOT) continue;
             uint64_t meta = meta_get(c->ix, slot);
-            if (is_live(meta) && meta_label(meta) == label) rc = scan_show(c, slot);
+            if (is_live(meta) && meta_label(meta) == label) rc = show_at_random(c, slot);
         }
-    return rc == VEC_OK ? scan_flush(c) : rc;
+    return rc == VEC_OK ? end(c) : rc;
 }
 
 /* What is stored and not linked yet; marks it as seen, since it may be linked while the walk is under way. */
 int scan_tail(scan *c, const label_set *allowed) {
     vec_index *ix = c->ix;
-    uint64_t end = atomic_load_explicit(&ix->tail_end, memory_order_acquire);
+    uint64_t tail_end = atomic_load_explicit(&ix->tail_end, memory_order_acquire);
     const tail_ring *t = atomic_load_explicit(&ix->tail, memory_order_acquire);
     uint64_t head = atomic_load_explicit(&ix->tail_head, memory_order_acquire);
-    int rc = VEC_OK;
-    for (uint64_t i = head; i < end && rc == VEC_OK; i++) {
+    int rc = begin(c);
+    for (uint64_t i = head; i < tail_end && rc == VEC_OK; i++) {
         uint32_t slot = atomic_load_explicit(&((tail_ring *)t)->slot[i & t->mask], memory_order_relaxed);
         if (slot >= c->s->n_slots) continue;
         uint64_t bit = 1ull << (slot & 63), *word = &c->s->visited[slot >> 6];
         if (*word & bit || !may_return(ix, allowed, slot)) continue;
         *word |= bit;
-        rc = scan_show(c, slot);
+        rc = show_at_random(c, slot);
     }
-    return rc == VEC_OK ? scan_flush(c) : rc;
+    return rc == VEC_OK ? end(c) : rc;
 }
-

@@ -118,22 +118,33 @@ static void note_cost(_Atomic float *average, double ns) {
     atomic_store_explicit(average, now, memory_order_relaxed);
 }
 
-static int plan_exact(scan *c, const label_set *allowed, uint64_t n_allowed, uint32_t wanted, uint32_t *n_hits) {
-    uint64_t n = atomic_load(&c->ix->n_vectors);
-    uint64_t shown = allowed->words && n_allowed < n ? n_allowed : n;
-    if (c->st->coder->codec->reduces && shown / 32 > wanted) wanted = (uint32_t)(shown / 32);
-    c->capacity = wanted < n ? wanted : (uint32_t)n;
-    if (!c->capacity) c->capacity = 1;
-    c->n = c->m = 0;
-    if (c->st->coder->codec->reduces && shown <= RERANK_ALL_UP_TO) {
-        c->is_range = 1, c->reach = INFINITY, c->s->n_found = 0;
-        int rc = allowed->words && n_allowed < n / 8 ? scan_allowed(c, allowed) : scan_all(c, allowed);
-        c->is_range = 0;
-        return rc == VEC_OK ? take_hits(c->ix, c->st, c->s, allowed, c->s->found, c->s->n_found, n_hits) : rc;
-    }
-    if (grow((void **)&c->s->buffer, &c->s->buffer_size, c->capacity + 1, sizeof(entry), &c->ix->account) != VEC_OK) return VEC_ENOMEM;
-    int rc = allowed->words && n_allowed < n / 8 ? scan_allowed(c, allowed) : scan_all(c, allowed);
-    return rc == VEC_OK ? hits_of_buffer(c->ix, c->st, c->s, allowed, c->n, wanted, n_hits) : rc;
+/* Vectors that a scan looks at. */
+static uint64_t shown_to(vec_index *ix, const vec_query *q) {
+    uint64_t n = atomic_load(&ix->n_vectors);
+    return q->allowed && q->n_allowed < n ? q->n_allowed : n;
+}
+
+/* Candidates that a scan keeps: beyond `wanted`, what the caller asks to re-rank, what a projection may have misjudged, and a few that
+   rounding keys to floats may have made equal. */
+uint32_t scan_capacity(vec_index *ix, const store *st, const vec_query *q, uint32_t wanted) {
+    uint64_t shown = shown_to(ix, q), n = wanted;
+    const codec *codec = st->coder->codec;
+    if (!is_compressed(codec)) n += 8;
+    if (codec->is_two_level && q->capacity > n) n = q->capacity;
+    if (codec->reduces && shown <= RERANK_ALL_UP_TO) n = shown;
+    if (codec->reduces && shown / 32 > n) n = shown / 32;
+    if (n > shown) n = shown;
+    return n ? (uint32_t)n : 1;
+}
+
+int scan_any(scan *c, const label_set *allowed, uint64_t n_allowed) {
+    return allowed->words && n_allowed < atomic_load(&c->ix->n_vectors) / 8 ? scan_allowed(c, allowed) : scan_all(c, allowed);
+}
+
+static int plan_exact(scan *c, const label_set *allowed, const vec_query *q, uint32_t wanted, uint32_t *n_hits) {
+    c->capacity = scan_capacity(c->ix, c->st, q, wanted);
+    int rc = scan_any(c, allowed, q->n_allowed);
+    return rc == VEC_OK ? hits_of_buffer(c->ix, c->st, c->s, allowed, c->n, c->n, n_hits) : rc;
 }
 
 /* What a walk may do before a scan of all that is allowed would have been cheaper: twice as dear as that is then the worst. */
@@ -177,8 +188,7 @@ static int plan_graph(scan *c, const label_set *allowed, const vec_query *q, uin
     int rc = clear_visited(ix, s);
     /* The tail first: what is linked meanwhile is then found in one of the two. */
     if (rc == VEC_OK && atomic_load(&ix->tail_head) != atomic_load_explicit(&ix->tail_end, memory_order_acquire)) {
-        c->capacity = wanted, c->n = c->m = 0;
-        if (GROW(s, buffer, wanted + 1) != VEC_OK) return VEC_ENOMEM;
+        c->capacity = wanted;
         rc = scan_tail(c, allowed);
         if (rc == VEC_OK) rc = hits_of_buffer(ix, c->st, s, allowed, c->n, wanted, n_hits);
     }
@@ -199,37 +209,50 @@ static int plan_graph(scan *c, const label_set *allowed, const vec_query *q, uin
     return rc == VEC_OK ? hits_of_buffer(ix, c->st, s, allowed, n, q->capacity > wanted ? q->capacity : wanted, n_hits) : rc;
 }
 
-/* Reads the query into s->query. */
-int prepare_query(vec_index *ix, scratch *s, const store *st, const uint8_t *given) {
+int prepare_into(const vec_index *ix, const store *st, const uint8_t *given, query *q) {
     const vec_params *p = &ix->params;
     const coder *c = st->coder;
-    int is_raw = !is_compressed(c->codec);
-    int rc = scratch_shape(ix, s, st);
-    if (rc != VEC_OK) return rc;
+    int is_raw = !is_compressed(c->codec), rc = VEC_OK;
     if (is_raw && p->dtype == VEC_FLOAT64) {
         if (is_nonfinite(p->dtype, given, p->dim)) return VEC_ENONFINITE;
-    } else if (!is_raw || p->dtype < VEC_INT8) rc = ingest(p->dtype, p->metric, given, p->dim, s->query.x, &s->query.norm2);
-    if (rc == VEC_OK) c->codec->prepare(c, s->query.x, given, &s->query);
+    } else if (!is_raw || p->dtype < VEC_INT8) rc = ingest(p->dtype, p->metric, given, p->dim, q->x, &q->norm2);
+    if (rc == VEC_OK) c->codec->prepare(c, q->x, given, q);
     return rc;
+}
+
+/* Reads the query into s->query. */
+int prepare_query(vec_index *ix, scratch *s, const store *st, const uint8_t *given) {
+    int rc = scratch_shape(ix, s, st);
+    return rc == VEC_OK ? prepare_into(ix, st, given, &s->query) : rc;
+}
+
+/* A plan of NONE: there is nothing to find. Shortens q->capacity to what there is. */
+search_order order_of(vec_index *ix, const store *st, vec_query *q) {
+    uint64_t n_vectors = atomic_load(&ix->n_vectors);
+    search_order o = {.k = q->k < n_vectors ? q->k : (uint32_t)n_vectors, .plan = VEC_PLAN_NONE};
+    if (!o.k || (q->allowed && !q->n_allowed)) return o;
+    o.window = q->window ? q->window : default_window(ix, o.k);
+    if (o.window > n_vectors) o.window = (uint32_t)n_vectors;           /* wider is no better, and takes memory */
+    if (o.window < o.k) o.window = o.k;
+    if (q->capacity > n_vectors) q->capacity = (uint32_t)n_vectors;
+    o.wanted = rerank_count(st->coder, o.k, o.window, q->capacity);
+    o.plan = q->plan == VEC_PLAN_NONE ? choose_plan(ix, q, o.window) : q->plan;
+    return o;
 }
 
 int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, uint32_t *n_out) {
     uint64_t deadline = q->timeout_us ? now_ns() + 1000 * q->timeout_us : 0, n_vectors = atomic_load(&ix->n_vectors);
-    uint32_t k = q->k < n_vectors ? q->k : (uint32_t)n_vectors, n_hits = 0;
+    search_order o = order_of(ix, st, q);
+    uint32_t k = o.k, window = o.window, wanted = o.wanted, n_hits = 0;
     int rc;
     *n_out = 0;
-    if (!k || (q->allowed && !q->n_allowed)) { q->plan = VEC_PLAN_NONE; return VEC_OK; }
+    q->plan = o.plan;
+    if (o.plan == VEC_PLAN_NONE) return VEC_OK;
     label_set allowed = {q->allowed, q->n_words};
-    uint32_t window = q->window ? q->window : default_window(ix, k), wanted;
-    if (window > n_vectors) window = (uint32_t)n_vectors;               /* wider is no better, and takes memory */
-    if (window < k) window = k;
-    if (q->capacity > n_vectors) q->capacity = (uint32_t)n_vectors;
-    wanted = rerank_count(st->coder, k, window, q->capacity);
-    if (q->plan == VEC_PLAN_NONE) q->plan = choose_plan(ix, q, window);
     const int first_plan = q->plan;
     const uint64_t start = q->allowed ? now_ns() : 0, matches = q->allowed && q->n_allowed < n_vectors ? q->n_allowed : n_vectors;
     scan c = {.ix = ix, .st = st, .s = s, .deadline_ns = deadline};
-    if (q->plan == VEC_PLAN_SCAN || q->plan == VEC_PLAN_FILTER_EXACT) rc = plan_exact(&c, &allowed, q->n_allowed, wanted, &n_hits);
+    if (q->plan == VEC_PLAN_SCAN || q->plan == VEC_PLAN_FILTER_EXACT) rc = plan_exact(&c, &allowed, q, wanted, &n_hits);
     else {
         rc = plan_graph(&c, &allowed, q, window, q->plan, wanted, 0, &n_hits);
         if (rc == VEC_OK && n_hits < k && q->plan == VEC_PLAN_FILTER_POST) {
@@ -240,7 +263,7 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
         if (rc == WALK_DEAR || (rc == VEC_OK && n_hits < k && n_hits < matches)) {           /* the graph did not lead to enough: make sure */
             n_hits = 0;
             q->plan = q->allowed ? VEC_PLAN_FILTER_EXACT : VEC_PLAN_SCAN;
-            rc = plan_exact(&c, &allowed, q->n_allowed, wanted, &n_hits);
+            rc = plan_exact(&c, &allowed, q, wanted, &n_hits);
         }
     }
     if (rc != VEC_OK) return rc;
@@ -286,16 +309,6 @@ int64_t vec_search_one(vec_index *ix, const char *query, uint32_t k, uint32_t wi
                        uint64_t *labels, double *distances) {
     vec_query q = {.k = k, .window = window, .capacity = capacity, .timeout_us = timeout_us};
     return vec_search(ix, query, &q, labels, distances);
-}
-
-int vec_search_many(vec_index *ix, const char *queries, size_t n, vec_query *q, uint64_t *labels, double *distances, uint32_t *counts) {
-    size_t bytes = ix->params.dim * dtype_bytes(ix->params.dtype);
-    for (size_t i = 0; i < n; i++) {
-        int64_t found = vec_search(ix, queries + i * bytes, q, labels + i * q->k, distances + i * q->k);
-        if (found < 0) return (int)found;
-        counts[i] = (uint32_t)found;
-    }
-    return VEC_OK;
 }
 
 int vec_distances(vec_index *ix, const char *given, const uint64_t *labels, size_t n, double *distances) {

@@ -3,6 +3,7 @@
 #define SEARCH_H
 #include <string.h>
 
+#include "batch.h"
 #include "index.h"
 
 /* A set of labels; no words: all of them. */
@@ -85,18 +86,29 @@ typedef struct {
     vec_index *ix;
     const store *st;
     scratch *s;
-    uint32_t capacity, n, m;                    /* entries wanted and held; slots waiting to be scored */
+    uint32_t capacity, n, m;                    /* entries wanted; held in s->buffer, in no order; slots waiting to be scored */
     uint64_t deadline_ns, n_batches;
     float reach;                                /* range: every slot with a key up to here goes to s->found instead */
     int is_range;
+    batch *batch;                               /* the queries of a batch, prepared and begun; NULL: s->query alone */
+    uint32_t n_held[MOST_QUERIES];              /* entries of each of its queries, at s->held + query * scan_room(capacity) */
+    float limits[MOST_QUERIES];                 /* keys that are worse cannot be among the best any more */
 } scan;
 
+/* Entries that a scan needs room for, beyond those it keeps: it throws the worst out many at a time. */
+static inline size_t scan_room(uint32_t capacity) { return (size_t)capacity + (capacity > 64 ? capacity : 64); }
 int scan_all(scan *c, const label_set *allowed);
 int scan_allowed(scan *c, const label_set *allowed);
 int scan_tail(scan *c, const label_set *allowed);
 
 /* search.c */
+/* What a search does: k, window and candidates for exact distances, in what the index holds. */
+typedef struct { uint32_t k, window, wanted; int plan; } search_order;
+search_order order_of(vec_index *ix, const store *st, vec_query *q);
+uint32_t scan_capacity(vec_index *ix, const store *st, const vec_query *q, uint32_t wanted);
+int scan_any(scan *c, const label_set *allowed, uint64_t n_allowed);
 int prepare_query(vec_index *ix, scratch *s, const store *st, const uint8_t *given);
+int prepare_into(const vec_index *ix, const store *st, const uint8_t *given, query *q);
 int take_hits(vec_index *ix, const store *st, scratch *s, const label_set *allowed, const uint32_t *slots, uint32_t n, uint32_t *n_hits);
 void sort_hits(hit *h, uint32_t n, uint32_t k);
 void finish_search(vec_index *ix, scratch *s, int plan);

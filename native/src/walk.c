@@ -41,23 +41,17 @@ void scratch_give(scratch *s) { atomic_store_explicit(&s->is_busy, 0, memory_ord
 void scratch_free(scratch *s) {
     mem_free(s->query_block), mem_free(s->work), mem_free(s->visited), mem_free(s->barred), mem_free(s->buffer), mem_free(s->good), mem_free(s->found);
     mem_free(s->ids), mem_free(s->primaries), mem_free(s->residuals), mem_free(s->keys), mem_free(s->hits), mem_free(s->distances);
+    mem_free(s->held);
+    batch_free(s->batch);
     prune_space_free(s->prune);
 }
 
 int scratch_shape(vec_index *ix, scratch *s, const store *st) {
     const vec_params *p = &ix->params;
     if (!s->query_block) {
-        size_t dim = ((size_t)p->dim + 127) / 128 * 128 + 128, total = dim * (4 + 8 + 1 + 4 + 1 + 1 + 1);
-        uint8_t *b = mem_zeroed(&ix->account, VEC_MEM_SCRATCH, total);
-        if (!b) return VEC_ENOMEM;
-        s->query_block = b;
-        s->query.x64 = (double *)(void *)b, b += 8 * dim;
-        s->query.x = (float *)(void *)b, b += 4 * dim;
-        s->query.projected = (float *)(void *)b, b += 4 * dim;
-        s->query.raw = b, b += dim;
-        s->query.s8 = (int8_t *)b, b += dim;
-        s->query.high = (int8_t *)b, b += dim;
-        s->query.low = (int8_t *)b;
+        s->query_block = mem_zeroed(&ix->account, VEC_MEM_SCRATCH, query_bytes(p->dim));
+        if (!s->query_block) return VEC_ENOMEM;
+        query_place(&s->query, s->query_block, p->dim);
     }
     uint32_t batch = p->max_degree > 128 ? p->max_degree : 128;
     if (s->batch_size < batch) {

@@ -37,6 +37,11 @@ INLINE float sum_f32(__m256 v) {
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
 }
 
+INLINE double sum_f64(__m256d v) {
+    __m128d h = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(h, _mm_unpackhi_pd(h, h)));
+}
+
 #define OVER_RECORDS(name, result)                                                                                                  \
     static void name(const void *query, const uint8_t *const *records, size_t n, size_t dim, void *out) {                          \
         size_t i = 0;                                                                                                               \
@@ -170,14 +175,115 @@ INLINE __m256d add_l2_f64(__m256d s, __m256d a, __m256d b) { __m256d d = _mm256_
                 s[j] = add(s[j], _mm256_loadu_pd(a), _mm256_loadu_pd(x));                                                           \
             }                                                                                                                       \
         }                                                                                                                           \
-        for (int j = 0; j < count; j++) {                                                                                           \
-            __m128d h = _mm_add_pd(_mm256_castpd256_pd128(s[j]), _mm256_extractf128_pd(s[j], 1));                                   \
-            out[j] = _mm_cvtsd_f64(_mm_add_sd(h, _mm_unpackhi_pd(h, h)));                                                           \
-        }                                                                                                                           \
+        for (int j = 0; j < count; j++) out[j] = sum_f64(s[j]);                                                                     \
     }                                                                                                                               \
     OVER_RECORDS(name, double)
 DOUBLE_KERNEL(dot_f64, add_dot_f64)
 DOUBLE_KERNEL(l2_f64, add_l2_f64)
+
+/* Blocks of bytes: 16-bit words, 4 dimensions of 4 queries a vector; 2 records at a time, widened piece by piece. */
+INLINE void block_u8s8_few(const uint8_t *packed, const uint8_t *const *r, size_t dim, int32_t *out, const int count) {
+    enum { PIECE = 256 };
+    _Alignas(32) uint16_t words[2][PIECE];
+    __m256i s[2][4];
+    for (int j = 0; j < count; j++)
+        for (int k = 0; k < 4; k++) s[j][k] = _mm256_setzero_si256();
+    for (size_t from = 0; from < dim; from += PIECE) {
+        size_t m = dim - from < PIECE ? dim - from : PIECE;
+        for (int j = 0; j < count; j++)
+            for (size_t i = 0; i < m; i += 16)
+                _mm256_store_si256((__m256i *)(void *)(words[j] + i), _mm256_cvtepu8_epi16(LOAD16(r[j] + from + i)));
+        for (size_t i = 0; i < m; i += 4) {
+            __m256i x[2];
+            for (int j = 0; j < count; j++) {
+                long long four;
+                memcpy(&four, words[j] + i, 8);
+                x[j] = _mm256_set1_epi64x(four);
+            }
+            for (int k = 0; k < 4; k++) {
+                __m256i a = _mm256_cvtepi8_epi16(LOAD16(packed + GROUP * (from + i) + 16 * (size_t)k));
+                for (int j = 0; j < count; j++) s[j][k] = _mm256_add_epi32(s[j][k], _mm256_madd_epi16(x[j], a));
+            }
+        }
+    }
+    for (int j = 0; j < count; j++)
+        for (int k = 0; k < 4; k += 2) {            /* a query's sum lies in two lanes next to each other */
+            __m256i h = _mm256_permute4x64_epi64(_mm256_hadd_epi32(s[j][k], s[j][k + 1]), 0xD8);
+            _mm256_storeu_si256((__m256i *)(void *)(out + GROUP * j + 4 * k), h);
+        }
+}
+
+static void block_u8s8(const uint8_t *packed, size_t n_groups, const uint8_t *const *records, size_t n, size_t dim, int32_t *out) {
+    for (size_t g = 0; g < n_groups; g++, packed += packed_bytes(dim), out += GROUP * n) {
+        size_t i = 0;
+        for (; i + 2 <= n; i += 2) block_u8s8_few(packed, records + i, dim, out + GROUP * i, 2);
+        if (i < n) block_u8s8_few(packed, records + i, dim, out + GROUP * i, 1);
+    }
+}
+
+/* Blocks of floats: two queries against four records at a time, each sum as the kernels above add it. */
+#define FLOAT_BLOCK(kernel, vector, type, step, load, zero, add, sum)                                                               \
+    INLINE void block_##kernel##_few(const void *const *q, const uint8_t *const *r, size_t dim, type *out) {                        \
+        vector s[4][2];                                                                                                             \
+        for (int j = 0; j < 4; j++) s[j][0] = s[j][1] = zero();                                                                     \
+        size_t i = 0;                                                                                                               \
+        for (; i + step <= dim; i += step) {                                                                                        \
+            vector a = load((const type *)q[0] + i), b = load((const type *)q[1] + i);                                              \
+            for (int j = 0; j < 4; j++) {                                                                                           \
+                vector x = load((const type *)(const void *)r[j] + i);                                                              \
+                s[j][0] = add(s[j][0], a, x), s[j][1] = add(s[j][1], b, x);                                                         \
+            }                                                                                                                       \
+        }                                                                                                                           \
+        if (i < dim) {                                                                                                              \
+            type a[2][step] = {{0}};                                                                                                \
+            for (int k = 0; k < 2; k++) memcpy(a[k], (const type *)q[k] + i, (dim - i) * sizeof(type));                             \
+            for (int j = 0; j < 4; j++) {                                                                                           \
+                type x[step] = {0};                                                                                                 \
+                memcpy(x, r[j] + i * sizeof(type), (dim - i) * sizeof(type));                                                       \
+                for (int k = 0; k < 2; k++) s[j][k] = add(s[j][k], load(a[k]), load(x));                                            \
+            }                                                                                                                       \
+        }                                                                                                                           \
+        for (int j = 0; j < 4; j++) out[2 * j] = sum(s[j][0]), out[2 * j + 1] = sum(s[j][1]);                                       \
+    }                                                                                                                               \
+    static void block_##kernel(const void *const *queries, size_t n_queries, const uint8_t *const *records, size_t n, size_t dim,   \
+                               void *out) {                                                                                        \
+        for (size_t i = 0; i < n; i += 4)                                                                                           \
+            for (size_t k = 0; k < n_queries; k += 2) {                                                                             \
+                size_t m = n - i < 4 ? n - i : 4, nk = n_queries - k < 2 ? 1 : 2;                                                   \
+                const void *q[2] = {queries[k], queries[k + nk - 1]};                                                               \
+                const uint8_t *r[4];                                                                                                \
+                type sums[8];                                                                                                       \
+                for (size_t j = 0; j < 4; j++) r[j] = records[i + (j < m ? j : 0)];                                                 \
+                block_##kernel##_few(q, r, dim, sums);                                                                              \
+                for (size_t j = 0; j < m; j++)                                                                                      \
+                    memcpy((type *)out + GROUP * (i + j) + k, sums + 2 * j, nk * sizeof(type));                                     \
+            }                                                                                                                       \
+    }
+FLOAT_BLOCK(dot_f32, __m256, float, 8, _mm256_loadu_ps, _mm256_setzero_ps, add_dot, sum_f32)
+FLOAT_BLOCK(l2_f32, __m256, float, 8, _mm256_loadu_ps, _mm256_setzero_ps, add_l2, sum_f32)
+FLOAT_BLOCK(dot_f64, __m256d, double, 4, _mm256_loadu_pd, _mm256_setzero_pd, add_dot_f64, sum_f64)
+FLOAT_BLOCK(l2_f64, __m256d, double, 4, _mm256_loadu_pd, _mm256_setzero_pd, add_l2_f64, sum_f64)
+
+static void below(const float *keys, size_t n, const float *limits, uint16_t *masks) {
+    const __m256 low = _mm256_loadu_ps(limits), high = _mm256_loadu_ps(limits + 8);
+    for (size_t r = 0; r < n; r++) {
+        int a = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(keys + GROUP * r), low, _CMP_NGT_UQ));
+        int b = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(keys + GROUP * r + 8), high, _CMP_NGT_UQ));
+        masks[r] = (uint16_t)(a | b << 8);
+    }
+}
+
+static void widen_f16(const uint8_t *halves, size_t n, float *out) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, load_f16(halves, i));
+    if (i < n) {
+        uint8_t x[16] = {0};
+        float wide[8];
+        memcpy(x, halves + 2 * i, 2 * (n - i));
+        _mm256_storeu_ps(wide, load_f16(x, 0));
+        memcpy(out + i, wide, (n - i) * sizeof *out);
+    }
+}
 
 #ifdef __clang__
 #pragma clang attribute pop
@@ -189,8 +295,8 @@ static int is_supported(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");   /* and F16C: no CPU has AVX2 without it */
 }
 
-#define X(k) .k = k,
-const kernel_table kernels_avx2 = {.name = "avx2", .is_supported = is_supported, KERNEL_LIST(X) LOOPS};
+#define X(k, ...) .k = k,
+const kernel_table kernels_avx2 = {.name = "avx2", .is_supported = is_supported, KERNEL_LIST(X) BLOCK_LIST(X) LOOPS};
 #undef X
 #else
 typedef int no_avx2;

@@ -6,7 +6,9 @@
    dot_u1s8      bits as a mask, vpdpbusd with ones  64
    dot_i8/u8     vpmovsx/zxbw, vpdpwssd          32
    *_f32, f16, bf16  vfmadd (after vcvtph2ps / a shift)  16
-   *_f64         vfmadd                          8 */
+   *_f64         vfmadd                          8
+   block_u8s8    vpbroadcastd, vpdpbusd          4, of 16 or 32 queries and 8 records
+   block_*       vfmadd                          16 or 8, of 4 queries and 4 records */
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <string.h>
@@ -191,6 +193,91 @@ INLINE __m512d add_l2_f64(__m512d s, __m512d a, __m512d b) { __m512d d = _mm512_
 DOUBLE_KERNEL(dot_f64, add_dot_f64)
 DOUBLE_KERNEL(l2_f64, add_l2_f64)
 
+/* Blocks of bytes: a lane is a query, so nothing is added across lanes; 4 bytes of a record are spread over all of them. */
+INLINE void block_u8s8_few(const uint8_t *packed, size_t stride, const uint8_t *const *r, size_t dim, int32_t *out, size_t out_stride,
+                           const int count, const int groups) {
+    __m512i s[8][2];
+    for (int j = 0; j < count; j++)
+        for (int g = 0; g < groups; g++) s[j][g] = _mm512_setzero_si512();
+    for (size_t i = 0; i < dim; i += 4) {
+        __m512i a[2];
+        for (int g = 0; g < groups; g++) a[g] = _mm512_load_si512(packed + (size_t)g * stride + GROUP * i);
+        for (int j = 0; j < count; j++) {
+            int32_t four;
+            memcpy(&four, r[j] + i, 4);
+            __m512i x = _mm512_set1_epi32(four);
+            for (int g = 0; g < groups; g++) s[j][g] = _mm512_dpbusd_epi32(s[j][g], x, a[g]);
+        }
+    }
+    for (int j = 0; j < count; j++)
+        for (int g = 0; g < groups; g++) _mm512_storeu_si512(out + GROUP * j + (size_t)g * out_stride, s[j][g]);
+}
+
+static void block_u8s8(const uint8_t *packed, size_t n_groups, const uint8_t *const *records, size_t n, size_t dim, int32_t *out) {
+    const size_t stride = packed_bytes(dim);
+    for (; n_groups; packed += 2 * stride, out += 2 * GROUP * n, n_groups -= n_groups > 1 ? 2 : 1) {
+        size_t i = 0;
+        for (; i + 8 <= n; i += 8)
+            if (n_groups > 1) block_u8s8_few(packed, stride, records + i, dim, out + GROUP * i, GROUP * n, 8, 2);
+            else block_u8s8_few(packed, stride, records + i, dim, out + GROUP * i, GROUP * n, 8, 1);
+        for (; i < n; i++)
+            if (n_groups > 1) block_u8s8_few(packed, stride, records + i, dim, out + GROUP * i, GROUP * n, 1, 2);
+            else block_u8s8_few(packed, stride, records + i, dim, out + GROUP * i, GROUP * n, 1, 1);
+    }
+}
+
+/* Blocks of floats: four queries against four records at a time, each sum as the kernels above add it. */
+#define FLOAT_BLOCK(kernel, vector, type, step, mask, mask_of, load, zero, add, sum4)                                     \
+    INLINE void block_##kernel##_few(const void *const *q, const uint8_t *const *r, size_t dim, type *out) {                        \
+        vector s[4][4];                                                                                                             \
+        for (int j = 0; j < 4; j++)                                                                                                 \
+            for (int k = 0; k < 4; k++) s[j][k] = zero();                                                                           \
+        for (size_t i = 0; i < dim; i += step) {                                                                                    \
+            mask m = mask_of(dim - i);                                                                                              \
+            vector a[4];                                                                                                            \
+            for (int k = 0; k < 4; k++) a[k] = load(m, (const type *)q[k] + i);                                                   \
+            for (int j = 0; j < 4; j++) {                                                                                           \
+                vector x = load(m, (const type *)(const void *)r[j] + i);                                                         \
+                for (int k = 0; k < 4; k++) s[j][k] = add(s[j][k], a[k], x);                                                        \
+            }                                                                                                                       \
+        }                                                                                                                           \
+        for (int j = 0; j < 4; j++) sum4(s[j], out + 4 * j);                                                                        \
+    }                                                                                                                               \
+    static void block_##kernel(const void *const *queries, size_t n_queries, const uint8_t *const *records, size_t n, size_t dim,   \
+                               void *out) {                                                                                        \
+        for (size_t i = 0; i < n; i += 4)                                                                                           \
+            for (size_t k = 0; k < n_queries; k += 4) {                                                                             \
+                size_t m = n - i < 4 ? n - i : 4, nk = n_queries - k < 4 ? n_queries - k : 4;                                       \
+                const void *q[4];                                                                                                   \
+                const uint8_t *r[4];                                                                                                \
+                type sums[16];                                                                                                      \
+                for (size_t j = 0; j < 4; j++) q[j] = queries[k + (j < nk ? j : 0)], r[j] = records[i + (j < m ? j : 0)];           \
+                block_##kernel##_few(q, r, dim, sums);                                                                              \
+                for (size_t j = 0; j < m; j++)                                                                                      \
+                    memcpy((type *)out + GROUP * (i + j) + k, sums + 4 * j, nk * sizeof(type));                                     \
+            }                                                                                                                       \
+    }
+#define MASK16(left) _cvtu32_mask16(left >= 16 ? 0xFFFFu : (1u << (left)) - 1)
+#define MASK8(left) (__mmask8)(left >= 8 ? 0xFF : (1u << (left)) - 1)
+INLINE void sum4_f64(const __m512d s[4], double *out) { for (int j = 0; j < 4; j++) out[j] = _mm512_reduce_add_pd(s[j]); }
+FLOAT_BLOCK(dot_f32, __m512, float, 16, __mmask16, MASK16, _mm512_maskz_loadu_ps, _mm512_setzero_ps, add_dot, sum4_f32)
+FLOAT_BLOCK(l2_f32, __m512, float, 16, __mmask16, MASK16, _mm512_maskz_loadu_ps, _mm512_setzero_ps, add_l2, sum4_f32)
+FLOAT_BLOCK(dot_f64, __m512d, double, 8, __mmask8, MASK8, _mm512_maskz_loadu_pd, _mm512_setzero_pd, add_dot_f64, sum4_f64)
+FLOAT_BLOCK(l2_f64, __m512d, double, 8, __mmask8, MASK8, _mm512_maskz_loadu_pd, _mm512_setzero_pd, add_l2_f64, sum4_f64)
+
+static void below(const float *keys, size_t n, const float *limits, uint16_t *masks) {
+    const __m512 limit = _mm512_loadu_ps(limits);
+    for (size_t r = 0; r < n; r++)
+        masks[r] = (uint16_t)_cvtmask16_u32(_mm512_cmp_ps_mask(_mm512_loadu_ps(keys + GROUP * r), limit, _CMP_NGT_UQ));
+}
+
+static void widen_f16(const uint8_t *halves, size_t n, float *out) {
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 m = MASK16(n - i);
+        _mm512_mask_storeu_ps(out + i, m, load_f16(halves, i, m));
+    }
+}
+
 #ifdef __clang__
 #pragma clang attribute pop
 #else
@@ -202,8 +289,8 @@ static int is_supported(void) {
         && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
 }
 
-#define X(k) .k = k,
-const kernel_table kernels_avx512 = {.name = "avx512", .is_supported = is_supported, KERNEL_LIST(X) LOOPS};
+#define X(k, ...) .k = k,
+const kernel_table kernels_avx512 = {.name = "avx512", .is_supported = is_supported, KERNEL_LIST(X) BLOCK_LIST(X) LOOPS};
 #undef X
 #else
 typedef int no_avx512;

@@ -141,6 +141,61 @@ static double NAME(sum_squares)(const float *x, size_t n) {
     return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
 }
 
+static void NAME(pack_s8)(const int8_t *const *queries, size_t n_queries, size_t dim, uint8_t *packed) {
+    size_t padded = (dim + 63) / 64 * 64;
+    int32_t sums[GROUP] = {0};
+    __builtin_memset(packed, 0, padded * GROUP);
+    for (size_t j = 0; j < n_queries; j++)
+        for (size_t i = 0; i < dim; i++) {
+            packed[GROUP * (i & ~(size_t)3) + 4 * j + (i & 3)] = (uint8_t)queries[j][i];
+            sums[j] += queries[j][i];
+        }
+    __builtin_memcpy(packed + padded * GROUP, sums, sizeof sums);
+}
+
+static void NAME(expand_u1)(const uint8_t *bits, size_t dim, uint8_t *out) {
+    for (size_t i = 0; i < dim / 8; i++) {
+        uint64_t eight = bits[i] * 0x0101010101010101u & 0x8040201008040201u;                 /* byte j holds bit j, in its place */
+        eight = (eight + 0x7F7F7F7F7F7F7F7Fu) >> 7 & 0x0101010101010101u;
+        __builtin_memcpy(out + 8 * i, &eight, 8);
+    }
+}
+
+static void NAME(widen_bf16)(const uint8_t *halves, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++) {
+        uint16_t h;
+        __builtin_memcpy(&h, halves + 2 * i, 2);
+        uint32_t bits = (uint32_t)h << 16;
+        __builtin_memcpy(out + i, &bits, 4);
+    }
+}
+
+static void NAME(affine_keys)(const int32_t *restrict dots, size_t n, const float *restrict records, const float *restrict base,
+                              const float *restrict factor, const float *restrict sum, float *restrict keys) {
+    for (size_t r = 0; r < n; r++) {
+        float a = records[3 * r], b = records[3 * r + 1], c = records[3 * r + 2];
+        for (int j = 0; j < GROUP; j++) {
+            float y = a * sum[j] + b * (float)dots[GROUP * r + j];
+            keys[GROUP * r + j] = base[j] - factor[j] * y + c;
+        }
+    }
+}
+
+static void NAME(shift_dots)(int32_t *restrict dots, size_t n, const int32_t *restrict records, const int32_t *restrict queries) {
+    for (size_t r = 0; r < n; r++)
+        for (int j = 0; j < GROUP; j++)
+            dots[GROUP * r + j] = (int32_t)((uint32_t)dots[GROUP * r + j] + (uint32_t)records[r] + (uint32_t)queries[j]);
+}
+
+static void NAME(whole_keys)(const int32_t *restrict dots, size_t n, const int32_t *restrict records, const int32_t *restrict queries,
+                             int32_t times, float *restrict keys) {
+    for (size_t r = 0; r < n; r++)
+        for (int j = 0; j < GROUP; j++)
+            keys[GROUP * r + j] = (float)(int32_t)((uint32_t)records[r] + (uint32_t)queries[j] + (uint32_t)times * (uint32_t)dots[GROUP * r + j]);
+}
+
 #define LOOPS .range = NAME(range), .quantise = NAME(quantise), .quantise_s8 = NAME(quantise_s8),                                   \
-    .quantise_digits = NAME(quantise_digits), .expand_u4 = NAME(expand_u4), .sum_u8 = NAME(sum_u8), \
-    .flip = NAME(flip), .hadamard = NAME(hadamard), .hamming = NAME(hamming), .sum_squares = NAME(sum_squares)
+    .quantise_digits = NAME(quantise_digits), .expand_u4 = NAME(expand_u4), .sum_u8 = NAME(sum_u8),                      \
+    .flip = NAME(flip), .hadamard = NAME(hadamard), .hamming = NAME(hamming), .sum_squares = NAME(sum_squares),                                       \
+    .pack_s8 = NAME(pack_s8), .expand_u1 = NAME(expand_u1), .widen_bf16 = NAME(widen_bf16), .affine_keys = NAME(affine_keys),      \
+    .shift_dots = NAME(shift_dots), .whole_keys = NAME(whole_keys)

@@ -177,6 +177,100 @@ INLINE float64x2_t add_l2_f64(float64x2_t s, float64x2_t a, float64x2_t b) { flo
 DOUBLE_KERNEL(dot_f64, add_dot_f64, a * b)
 DOUBLE_KERNEL(l2_f64, add_l2_f64, (a - b) * (a - b))
 
+/* Blocks of bytes: a lane is a query; sdot takes 4 bytes of a record by lane. Four records at a time, as c - 128. */
+#define ADD_QUAD(quad)                                                                                                              \
+    for (int k = 0; k < 4; k++) {                                                                                                   \
+        int8x16_t a = vld1q_s8((const int8_t *)packed + GROUP * (i + 4 * quad) + 16 * k);                                           \
+        for (int j = 0; j < count; j++) s[j][k] = vdotq_laneq_s32(s[j][k], a, x[j], quad);                                          \
+    }
+INLINE void block_u8s8_few(const uint8_t *packed, const int32_t *sums, const uint8_t *const *r, size_t dim, int32_t *out, const int count) {
+    const uint8x16_t top = vdupq_n_u8(0x80);
+    int32x4_t s[4][4];
+    for (int j = 0; j < count; j++)
+        for (int k = 0; k < 4; k++) s[j][k] = vshlq_n_s32(vld1q_s32(sums + 4 * k), 7);
+    for (size_t i = 0; i < dim; i += 16) {
+        int8x16_t x[4];
+        for (int j = 0; j < count; j++) x[j] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(r[j] + i), top));
+        ADD_QUAD(0)
+        ADD_QUAD(1)
+        ADD_QUAD(2)
+        ADD_QUAD(3)
+    }
+    for (int j = 0; j < count; j++)
+        for (int k = 0; k < 4; k++) vst1q_s32(out + GROUP * j + 4 * k, s[j][k]);
+}
+
+static void block_u8s8(const uint8_t *packed, size_t n_groups, const uint8_t *const *records, size_t n, size_t dim, int32_t *out) {
+    for (size_t g = 0; g < n_groups; g++, packed += packed_bytes(dim), out += GROUP * n) {
+        const int32_t *sums = (const int32_t *)(const void *)(packed + packed_bytes(dim) - GROUP * sizeof(int32_t));
+        size_t i = 0;
+        for (; i + 4 <= n; i += 4) block_u8s8_few(packed, sums, records + i, dim, out + GROUP * i, 4);
+        for (; i < n; i++) block_u8s8_few(packed, sums, records + i, dim, out + GROUP * i, 1);
+    }
+}
+
+/* Blocks of floats: four queries against four records at a time, each sum as the kernels above add it. */
+#define FLOAT_BLOCK(kernel, vector, type, step, load_q, load_x, zero, add, sum_of, one, term)                                       \
+    INLINE void block_##kernel##_few(const void *const *q, const uint8_t *const *r, size_t dim, type *out) {                        \
+        vector s[4][4];                                                                                                             \
+        for (int j = 0; j < 4; j++)                                                                                                 \
+            for (int k = 0; k < 4; k++) s[j][k] = zero(0);                                                                          \
+        size_t i = 0;                                                                                                               \
+        for (; i + step <= dim; i += step) {                                                                                        \
+            vector a[4];                                                                                                            \
+            for (int k = 0; k < 4; k++) a[k] = load_q((const type *)q[k] + i);                                                      \
+            for (int j = 0; j < 4; j++) {                                                                                           \
+                vector x = load_x(r[j], i);                                                                                         \
+                for (int k = 0; k < 4; k++) s[j][k] = add(s[j][k], a[k], x);                                                        \
+            }                                                                                                                       \
+        }                                                                                                                           \
+        for (int j = 0; j < 4; j++)                                                                                                 \
+            for (int k = 0; k < 4; k++) {                                                                                           \
+                type sum = sum_of(s[j][k]);                                                                                         \
+                for (size_t t = i; t < dim; t++) {                                                                                  \
+                    type a = ((const type *)q[k])[t], b = one(r[j], t);                                                             \
+                    sum += term;                                                                                                    \
+                }                                                                                                                   \
+                out[4 * j + k] = sum;                                                                                               \
+            }                                                                                                                       \
+    }                                                                                                                               \
+    static void block_##kernel(const void *const *queries, size_t n_queries, const uint8_t *const *records, size_t n, size_t dim,   \
+                               void *out) {                                                                                        \
+        for (size_t i = 0; i < n; i += 4)                                                                                           \
+            for (size_t k = 0; k < n_queries; k += 4) {                                                                             \
+                size_t m = n - i < 4 ? n - i : 4, nk = n_queries - k < 4 ? n_queries - k : 4;                                       \
+                const void *q[4];                                                                                                   \
+                const uint8_t *r[4];                                                                                                \
+                type sums[16];                                                                                                      \
+                for (size_t j = 0; j < 4; j++) q[j] = queries[k + (j < nk ? j : 0)], r[j] = records[i + (j < m ? j : 0)];           \
+                block_##kernel##_few(q, r, dim, sums);                                                                              \
+                for (size_t j = 0; j < m; j++)                                                                                      \
+                    memcpy((type *)out + GROUP * (i + j) + k, sums + 4 * j, nk * sizeof(type));                                     \
+            }                                                                                                                       \
+    }
+INLINE double one_f64(const uint8_t *x, size_t i) { double d; memcpy(&d, x + 8 * i, 8); return d; }
+FLOAT_BLOCK(dot_f32, float32x4_t, float, 4, vld1q_f32, load_f32, vdupq_n_f32, add_dot, vaddvq_f32, one_f32, a * b)
+FLOAT_BLOCK(l2_f32, float32x4_t, float, 4, vld1q_f32, load_f32, vdupq_n_f32, add_l2, vaddvq_f32, one_f32, (a - b) * (a - b))
+FLOAT_BLOCK(dot_f64, float64x2_t, double, 2, vld1q_f64, load_f64, vdupq_n_f64, add_dot_f64, vaddvq_f64, one_f64, a * b)
+FLOAT_BLOCK(l2_f64, float64x2_t, double, 2, vld1q_f64, load_f64, vdupq_n_f64, add_l2_f64, vaddvq_f64, one_f64, (a - b) * (a - b))
+
+static void below(const float *keys, size_t n, const float *limits, uint16_t *masks) {
+    static const uint32_t bits[4] = {1, 2, 4, 8};
+    const uint32x4_t bit = vld1q_u32(bits);
+    for (size_t r = 0; r < n; r++) {
+        uint32_t mask = 0;
+        for (int k = 0; k < 4; k++)
+            mask |= vaddvq_u32(vbicq_u32(bit, vcgtq_f32(vld1q_f32(keys + GROUP * r + 4 * k), vld1q_f32(limits + 4 * k)))) << 4 * k;
+        masks[r] = (uint16_t)mask;
+    }
+}
+
+static void widen_f16(const uint8_t *halves, size_t n, float *out) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) vst1q_f32(out + i, load_f16(halves, i));
+    for (; i < n; i++) out[i] = one_f16(halves, i);
+}
+
 #ifdef __clang__
 #pragma clang attribute pop
 #else
@@ -185,8 +279,8 @@ DOUBLE_KERNEL(l2_f64, add_l2_f64, (a - b) * (a - b))
 
 static int is_supported(void) { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
 
-#define X(k) .k = k,
-const kernel_table kernels_neon = {.name = "neon", .is_supported = is_supported, KERNEL_LIST(X) LOOPS};
+#define X(k, ...) .k = k,
+const kernel_table kernels_neon = {.name = "neon", .is_supported = is_supported, KERNEL_LIST(X) BLOCK_LIST(X) LOOPS};
 #undef X
 #else
 typedef int no_neon;

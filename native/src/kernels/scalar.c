@@ -73,8 +73,46 @@ static void dot_u1s8(const void *query, const uint8_t *const *records, size_t n,
     }
 }
 
+static void block_u8s8(const uint8_t *packed, size_t n_groups, const uint8_t *const *records, size_t n, size_t dim, int32_t *out) {
+    for (size_t g = 0; g < n_groups; g++, packed += packed_bytes(dim))
+        for (size_t r = 0; r < n; r++, out += GROUP) {
+            int32_t sums[GROUP] = {0};
+            for (size_t i = 0; i < dim; i++)
+                for (size_t j = 0; j < GROUP; j++)
+                    sums[j] += records[r][i] * (int8_t)packed[GROUP * (i & ~(size_t)3) + 4 * j + (i & 3)];
+            memcpy(out, sums, sizeof sums);
+        }
+}
+
+#define FLOAT_BLOCK(kernel, type)                                                                                                   \
+    static void block_##kernel(const void *const *queries, size_t n_queries, const uint8_t *const *records, size_t n, size_t dim,   \
+                               void *out) {                                                                                        \
+        for (size_t r = 0; r < n; r++)                                                                                              \
+            for (size_t j = 0; j < n_queries; j++) kernel(queries[j], records + r, 1, dim, (type *)out + GROUP * r + j);            \
+    }
+FLOAT_BLOCK(dot_f32, float)
+FLOAT_BLOCK(l2_f32, float)
+FLOAT_BLOCK(dot_f64, double)
+FLOAT_BLOCK(l2_f64, double)
+
+static void below(const float *keys, size_t n, const float *limits, uint16_t *masks) {
+    for (size_t r = 0; r < n; r++) {
+        unsigned mask = 0;
+        for (int j = 0; j < GROUP; j++) mask |= (unsigned)!(keys[GROUP * r + j] > limits[j]) << j;
+        masks[r] = (uint16_t)mask;
+    }
+}
+
+static void widen_f16(const uint8_t *halves, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++) {
+        uint16_t h;
+        memcpy(&h, halves + 2 * i, 2);
+        out[i] = half_to_float(h);
+    }
+}
+
 static int is_supported(void) { return 1; }
 
-#define X(k) .k = k,
-const kernel_table kernels_scalar = {.name = "scalar", .is_supported = is_supported, KERNEL_LIST(X) LOOPS};
+#define X(k, ...) .k = k,
+const kernel_table kernels_scalar = {.name = "scalar", .is_supported = is_supported, KERNEL_LIST(X) BLOCK_LIST(X) LOOPS};
 #undef X

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "kernels.h"
-#include "vec.h"
+#include "mem.h"
 
 kernel_table K;
 
@@ -16,7 +16,7 @@ enum { N_TABLES = sizeof tables / sizeof *tables };
 
 static void fill(kernel_table *out, const kernel_table *from) {
 #define X(k, ...) if (!out->k) out->k = from->k;
-    KERNEL_LIST(X) LOOP_LIST(X)
+    KERNEL_LIST(X) BLOCK_LIST(X) LOOP_LIST(X)
 #undef X
 }
 
@@ -84,4 +84,36 @@ int vec_run_kernel(const char *isa, const char *kernel, const char *query, const
             return VEC_OK;
         }
     return VEC_EARG;
+}
+
+int vec_run_block(const char *isa, const char *kernel, const char *queries, size_t query_stride, size_t n_queries, const char *given,
+                  size_t stride, size_t n, size_t dim, char *out) {
+    const kernel_table *t = find(isa);
+    if (!t || !t->is_supported()) return VEC_EISA;
+    kernel_table all = *t;
+    fill(&all, &kernels_scalar);
+    const void *pointers[2 * GROUP];
+    const uint8_t *records[BLOCK];
+    if (n > BLOCK || n_queries > 2 * GROUP) return VEC_EARG;
+    for (size_t j = 0; j < n_queries; j++) pointers[j] = queries + j * query_stride;
+    for (size_t r = 0; r < n; r++) records[r] = (const uint8_t *)given + r * stride;
+    if (!strcmp(kernel, "block_u8s8")) {
+        size_t groups = (n_queries + GROUP - 1) / GROUP;
+        uint8_t *packed = mem_alloc(NULL, 0, groups * packed_bytes(dim));
+        if (!packed) return VEC_ENOMEM;
+        for (size_t g = 0; g < groups; g++) {
+            const int8_t *signed_bytes[GROUP];
+            size_t m = n_queries - g * GROUP < GROUP ? n_queries - g * GROUP : GROUP;
+            for (size_t j = 0; j < m; j++) signed_bytes[j] = pointers[g * GROUP + j];
+            all.pack_s8(signed_bytes, m, dim, packed + g * packed_bytes(dim));
+        }
+        all.block_u8s8(packed, groups, records, n, dim, (int32_t *)(void *)out);
+        mem_free(packed);
+        return VEC_OK;
+    }
+    block_floats_fn *fn = !strcmp(kernel, "block_dot_f32") ? all.block_dot_f32 : !strcmp(kernel, "block_l2_f32") ? all.block_l2_f32
+                        : !strcmp(kernel, "block_dot_f64") ? all.block_dot_f64 : !strcmp(kernel, "block_l2_f64") ? all.block_l2_f64 : NULL;
+    if (!fn || n_queries > GROUP) return VEC_EARG;
+    fn(pointers, n_queries, records, n, dim, out);
+    return VEC_OK;
 }
