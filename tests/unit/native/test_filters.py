@@ -85,20 +85,27 @@ def test_range_search(metric, compression):
         assert {label for label in near if label % 3 == 0} == set(labels) or compression
 
 
-def test_range_search_by_walking():
+@pytest.mark.parametrize("compression", [None, "LVQ4x4"])
+def test_range_search_by_walking(compression):
     n = 3000 if SMALL else 24_000
     x = clustered(n, 16)
-    ix = native.Index(16, "L2", graph_max_degree=24, construction_window_size=48, search_window_size=20)
+    ix = native.Index(16, "L2", compression=compression, training_threshold=1000, graph_max_degree=24, construction_window_size=48,
+                      search_window_size=20)
     ix.add(np.arange(n), x)
     ix.wait()
     share = []
     for q in x[:20]:
         exact = brute("L2", q[None], x)[0]
-        for radius in (0.0, np.sort(exact)[30], np.sort(exact)[500]):
+        for count in (0, 30, 500, 10_000 if not SMALL else 1000):
+            radius = np.sort(exact)[count] if count else 0.0
             labels, distances = ix.range_blob(q.tobytes(), radius)
             near = exact <= radius * (1 + 1e-6) + 1e-9
-            share.append(len(labels) / max(1, near.sum()))
-            assert all(exact[label] <= radius * (1 + 1e-4) + 1e-6 for label in labels)
+            if count or not compression:        # codes are no longer at distance 0
+                share.append(len(set(labels) & set(np.flatnonzero(near).tolist())) / max(1, near.sum()))
+            assert len(set(labels)) == len(labels)
+            assert all(exact[label] <= radius * (1 + 1e-4) + (1e-6 if not compression else 0.02) for label in labels)
+            if count == 10_000:
+                assert ix.stats()["last_plan"] == "scan"
     assert np.mean(share) >= 0.98 and min(share) > 0.5
 
 
