@@ -35,6 +35,10 @@ _WORTH_HIREDIS = 256
 _SHORT_HEADER = 8
 #: A read of at most this many bytes is first taken for one command, which is quicker cut by hand than by hiredis.
 _SHORT_READ = 512
+#: What a word of an unfinished command counts beside its bytes.
+_PER_WORD = 8
+#: After a longer one that was not like the one before, so many are cut without comparing.
+_PATTERN_PAUSE = 64
 #: A command's header -> how many parts its line ends cut it into, with an empty one at the end.
 _PARTS = {b"*%d" % n: 2 * n + 2 for n in range(1, 64)}
 _BULK_HEADERS = [b"$%d" % n for n in range(_SHORT_READ)]
@@ -62,7 +66,7 @@ class RequestParser:
     While `restricted` is set (nobody has authenticated) commands are small and come one per call of `feed` or `more`."""
 
     __slots__ = ("max_bulk", "restricted", "error", "_direct", "_reader", "_buffer", "_position", "_words", "_missing", "_bulk",
-                 "_wanted")
+                 "_wanted", "_words_size", "_pattern", "_last_size", "_skip")
 
     def __init__(self, max_bulk: int = 512 * 1024 * 1024, restricted: bool = False):
         self.max_bulk = max_bulk            # bytes of one word (proto-max-bulk-len)
@@ -73,14 +77,18 @@ class RequestParser:
         self._buffer = bytearray()          # what has arrived and is not yet part of a returned command
         self._position = 0                  # where the scanner stands in it
         self._words: list = []              # words so far of the command under way
+        self._words_size = 0                # their bytes, and what a list of them takes
         self._missing = 0                   # words it still lacks; 0: no command is under way
         self._bulk = -1                     # length of the word under way; -1: its header is not read yet
         self._wanted = 0                    # buffer length below which scanning again is of no use
+        self._pattern: tuple | None = None  # the latest long command: bytes around its longest word, its words, which of them that is
+        self._last_size = 0                 # bytes of the latest long command
+        self._skip = 0                      # long commands to be cut without looking for a pattern
 
     @property
     def buffered(self) -> int:
-        """Bytes that wait for the rest of their command."""
-        return len(self._buffer)
+        """Bytes that wait for the rest of their command, its words so far included."""
+        return len(self._buffer) + self._words_size
 
     def feed(self, data: bytes) -> list[list[bytes]]:
         """Takes the next bytes of the stream and returns the commands that they complete."""
@@ -97,8 +105,20 @@ class RequestParser:
                 words = _short_command(data)
                 if words is not None:
                     return [words]
+            elif self._last_size == len(data):
+                pattern = self._pattern
+                if pattern is not None:
+                    head, tail, words, i = pattern
+                    if data.startswith(head) and data.endswith(tail):
+                        words = words.copy()            # who gets them uses them up
+                        words[i] = data[len(head):-len(tail)]
+                        return [words]
+                    self._pattern = None
+                    self._skip = _PATTERN_PAUSE
             commands, consumed = self._parse_complete(data)
             if consumed == len(data):
+                if len(commands) == 1 and consumed > _SHORT_READ:
+                    self._note_pattern(data, commands[0])
                 return commands
             self._buffer += memoryview(data)[consumed:]
         if len(self._buffer) >= self._wanted:
@@ -116,6 +136,19 @@ class RequestParser:
         if self._buffer and self.error is None and len(self._buffer) >= self._wanted:
             self._scan(commands)
         return commands
+
+    def _note_pattern(self, data: bytes, words: list[bytes]) -> None:
+        """Remembers a command as large as the one before: the next that differs only in the longest word is then recognised by
+        the bytes around that. `data`: the command as it came."""
+        if self._skip:
+            self._skip -= 1
+            return
+        size, self._last_size = self._last_size, len(data)
+        if size != len(data):
+            return
+        i = words.index(max(words, key=len))
+        end = len(data) - sum([n + 5 + len(str(n)) for n in map(len, words[i + 1:])]) - 2
+        self._pattern = data[:end - len(words[i])], data[end:], words.copy(), i
 
     def _parse_complete(self, data: bytes) -> tuple[list, int]:
         """The complete commands at the front of `data` by hiredis, and how many bytes they take: up to the first that is cut
@@ -222,11 +255,13 @@ class RequestParser:
                 self._wanted = end + 2
                 return None
             self._words.append(bytes(memoryview(buffer)[self._position:end]))
+            self._words_size += self._bulk + _PER_WORD
             self._position = end + 2
             self._bulk = -1
             self._wanted = 0
             self._missing -= 1
         words, self._words = self._words, []
+        self._words_size = 0
         return words
 
     def _inline(self) -> list | None:

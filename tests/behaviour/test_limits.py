@@ -106,6 +106,26 @@ class TestOutput:
                 greedy.send(b"x" * 100_000)
         connect().call("CONFIG", "SET", "client-query-buffer-limit", "1gb")
 
+    @pytest.mark.parametrize("bulk, n", [(b"$1000\r\n" + b"x" * 1000 + b"\r\n", 10), (b"$0\r\n\r\n", 2000)], ids=["long", "empty"])
+    def test_the_words_of_an_unfinished_command_count(self, raw, connect, bulk, n):
+        raw.call("CONFIG", "SET", "client-query-buffer-limit", "1mb")
+        closed = int(raw.call("INFO", "stats").split(b"client_query_buffer_limit_disconnections:")[1].split()[0])
+        greedy = connect()
+        greedy.send(b"*1000000\r\n")
+        with pytest.raises(OSError):
+            for _ in range(1000):
+                greedy.send(bulk * n)
+        after = int(raw.call("INFO", "stats").split(b"client_query_buffer_limit_disconnections:")[1].split()[0])
+        assert after == closed + 1
+        patient = connect()
+        patient.send(b"*901\r\n" + pack("DEL")[4:])
+        for _ in range(9):
+            patient.send(b"$1000\r\n" + b"x" * 1000 + b"\r\n" * 1)
+            assert raw.call("PING") == "PONG"
+        patient.send((b"$1000\r\n" + b"x" * 1000 + b"\r\n") * 891)
+        assert patient.read() == 0
+        connect().call("CONFIG", "SET", "client-query-buffer-limit", "1gb")
+
 
 def test_maxclients():
     with running_server("--maxclients", "2") as server, open_(server) as first, open_(server) as second:

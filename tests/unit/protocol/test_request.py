@@ -199,3 +199,65 @@ def test_long_values_are_taken_in_linear_time():
 ])
 def test_split_words(line, words):
     assert split_words(line) == words
+
+
+class TestRepeatedCommands:
+    """Long commands that differ from the one before in one word are cut without reading the others."""
+
+    @staticmethod
+    def search(vector, text="q", tail="end"):
+        return [b"FT.SEARCH", b"idx", text.encode(), b"PARAMS", b"2", b"v", vector, b"DIALECT", tail.encode()]
+
+    def check(self, commands):
+        parser = RequestParser()
+        for words in commands:
+            got = parser.feed(pack(*words))
+            assert got == [words]
+            got[0][:] = [None] * len(words)         # who gets them may use them up
+
+    def test_another_vector(self):
+        r = random.Random(1)
+        self.check([self.search(r.randbytes(1536)) for _ in range(50)])
+
+    def test_vectors_that_look_like_commands(self):
+        vector = pack("PING") * 60
+        self.check([self.search(vector), self.search(vector[::-1]), self.search(vector), self.search(b"\r\n" * (len(vector) // 2))])
+
+    def test_other_words_of_the_same_size(self):
+        r = random.Random(2)
+        self.check([self.search(r.randbytes(800), text="q%d" % (i % 3), tail="x%d" % (i // 4 % 2)) for i in range(200)])
+
+    def test_the_same_size_cut_differently(self):
+        x = b"x" * 600
+        same = [[b"SET", x, b"ab"], [b"SET", x + b"a", b"b"], [b"SET", b"ab", x], [b"SET", x, b"ab"], [b"SET", x, b"ab"], [b"SET", x, b"cd"]]
+        assert len({len(pack(*words)) for words in same}) == 1
+        self.check(same * 100)
+
+    def test_several_longest_words(self):
+        self.check([[b"MSET", b"k" * 400, b"v" * 400], [b"MSET", b"k" * 400, b"w" * 400], [b"MSET", b"l" * 400, b"w" * 400]] * 50)
+
+    def test_random_ones(self):
+        r = random.Random(3)
+        words = [[r.randbytes(r.choice((1, 2, 300, 301))) for _ in range(r.choice((3, 4)))] for _ in range(20)]
+        self.check([r.choice(words) for _ in range(3000)])
+
+    def test_cut_off_and_completed_between(self):
+        first, second = (pack(*self.search(c * 900)) for c in (b"a", b"b"))
+        parser = RequestParser()
+        for _ in range(5):
+            assert len(parser.feed(first)) == 1 and len(parser.feed(second)) == 1
+            assert parser.feed(second[:700]) == [] and len(parser.feed(second[700:])) == 1
+            assert len(parser.feed(first + second)) == 2
+            assert parser.feed(b"PING\r\n") == [[b"PING"]]
+
+
+def test_the_words_of_an_unfinished_command_are_buffered():
+    parser = RequestParser()
+    parser.feed(b"*1000\r\n")
+    for i in range(1, 100):
+        parser.feed(b"$1000\r\n" + b"x" * 1000 + b"\r\n")
+        assert 1000 * i <= parser.buffered <= 1100 * i
+    parser = RequestParser()
+    parser.feed(pack("SET", "k", "x" * 5000)[:-1])
+    assert parser.buffered > 5000
+    assert len(parser.feed(b"\n")) == 1 and not parser.buffered
