@@ -4,6 +4,7 @@ import logging
 import socket
 import time
 from collections import deque
+from os import write
 from time import perf_counter_ns
 
 from .client import Client
@@ -41,6 +42,7 @@ class Connection(asyncio.Protocol):
         self.is_unix = is_unix
         self.client: Client | None = None
         self.transport = None
+        self._fd = -1
         self._run = server.dispatcher.run
         self._parser: RequestParser | None = None
         self._running = False
@@ -72,7 +74,7 @@ class Connection(asyncio.Protocol):
         client = self.client = server.new_client()
         self._parser = RequestParser(server.config["proto-max-bulk-len"], restricted=not client.authenticated)
         client.is_unix = self.is_unix
-        client.fd = sock.fileno() if sock is not None else -1
+        client.fd = self._fd = sock.fileno() if sock is not None else -1
         if self.is_unix:
             client.address = client.local_address = f"{server.config['unixsocket']}:0"
         else:
@@ -104,11 +106,18 @@ class Connection(asyncio.Protocol):
             # One command, one reply, nothing special: what nearly every read is.
             self._running = True
             reply = self._run(client, commands[0])
-            if isinstance(reply, bytes) and not client.special and not self._pushes and not client.closing:
-                self._running = False
-                client.net_out += len(reply)
-                self._send(reply)
-                return
+            if not (client.special or self._pushes or client.closing):
+                if isinstance(reply, bytes):
+                    self._running = False
+                    client.net_out += len(reply)
+                    self._send(reply)
+                    return
+                if not reply.done and type(reply) is not Paused:
+                    self._running = self._is_free = False
+                    self._pending.append(reply)
+                    client.waiting = reply
+                    reply.on_done(self._resolved)
+                    return
             self._execute((), reply)
             return
         if n:
@@ -271,10 +280,20 @@ class Connection(asyncio.Protocol):
 
     def _resolved(self, deferred: Deferred) -> None:
         """A deferred reply has come: sends what may be sent now and goes on."""
-        if self.client.closing or not self._pending:
+        client, pending = self.client, self._pending
+        if client.closing or not pending:
+            return
+        if len(pending) == 1 and not (self._backlog or client.special or self._pushes or self._is_full or self._is_at_end
+                                      or self._failure is not None) and self._reading:
+            # Nothing waits behind it: what nearly every deferred reply is.
+            reply = deferred.finish(deferred.value)
+            pending.clear()
+            client.waiting = None
+            self._is_free = True
+            client.net_out += len(reply)
+            self._send(reply)
             return
         out = []
-        pending = self._pending
         while pending:
             reply = pending[0]
             if isinstance(reply, Deferred):
@@ -355,9 +374,19 @@ class Connection(asyncio.Protocol):
         unsent = self._unsent
         if not unsent or self.transport.is_closing():
             return
-        self.transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+        data = unsent[0] if len(unsent) == 1 else b"".join(unsent)
         unsent.clear()
         self._unsent_size = 0
+        transport = self.transport
+        if self._fd >= 0 and not transport.get_write_buffer_size():     # straight to the socket, which has room nearly always
+            try:
+                n = write(self._fd, data)
+            except OSError:                             # no room at all, or the client has gone: which the transport finds out
+                n = 0
+            if n == len(data):
+                return
+            data = data[n:]
+        transport.write(data)
         if self._is_full:
             self._check_output_limit()
 

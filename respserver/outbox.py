@@ -18,9 +18,10 @@ class Outbox:
         """Has connection.send_now() called at the end of the turn."""
         self._connections.append(connection)
         if len(self._connections) == 1:
-            self._call_soon(self._flush)
+            self._call_soon(self.flush)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Sends what there is to send now."""
         connections, self._connections = self._connections, []
         for connection in connections:
             connection.send_now()

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 from pyroaring import BitMap
 
+import native
+
 _SLOTS = 512                # of a segment
 _MOST = 3 * _SLOTS // 4     # rows in it
 _FREE = -1
@@ -129,13 +131,13 @@ class RowMap:
 class DocumentTable:
     """Keys, rows and doc ids. Columns are indexed by row."""
 
-    __slots__ = ("keys", "values", "key_replies", "row_of", "doc_ids", "born", "free_rows", "live", "max_doc_id",
+    __slots__ = ("keys", "values", "names", "row_of", "doc_ids", "born", "free_rows", "live", "max_doc_id",
                  "scores", "payloads")
 
     def __init__(self):
         self.keys: list[bytes | None] = []              # row -> key
         self.values: list = []                          # row -> the key's hash: the same object that the keyspace holds
-        self.key_replies: list[bytes] = []              # row -> the key as a bulk string, ready to send
+        self.names = native.Names()                     # row -> the key as a bulk string: for replies that the engine writes
         self.row_of = RowMap(self.keys)
         self.doc_ids = np.zeros(64, dtype=np.int64)     # row -> doc id; longer than `keys`
         self.born = np.zeros(64, dtype=np.int64)        # row -> the doc id that its key got first
@@ -158,21 +160,19 @@ class DocumentTable:
 
     def add(self, key: bytes, value) -> int:
         """Takes in a key that is not there, and its hash; returns its row."""
-        reply = b"$%d\r\n%b\r\n" % (len(key), key)
         if self.free_rows:
             row = self.free_rows.pop()
             self.keys[row] = key
             self.values[row] = value
-            self.key_replies[row] = reply
         else:
             row = len(self.keys)
             self.keys.append(key)
             self.values.append(value)
-            self.key_replies.append(reply)
             if row >= len(self.doc_ids):
                 more = np.zeros(max(64, row // 4), dtype=np.int64)
                 self.doc_ids = np.concatenate([self.doc_ids, more])
                 self.born = np.concatenate([self.born, more])
+        self.names[row] = b"$%d\r\n%b\r\n" % (len(key), key)
         self.row_of.add(row)
         self.live.add(row)
         self.max_doc_id += 1
@@ -189,7 +189,7 @@ class DocumentTable:
         """Has the row of `old` go by the key `new`, which must not be there."""
         row = self.row_of.remove(old)
         self.keys[row] = new
-        self.key_replies[row] = b"$%d\r\n%b\r\n" % (len(new), new)
+        self.names[row] = b"$%d\r\n%b\r\n" % (len(new), new)
         self.row_of.add(row)
 
     def drop(self, key: bytes) -> int | None:
@@ -198,7 +198,7 @@ class DocumentTable:
         if row is None:
             return None
         self.keys[row] = self.values[row] = None
-        self.key_replies[row] = b""
+        self.names[row] = b""
         self.live.discard(row)
         self.scores.pop(row, None)
         self.payloads.pop(row, None)
@@ -215,5 +215,6 @@ class DocumentTable:
         n = len(self.keys)
         sample = [key for key in self.keys[:256] if key is not None]
         mean = sum(map(len, sample)) / len(sample) if sample else 0
-        # Two bytes objects and three list slots. The key itself is the keyspace's, but Redis has one of its own.
-        return int(n * (2 * 33 + 2 * mean + 27)) + self.row_of.nbytes + self.doc_ids.nbytes + self.born.nbytes
+        # A bytes object and two list slots. The key itself is the keyspace's, but Redis has one of its own.
+        held = self.names.nbytes + self.row_of.nbytes + self.doc_ids.nbytes + self.born.nbytes
+        return int(n * (33 + mean + 18)) + held

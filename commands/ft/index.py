@@ -211,8 +211,13 @@ class Index:
     def release(self) -> Generator:
         """Gives back a closed index's Python objects bit by bit: a million of them at once would stop the loop."""
         docs = self.docs
+        names, n_rows = docs.names, docs.n_rows
+        for first in range(0, n_rows, 256):
+            for row in range(first, min(first + 256, n_rows)):
+                names[row] = b""
+            yield
         docs.row_of.clear()
-        containers = [docs.keys, docs.values, docs.key_replies]
+        containers = [docs.keys, docs.values]
         for field in self.fields:
             containers += field.containers()
         for container in containers:

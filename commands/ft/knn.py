@@ -2,8 +2,9 @@
 next.
 
 Everything that does not depend on the vector is settled when the search is prepared; a run is one engine call and the
-rows' bytes. A lone cheap search runs on the loop thread. A dear one, and those that come from several clients in the
-same turn of the loop, go to the engine's pool (manager.Turns), and their replies follow."""
+rows' bytes, which the engine writes too where they are what clients ask for most: keys, with distances or without. A
+lone search runs at once. Those that come from several clients in the same turn of the loop are done together at its
+end, and dear ones go to the engine's pool (pool.Turns)."""
 from time import perf_counter_ns
 
 import numpy as np
@@ -14,8 +15,8 @@ from respserver.protocol.reply import Raw
 
 from . import errors, tree
 from .plan import Evaluation, allowed, refusal
-from .pool import PooledSearch
-from .reply import RESP3_HEAD, RESP3_ROW_END, RESP3_TAIL, RowWriter, distance_texts, encode_page
+from .pool import DEAR_US, PendingSearch
+from .reply import RESP3_HEAD, RESP3_ROW_END, RESP3_TAIL, RowWriter, bulk, distance_texts, encode_page, forms
 from .runtime import check_blob, knn_runtime
 
 _NONE = (None,)
@@ -25,6 +26,8 @@ _WEIGHT = 0.1
 _MANY = 256
 #: What a search takes for each result, or each candidate that it keeps, at the very least. Microseconds.
 _US_PER_HIT = 0.1
+#: A search for more results than this gets a query of its own, cut to the number of documents: room is made for all results.
+_MUCH = 1024
 
 
 def _has_range(node) -> bool:
@@ -50,7 +53,7 @@ class HotKnn:
     __slots__ = ("server", "turns", "index", "field", "engine", "child", "options", "k", "window", "capacity",
                  "timeout_us", "blob_bytes",
                  "revision", "bits", "count", "cost_us", "by_distance", "ascending", "offset", "end", "writer",
-                 "per_hit", "paths", "named", "shapes", "db", "plain", "fails",
+                 "per_hit", "paths", "named", "shapes", "forms", "db", "plain", "fails", "query",
                  "rescorer", "rerank", "n_rescored", "n_wanted", "asked_window")
 
     @staticmethod
@@ -100,53 +103,114 @@ class HotKnn:
         self._make_shapes()
         #: Whether rows come as the engine gives them, from the first on.
         self.plain = self.by_distance and self.ascending and not self.offset and options.count >= self.k
+        #: Of replies that the engine writes, by protocol; None: it does not.
+        self.forms = forms(self.writer) if self.plain and (self.writer.is_empty or self.writer.only_distance) else None
+        self.query = None
 
     def run(self, client, blob: bytes):
         """The reply for one vector: Raw, or a Deferred. Raises CommandError."""
         if len(blob) != self.blob_bytes:
             check_blob(blob, self.field.spec)
-        bits = None
         if self.child is not None:
             if self.revision != self.index.revision:
                 try:
                     self._evaluate_filter()
                 except native.SearchTimeout:
-                    return self._timed_out(client)
-            bits = self.bits
+                    return self._timed_out(client.proto)
             if not self.count:
-                return self._encode(client, [], [])
+                return self._encode(client.proto, [], [])
         elif not self.k:
-            return self._encode(client, [], [])
+            return self._encode(client.proto, [], [])
         n = self.rescorer.candidates(self.k, self.rerank)
         if n != self.n_rescored or n and not self.asked_window:
             self._rescore(n)
         turns = self.turns
-        if turns.wants(self.cost_us) and not client.in_exec:
-            self.field.note_knn(bits is not None)
-            return turns.add(PooledSearch(self, client, blob, bits))
-        started = perf_counter_ns()
+        if not client.in_exec:
+            if self.cost_us > DEAR_US and turns.pool is not None:
+                self.field.note_knn(self.child is not None)
+                return turns.submit(PendingSearch(self, client, blob), self.bits)
+            if turns.is_busy():
+                return turns.add(PendingSearch(self, client, blob))
+        return Raw(self._search(blob, client.proto, 1)[0]) or self._reply(blob, client.proto, 0)
+
+    def answer(self, searches: list[PendingSearch], proto: int) -> None:
+        """Does searches of one turn, all of clients of the same protocol, and delivers their replies."""
         try:
-            rows, distances = self.engine.search_blob(blob, self.n_wanted, self.window, self.capacity, bits, self.timeout_us)
+            replies = self._replies(searches, proto)
+        except CommandError as error:
+            replies = [error] * len(searches)
+        for search, reply in zip(searches, replies):    # which runs what waits behind it, maybe searches: nothing may be left to do
+            search.set_result(reply)
+
+    def _replies(self, searches: list[PendingSearch], proto: int) -> list:
+        """A reply or a CommandError for each. Raises CommandError for all."""
+        n, index = len(searches), self.index
+        if index.is_dropped:            # in this turn: its engine is closed
+            raise CommandError(errors.DROPPED_MEANWHILE)
+        if self.child is not None and self.revision != index.revision:      # changed in this turn
+            try:
+                self._evaluate_filter()
+            except native.SearchTimeout:
+                return [self._timed_out(proto)] * n
+            if not self.count:
+                return [self._encode(proto, [], [])] * n
+        replies = self._search(searches[0].blob if n == 1 else b"".join([search.blob for search in searches]), proto, n)
+        for i, reply in enumerate(replies):
+            try:
+                replies[i] = Raw(reply) if reply else self._reply(searches[i].blob, proto, i)
+            except CommandError as error:
+                replies[i] = error
+        return replies
+
+    def _search(self, vectors: bytes, proto: int, n: int) -> list:
+        """Searches for n vectors. The replies that the engine writes; b"" for those that it leaves to _reply."""
+        turns, index = self.turns, self.index
+        crew = turns.crew
+        query = self.query
+        if query is None:
+            k = self.n_wanted if self.n_wanted <= _MUCH else min(self.n_wanted, max(1, len(index.docs)))
+            query = native.Query(k, self.window, self.capacity, self.bits, self.timeout_us)
+            if k == self.n_wanted <= _MUCH:
+                self.query = query
+        started = perf_counter_ns()
+        crew.search(self.engine, query, vectors, n)
+        took = perf_counter_ns() - started
+        turns.n_searches += n
+        turns.search_ns += took
+        field = self.field
+        field.cost_us = self.cost_us = self.cost_us + _WEIGHT * (took * 0.001 / n - self.cost_us)
+        field.note_knn(self.child is not None)
+        db = self.db
+        if self.forms is None or self.n_rescored or db.expires or db.field_expires:
+            return [b""] * n
+        return crew.replies(index.docs.names, self.forms[proto])
+
+    def _reply(self, blob: bytes, proto: int, i: int) -> Raw:
+        """The reply of the i-th of the searches just done, which was for this vector. Raises CommandError."""
+        try:
+            rows, distances = self.turns.crew.result(i)
         except native.SearchTimeout:
-            return self._timed_out(client)
+            return self._timed_out(proto)
         except native.NativeError as error:
             raise refusal(error) from None
-        if n:
-            rows, distances = self.rescorer.rescore(blob, rows, distances, n, self.k)
-        took = perf_counter_ns() - started
-        turns.n_searches += 1
-        turns.search_ns += took
-        self.cost_us += _WEIGHT * (took * 0.001 - self.cost_us)
-        field = self.field
-        field.cost_us = self.cost_us
-        field.note_knn(bits is not None)
-        return self._encode(client, rows, distances)
+        if self.n_rescored:
+            rows, distances = self._rescored(blob, rows, distances)
+        return self._encode(proto, rows, distances)
 
     def _rescore(self, n: int) -> None:
         """Has the engine asked for n candidates, with the window of a search for k; 0: for the k nearest."""
-        self.n_rescored = n
-        self.n_wanted = n or self.k
-        self.window = self.asked_window or (self.engine.default_window(self.k) if n else 0)
+        wanted, window = n or self.k, self.asked_window or (self.engine.default_window(self.k) if n else 0)
+        if (wanted, window) != (self.n_wanted, self.window):
+            self.query = None
+        self.n_rescored, self.n_wanted, self.window = n, wanted, window
+
+    def _rescored(self, blob: bytes, rows: list[int], distances: list[float]):
+        started = perf_counter_ns()
+        rows, distances = self.rescorer.rescore(blob, rows, distances, self.n_rescored, self.k)
+        took = perf_counter_ns() - started
+        self.turns.search_ns += took
+        self.cost_us += _WEIGHT * took * 0.001
+        return rows, distances
 
     def _evaluate_filter(self) -> None:
         index = self.index
@@ -154,16 +218,17 @@ class HotKnn:
         self.count = len(rows) if self.k else 0
         self.bits = allowed(rows, index.docs.n_rows) if self.count else None
         self.revision = index.revision
+        self.query = None
 
     def note_cost(self, took_us: float) -> None:
         """Takes down what a search of this kind took."""
         self.cost_us += _WEIGHT * (took_us - self.cost_us)
         self.field.cost_us = self.cost_us
 
-    def finish(self, search: PooledSearch, answer) -> Raw:
+    def finish(self, search: PendingSearch, answer) -> Raw:
         """The reply for what the pool found: (rows, distances) or an exception. Raises CommandError."""
         if isinstance(answer, native.SearchTimeout):
-            return self._timed_out(search.client)
+            return self._timed_out(search.client.proto)
         if isinstance(answer, Exception):
             raise refusal(answer)
         if self.index.is_dropped:
@@ -176,15 +241,15 @@ class HotKnn:
                     and docs.born[row] <= search.newest]
             rows, distances = [row for row, _ in kept], [distance for _, distance in kept]
         if self.n_rescored:
-            rows, distances = self.rescorer.rescore(search.blob, rows, distances, self.n_rescored, self.k)
-        return self._encode(search.client, rows, distances)
+            rows, distances = self._rescored(search.blob, rows, distances)
+        return self._encode(search.client.proto, rows, distances)
 
-    def _timed_out(self, client) -> Raw:
+    def _timed_out(self, proto: int) -> Raw:
         if self.fails:
             raise CommandError(errors.TIMEOUT)
-        return Raw(encode_page(client.proto, 0, [], self.options, [b"Timeout limit was reached"]))
+        return Raw(encode_page(proto, 0, [], self.options, [b"Timeout limit was reached"]))
 
-    def _encode(self, client, rows: list[int], distances: list[float]) -> Raw:
+    def _encode(self, proto: int, rows: list[int], distances: list[float]) -> Raw:
         db = self.db
         docs = self.index.docs
         if db.expires or db.field_expires:
@@ -192,16 +257,15 @@ class HotKnn:
         total = len(rows)
         if not self.plain or len(set(distances)) != total:
             rows, distances = self._ordered(rows, distances)
-        replies = docs.key_replies
-        proto = client.proto
+        keys = docs.keys
         prefix, heads, middle, end = self.shapes[proto]
         out = [b"*%d\r\n:%d\r\n" % (1 + self.per_hit * len(rows), total) if proto == 2 else RESP3_HEAD % len(rows)]
         if self.writer.is_empty:
             for row in rows:
-                out += (prefix, replies[row], end)
+                out += (prefix, bulk(keys[row]), end)
         elif self.writer.only_distance:
             for row, text in zip(rows, distance_texts(distances)):
-                out += (prefix, replies[row], heads[len(text)], text, end)
+                out += (prefix, bulk(keys[row]), heads[len(text)], text, end)
         else:
             values, named = docs.values, self.named
             one = self.paths[0] if named is not None and len(named) == 1 else None
@@ -210,9 +274,9 @@ class HotKnn:
                 texts = (value.get(one),) if one is not None else value.many(self.paths) if named is not None else _NONE
                 if None in texts:       # or what is returned is not a distance and some plain fields
                     n, pairs = self.writer.fields(row, value, (text,))
-                    out += (prefix, replies[row], middle % (n if proto == 3 else 2 * n), pairs, end)
+                    out += (prefix, bulk(keys[row]), middle % (n if proto == 3 else 2 * n), pairs, end)
                 else:
-                    out += (prefix, replies[row], heads[len(text)], text, b"\r\n")
+                    out += (prefix, bulk(keys[row]), heads[len(text)], text, b"\r\n")
                     for name, text in zip(named, texts):
                         out += (name, b"$%d\r\n%b\r\n" % (len(text), text))
                     out.append(end)

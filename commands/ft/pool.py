@@ -1,7 +1,9 @@
-"""Searches that the engine's threads do: when they are worth the hand-over, and how their replies come back.
+"""Searches that are not done on the spot: those that arrive in one turn of the loop and are done together at its end, and those that
+the engine's pool does.
 
-A hand-over costs the loop thread about as much as half a cheap search, and can run beside the next requests. So a cheap
-search goes to the pool only while several arrive in each turn of the loop; those then go down a few to a job."""
+A cheap search takes about as long as a hand-over to another thread and back. So cheap ones are never handed over: where several arrive
+in a turn of the loop, one call at its end does them all, the crew's helpers taking what the loop thread has not come to, and writes
+the replies. A dear search would hold up the loop: it goes to the pool, and its reply follows when the pool has done it."""
 import os
 import time
 from time import perf_counter_ns
@@ -12,37 +14,33 @@ from respserver.protocol.errors import CommandError
 
 #: A search that takes longer than this in the engine goes to the pool in any case. Microseconds.
 DEAR_US = 250.0
-#: From this many searches per turn of the loop on, in the running mean, cheap ones go to the pool too.
-BUSY = 2.5
-#: With fewer processors than this the loop, the linker and the clients leave none for cheap searches: on two processors, searches on the
-#: loop thread alone answered a fifth more requests.
-SPARE_PROCESSORS = 4
-#: Cheap searches go down so many to a job: a job costs the loop thread about 10 us.
-SHARE = 4
-#: Where cheap searches take this many times longer through the pool than on the loop thread, no processor is free for
-#: it: the next
-#: HOLD_OFF of them stay on the loop thread.
-SLOW = 3.0
-HOLD_OFF = 512
+#: From this many searches per turn of the loop on, in the running mean, they wait for each other.
+TOGETHER = 1.5
+#: How long the searches of one turn may hold the loop up; the others wait for the next. Microseconds.
+TURN_US = 2000.0
+#: Most helpers of a crew: each takes a few searches of a turn, and there are only so many.
+MAX_HELPERS = 15
+#: How long a helper looks out for the next turn before it sleeps: turns follow each other within this while the server is busy.
+SPIN_US = 50
 _WEIGHT = 0.05
 
 
-class PooledSearch(Deferred):
-    """One search on its way through the pool."""
+class PendingSearch(Deferred):
+    """One search whose reply comes later. `bits`, `newest`, `n_removals`: the filter and the state of the index with which it went to
+    the pool."""
 
     __slots__ = ("hot", "client", "blob", "bits", "newest", "n_removals")
 
-    def __init__(self, hot, client, blob: bytes, bits):
-        super().__init__()
+    def __init__(self, hot, client, blob: bytes):
+        self.done = self.blocking = False       # as the base class does, which takes longer
+        self.value = self._callback = self.on_abandon = self.finish = None
+        self.pooled = True
         self.hot = hot
         self.client = client
         self.blob = blob
-        self.bits = bits
-        self.newest = hot.index.docs.max_doc_id
-        self.n_removals = hot.index.n_removals
 
     def complete(self, answer) -> None:
-        """Delivers the reply: `answer` is (rows, distances) or an exception."""
+        """Delivers the pool's answer: (rows, distances) or an exception."""
         if self.done:           # its client has gone
             return
         try:
@@ -52,23 +50,20 @@ class PooledSearch(Deferred):
 
 
 class Turns:
-    """The searches of each turn of the loop, and the pool that some go to."""
+    """The searches of each turn of the loop, the crew that does them, and the pool that some go to."""
 
     def __init__(self, server):
         self.server = server
         self.pool: native.Pool | None = None    # there while the loop runs, unless search-workers is 0
+        self.crew = native.Crew()
         self.n_threads = 0
         self.n_searches = 0                     # all calls of the engine's search
         self.search_ns = 0                      # the time of those on the loop thread
         self.n_jobs_done = 0
-        self._jobs: dict[int, tuple] = {}       # job -> its searches, when it went down
-        self._waiting: dict = {}                # HotKnn -> searches of this turn
+        self._jobs: dict[int, tuple] = {}       # job -> its search, when it went down
+        self._waiting: dict = {}                # (HotKnn, protocol) -> searches of this turn
         self._n_turn = 0                        # searches seen in this turn
         self._mean = 0.0                        # running mean of that, over turns with any
-        #: Running mean of a cheap search's time through the pool over that on the loop thread.
-        self._slowness = 1.0
-        self._has_spare = len(os.sched_getaffinity(0)) >= SPARE_PROCESSORS
-        self._hold_off = 0                      # cheap searches that stay on the loop thread
 
     def start(self) -> None:
         """Starts the threads; to be called when the loop runs."""
@@ -76,9 +71,11 @@ class Turns:
 
     def stop(self) -> None:
         """Ends the threads, with the searches that they still have."""
+        while self._waiting:
+            self._end_turn()
+        self.crew.close()
         if self.pool is None:
             return
-        self._end_turn()
         self.server.loop.remove_reader(self.pool.fileno())
         while self._jobs:
             self._collect()
@@ -90,60 +87,67 @@ class Turns:
         """`search-workers` has changed. Without threads every search runs on the loop thread."""
         self.stop()
         self.n_threads = n_threads
+        self.crew = native.Crew(max(0, min(n_threads, len(os.sched_getaffinity(0)) - 1, MAX_HELPERS)), SPIN_US)
         if n_threads:
             self.pool = native.Pool(n_threads)
             self.server.loop.add_reader(self.pool.fileno(), self._collect)
 
     @property
     def n_pending(self) -> int:
-        """Searches that are in the pool or on their way there."""
-        return sum(len(searches) for searches, _ in self._jobs.values()) + sum(map(len, self._waiting.values()))
+        """Searches that wait for their turn's end or are in the pool."""
+        return len(self._jobs) + sum(map(len, self._waiting.values()))
 
-    def wants(self, cost_us: float) -> bool:
-        """Counts a search in this turn; whether it should go to the pool."""
-        if self.pool is None:
-            return False
+    def is_busy(self) -> bool:
+        """Counts a search in this turn; whether it should wait for others."""
         if not self._n_turn:
             self.server.loop.call_soon(self._end_turn)
         self._n_turn += 1
-        if cost_us > DEAR_US:
-            return True
-        if self._hold_off:
-            self._hold_off -= 1
-            return False
-        return self._has_spare and self._mean > BUSY
+        return self._mean > TOGETHER and self.crew.threads > 0
 
-    def add(self, search: PooledSearch) -> PooledSearch:
-        """Takes a search for the pool. It goes down with others of its kind when there are enough for a job, at the
-        latest with the end of this turn: so the pool works while the loop thread still reads the next requests."""
-        hot = search.hot
-        key = hot, search.bits
+    def add(self, search: PendingSearch) -> PendingSearch:
+        """Takes a search that is done with the end of this turn."""
+        key = search.hot, search.client.proto
         searches = self._waiting.get(key)
         if searches is None:
-            self._waiting[key] = searches = []
-        searches.append(search)
-        if len(searches) >= SHARE or hot.cost_us > DEAR_US:
-            del self._waiting[key]
-            self._submit(hot, search.bits, searches)
+            self._waiting[key] = [search]
+        else:
+            searches.append(search)
         return search
 
     def _end_turn(self) -> None:
-        """Hands what is left of this turn's searches to the pool."""
-        self._mean += _WEIGHT * (self._n_turn - self._mean)
-        self._n_turn = 0
-        if self._waiting:
-            waiting, self._waiting = self._waiting, {}
-            for (hot, bits), searches in waiting.items():
-                self._submit(hot, bits, searches)
-
-    def _submit(self, hot, bits, searches: list[PooledSearch]) -> None:
-        if hot.index.is_dropped:            # in this turn: its engine is closed
-            for search in searches:
-                search.complete(([], []))
+        """Does what is left of this turn's searches."""
+        if self._n_turn:
+            self._mean += _WEIGHT * (self._n_turn - self._mean)
+            self._n_turn = 0
+        if not self._waiting:
             return
-        job = self.pool.submit(hot.engine, [search.blob for search in searches], hot.n_wanted, hot.window, hot.capacity, bits,
-                               hot.timeout_us)
-        self._jobs[job] = searches, perf_counter_ns()
+        waiting, self._waiting = self._waiting, {}
+        left_us = TURN_US
+        for key, searches in waiting.items():
+            hot, proto = key
+            n = max(1, int(left_us / max(hot.cost_us, 1.0)))
+            if left_us <= 0:
+                n = 0
+            if n < len(searches):
+                self._waiting[key] = searches[n:]
+                searches = searches[:n]
+            if searches:
+                started = perf_counter_ns()
+                hot.answer(searches, proto)
+                left_us -= (perf_counter_ns() - started) * 0.001
+        if self._waiting:
+            self.server.loop.call_soon(self._end_turn)
+        self.server.outbox.flush()
+
+    def submit(self, search: PendingSearch, bits) -> PendingSearch:
+        """Hands a search to the pool."""
+        hot = search.hot
+        search.bits = bits
+        search.newest = hot.index.docs.max_doc_id
+        search.n_removals = hot.index.n_removals
+        job = self.pool.submit(hot.engine, [search.blob], hot.n_wanted, hot.window, hot.capacity, bits, hot.timeout_us)
+        self._jobs[job] = search, perf_counter_ns()
+        return search
 
     def _collect(self) -> None:
         """Delivers what the pool has finished."""
@@ -151,26 +155,11 @@ class Turns:
             self._deliver(job, answers)
 
     def _deliver(self, job: int, answers) -> None:
-        searches, started = self._jobs.pop(job)
+        search, started = self._jobs.pop(job)
         self.n_jobs_done += 1
-        self.n_searches += len(searches)
-        hot = searches[0].hot
-        took_us = (perf_counter_ns() - started) / 1000 / len(searches)
-        if hot.cost_us > DEAR_US:
-            hot.note_cost(took_us)
-        elif hot.cost_us:
-            self._slowness += _WEIGHT * (took_us / hot.cost_us - self._slowness)
-            if self._slowness > SLOW:
-                self._slowness, self._hold_off = 1.0, HOLD_OFF
-        if isinstance(answers, Exception):
-            if len(searches) > 1:           # one of them has spoilt the job for all: each on its own then
-                for search in searches:
-                    if not search.done:
-                        self._submit(hot, search.bits, [search])
-                return
-            answers = [answers]
-        for search, answer in zip(searches, answers):
-            search.complete(answer)
+        self.n_searches += 1
+        search.hot.note_cost((perf_counter_ns() - started) / 1000)
+        search.complete(answers if isinstance(answers, Exception) else answers[0])
 
     def count(self, ns: int) -> None:
         """Counts one search on the loop thread and its time."""

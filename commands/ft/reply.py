@@ -1,4 +1,5 @@
 """Search results to bytes, for RESP2 and RESP3."""
+import native
 from respserver.protocol.reply import encode
 
 from .fields import NumericField
@@ -19,7 +20,7 @@ def distance_text(distance: float) -> bytes:
 
 def distance_texts(distances: list[float]) -> list[bytes]:
     """Many distances, of which each is below 1e11 for the quick way to be right."""
-    if distances and -1e11 < distances[0] and distances[-1] < 1e11 and distances[0] != 0:
+    if distances and -1e11 < distances[0] and distances[-1] < 1e11 and (distances[0] > 0 or 0.0 not in distances):
         return (b"%.12g " * len(distances) % tuple(distances)).split()
     return [distance_text(distance) for distance in distances]
 
@@ -97,6 +98,19 @@ class RowWriter:
                 if text is not None:
                     out.append(b"%b$%d\r\n%b\r\n" % (name, len(text), text))
         return len(out), b"".join(out)
+
+
+def forms(writer: RowWriter) -> dict[int, native.Form]:
+    """The replies of searches that return keys, or keys with their one distance, in the engine's terms, by protocol."""
+    has_distance = not writer.is_empty
+    name = writer.distances[0][1] if has_distance else b""
+    resp3_start, resp3_rest = RESP3_HEAD.replace(b"%%", b"%").split(b"%d")
+    total_name, total_end = RESP3_TAIL.split(b"%d")
+    return {2: native.Form(b"*", b"\r\n:", b"", b"*2\r\n" + name, b"", b"", b"\r\n", per_row=1 + has_distance, is_total_first=True,
+                           has_distance=has_distance),
+            3: native.Form(resp3_start, resp3_rest, b"%3\r\n+id\r\n" if has_distance else b"%2\r\n+id\r\n",
+                           b"+extra_attributes\r\n%1\r\n" + name, RESP3_ROW_END, total_name, total_end, per_row=1,
+                           is_total_first=False, has_distance=has_distance)}
 
 
 class Hit:

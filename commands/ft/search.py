@@ -20,7 +20,7 @@ from .fields.vector import HYBRID_ADHOC_BF, HYBRID_BATCHES, VectorField
 from .knn import HotKnn
 from .plan import Evaluation, allowed, refusal, row_array
 from .query import bind, check_yields, parse_query, yields
-from .reply import Hit, RowWriter, distance_text, encode_page, sort_key_text
+from .reply import Hit, RowWriter, bulk, distance_text, encode_page, sort_key_text
 from .runtime import check_blob, knn_runtime
 from .search_options import parse_search
 
@@ -400,7 +400,7 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
     yielded = [found.distances.get(name, {}) for name in names]
     hits = []
     for row in chosen.tolist():
-        hit = Hit(docs.key_replies[row])
+        hit = Hit(bulk(docs.keys[row]))
         if options.with_scores:
             hit.score = _number_text(score_of.get(row, same_score or 0.0))
         if options.with_payloads:

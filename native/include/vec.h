@@ -32,6 +32,8 @@ enum { VEC_MEM_CODES = 0, VEC_MEM_RESIDUALS = 1, VEC_MEM_GRAPH = 2, VEC_MEM_LABE
 
 typedef struct vec_index vec_index;
 typedef struct vec_pool vec_pool;
+typedef struct vec_crew vec_crew;
+typedef struct vec_names vec_names;
 typedef struct vec_ruler vec_ruler;
 typedef struct vec_iterator vec_iterator;
 
@@ -128,6 +130,45 @@ void vec_iterator_free(vec_iterator *iterator);
 /* Distances of known labels, nan for others. */
 int vec_distances(vec_index *index, const char *query, const uint64_t *labels, size_t n, double *distances);
 
+/* Threads that help with the searches of one call. Having worked they look out for the next call for spin_us before they sleep. */
+int vec_crew_create(uint32_t threads, uint64_t spin_us, vec_crew **out);
+/* Ends the threads; no call may be under way. */
+void vec_crew_free(vec_crew *crew);
+/* Searches are about to come: wakes one thread if it sleeps. */
+void vec_crew_alert(vec_crew *crew);
+/* n queries behind one another, by this thread and the crew's (NULL: by this one alone): labels and distances are n rows of q->k; counts[n],
+   each a number of results or a negative code. One call at a time per crew. While it returns more than 0, threads that were interrupted
+   may still read queries and filters of this and earlier calls (but write nowhere): these must not be freed. The index may be. */
+uint32_t vec_search_together(vec_crew *crew, vec_index *index, const char *queries, size_t n, const vec_query *q, uint64_t *labels,
+                             double *distances, int64_t *counts);
+
+/* Names of labels: the bytes that stand for them in replies. Not for several threads at a time. */
+int vec_names_create(vec_names **out);
+void vec_names_free(vec_names *names);
+/* Names a label, or with n = 0 forgets its name. */
+int vec_names_set(vec_names *names, uint64_t label, const char *text, uint32_t n);
+/* How many bytes a label's name has, and where they are until the next vec_names_set; 0: it has none. */
+uint32_t vec_names_get(const vec_names *names, uint64_t label, const char **text);
+uint64_t vec_names_bytes(const vec_names *names);
+
+/* The form of a reply: START count AFTER_COUNT, [total AFTER_TOTAL,] rows, [BEFORE_TOTAL total AFTER_TOTAL]. The total is first or last and
+   is the number of rows; the count is per_row times that, and one more where the total is first. A row: BEFORE_ROW name, BEFORE_DISTANCE
+   and the distance as a bulk string where there is one, AFTER_ROW. */
+enum { VEC_START = 0, VEC_AFTER_COUNT = 1, VEC_BEFORE_ROW = 2, VEC_BEFORE_DISTANCE = 3, VEC_AFTER_ROW = 4, VEC_BEFORE_TOTAL = 5,
+       VEC_AFTER_TOTAL = 6, VEC_FORM_PIECES = 7 };
+typedef struct {
+    const char *pieces;             /* behind one another */
+    uint32_t lengths[7];
+    uint32_t per_row;
+    int is_total_first, has_distance;
+} vec_form;
+/* Writes the replies of n searches behind one another and where each ends. A search that failed (a negative count), and one with equal
+   distances next to each other, whose order is the caller's affair, get none: 0 bytes. Returns the bytes written; if `size` may be too
+   small nothing is written and what is needed returned as a negative number. labels and distances are n rows of k. */
+int64_t vec_write_replies(const vec_names *names, const vec_form *form, size_t n, size_t k, const uint64_t *labels,
+                          const double *distances, const int64_t *counts, char *out, size_t size, uint64_t *ends);
+/* A distance as replies show it: whole numbers without a point, others with 12 significant digits. Returns its length, 31 at most. */
+uint32_t vec_distance_text(double distance, char *out);
 /* Exact distances to vectors outside any index; reads dim, metric and dtype. One thread at a time. */
 int vec_ruler_create(const vec_params *params, vec_ruler **out);
 void vec_ruler_free(vec_ruler *ruler);

@@ -113,6 +113,6 @@ def test_documents():
     assert docs.doc_ids[3] == 102 and docs.born[3] == 4
     assert docs.values[3] == "w" and docs.values[7] == "v"
     docs.rename(b"k3", b"other")
-    assert docs.row_of.get(b"other") == 3 and docs.keys[3] == b"other" and docs.key_replies[3] == b"$5\r\nother\r\n"
+    assert docs.row_of.get(b"other") == 3 and docs.keys[3] == b"other" and docs.names[3] == b"$5\r\nother\r\n"
     assert len(docs) == 100 == len(docs.live)
     assert docs.nbytes > 0

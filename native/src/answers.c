@@ -1,0 +1,213 @@
+/* Replies to searches as a server sends them: the names of labels, kept ready-made, and distances as text, written behind one another in
+   a form that the caller gives. Nothing here knows the protocol: the form's pieces are the caller's bytes. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vec.h"
+
+/* 1. Names. Short ones, nearly all, lie in the table itself: one line of cache for two labels. */
+
+enum { INLINE_NAME = 31, IS_LONG = 255, MAX_DISTANCE_TEXT = 32, MAX_COUNT_TEXT = 20 };
+
+typedef union {
+    struct { uint8_t n; char text[INLINE_NAME]; } near;
+    struct { uint8_t n, unused[3]; uint32_t length; char *text; } far;      /* n is IS_LONG */
+} name;
+
+struct vec_names {
+    name *names;
+    uint64_t n, size;
+    uint64_t far_bytes;
+};
+
+int vec_names_create(vec_names **out) {
+    *out = calloc(1, sizeof **out);
+    return *out ? VEC_OK : VEC_ENOMEM;
+}
+
+static void forget(vec_names *t, name *at) {
+    if (at->near.n == IS_LONG) t->far_bytes -= at->far.length, free(at->far.text);
+    at->near.n = 0;
+}
+
+void vec_names_free(vec_names *t) {
+    if (!t) return;
+    for (uint64_t i = 0; t->far_bytes && i < t->n; i++) forget(t, &t->names[i]);
+    free(t->names);
+    free(t);
+}
+
+int vec_names_set(vec_names *t, uint64_t label, const char *text, uint32_t n) {
+    if (label >= t->n) {
+        if (!n) return VEC_OK;
+        if (label >= t->size) {
+            uint64_t size = t->size ? t->size : 64;
+            while (size <= label) size += size / 2;
+            name *more = realloc(t->names, size * sizeof *more);
+            if (!more) return VEC_ENOMEM;
+            t->names = more, t->size = size;
+        }
+        memset(t->names + t->n, 0, (label + 1 - t->n) * sizeof *t->names);
+        t->n = label + 1;
+    }
+    name *at = &t->names[label];
+    forget(t, at);
+    if (n <= INLINE_NAME) {
+        at->near.n = (uint8_t)n;
+        if (n) memcpy(at->near.text, text, n);
+        return VEC_OK;
+    }
+    char *copy = malloc(n);
+    if (!copy) return VEC_ENOMEM;
+    memcpy(copy, text, n);
+    at->far.n = IS_LONG, at->far.length = n, at->far.text = copy;
+    t->far_bytes += n;
+    return VEC_OK;
+}
+
+uint32_t vec_names_get(const vec_names *t, uint64_t label, const char **text) {
+    if (label >= t->n) return 0;
+    const name *at = &t->names[label];
+    if (at->near.n == IS_LONG) {
+        *text = at->far.text;
+        return at->far.length;
+    }
+    *text = at->near.text;
+    return at->near.n;
+}
+
+uint64_t vec_names_bytes(const vec_names *t) { return t->size * sizeof *t->names + t->far_bytes; }
+
+/* 2. Distances as text. */
+
+static char *put_integer(char *out, uint64_t value) {
+    char digits[MAX_COUNT_TEXT];
+    int n = 0;
+    do digits[n++] = (char)('0' + value % 10);
+    while (value /= 10);
+    while (n) *out++ = digits[--n];
+    return out;
+}
+
+static const uint64_t POWERS_OF_10[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000,
+                                        100000000000, 1000000000000};
+static const uint64_t POWERS_OF_5[] = {1, 5, 25, 125, 625, 3125, 15625, 78125, 390625, 1953125, 9765625, 48828125, 244140625, 1220703125,
+                                       6103515625, 30517578125, 152587890625};
+
+/* What printf's %.12g writes, for 1e-4 <= value < 1e11. The digits are those of value * 10^places rounded to even, which a double's 53
+   bits times 5^16 give exactly in 128 bits. */
+static char *put_significant(char *out, double value) {
+    int binary, places = 11;                    /* of the last digit after the point; 12 digits in all */
+    for (double power = 1; value >= power * 10; power *= 10) places--;
+    for (double power = 1; value < power; power /= 10) places++;            /* may be one off at the edge: mended below */
+    uint64_t mantissa = (uint64_t)ldexp(frexp(value, &binary), 53), digits;
+    for (;; places--) {
+        unsigned __int128 scaled = (unsigned __int128)mantissa * POWERS_OF_5[places];
+        int shift = 53 - binary - places;       /* value * 10^places == scaled / 2^shift */
+        if (shift <= 0) digits = (uint64_t)(scaled << -shift);
+        else {
+            unsigned __int128 half = (unsigned __int128)1 << (shift - 1), rest = scaled & (2 * half - 1);
+            digits = (uint64_t)(scaled >> shift);
+            digits += rest > half || (rest == half && (digits & 1));
+        }
+        if (digits < POWERS_OF_10[12]) break;
+    }
+    while (places && digits % 10 == 0) digits /= 10, places--;
+    if (places <= 12) {
+        out = put_integer(out, digits / POWERS_OF_10[places]);
+        digits %= POWERS_OF_10[places];
+    } else *out++ = '0';
+    if (!places) return out;
+    *out++ = '.';
+    for (int i = places; i--; digits /= 10) out[i] = (char)('0' + digits % 10);
+    return out + places;
+}
+
+/* Whole numbers without a point, others with 12 significant digits. `out` has room for MAX_DISTANCE_TEXT. */
+static char *put_distance(char *out, double d) {
+    if (d == d && d > -1e17 && d < 1e17 && d == (double)(int64_t)d) {
+        if (d < 0) *out++ = '-';
+        return put_integer(out, (uint64_t)(d < 0 ? -d : d));
+    }
+    double size = fabs(d);
+    if (size >= 1e-4 && size < 1e11) {
+        if (d < 0) *out++ = '-';
+        return put_significant(out, size);
+    }
+    if (d != d) return memcpy(out, "nan", 3), out + 3;
+    return out + snprintf(out, MAX_DISTANCE_TEXT, "%.12g", d);
+}
+
+uint32_t vec_distance_text(double distance, char *out) { return (uint32_t)(put_distance(out, distance) - out); }
+
+/* 3. Replies. */
+
+typedef struct { const char *text[VEC_FORM_PIECES]; const uint32_t *n; } pieces;
+
+static char *put(char *out, const pieces *p, int i) {
+    memcpy(out, p->text[i], p->n[i]);
+    return out + p->n[i];
+}
+
+static size_t size_of(const vec_names *t, const vec_form *f, const uint64_t *labels, uint32_t n) {
+    const char *text;
+    size_t size = 2 * MAX_COUNT_TEXT;
+    for (int i = 0; i < VEC_FORM_PIECES; i++) size += f->lengths[i];
+    size += n * ((size_t)f->lengths[VEC_BEFORE_ROW] + f->lengths[VEC_BEFORE_DISTANCE] + f->lengths[VEC_AFTER_ROW] + 7 + MAX_DISTANCE_TEXT);
+    for (uint32_t i = 0; i < n; i++) size += vec_names_get(t, labels[i], &text);
+    return size;
+}
+
+static char *put_reply(char *out, const vec_names *t, const vec_form *f, const pieces *p, const uint64_t *labels, const double *distances,
+                       uint32_t n) {
+    out = put_integer(put(out, p, VEC_START), (f->is_total_first ? 1 : 0) + (uint64_t)f->per_row * n);
+    out = put(out, p, VEC_AFTER_COUNT);
+    if (f->is_total_first) out = put(put_integer(out, n), p, VEC_AFTER_TOTAL);
+    for (uint32_t i = 0; i < n; i++) {
+        const char *text = NULL;
+        uint32_t length = vec_names_get(t, labels[i], &text);
+        out = put(out, p, VEC_BEFORE_ROW);
+        if (length) memcpy(out, text, length);
+        out += length;
+        if (f->has_distance) {
+            char digits[MAX_DISTANCE_TEXT];
+            uint32_t m = (uint32_t)(put_distance(digits, distances[i]) - digits);
+            out = put(out, p, VEC_BEFORE_DISTANCE);
+            *out++ = '$';
+            out = put_integer(out, m);
+            *out++ = '\r', *out++ = '\n';
+            memcpy(out, digits, m);
+            out += m;
+            *out++ = '\r', *out++ = '\n';
+        }
+        out = put(out, p, VEC_AFTER_ROW);
+    }
+    if (!f->is_total_first) out = put(put_integer(put(out, p, VEC_BEFORE_TOTAL), n), p, VEC_AFTER_TOTAL);
+    return out;
+}
+
+static int has_ties(const double *distances, uint32_t n) {
+    for (uint32_t i = 1; i < n; i++)
+        if (distances[i] == distances[i - 1]) return 1;
+    return 0;
+}
+
+int64_t vec_write_replies(const vec_names *t, const vec_form *f, size_t n, size_t k, const uint64_t *labels, const double *distances,
+                          const int64_t *counts, char *out, size_t size, uint64_t *ends) {
+    pieces p = {.n = f->lengths};
+    const char *text = f->pieces;
+    for (int i = 0; i < VEC_FORM_PIECES; i++) p.text[i] = text, text += f->lengths[i];
+    size_t wanted = 0;
+    for (size_t i = 0; i < n; i++)
+        if (counts[i] >= 0) wanted += size_of(t, f, labels + i * k, (uint32_t)counts[i]);
+    if (wanted > size) return -(int64_t)wanted;
+    char *at = out;
+    for (size_t i = 0; i < n; i++) {
+        if (counts[i] >= 0 && !has_ties(distances + i * k, (uint32_t)counts[i]))
+            at = put_reply(at, t, f, &p, labels + i * k, distances + i * k, (uint32_t)counts[i]);
+        ends[i] = (uint64_t)(at - out);
+    }
+    return at - out;
+}

@@ -1,0 +1,208 @@
+/* A crew: threads that help the caller's with the searches of one call.
+
+   Each takes the next search until none is left, so a helper that comes late leaves more to the others. One that is interrupted (it has no
+   processor of its own) is not waited for longer than a search takes: the caller then does that search too and the helper's result is
+   dropped. So helpers work in memory of their own, and a task lives until the last of them has let it go.
+
+   Helpers that have just worked look out for the next call for a few tens of microseconds before they sleep: waking a thread takes about
+   as long as a search. The word `n_calls` is what they look at, and what they sleep on. */
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "index.h"
+
+enum { TAKEN, WRITING, DONE, DROPPED };         /* a helper's search; the caller's own are done when it returns to them */
+
+typedef struct {
+    _Atomic uint32_t n_users;
+    vec_index *index;
+    const char *queries;
+    size_t n, query_bytes;
+    vec_query query;
+    uint64_t *labels;
+    double *distances;
+    int64_t *counts;
+    _Atomic size_t next;
+    _Atomic uint8_t states[];
+} task;
+
+struct vec_crew {
+    _Atomic uint32_t n_calls;                   /* grows with every call */
+    _Atomic uint32_t n_asleep;
+    _Atomic(task *) task;
+    _Alignas(64) _Atomic uint32_t n_reaching;   /* helpers between reading `task` and being one of its users */
+    _Atomic uint32_t n_tasks;                   /* that still have users */
+    _Atomic int is_stopping;
+    uint64_t spin_ns;
+    uint32_t n_threads;
+    pthread_t threads[];
+};
+
+enum { LOOKS_PER_CLOCK = 32, LOOKS_BEFORE_YIELD = 1000 };
+
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void futex(_Atomic uint32_t *word, int what, uint32_t value) {
+    syscall(SYS_futex, word, what | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
+}
+
+static void release(vec_crew *c, task *t) {
+    if (atomic_fetch_sub(&t->n_users, 1) > 1) return;
+    atomic_fetch_sub(&t->index->n_pins, 1);
+    free(t);
+    atomic_fetch_sub(&c->n_tasks, 1);
+}
+
+static void search_into_place(task *t, size_t i) {
+    vec_query q = t->query;
+    t->counts[i] = vec_search(t->index, t->queries + i * t->query_bytes, &q, t->labels + i * q.k, t->distances + i * q.k);
+}
+
+typedef struct { uint64_t *labels; double *distances; size_t k; } room;
+
+static int has_room(room *r, size_t k) {
+    if (r->k >= k) return 1;
+    free(r->labels), free(r->distances);
+    r->labels = malloc(k * sizeof *r->labels), r->distances = malloc(k * sizeof *r->distances);
+    r->k = r->labels && r->distances ? k : 0;
+    return r->k != 0;
+}
+
+static void take_part(task *t, room *r) {
+    size_t i, k = t->query.k;
+    if (!has_room(r, k)) return;
+    while ((i = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed)) < t->n) {
+        vec_query q = t->query;
+        int64_t count = vec_search(t->index, t->queries + i * t->query_bytes, &q, r->labels, r->distances);
+        uint8_t state = TAKEN;
+        if (!atomic_compare_exchange_strong(&t->states[i], &state, WRITING)) return;
+        for (int64_t j = 0; j < count; j++) t->labels[i * k + (size_t)j] = r->labels[j], t->distances[i * k + (size_t)j] = r->distances[j];
+        t->counts[i] = count;
+        atomic_store(&t->states[i], DONE);
+    }
+}
+
+/* The task at hand, which then has one user more; NULL: there is none. */
+static task *reach_task(vec_crew *c) {
+    atomic_fetch_add(&c->n_reaching, 1);        /* before the look: who has taken the task away then sees us reach */
+    task *t = atomic_load(&c->task);
+    if (t) atomic_fetch_add(&t->n_users, 1);
+    atomic_fetch_sub(&c->n_reaching, 1);
+    return t;
+}
+
+static void await_call(vec_crew *c, uint32_t seen) {
+    uint64_t end = now_ns() + c->spin_ns;
+    do
+        for (int i = 0; i < LOOKS_PER_CLOCK; i++) {
+            if (atomic_load_explicit(&c->n_calls, memory_order_acquire) != seen) return;
+            relax();
+        }
+    while (now_ns() < end);
+    atomic_fetch_add(&c->n_asleep, 1);
+    while (atomic_load(&c->n_calls) == seen) futex(&c->n_calls, FUTEX_WAIT, seen);
+    atomic_fetch_sub(&c->n_asleep, 1);
+}
+
+static void *help(void *arg) {
+    vec_crew *c = arg;
+    room r = {0};
+    for (uint32_t seen = 0;;) {
+        await_call(c, seen);
+        if (atomic_load(&c->is_stopping)) break;
+        seen = atomic_load(&c->n_calls);
+        task *t = reach_task(c);
+        if (t) take_part(t, &r), release(c, t);
+    }
+    free(r.labels), free(r.distances);
+    return NULL;
+}
+
+int vec_crew_create(uint32_t threads, uint64_t spin_us, vec_crew **out) {
+    if (threads < 1 || threads > 256) return VEC_EARG;
+    size_t bytes = (sizeof(vec_crew) + threads * sizeof(pthread_t) + 63) / 64 * 64;
+    vec_crew *c = aligned_alloc(64, bytes);
+    if (!c) return VEC_ENOMEM;
+    memset(c, 0, bytes);
+    c->spin_ns = 1000 * spin_us;
+    while (c->n_threads < threads && !pthread_create(&c->threads[c->n_threads], NULL, help, c)) c->n_threads++;
+    if (c->n_threads < threads) {
+        vec_crew_free(c);
+        return VEC_ETHREAD;
+    }
+    *out = c;
+    return VEC_OK;
+}
+
+void vec_crew_free(vec_crew *c) {
+    if (!c) return;
+    atomic_store(&c->is_stopping, 1);
+    atomic_fetch_add(&c->n_calls, 1);
+    futex(&c->n_calls, FUTEX_WAKE, INT_MAX);
+    for (uint32_t i = 0; i < c->n_threads; i++) pthread_join(c->threads[i], NULL);
+    free(c);
+}
+
+static void call(vec_crew *c, size_t n_wanted) {
+    atomic_fetch_add(&c->n_calls, 1);
+    if (atomic_load(&c->n_asleep)) futex(&c->n_calls, FUTEX_WAKE, n_wanted < INT_MAX ? (uint32_t)n_wanted : INT_MAX);
+}
+
+void vec_crew_alert(vec_crew *c) { call(c, 1); }
+
+/* Gives way now and then: the thread that is waited for may need this processor. */
+static void wait_a_little(int turn) {
+    if (turn % LOOKS_BEFORE_YIELD) relax();
+    else sched_yield();
+}
+
+uint32_t vec_search_together(vec_crew *c, vec_index *ix, const char *queries, size_t n, const vec_query *q, uint64_t *labels,
+                             double *distances, int64_t *counts) {
+    task alone, *t = c && n > 1 ? calloc(1, sizeof *t + n) : NULL;
+    const int has_help = t != NULL;
+    if (!has_help) t = &alone;
+    t->index = ix, t->queries = queries, t->n = n, t->query_bytes = ix->params.dim * dtype_bytes(ix->params.dtype), t->query = *q;
+    t->labels = labels, t->distances = distances, t->counts = counts;
+    if (!has_help) {
+        for (size_t i = 0; i < n; i++) search_into_place(t, i);
+        return c ? atomic_load(&c->n_tasks) : 0;
+    }
+    atomic_store(&t->n_users, 1);
+    atomic_fetch_add(&ix->n_pins, 1);
+    atomic_fetch_add(&c->n_tasks, 1);
+    atomic_store(&c->task, t);
+    call(c, n - 1);
+    uint64_t start = now_ns(), now;
+    size_t i, n_own = 0;
+    for (; (i = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed)) < n; n_own++) {
+        search_into_place(t, i);
+        atomic_store_explicit(&t->states[i], DONE, memory_order_relaxed);
+    }
+    atomic_store(&c->task, NULL);
+    now = now_ns();
+    const uint64_t patience = now + (n_own ? (now - start) / n_own : c->spin_ns);
+    for (i = 0; i < n; i++)
+        for (int turn = 1; atomic_load(&t->states[i]) != DONE; turn++) {
+            uint8_t state = TAKEN;
+            if (now_ns() > patience && atomic_compare_exchange_strong(&t->states[i], &state, DROPPED)) {
+                search_into_place(t, i);
+                break;
+            }
+            wait_a_little(turn);
+        }
+    for (int turn = 1; atomic_load(&c->n_reaching); turn++) wait_a_little(turn);
+    release(c, t);
+    return atomic_load(&c->n_tasks);
+}
