@@ -1,6 +1,7 @@
 /* The list of codecs, coders, and the way in for vectors of every type. */
 #include "codec.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -74,6 +75,7 @@ void coder_parts(coder *c, coder_part parts[CODER_PARTS]) {
     const coder_part all[CODER_PARTS] = {
         {&c->mean_norm2, 0, sizeof c->mean_norm2},
         {c->range, 0, sizeof c->range},
+        {&c->is_integral, 0, sizeof c->is_integral},
         {&c->mean, 1, c->dim * sizeof *c->mean},
         {&c->matrix, 1, (size_t)c->reduced * c->dim * sizeof *c->matrix},
         {&c->matrix_codes, 1, (size_t)c->reduced * c->padded},
@@ -112,6 +114,10 @@ int is_nonfinite(int dtype, const uint8_t *given, uint32_t dim) {
     return bad != 0;
 }
 
+/* Lengths beyond these are cut to them: squares then stay inside float and double, and no distance is ever nan. */
+#define LONGEST 1e18f
+#define LONGEST_F64 1e150
+
 int ingest_f64(int metric, const uint8_t *given, uint32_t dim, double *out, double *norm2) {
     if (is_nonfinite(VEC_FLOAT64, given, dim)) return VEC_ENONFINITE;
     memcpy(out, given, dim * sizeof *out);
@@ -127,6 +133,13 @@ int ingest_f64(int metric, const uint8_t *given, uint32_t dim, double *out, doub
         double inverse = 1 / sqrt(sum);
         for (uint32_t i = 0; i < dim; i++) out[i] *= inverse;
         sum = 1;
+    }
+    if (metric != VEC_COSINE && !(sum < LONGEST_F64 * LONGEST_F64)) {
+        double length = 0, scale = most / LONGEST_F64;
+        for (uint32_t i = 0; i < dim; i++) length += out[i] / most * (out[i] / most);
+        scale *= sqrt(length);
+        for (uint32_t i = 0; i < dim; i++) out[i] /= scale;
+        sum = LONGEST_F64 * LONGEST_F64;
     }
     *norm2 = sum;
     return VEC_OK;
@@ -152,7 +165,7 @@ int ingest(int dtype, int metric, const uint8_t *given, uint32_t dim, float *out
         for (uint32_t i = 0; i < dim; i++) {
             double v;
             memcpy(&v, given + 8 * i, 8);
-            out[i] = (float)v;
+            out[i] = fabs(v) < FLT_MAX ? (float)v : copysignf(FLT_MAX, (float)v);
         }
         break;
     }
@@ -180,6 +193,11 @@ int ingest(int dtype, int metric, const uint8_t *given, uint32_t dim, float *out
         else
             for (uint32_t i = 0; i < dim; i++) out[i] = (float)(out[i] / sqrt(sum));
         sum = 1;
+    }
+    if (metric != VEC_COSINE && sum > (double)LONGEST * LONGEST) {
+        double scale = LONGEST / sqrt(sum);
+        for (uint32_t i = 0; i < dim; i++) out[i] = (float)(out[i] * scale);
+        sum = (double)LONGEST * LONGEST;
     }
     *norm2 = sum;
     return VEC_OK;

@@ -29,6 +29,7 @@ typedef struct coder {
     size_t code_bytes;              /* of the primary, before its constants */
     size_t residual_code_bytes;
     size_t row_bytes;               /* of a pruning row */
+    uint32_t is_integral;           /* vectors of integers: the mean is one, too */
     float *mean;                    /* dim floats, or NULL: zero */
     double mean_norm2;
     float *matrix;                  /* LeanVec: reduced x dim, rows orthonormal (PCA, then a random rotation) */
@@ -98,14 +99,15 @@ void coder_free(coder *c);
 /* What training left in a coder, piece by piece, for images: either bytes of the coder itself, or blocks that it points to (NULL where
    the codec has none). A coder that learns something new lists it here. */
 typedef struct { void *at; int is_block; size_t bytes; } coder_part;
-enum { CODER_PARTS = 6 };
+enum { CODER_PARTS = 7 };
 void coder_parts(coder *c, coder_part parts[CODER_PARTS]);
 
 size_t dtype_bytes(int dtype);
-/* Reads a vector of any type into floats, dividing by its norm if metric is COSINE (a zero vector stays zero).
-   VEC_ENONFINITE: it holds nan or infinity, or does not fit a float. *norm2: of the vector as given. */
+/* Reads a vector of any type into floats, dividing by its norm if metric is COSINE (a zero vector stays zero); under the other metrics
+   one longer than 1e18 is shortened to that length, so that squares stay finite. VEC_ENONFINITE: it holds nan or infinity. *norm2: of
+   the vector as it is returned, COSINE's before scaling being lost. */
 int ingest(int dtype, int metric, const uint8_t *given, uint32_t dim, float *out, double *norm2);
-/* The same for the raw FLOAT64 codec, in doubles. */
+/* The same for the raw FLOAT64 codec, in doubles; the length is then 1e150. */
 int ingest_f64(int metric, const uint8_t *given, uint32_t dim, double *out, double *norm2);
 int is_nonfinite(int dtype, const uint8_t *given, uint32_t dim);
 #endif

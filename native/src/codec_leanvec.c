@@ -5,6 +5,11 @@
    falling variances, the worst case for one scale per vector; rotated ones are alike. Both are one matrix, so the rotation costs nothing.
    Queries go through the same matrix (its rows are orthonormal): <q, x> ~ <P q, P x>.
 
+   l and D of the primary are stored times a factor, as LVQ's are, that also makes up for a third of what the projection leaves out: of
+   those that a query is near, queries have some of it in common (all would be right for x itself, nothing for vectors that have nothing
+   to do with each other). Measured with 32 of SIFT's 128 dimensions: of the true ten 0.87 are among the best 20 by the primary, 0.81
+   without; with 96 of 384 of sentence embeddings 0.92 and 0.86.
+
    Primary record: codes, l, D and (L2, IP) |x|^2 of the whole vector. Residual record: LVQ8 codes of all dimensions, l, D. */
 #include <math.h>
 #include <string.h>
@@ -15,6 +20,7 @@
 #include "kernels.h"
 
 enum { BATCH = 64, ROW_CONSTANTS = 20 };
+#define LEFT_OUT 0.35                           /* see below */
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
@@ -64,15 +70,25 @@ static void encode(const coder *c, const float *v, const uint8_t *given, uint8_t
     uint8_t *codes = (uint8_t *)(work + 2 * (size_t)c->padded);
     double norm2 = 0;
     for (uint32_t i = 0; i < c->dim; i++) y[i] = v[i] - c->mean[i];
+    int is_whole = lvq_make_whole(c, y);
     const float *whole = c->metric == VEC_L2 ? y : v;
     if (c->metric != VEC_COSINE) for (uint32_t i = 0; i < c->dim; i++) norm2 += (double)whole[i] * whole[i];
     project(c, y, reduced);
     (c->bits1 == 4 ? lvq_quantise_clipped : lvq_quantise)(reduced, c->reduced, c->reduced_padded, c->bits1, &k[0], &k[1], codes);
-    k[2] = (float)norm2;
+    double all = 0, kept = 0;
+    for (uint32_t i = 0; i < c->dim; i++) all += (double)y[i] * y[i];
+    for (uint32_t i = 0; i < c->reduced; i++) kept += (double)reduced[i] * reduced[i];
+    float g = lvq_rescale(reduced, reduced, kept, codes, c->reduced, k[0], k[1]);
+    g *= kept > 0 && all > kept ? (float)fmin(1 + LEFT_OUT * (all / kept - 1), 1.5) : 1;
+    k[0] *= g, k[1] *= g, k[2] = (float)norm2;
     if (c->bits1 == 4) lvq_pack_u4(codes, c->reduced_padded, primary);
     else memcpy(primary, codes, c->reduced_padded);
     memcpy(primary + c->code_bytes, k, c->metric == VEC_COSINE ? 8 : 12);
-    lvq_quantise(y, c->dim, c->padded, 8, &k[0], &k[1], residual);
+    lvq_quantise_8(c, y, is_whole, &k[0], &k[1], residual);
+    double wanted = 0;
+    for (uint32_t i = 0; i < c->dim; i++) wanted += (double)whole[i] * y[i];
+    g = lvq_rescale(y, whole, wanted, residual, c->dim, k[0], k[1]);
+    k[0] *= g, k[1] *= g;
     memcpy(residual + c->residual_code_bytes, k, 8);
 }
 

@@ -1,6 +1,7 @@
 /* Raw codecs: vectors as given. FLOAT32, FLOAT16, BFLOAT16 are queried in float, FLOAT64 in double, INT8 and UINT8 in exact
    integers. COSINE normalises floats when they come in; integers keep their squared norm behind the code (all metrics: L2 needs it
    too, since |a - b|^2 = |a|^2 + |b|^2 - 2ab in exact integers). */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -32,7 +33,7 @@ static void append_norm2(const coder *c, uint8_t *primary) {
         else memcpy(&h, primary + 2 * i, 2), d = c->dtype == VEC_FLOAT16 ? half_to_float(h) : bfloat_to_float(h);
         sum += d * d;
     }
-    float norm2 = (float)sum;
+    float norm2 = sum < FLT_MAX ? (float)sum : FLT_MAX;
     memcpy(primary + c->code_bytes, &norm2, 4);
 }
 static double float_norm2(const coder *c, const uint8_t *primary) {
@@ -53,16 +54,12 @@ static void decode_f32(const coder *c, const uint8_t *primary, const uint8_t *re
 
 #define HALF_CODER(type, to, from)                                                                                                  \
     static void encode_##type(const coder *c, const float *v, const uint8_t *given, uint8_t *primary, uint8_t *residual, float *w) { \
-        (void)residual, (void)w;                                                                                                    \
-        if (c->metric != VEC_COSINE) {                                                                                              \
-            memcpy(primary, given, 2 * c->dim);                                                                                     \
-            append_norm2(c, primary);                                                                                               \
-            return;                                                                                                                 \
-        }                                                                                                                           \
-        for (uint32_t i = 0; i < c->dim; i++) {                                                                                     \
+        (void)given, (void)residual, (void)w;                                                                                       \
+        for (uint32_t i = 0; i < c->dim; i++) {                 /* the same bits as given, but for COSINE's scaling */              \
             uint16_t h = to(v[i]);                                                                                                  \
             memcpy(primary + 2 * i, &h, 2);                                                                                         \
         }                                                                                                                           \
+        append_norm2(c, primary);                                                                                                   \
     }                                                                                                                               \
     static void decode_##type(const coder *c, const uint8_t *primary, const uint8_t *residual, float *v) {                          \
         (void)residual;                                                                                                             \
@@ -86,7 +83,7 @@ static void decode_f64(const coder *c, const uint8_t *primary, const uint8_t *re
     for (uint32_t i = 0; i < c->dim; i++) {
         double d;
         memcpy(&d, primary + 8 * i, 8);
-        v[i] = (float)d;
+        v[i] = fabs(d) < FLT_MAX ? (float)d : copysignf(FLT_MAX, (float)d);
     }
 }
 

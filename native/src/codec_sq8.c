@@ -5,9 +5,12 @@
    one element counts for no more than `most`, lest a single wild one widen every step).
    Distances: <q, x> ~ <q, mean> + l * sum(q) + D * <q, c>; int8 query to traverse, 15 bits for the distance that is returned.
 
+   Integers between 0 and 255 or -128 and 127 are their own codes: no mean, step 1.
+
    LVQ8 fits a range to every vector, for 8 bytes more each, and is the more exact where vectors differ in size.
 
-   Record: codes, then (L2) |y|^2 or (IP) |x|^2, float32. Rows as LVQ's. */
+   Record: codes, then (L2) 2 <y, y'> - |y|^2 or (IP) |x|^2, float32; y' is y as decoded. With that instead of |y|^2 the distance of a query
+   near y is off by 2 <q - y, y - y'> and no more (|y|^2 for the few vectors that the range cuts much off). Rows as LVQ's. */
 #include <math.h>
 #include <string.h>
 
@@ -60,6 +63,17 @@ static int train(coder *c, const float *sample, size_t n, mem_account *account) 
         least = y < least ? y : least, most = y > most ? y : most;
         squares += (double)y * y;
     }
+    if (c->is_integral) {
+        float lo, hi;
+        K.range(sample, n * c->dim, &lo, &hi);
+        float from = lo > -0.5f && hi < 255.5f ? 0 : lo > -128.5f && hi < 127.5f ? -128 : HUGE_VALF;
+        if (from < HUGE_VALF) {
+            memset(c->mean, 0, c->dim * sizeof *c->mean);
+            c->mean_norm2 = 0, c->range[0] = from, c->range[1] = 1;
+            mem_free(bins);
+            return VEC_OK;
+        }
+    }
     double width = ((double)most - least) / BINS, best = HUGE_VAL;
     c->range[0] = least, c->range[1] = 1;
     if (width > 0x1p-100) {
@@ -84,10 +98,19 @@ static void encode(const coder *c, const float *v, const uint8_t *given, uint8_t
     (void)given, (void)residual;
     double norm2 = 0;
     for (uint32_t i = 0; i < c->dim; i++) y[i] = v[i] - c->mean[i];
-    const float *whole = c->metric == VEC_L2 ? y : v;
-    if (c->metric != VEC_COSINE) for (uint32_t i = 0; i < c->dim; i++) norm2 += (double)whole[i] * whole[i];
+    (void)lvq_make_whole(c, y);
     K.quantise(y, c->dim, c->range[0], 1 / c->range[1], 255, primary);
     memset(primary + c->dim, 0, c->padded - c->dim);
+    if (c->metric == VEC_L2) {
+        double error = 0;
+        for (uint32_t i = 0; i < c->dim; i++) {
+            double off = y[i] - (c->range[0] + c->range[1] * (double)primary[i]);
+            error += off * off;
+            norm2 += (y[i] - 2 * off) * (double)y[i];
+        }
+        double whole = K.sum_squares(y, c->dim);
+        if (error > 0.01 * whole) norm2 = whole;                /* much was cut off: queries will hardly have that in common */
+    } else if (c->metric == VEC_IP) norm2 = K.sum_squares(v, c->dim);
     float n = (float)norm2;
     if (c->metric != VEC_COSINE) memcpy(primary + c->code_bytes, &n, 4);
 }

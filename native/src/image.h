@@ -16,7 +16,7 @@
 #define IMAGE_H
 #include "index.h"
 
-enum { IMAGE_VERSION = 1, IMAGE_PAGE = 4096, IMAGE_SEEDS = 64 };
+enum { IMAGE_VERSION = 2, IMAGE_PAGE = 4096, IMAGE_SEEDS = 64 };
 #define IMAGE_MAGIC "vamana\r\n"
 #define IMAGE_BYTE_ORDER 0x01020304u
 
