@@ -35,6 +35,7 @@ typedef struct coder {
     float *matrix;                  /* LeanVec: reduced x dim, rows orthonormal (PCA, then a random rotation) */
     uint8_t *matrix_codes;          /* the same in LVQ8, for queries: reduced x padded, and l, D of each row */
     float *matrix_constants;
+    uint32_t table_entries;         /* PQ: of the table that a query brings; 0: none */
     float range[2];                 /* SQ8: value of code 0, and the step */
     const char *effective;          /* name to report */
 } coder;
@@ -53,6 +54,9 @@ typedef struct query {
     double fine_sum;                /* sum of 128 * high + low */
     double base, fine_base;         /* metric constant: L2: |q'|^2, else 1 - <q, mean>; for the key and for the exact distance */
     double norm2;                   /* of the query as given */
+    float *table, *table_least;     /* PQ: the distance of every centroid; the least of each group */
+    uint8_t *table8;                /* the same, less that, in steps of table_step */
+    float table_step;
     int is_link;                    /* a stored IP vector looking for neighbours: keys are the augmented L2 */
     float extra, most_norm2;        /* then: its extra coordinate, M^2 */
 } query;
@@ -71,7 +75,7 @@ struct codec {
     void (*prepare)(const coder *c, const float *vector, const uint8_t *given, query *q);
     void (*keys)(const query *q, const uint8_t *const *primaries, size_t n, float *keys);
     void (*exact)(const query *q, const uint8_t *const *primaries, const uint8_t *const *residuals, size_t n, double *distances);
-    /* The keys of several queries at once, the same to the bit: see batch.h. */
+    /* The keys of several queries at once, the same to the bit: see batch.h. NULL: one query at a time. */
     void (*batch_begin)(batch *b);
     void (*batch_keys)(const batch *b, const uint8_t *const *primaries, size_t n, float *keys);
     /* Unpacks one record into a row; most_norm2 is M^2 for unnormalised IP. */
@@ -82,7 +86,7 @@ struct codec {
     double (*norm2)(const coder *c, const uint8_t *primary);
 };
 
-#define CODEC_LIST(X) X(lvq4) X(lvq8) X(lvq4x4) X(lvq4x8) X(lvq8x8) X(leanvec4x8) X(leanvec8x8) X(sq8) X(bin)
+#define CODEC_LIST(X) X(lvq4) X(lvq8) X(lvq4x4) X(lvq4x8) X(lvq8x8) X(leanvec4x8) X(leanvec8x8) X(sq8) X(bin) X(pq)
 #define X(c) extern const codec codec_##c;
 X(raw_f32) X(raw_f64) X(raw_f16) X(raw_bf16) X(raw_i8) X(raw_u8)
 CODEC_LIST(X)

@@ -58,6 +58,8 @@ typedef int32_t sum_u8_fn(const uint8_t *x, size_t n, int64_t *squares);
 typedef void flip_fn(float *x, size_t n, const uint64_t *signs);
 typedef void hadamard_fn(float *x, size_t n, float *work);
 typedef int32_t hamming_fn(const uint8_t *x, const uint8_t *y, size_t n);
+typedef uint32_t nearest_fn(const float *x, size_t width, const float *centroids);
+typedef void table_fn(const float *x, size_t width, const float *centroids, int is_l2, float *out);
 typedef double sum_squares_fn(const float *x, size_t n);
 typedef void pack_fn(const int8_t *const *queries, size_t n_queries, size_t dim, uint8_t *packed);
 typedef void expand_u1_fn(const uint8_t *bits, size_t dim, uint8_t *out);
@@ -75,6 +77,8 @@ typedef void whole_keys_fn(const int32_t *dots, size_t n, const int32_t *records
     X(flip, flip_fn)                        /* negates where a bit is set; n a multiple of 64 */                                    \
     X(hadamard, hadamard_fn)                /* Walsh-Hadamard transform, not scaled; n a power of two; work: n floats */            \
     X(hamming, hamming_fn)                  /* bits that differ; n bytes, a multiple of 8 */                                        \
+    X(nearest, nearest_fn)                  /* which of 256 centroids, width x 256, is the nearest to x; of equals the first */         \
+    X(table, table_fn)                      /* |x - c|^2 or -<x, c> of 256 centroids */                                             \
     X(sum_squares, sum_squares_fn)          /* in double; finite exactly if all elements are */                                    \
     X(pack_s8, pack_fn)                     /* queries for block_u8s8 */                                                            \
     X(expand_u1, expand_u1_fn)              /* bits to bytes 0 and 1; dim a multiple of 8 */                                        \

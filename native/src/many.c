@@ -46,7 +46,8 @@ static int search_batch(vec_index *ix, const char *given, uint32_t n, vec_query 
     q->plan = VEC_PLAN_NONE;
     search_order o = order_of(ix, st, q);
     scan c = {.ix = ix, .st = st, .s = s, .capacity = scan_capacity(ix, st, q, o.wanted)};
-    *is_done = (o.plan == VEC_PLAN_SCAN || o.plan == VEC_PLAN_FILTER_EXACT) && c.capacity <= MOST_CAPACITY;
+    *is_done = st->coder->codec->batch_begin && (o.plan == VEC_PLAN_SCAN || o.plan == VEC_PLAN_FILTER_EXACT) &&
+               c.capacity <= MOST_CAPACITY;
     if (!*is_done) {
         reader_leave(s);
         scratch_give(s);

@@ -39,7 +39,7 @@ scratch *scratch_take(vec_index *ix) {
 void scratch_give(scratch *s) { atomic_store_explicit(&s->is_busy, 0, memory_order_release); }
 
 void scratch_free(scratch *s) {
-    mem_free(s->query_block), mem_free(s->work), mem_free(s->visited), mem_free(s->barred), mem_free(s->buffer), mem_free(s->good), mem_free(s->found);
+    mem_free(s->query_block), mem_free(s->query.table), mem_free(s->work), mem_free(s->visited), mem_free(s->barred), mem_free(s->buffer), mem_free(s->good), mem_free(s->found);
     mem_free(s->ids), mem_free(s->primaries), mem_free(s->residuals), mem_free(s->keys), mem_free(s->hits), mem_free(s->distances);
     mem_free(s->held);
     batch_free(s->batch);
@@ -52,6 +52,13 @@ int scratch_shape(vec_index *ix, scratch *s, const store *st) {
         s->query_block = mem_zeroed(&ix->account, VEC_MEM_SCRATCH, query_bytes(p->dim));
         if (!s->query_block) return VEC_ENOMEM;
         query_place(&s->query, s->query_block, p->dim);
+    }
+    if (st->coder->table_entries && !s->query.table) {
+        size_t entries = st->coder->table_entries;
+        uint8_t *b = mem_alloc(&ix->account, VEC_MEM_SCRATCH, entries * 5 + entries / 256 * 4);
+        if (!b) return VEC_ENOMEM;
+        s->query.table = (float *)(void *)b, s->query.table_least = s->query.table + entries;
+        s->query.table8 = (uint8_t *)(s->query.table_least + entries / 256);
     }
     uint32_t batch = p->max_degree > 128 ? p->max_degree : 128;
     if (s->batch_size < batch) {

@@ -194,8 +194,34 @@ static void NAME(whole_keys)(const int32_t *restrict dots, size_t n, const int32
             keys[GROUP * r + j] = (float)(int32_t)((uint32_t)records[r] + (uint32_t)queries[j] + (uint32_t)times * (uint32_t)dots[GROUP * r + j]);
 }
 
+static void NAME(table)(const float *x, size_t width, const float *centroids, int is_l2, float *restrict out) {
+    for (int j = 0; j < 256; j++) out[j] = 0;
+    for (size_t d = 0; d < width; d++, centroids += 256) {
+        float v = x[d];
+        if (is_l2)
+            for (int j = 0; j < 256; j++) out[j] += (v - centroids[j]) * (v - centroids[j]);
+        else
+            for (int j = 0; j < 256; j++) out[j] -= v * centroids[j];
+    }
+}
+
+/* Distances are not negative: as integers their bits have the same order. */
+static uint32_t NAME(nearest)(const float *x, size_t width, const float *centroids) {
+    float distances[256];
+    uint32_t bits[256], least = UINT32_MAX, at = 256;
+    NAME(table)(x, width, centroids, 1, distances);
+    __builtin_memcpy(bits, distances, sizeof bits);
+    for (uint32_t j = 0; j < 256; j++) least = bits[j] < least ? bits[j] : least;
+    for (uint32_t j = 0; j < 256; j++) {
+        uint32_t here = bits[j] == least ? j : 256;
+        at = here < at ? here : at;
+    }
+    return at;
+}
+
 #define LOOPS .range = NAME(range), .quantise = NAME(quantise), .quantise_s8 = NAME(quantise_s8),                                   \
     .quantise_digits = NAME(quantise_digits), .expand_u4 = NAME(expand_u4), .sum_u8 = NAME(sum_u8),                      \
-    .flip = NAME(flip), .hadamard = NAME(hadamard), .hamming = NAME(hamming), .sum_squares = NAME(sum_squares),                                       \
+    .flip = NAME(flip), .hadamard = NAME(hadamard), .hamming = NAME(hamming), .sum_squares = NAME(sum_squares), \
+    .nearest = NAME(nearest), .table = NAME(table),                                                                                 \
     .pack_s8 = NAME(pack_s8), .expand_u1 = NAME(expand_u1), .widen_bf16 = NAME(widen_bf16), .affine_keys = NAME(affine_keys),      \
     .shift_dots = NAME(shift_dots), .whole_keys = NAME(whole_keys)

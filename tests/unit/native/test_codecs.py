@@ -9,7 +9,8 @@ N, DIM = (600, 48) if SMALL else (3000, 72)
 X, QUERIES = clustered(N + 100, DIM)[:N], clustered(N + 100, DIM)[N:]
 # Bounds: recall@10 at window 128, and the error of distances relative to the mean distance.
 BOUNDS = {"LVQ4": (0.75, 0.15), "LVQ8": (0.93, 0.01), "LVQ4x4": (0.93, 0.01), "LVQ4x8": (0.95, 0.001), "LVQ8x8": (0.95, 0.0002),
-          "LeanVec4x8": (0.85, 0.01), "LeanVec8x8": (0.85, 0.01), "SQ8": (0.95, 0.1), "BIN": (0.55, 0.5)}
+          "LeanVec4x8": (0.85, 0.01), "LeanVec8x8": (0.85, 0.01), "SQ8": (0.95, 0.1), "BIN": (0.55, 0.5),
+          "PQ": (0.6, 0.4)}
 RAW = {"FLOAT32": 1e-5, "FLOAT64": 1e-12, "FLOAT16": 2e-3, "BFLOAT16": 2e-2, "INT8": 1e-9, "UINT8": 1e-9}
 
 
@@ -62,6 +63,20 @@ def test_compression_of_every_type(dtype):
     ix = native.Index(DIM, "COSINE", dtype, compression="LVQ8", training_threshold=N // 2)
     ix.add(np.arange(N), x)
     check(ix, x, queries, 0.9, 0.02)
+
+
+@pytest.mark.parametrize("dim", [1, 3, 4, 5, 130])
+def test_product_codes_are_those_of_the_nearest_centroids(dim):
+    """Four dimensions take a byte; where each group has a centroid for every value, nothing is lost."""
+    x = np.random.default_rng(3).normal(size=(40, dim)).astype("f4")
+    many = np.tile(x, (30, 1))
+    ix = native.Index(dim, "L2", algorithm="FLAT", compression="PQ", training_threshold=1000)
+    ix.add(np.arange(len(many)), many)
+    ix.wait()
+    assert ix.stats()["codec"] == "PQ" and ix.stats()["code_bytes"] - (dim + 3) // 4 < 16
+    exact = brute("L2", x[:20], many)
+    measured = [ix.distances(query.tobytes(), range(len(many))) for query in x[:20]]
+    np.testing.assert_allclose(measured, exact, rtol=1e-4, atol=1e-4 * exact.mean())
 
 
 @pytest.mark.parametrize("metric", ["L2", "IP", "COSINE"])
