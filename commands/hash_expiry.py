@@ -273,6 +273,9 @@ def hsetex(client, key, *words):
         return 0
     if asked.condition == b"FNX" and value is not None and any(field in value for field in fields):
         return 0
+    place = db.keyspace.place
+    if place is not None:
+        asked.pairs = place(db, key, asked.pairs)
     if value is None:
         value = Hash.from_flat(asked.pairs)
         db.set(key, value, "hset")

@@ -18,6 +18,9 @@ def _set_pairs(client, key, pairs) -> int:
     """HSET. Returns the number of new fields."""
     db = client.db
     value = db.get_as(key, Hash)
+    place = db.keyspace.place
+    if place is not None:
+        pairs = place(db, key, pairs)
     if value is None:
         value = Hash.from_flat(pairs)
         db.set(key, value, "hset")
@@ -62,7 +65,8 @@ def hset(client, key, *pairs):
     if len(pairs) == 2:                                 # the short way for the most frequent form
         value = client.db.get_as(key, Hash)
         if value is not None:
-            field, text = pairs
+            place = client.db.keyspace.place
+            field, text = pairs if place is None else place(client.db, key, pairs)
             old = value.put(field, text)
             client.db.changed(key, "hset", value, value, {field: old})
             return 1 if old is None else 0
@@ -86,6 +90,9 @@ def hsetnx(client, key, field, text):
     value = client.db.get_as(key, Hash)
     if value is not None and field in value:
         return 0
+    place = client.db.keyspace.place
+    if place is not None:
+        field, text = place(client.db, key, (field, text))
     _set_one(client.db, key, value, field, text, "hset")
     return 1
 

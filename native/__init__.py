@@ -9,7 +9,8 @@ import numpy as np
 from native._vec import ffi, lib
 
 __all__ = ["Index", "Pool", "Crew", "Query", "Names", "Form", "Ruler", "Allowed", "NativeError", "NonFiniteError", "SearchTimeout",
-           "ImageError", "COMPRESSIONS", "DTYPES", "isa", "bytes_per_vector", "distance_text"]
+           "ImageError", "COMPRESSIONS", "DTYPES", "isa", "bytes_per_vector", "distance_text", "crc32c",
+           "SlotReader"]
 
 METRICS = {"L2": lib.VEC_L2, "IP": lib.VEC_IP, "COSINE": lib.VEC_COSINE}
 # Redis's type names -> (code, numpy type of the elements); bfloat16 has no numpy type and travels as its 16 bits.
@@ -81,6 +82,39 @@ def bytes_per_vector(dim, dtype="FLOAT32", compression=None, reduce=None, metric
     name = ffi.new("char[]", (compression or "").encode())
     params = ffi.new("vec_params *", dict(dim=dim, metric=METRICS[metric], dtype=DTYPES[dtype][0], compression=name, reduce=reduce or 0))
     return _check(lib.vec_bytes_per_vector(params))
+
+
+def crc32c(data, crc=0):
+    """Extends a CRC-32C (0 at the start) by bytes or any buffer."""
+    return lib.vec_crc32c(crc, ffi.from_buffer(data), len(data))
+
+
+class SlotReader:
+    """Reads values of `width` bytes from an open file of slots that begins at byte `base` (respserver/values/slots.py)."""
+
+    def __init__(self, fd, base, stride, width):
+        out = ffi.new("vec_slots **")
+        _check(lib.vec_slots_open(fd, base, stride, width, out))
+        self._ptr = ffi.gc(out[0], lib.vec_slots_close)
+        self.width = width
+
+    def read(self, slots):
+        """The values in these slots: a list of memoryviews, None for a slot that is damaged or cannot be read. While reading waits for
+        the disk, it is asked for all of a batch at once."""
+        n, width = len(slots), self.width
+        values, states = bytearray(n * width), bytearray(n)
+        _check(lib.vec_slots_read(self._ptr, ffi.new("uint32_t[]", slots), n, ffi.from_buffer("char[]", values),
+                                  ffi.from_buffer("char[]", states)))
+        view = memoryview(values)
+        return [view[start:start + width] if state else None for start, state in zip(range(0, n * width, width), states)]
+
+    def rest(self):
+        """Lets go of the pages that were read: they count as this process's memory until then. The system may keep them."""
+        lib.vec_slots_rest(self._ptr)
+
+    def close(self):
+        """Gives the map back; the file stays open."""
+        ffi.release(self._ptr)
 
 
 class Allowed:

@@ -286,6 +286,9 @@ class Keyspace:
         self.n_expired = 0              # keys dropped because their time had come
         self.n_expired_fields = 0       # the same of hash fields
         self.expiry_enabled = True      # a replica leaves expiry to its primary
+        #: Given (database, key, words), the words field, value, ... of a command that is about to set fields of a hash, with
+        #: references to values that it has put elsewhere (values/slots.py). May raise CommandError. None: all stay as they are.
+        self.place: Callable[[Database, bytes, tuple], tuple] | None = None
         self.waiting = None             # clients that wait for a list: see commands/blocking.py
         self.now_ms = now_ms            # the clock; fixed while a script or transaction runs
         self.discard: Callable[[dict], None] = lambda data: None    # takes over what a flush leaves, to free it bit by bit

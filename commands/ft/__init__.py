@@ -24,5 +24,7 @@ def load(server) -> None:
     server.add_periodic(5, manager.log_progress)
     server.add_periodic(1, manager.measure_rescoring)
     server.add_periodic(30, lambda: manager.collect(server.config["search-fork-gc-clean-threshold"]))
+    server.add_periodic(1, manager.originals.compact)
+    server.config.observe(config.ORIGINALS, manager.originals.set_default)
     for name in config.PLAN_DIRECTIVES:
         server.config.observe(name, lambda value: manager.forget_plans())

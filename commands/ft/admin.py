@@ -68,10 +68,12 @@ def _alter(client, name: bytes, words: tuple, is_quiet: bool) -> None:
         return
     options = parse_alter(words, existing=index.schema.values(), compressions=native.COMPRESSIONS,
                           memory_limit=_block_limit(server))
+    server.search.originals.prepare(options.fields)
     try:
         index.add_fields(options.fields)
     except native.NativeError as error:
         raise errors.fail(errors.ENGINE_REFUSED, error) from None
+    server.search.originals.refresh()
     server.log.info("Successfully altered index %s", errors.show(index.name))
     if not options.skip_initial_scan:
         server.search.scan(index, [spec.path for spec in options.fields])

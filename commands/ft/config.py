@@ -87,6 +87,9 @@ def _rows():
 
 SETTINGS: dict[str, Setting] = {row.name: row for row in _rows()}
 
+#: Where the original vectors of hashes live; Redis has no such thing, so FT.CONFIG does not know it.
+ORIGINALS = "search-vector-originals"
+
 #: What decides how a query is read: changes make prepared searches void.
 PLAN_DIRECTIVES = ("search-default-dialect", "search-max-search-results", "search-timeout", "search-on-timeout",
                    "search-min-prefix",
@@ -100,6 +103,8 @@ def register_directives() -> None:
             register(Directive(row.directive, row.kind, row.default, least=row.least, most=row.most,
                                choices=row.choices,
                                immutable=row.immutable, is_module=True))
+    if ORIGINALS not in DIRECTIVES:
+        register(Directive(ORIGINALS, "enum", "memory", choices=("memory", "disk"), is_module=True))
 
 
 def _shown(config, row: Setting) -> str | None:

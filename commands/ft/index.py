@@ -2,6 +2,8 @@
 import time
 from collections.abc import Generator
 
+from respserver.protocol.errors import CommandError
+
 from . import errors
 from .documents import DocumentTable
 from .fields import CLASSES, ErrorCount, Field, FieldError, VectorField
@@ -28,6 +30,8 @@ class Index:
         self.by_name: dict[bytes, Field] = {}
         self.schema: dict[bytes, object] = {}       # name -> FieldSpec: what the query parser checks against
         self.errors = ErrorCount()
+        self.disk_fields: tuple = ()                # (path, width) of the vectors whose originals belong on disk
+        self.move_out = None                        # with them: function(hash, path, width) that moves one there
         self.revision = 0
         self.n_removals = 0
         self.plans: dict = {}                       # prepared searches, by query text (commands/ft/search.py)
@@ -98,7 +102,12 @@ class Index:
             path = field.path
             if row is not None and changed is not None and path not in changed:
                 continue
-            raw = value.get(path)
+            try:
+                raw = value.get(path)
+            except CommandError as error:           # damaged on disk
+                self.count_failure(field, key, error.text)
+                self.remove(key)
+                return
             if raw is None:
                 if row is not None:
                     work.append((field, _ABSENT))
@@ -139,6 +148,8 @@ class Index:
         if not is_new:
             self.n_records += sum(field.records_per_document for field in self.fields if field.path in value)
         self._put_attributes(row, value)
+        for path, width in self.disk_fields:
+            self.move_out(value, path, width)
         self.indexing_ns += time.perf_counter_ns() - start
 
     def _put_attributes(self, row: int, value) -> None:
@@ -232,7 +243,7 @@ def _previous(path: bytes, old, changed):
     """The bytes that a field had before the change, or None."""
     if changed is not None:
         return changed.get(path)
-    return old.get(path) if old is not None else None
+    return old.previous(path) if old is not None else None
 
 
 def no_such_index(name: bytes):

@@ -36,7 +36,7 @@ def ft_info(client, name):
     pairs = [
         ("index_name", _text(index.name)), ("index_options", _options(index.options)),
         ("index_definition", _definition(index.options)),
-        ("attributes", [_attribute(field, proto) for field in index.fields]),
+        ("attributes", [_attribute(client.server, field, proto) for field in index.fields]),
         ("num_docs", n_docs), ("max_doc_id", index.docs.max_doc_id), ("num_terms", 0), ("num_records", index.n_records),
         ("inverted_sz_mb", inverted_bytes / _MB), ("vector_index_sz_mb", vector_bytes / _MB),
         ("total_inverted_index_blocks", sum(len(field.postings) for field in index.fields if type(field) is TagField)),
@@ -91,10 +91,13 @@ def _definition(options) -> Pairs:
 # ------------------------------------------------------------------------------------------------------------
 # attributes
 
-def _attribute(field: Field, proto: int):
+def _attribute(server, field: Field, proto: int):
     spec = field.spec
     pairs = [("identifier", _text(field.path)), ("attribute", _text(field.name)), ("type", Simple(spec.type)),
              *_DETAILS[spec.type](field)]
+    if type(field) is VectorField:
+        place, n_bytes = server.search.originals.of_field(field)
+        pairs += [("originals", Simple(place)), ("originals_disk_bytes", n_bytes)]
     flags = [Simple(name) for name in _flags(spec)]
     if proto == 3:
         return _named([*pairs, ("flags", flags)])
@@ -254,6 +257,12 @@ def _memory(server):
     yield "search_smallest_memory_index", min(sizes, default=0)
     yield "search_largest_memory_index", max(sizes, default=0)
     yield "search_used_memory_vector_index", sum(field.nbytes for index in indexes for field in index.vector_fields)
+    stores = server.search.originals.stores.values()
+    yield "search_originals_on_disk", sum(store.n_used for store in stores)
+    yield "search_originals_disk_bytes", sum(store.file_bytes for store in stores)
+    yield "search_originals_used_memory", sum(store.memory_bytes for store in stores)
+    yield "search_originals_damaged", sum(store.n_damaged for store in stores)
+    yield "search_originals_refused", server.search.originals.n_refused
 
 
 def _collector(server):

@@ -10,6 +10,7 @@ from respserver.values.hash import Hash
 from . import errors
 from .cursor import Cursors
 from .index import Index, no_such_index
+from .originals import Originals
 from .pool import Turns
 
 #: Keys looked at per piece of a background scan.
@@ -28,6 +29,7 @@ class Manager:
         self._by_prefix: dict[bytes, list[Index]] = {}
         self._prefix_lengths: list[int] = []
         self.turns = Turns(server)
+        self.originals = Originals(server)
         self._measuring = None                      # the background measurement under way
         self.cursors = Cursors(server)
         self._renamed: tuple | None = None      # (key, its hash) taken away by the first half of a RENAME
@@ -59,8 +61,10 @@ class Manager:
         """Makes an index and starts to scan the keys that exist. Raises CommandError."""
         if name in self.indexes:
             raise CommandError(errors.INDEX_EXISTS)
+        self.originals.prepare(options.fields)
         index = Index(name, options)
         self.indexes[name] = index
+        self.originals.refresh()
         for prefix in dict.fromkeys(index.prefixes):
             self._by_prefix.setdefault(prefix, []).append(index)
         self._note_lengths()
@@ -81,6 +85,7 @@ class Manager:
             if not holders:
                 del self._by_prefix[prefix]
         self._note_lengths()
+        self.originals.refresh()
         index.close()
         if self.server.background is not None:
             self.server.run_sliced(index.release(), "free index")
@@ -180,12 +185,15 @@ class Manager:
     def start(self) -> None:
         """To be called when the loop runs."""
         self.turns.start()
+        self.originals.start()
 
     def stop(self) -> None:
         """Ends the engine's threads and closes every index."""
         self.turns.stop()
-        for index in list(self.indexes.values()):
+        for index in self.indexes.values():
             index.close()
+        self.indexes.clear()                    # periodic jobs may come once more
+        self.originals.close()
 
     def n_waiting_vectors(self) -> int:
         """Vectors of all indexes that are not yet linked into their graph."""

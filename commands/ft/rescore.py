@@ -11,6 +11,8 @@ import numpy as np
 
 import native
 
+from .originals import blobs
+
 #: The share of the true nearest that must be among the candidates.
 COVERAGE = 0.998
 #: With this share among the codes' own first k there is nothing to do.
@@ -80,15 +82,9 @@ class Rescorer:
 
     # ------------------------------------------------------------------------------------------------- rescoring
 
-    def originals(self, rows: list[int]) -> list[bytes | None]:
+    def originals(self, rows: list[int]) -> list[bytes | memoryview | None]:
         """The documents' own vectors; None where a document, its field or a vector of the right size is gone."""
-        values, path, size = self.docs.values, self.path, self.blob_bytes
-        found = []
-        for row in rows:
-            value = values[row]
-            blob = None if value is None else value.get(path)
-            found.append(blob if blob is not None and len(blob) == size else None)
-        return found
+        return blobs(self.docs.values, self.path, self.blob_bytes, rows)
 
     def rescore(self, blob: bytes, rows: list[int], distances: list[float], n: int,
                 k: int) -> tuple[list[int], list[float]]:

@@ -76,6 +76,7 @@ class VectorSpec(FieldSpec):
     training_threshold: int | None = None        # as given; with COMPRESSION 10240 if not given
     reduce: int | None = None                    # REDUCE as given; None: the engine's own default for LeanVec
     rerank: str | int = "AUTO"                   # AUTO | OFF | candidates that are scored again with the originals
+    originals: str | None = None                 # memory | disk; None: as search-vector-originals says
 
     @property
     def blob_size(self) -> int:

@@ -150,11 +150,16 @@ def _rerank(cursor: Words, spec: VectorSpec, label: str) -> None:
         raise fail(errors.VECTOR_RERANK_VALUE if spec.algorithm == "HNSW" else errors.VECTOR_RERANK_CHOICE, MAX_RERANK)
 
 
+def _originals(cursor: Words, spec: VectorSpec, label: str) -> None:
+    spec.originals = cursor.choice(label, {"MEMORY": "memory", "DISK": "disk"})
+
+
 def _count(attribute: str, low: int = 1) -> _Reader:
     return lambda cursor, spec, label: setattr(spec, attribute, cursor.integer(label, low))
 
 
-_COMMON: dict[str, _Reader] = {"TYPE": _dtype, "DIM": _count("dim"), "DISTANCE_METRIC": _metric}
+_COMMON: dict[str, _Reader] = {"TYPE": _dtype, "DIM": _count("dim"), "DISTANCE_METRIC": _metric,
+                              "ORIGINALS": _originals}
 _READERS: dict[str, dict[str, _Reader]] = {
     "FLAT": _COMMON | {"INITIAL_CAP": _count("initial_cap", 0), "BLOCK_SIZE": _count("block_size"), "RERANK": _rerank},
     "HNSW": _COMMON | {

@@ -36,6 +36,7 @@ typedef struct vec_crew vec_crew;
 typedef struct vec_names vec_names;
 typedef struct vec_ruler vec_ruler;
 typedef struct vec_iterator vec_iterator;
+typedef struct vec_slots vec_slots;
 
 typedef struct {
     uint32_t dim;                   /* elements per vector, 1 .. 32768 */
@@ -174,6 +175,17 @@ int vec_ruler_create(const vec_params *params, vec_ruler **out);
 void vec_ruler_free(vec_ruler *ruler);
 /* From the query to n vectors, one behind the other; nan for a vector that holds nan or infinity. VEC_ENONFINITE: the query does. */
 int vec_ruler_distances(vec_ruler *ruler, const char *query, const char *vectors, size_t n, double *distances);
+
+/* A reader of values of `width` bytes in an open file of slots, `stride` bytes from one to the next, that begins at `base`. */
+int vec_slots_open(int fd, uint64_t base, uint32_t stride, uint32_t width, vec_slots **out);
+void vec_slots_close(vec_slots *slots);
+/* n values, one behind the other into values[n * width]; while reading waits for the disk, it is asked for all of a batch at once.
+   states[i]: 1, or 0 for a slot that is damaged or cannot be read. Returns how many those are. One thread at a time. */
+int vec_slots_read(vec_slots *slots, const uint32_t *numbers, size_t n, char *values, char *states);
+/* Lets go of the pages that were read; the system may keep them. */
+void vec_slots_rest(vec_slots *slots);
+/* Extends a CRC-32C (0 at the start) by n bytes. */
+uint32_t vec_crc32c(uint32_t crc, const char *bytes, size_t n);
 
 /* A pool of threads for searches; a job is n queries on one index. */
 int vec_pool_create(uint32_t threads, vec_pool **out);

@@ -1,41 +1,41 @@
 """A file of equal slots for long values of one width, so that they need no memory: the vectors of hashes.
 
-A hash holds a `Ref` in place of the bytes. The file begins with a page that says what it is; segments of SEGMENT_SLOTS slots follow,
-each on a page boundary. A slot is a check sum, its own number, a generation that grows with every use, and the value: a read
-notices a damaged, a torn and a misplaced slot alike. Slots are written by system calls, so that a full disk is an error and not a
-signal, and read by them or, many at a time, through maps of the segments, after one request to the system to read ahead.
+A hash holds a `Ref` in place of the bytes. The file begins with a page that says what it is; slots follow, and room is made for
+SEGMENT_SLOTS of them at a time. A slot is a check sum of what follows it, its own number, a generation that grows with every use,
+and the value: a read notices a damaged, a torn and a misplaced slot alike.
 
-Freeing writes nothing. The lowest free slot is used first; `respserver.background` jobs move values from the end of the file into
-the holes (`SlotStore.is_high`), and `trim` gives the end back.
+Values are written, and read one at a time, by system calls: a full or failing disk is an error then. Many are read by a reader of
+the caller's choice, which may map the file. Freeing writes nothing. The lowest free slot is used first; background
+jobs move values from the end of the file into the holes (`SlotStore.is_high`), and `trim` gives the end back.
 """
 import fcntl
 import logging
-import mmap
 import os
-import resource
 import struct
-import zlib
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
+from zlib import crc32
 
 from ..protocol.errors import CommandError
 
 MAGIC = b"VAMANASL"
 VERSION = 1
 SEGMENT_SLOTS = 4096
-PAGE = mmap.PAGESIZE
+#: Where the slots begin, bytes.
+BASE = 4096
 _MAX_STORES = 256
 _MAX_SLOTS = 1 << 32
 
-#: magic, version, page size, width, bytes from slot to slot, slots per segment, name of the check sum, check sum of all before
+#: magic, version, where the slots begin, width, bytes from slot to slot, slots per segment, name of the check sum of slots; and the CRC-32 of
+#: all that
 _FILE_HEAD = struct.Struct("<8sIIIII12sI")
 #: check sum of what follows, slot number, generation, 0
-_SLOT_HEAD = struct.Struct("<IIII")
+_CHECK = struct.Struct("<I")
 _SLOT_BODY = struct.Struct("<III")
-_HEAD = _SLOT_HEAD.size
+_CHECKED = struct.Struct("<II")
+_HEAD = _CHECK.size + _SLOT_BODY.size
 _REF = struct.Struct("<BI")
 REF_BYTES = _REF.size
-#: After a batch that had to wait for the disk, so many batches ask the system to read ahead.
-_COLD_BATCHES = 256
 
 DAMAGED = "ERR a stored vector is damaged on disk: {}, slot {}"
 UNREADABLE = "ERR a stored vector cannot be read from disk: {}, slot {}: {}"
@@ -94,25 +94,64 @@ def slot_of(ref: bytes) -> int:
     return _REF.unpack(ref)[1]
 
 
+class PlainReader:
+    """Reads many slots of a file whose check sum is CRC-32."""
+
+    def __init__(self, fd: int, base: int, stride: int, width: int):
+        self._layout = fd, base, stride, width
+
+    def read(self, slots: list[int]) -> list[bytes | memoryview | None]:
+        """The values in these slots; None for one that is damaged or cannot be read."""
+        fd, base, stride, width = self._layout
+        found: list[bytes | memoryview | None] = []
+        for slot in slots:
+            try:
+                raw = os.pread(fd, _HEAD + width, base + slot * stride)
+            except OSError:
+                raw = b""
+            found.append(raw[_HEAD:] if _is_intact(raw, slot, width, crc32) else None)
+        return found
+
+    def rest(self) -> None:
+        """Gives back what reading has taken."""
+
+    def close(self) -> None:
+        """Ends the use of the file, which stays open."""
+
+
+def _is_intact(raw: bytes, slot: int, width: int, checksum: Callable) -> bool:
+    if len(raw) != _HEAD + width:
+        return False
+    check, number = _CHECKED.unpack_from(raw)
+    return number == slot and check == checksum(memoryview(raw)[_CHECK.size:])
+
+
+class Method(NamedTuple):
+    """How slots are checked and read: a name for the file's head, a check sum of bytes, and a class like PlainReader."""
+
+    name: bytes
+    checksum: Callable
+    reader: Callable
+
+
+PLAIN = Method(b"crc32", crc32, PlainReader)
+
+
 class SlotStore:
-    """Values of `width` bytes in the file `path`, which is made anew. `checksum(bytes, start)` and its name go together.
+    """Values of `width` bytes in the file `path`, which is made anew.
 
     Raises SlotError if the file cannot be made, or belongs to a running server. Everything happens on the loop thread."""
 
-    def __init__(self, path: str, width: int, checksum: Callable = zlib.crc32, checksum_name: str = "crc32"):
+    def __init__(self, path: str, width: int, method: Method = PLAIN):
         self.path = path
         self.width = width
         self.stride = (_HEAD + width + 15) & ~15
         self.n_used = 0                                         # slots in use
         self.n_damaged = 0                                      # reads that failed
-        self._checksum = checksum
-        self._segment_bytes = (self.stride * SEGMENT_SLOTS + PAGE - 1) // PAGE * PAGE
+        self._checksum = method.checksum
         self._used = bytearray()                                # a byte per slot of the file: 1, or 0 if it is free
         self._lowest = 0                                        # no free slot lies before it
         self._generation = 0
-        self._maps: list[memoryview | None] = []                # by segment, mapped when first read in a batch
-        self._mmaps: list[mmap.mmap | None] = []
-        self._n_cold = _COLD_BATCHES
         self._latest = -1                                       # the slot written last and its value: it is read next
         self._latest_value = b""
         try:
@@ -122,12 +161,14 @@ class SlotStore:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(self._fd, 0)
-            head = _FILE_HEAD.pack(MAGIC, VERSION, PAGE, width, self.stride, SEGMENT_SLOTS, checksum_name.encode(), 0)[:-4]
-            self._write(0, (head, struct.pack("<I", zlib.crc32(head))))
-            os.ftruncate(self._fd, PAGE)
+            head = _FILE_HEAD.pack(MAGIC, VERSION, BASE, width, self.stride, SEGMENT_SLOTS, method.name, 0)[:-4]
+            self._write(0, (head, _CHECK.pack(crc32(head))))
+            os.ftruncate(self._fd, BASE)
         except OSError as error:
             os.close(self._fd)
             raise self._failure(error) from None
+        self._reader = method.reader(self._fd, BASE, self.stride, width)
+        self._has_rested, self._n_idle = True, 1                # whether read_many was called since `rest`; rests since it was
         self.number = next(i for i in range(_MAX_STORES) if i not in _stores)
         _stores[self.number] = self
 
@@ -152,11 +193,10 @@ class SlotStore:
     @property
     def memory_bytes(self) -> int:
         """Bytes of memory that the store itself takes."""
-        return len(self._used) + 200 * len(self._maps)
+        return len(self._used)
 
     def _offset(self, slot: int) -> int:
-        segment, place = divmod(slot, SEGMENT_SLOTS)
-        return PAGE + segment * self._segment_bytes + place * self.stride
+        return BASE + slot * self.stride
 
     def _write(self, offset: int, parts: Iterable[bytes]) -> None:
         """Writes all or raises OSError."""
@@ -175,17 +215,15 @@ class SlotStore:
             if slot + SEGMENT_SLOTS > _MAX_SLOTS:
                 raise SlotError(UNWRITABLE.format(self.path, "it has no more slots"))
             try:
-                os.ftruncate(self._fd, PAGE + (slot // SEGMENT_SLOTS + 1) * self._segment_bytes)
+                os.ftruncate(self._fd, self._offset(slot + SEGMENT_SLOTS))
             except OSError as error:
                 raise self._failure(error) from None
             self._used += bytes(SEGMENT_SLOTS)
-            self._maps.append(None)
-            self._mmaps.append(None)
         generation = self._generation = self._generation + 1 & 0xFFFFFFFF
         body = _SLOT_BODY.pack(slot, generation, 0)
-        check = self._checksum(value, self._checksum(body, 0))
+        check = self._checksum(body + value)
         try:
-            self._write(self._offset(slot), (_SLOT_HEAD.pack(check, slot, generation, 0), value))
+            self._write(self._offset(slot), (_CHECK.pack(check) + body, value))
         except OSError as error:
             raise self._failure(error) from None
         self._used[slot] = 1
@@ -204,14 +242,18 @@ class SlotStore:
             self.n_damaged += 1
             log.error("Cannot read slot %d of %s: %s", slot, self.path, error.strerror)
             raise CommandError(UNREADABLE.format(self.path, slot, error.strerror)) from None
-        if len(raw) == _HEAD + self.width:
-            check, number, _, _ = _SLOT_HEAD.unpack_from(raw)
-            value = raw[_HEAD:]
-            if number == slot and check == self._checksum(value, self._checksum(raw[4:_HEAD], 0)):
-                return value
+        if not _is_intact(raw, slot, self.width, self._checksum):
+            self._note_damaged(slot)
+            raise CommandError(DAMAGED.format(self.path, slot))
+        return raw[_HEAD:]
+
+    def _note_damaged(self, slot: int) -> None:
         self.n_damaged += 1
         log.error("Slot %d of %s is damaged", slot, self.path)
-        raise CommandError(DAMAGED.format(self.path, slot))
+
+    def read_ref(self, ref: bytes) -> bytes:
+        """The value that a Ref into this store stands for; see `read`."""
+        return self.read(slot_of(ref))
 
     def free(self, slot: int) -> None:
         """Gives a slot back."""
@@ -223,64 +265,25 @@ class SlotStore:
             if slot == self._latest:
                 self._latest, self._latest_value = -1, b""
 
-    # Many at a time
-
-    def _view(self, segment: int) -> memoryview:
-        view = self._maps[segment]
-        if view is None:
-            mapped = self._mmaps[segment] = mmap.mmap(self._fd, self._segment_bytes, mmap.MAP_SHARED, mmap.PROT_READ,
-                                                      offset=PAGE + segment * self._segment_bytes)
-            mapped.madvise(mmap.MADV_RANDOM)
-            view = self._maps[segment] = memoryview(mapped)
-        return view
-
-    def read_many(self, refs: Iterable[bytes]) -> list[memoryview | None]:
-        """The values of many Refs into this store; None for one that is damaged (which is logged). The views are to be used before
-        the loop turns: they show the file itself.
-
-        While batches have to wait for the disk, the system is asked to read all of a batch at once before the first is looked at.
-        Raises CommandError if the file cannot be mapped."""
+    def read_many(self, refs: Iterable[bytes]) -> list[bytes | memoryview | None]:
+        """The values of many Refs into this store; None for one that is damaged or cannot be read, which is logged."""
         slots = [slot for _, slot in map(_REF.unpack, refs)]
-        faults = resource.getrusage(resource.RUSAGE_THREAD).ru_majflt
-        try:
-            if self._n_cold:
-                self._n_cold -= 1
-                self._read_ahead(slots)
-            found = list(map(self._checked, slots))
-        except OSError as error:
-            raise CommandError(UNREADABLE.format(self.path, slots[0], error.strerror)) from None
-        if resource.getrusage(resource.RUSAGE_THREAD).ru_majflt != faults:
-            self._n_cold = _COLD_BATCHES
+        self._has_rested = False
+        found = self._reader.read(slots)
+        if None in found:
+            for slot, value in zip(slots, found):
+                if value is None:
+                    self._note_damaged(slot)
         return found
 
-    def _checked(self, slot: int) -> memoryview | None:
-        segment, place = divmod(slot, SEGMENT_SLOTS)
-        view = self._maps[segment] or self._view(segment)
-        start = place * self.stride
-        value = view[start + _HEAD:start + _HEAD + self.width]
-        check, number, _, _ = _SLOT_HEAD.unpack_from(view, start)
-        if number == slot and check == self._checksum(value, self._checksum(view[start + 4:start + _HEAD], 0)):
-            return value
-        self.n_damaged += 1
-        log.error("Slot %d of %s is damaged", slot, self.path)
-        return None
-
-    def _read_ahead(self, slots: list[int]) -> None:
-        """Asks the system for the pages of these slots; neighbours in one request."""
-        segment = first = last = -1
-        for slot in sorted(slots):
-            its_segment, place = divmod(slot, SEGMENT_SLOTS)
-            start = place * self.stride
-            begin, end = start // PAGE * PAGE, min((start + self.stride + PAGE - 1) // PAGE * PAGE, self._segment_bytes)
-            if its_segment == segment and begin <= last:
-                last = end
-                continue
-            if segment >= 0:
-                self._mmaps[segment].madvise(mmap.MADV_WILLNEED, first, last - first)
-            segment, first, last = its_segment, begin, end
-            self._view(segment)
-        if segment >= 0:
-            self._mmaps[segment].madvise(mmap.MADV_WILLNEED, first, last - first)
+    def rest(self) -> None:
+        """To be called now and then: lets go of pages that `read_many` has looked at, unless that was just now."""
+        if not self._has_rested:
+            self._has_rested = True
+            self._n_idle = 0
+        elif self._n_idle == 0:
+            self._n_idle = 1
+            self._reader.rest()
 
     # Compaction
 
@@ -296,13 +299,12 @@ class SlotStore:
     def trim(self) -> int:
         """Cuts the free end off the file. Returns how many segments went."""
         keep = -(-(self._used.rfind(1) + 1) // SEGMENT_SLOTS)
-        n = len(self._maps) - keep
+        n = len(self._used) // SEGMENT_SLOTS - keep
         if n > 0:
-            # Views that somebody still holds keep their map alive; what they show is gone.
-            del self._maps[keep:], self._mmaps[keep:], self._used[keep * SEGMENT_SLOTS:]
+            del self._used[keep * SEGMENT_SLOTS:]
             self._lowest = min(self._lowest, len(self._used))
             try:
-                os.ftruncate(self._fd, PAGE + keep * self._segment_bytes)
+                os.ftruncate(self._fd, self._offset(len(self._used)))
             except OSError as error:
                 log.warning("Cannot shorten %s: %s", self.path, error.strerror)
         return max(n, 0)
@@ -310,8 +312,7 @@ class SlotStore:
     def close(self) -> None:
         """Removes the file. Refs into it are void afterwards."""
         _stores.pop(self.number, None)
-        self._maps.clear()
-        self._mmaps.clear()
+        self._reader.close()
         try:
             os.unlink(self.path)
         except OSError:

@@ -1,7 +1,10 @@
 """VECTOR: one engine object per field."""
+import numpy as np
+
 import native
 
 from .. import errors
+from ..originals import array_of
 from .base import Field, FieldError
 
 #: The modes that _FT.DEBUG VECSIM_INFO and FT.PROFILE name.
@@ -67,6 +70,11 @@ class VectorField(Field):
 
     def clear(self, row: int) -> None:
         self.engine.remove_one(row)
+
+    def originals(self, rows) -> tuple[np.ndarray, np.ndarray]:
+        """The documents' own vectors, wherever they live: an (n, dim) array in the field's type (BFLOAT16 as its bits), zero
+        where there is none, and (n,) whether there is one."""
+        return array_of(self.rescorer.originals(rows), self.spec.dim, native.DTYPES[self.spec.dtype][1])
 
     def log_progress(self, log, index_name: str) -> None:
         """Writes a line while more vectors wait than are linked at once, and one when they all are."""

@@ -1,0 +1,261 @@
+"""Where the original vectors of indexed hashes live: in memory, or in slots of a file (respserver/values/slots.py).
+
+`search-vector-originals` says it for the server, ORIGINALS for one field. HSET and its like write a vector to the file before
+anything changes, so that a full disk is an error of that command and of nothing else; vectors that come otherwise (COPY, RENAME,
+the scan of a new index, a switch of the setting) are moved afterwards and stay in memory if that fails. A vector in the file stays
+there when its index is dropped or its key moves elsewhere, until it is overwritten or `search-vector-originals memory` is set;
+nobody who reads a hash can tell the difference.
+"""
+import glob
+import os
+import time
+from collections.abc import Generator, Iterable
+
+import numpy as np
+
+import native
+from respserver.protocol.errors import CommandError
+from respserver.values.hash import Hash
+from respserver.values.slots import Method, Ref, SlotError, SlotStore, discard, remove_stale, store_of
+
+from .specs import VectorSpec
+
+_METHOD = Method(b"crc32c", native.crc32c, native.SlotReader)
+#: Shorter vectors stay in memory: a reference and a slot's head would take nearly as much.
+MIN_WIDTH = 64
+#: Keys looked at per piece of a background walk; one that moves values ends the piece.
+_LOOKED_AT = 64
+#: Seconds between two lines in the log about vectors that could not be written.
+_LOG_EVERY = 10.0
+
+
+class Originals:
+    """The stores of one server, one for each width, and what is moved between them and memory."""
+
+    def __init__(self, server):
+        self.server = server
+        self.stores: dict[int, SlotStore] = {}
+        self.n_refused = 0                          # vectors that stayed in memory because they could not be written
+        self._default = "memory"
+        self._walk = None                           # the background walk under way
+        self._again = False                         # another one is due after it
+        self._tried: dict[int, int] = {}            # width -> values there were when a compaction gained nothing
+        self._logged_at = -_LOG_EVERY
+
+    # Which fields
+
+    def set_default(self, place: str) -> None:
+        """search-vector-originals: "memory" or "disk". Raises ValueError if a store that it takes cannot be made."""
+        if place == self._default:
+            return
+        before, self._default = self._default, place
+        try:
+            for index in self.server.search.indexes.values():
+                self.prepare(field.spec for field in index.vector_fields)
+        except SlotError as error:
+            self._default = before
+            raise ValueError(error.text.removeprefix("ERR ")) from None
+        self.refresh()
+        self._start_walk()
+
+    def is_on_disk(self, spec: VectorSpec) -> bool:
+        """Whether the vectors of a field belong into a file."""
+        return (spec.originals or self._default) == "disk" and spec.blob_size >= MIN_WIDTH
+
+    def prepare(self, specs: Iterable) -> None:
+        """Makes the stores that fields of an index to come need. Raises SlotError."""
+        for spec in specs:
+            if type(spec) is VectorSpec and self.is_on_disk(spec) and spec.blob_size not in self.stores:
+                path = os.path.join(self.server.config["dir"] or ".", f"originals-{spec.blob_size}.slots")
+                self.stores[spec.blob_size] = SlotStore(path, spec.blob_size, _METHOD)
+
+    def refresh(self) -> None:
+        """To be called when the fields of indexes have changed, or the setting; the stores are there."""
+        is_any = False
+        for index in self.server.search.indexes.values():
+            index.disk_fields = tuple(dict.fromkeys((field.path, field.blob_bytes) for field in index.vector_fields
+                                                    if self.is_on_disk(field.spec)))
+            index.move_out = self.move_out
+            is_any |= bool(index.disk_fields)
+        self.server.keyspace.place = self._place if is_any else None
+
+    def _wanted(self, key: bytes) -> set[tuple[bytes, int]]:
+        return {field for index in self.server.search.matching(key) for field in index.disk_fields}
+
+    # Moving
+
+    def _place(self, db, key: bytes, words: tuple) -> tuple:
+        """The words field, value, ... of a command that is about to set fields, with references in place of the vectors that belong
+        on disk. Raises SlotError, with nothing left behind."""
+        if db.index:
+            return words
+        placed = None
+        for index in self.server.search.matching(key):
+            for path, width in index.disk_fields:
+                names = words[::2]
+                if path not in names or names.count(path) > 1:      # equal names: the last counts, and is moved later
+                    continue
+                at = 2 * names.index(path) + 1
+                if placed is None:
+                    placed = list(words)
+                if len(placed[at]) == width and type(placed[at]) is not Ref:
+                    try:
+                        placed[at] = self.stores[width].write(placed[at])
+                    except SlotError:
+                        for word in placed:
+                            if type(word) is Ref:
+                                discard(word)
+                        raise
+        return words if placed is None else tuple(placed)
+
+    def move_out(self, value: Hash, path: bytes, width: int) -> bool:
+        """Moves a vector to disk; returns whether it was moved. One that cannot be written stays where it is."""
+        raw = value.raw(path)
+        if raw is None or type(raw) is Ref or len(raw) != width:
+            return False
+        try:
+            ref = self.stores[width].write(raw)
+        except SlotError as error:
+            self.n_refused += 1
+            now = time.monotonic()
+            if now - self._logged_at >= _LOG_EVERY:
+                self._logged_at = now
+                self.server.log.warning("%d vectors stay in memory so far: %s", self.n_refused, error.text.removeprefix("ERR "))
+            return False
+        value.exchange(path, ref)
+        return True
+
+    @staticmethod
+    def move_in(value: Hash, path: bytes) -> bool:
+        """Moves a vector to memory; returns whether it was moved. A damaged one stays where it is."""
+        try:
+            text = value.get(path)
+        except CommandError:
+            return False
+        discard(value.exchange(path, text))
+        return True
+
+    def _start_walk(self) -> None:
+        if self._walk is not None and not self._walk.done:
+            self._again = True
+        elif self.server.background is not None:
+            self._walk = self.server.run_sliced(self._move_all(), "move original vectors")
+
+    def _hashes(self) -> Generator:
+        """Yields (database, key, hash) for all that were there at the start, None after each piece."""
+        for db in self.server.keyspace.databases:
+            keys = list(db.data)
+            for start in range(0, len(keys), _LOOKED_AT):
+                for key in keys[start:start + _LOOKED_AT]:
+                    value = db.data.get(key)
+                    if type(value) is Hash:
+                        yield db, key, value
+                yield None
+
+    def _move_all(self) -> Generator:
+        """Brings every vector to where it belongs."""
+        self._again = True
+        while self._again:
+            self._again = False
+            for found in self._hashes():
+                if found is None:
+                    yield
+                    continue
+                db, key, value = found
+                wanted = dict(self._wanted(key)) if not db.index else {}
+                n_moved = sum([self.move_in(value, path) for path, _ in value.refs() if path not in wanted])
+                n_moved += sum([self.move_out(value, path, width) for path, width in wanted.items()])
+                if n_moved:
+                    yield
+        self.compact()
+
+    # Upkeep
+
+    def compact(self) -> None:
+        """To be called now and then: gives the free ends of files back, and starts to shorten one of which more than half is free."""
+        for store in self.stores.values():
+            store.rest()
+            if store.n_slots > store.bound:
+                store.trim()
+        if self._walk is not None and not self._walk.done:
+            return
+        for width, store in self.stores.items():
+            if store.n_slots > max(store.bound, 2 * store.n_used) and self._tried.get(width) != store.n_used:
+                self._walk = self.server.run_sliced(self._compact(store), "compact original vectors")
+                return
+
+    def _compact(self, store: SlotStore) -> Generator:
+        """Moves the values at the end of a file into the holes before it."""
+        n_before = store.n_slots
+        n_moved = 0
+        for found in self._hashes():
+            if found is None:
+                yield
+                continue
+            _, _, value = found
+            for path, ref in value.refs():
+                if store_of(ref) is store and store.is_high(ref):
+                    try:
+                        value.exchange(path, store.write(store.read_ref(ref)))
+                    except CommandError:            # damaged, or the disk is full: it stays
+                        continue
+                    discard(ref)
+                    n_moved += 1
+                    yield
+        store.trim()
+        self._tried[store.width] = store.n_used if store.n_slots == n_before else -1
+        self.server.log.info("%s: %d values moved, %d of %d slots left", store.path, n_moved, store.n_slots, n_before)
+        if self._again:
+            yield from self._move_all()
+
+    def start(self) -> None:
+        """Removes the files of a server that ended without doing it."""
+        for path in glob.glob(os.path.join(glob.escape(self.server.config["dir"] or "."), "originals-*.slots")):
+            if remove_stale(path):
+                self.server.log.info("Removed %s of an earlier server", path)
+
+    def close(self) -> None:
+        """Removes the files."""
+        self.server.keyspace.place = None
+        for store in self.stores.values():
+            store.close()
+        self.stores.clear()
+
+    # Figures
+
+    def of_field(self, field) -> tuple[str, int]:
+        """Where a field's vectors belong, and what the file of their width takes on the disk, in bytes."""
+        store = self.stores.get(field.blob_bytes)
+        return "disk" if self.is_on_disk(field.spec) else "memory", store.file_bytes if store is not None else 0
+
+
+def blobs(values: list, path: bytes, width: int, rows: Iterable[int]) -> list[bytes | memoryview | None]:
+    """The original vectors of rows; None where the document, its field or a vector of this width is gone, or is damaged on disk.
+    `values`: row -> hash or None. What lies on disk is read in one batch, which asks for all of it at once."""
+    found: list[bytes | memoryview | None] = []
+    places, refs = [], []
+    for row in rows:
+        value = values[row] if row < len(values) else None
+        raw = None if value is None else value.raw(path)
+        if type(raw) is Ref:
+            places.append(len(found))
+            refs.append(raw)
+            raw = None
+        elif raw is not None and len(raw) != width:
+            raw = None
+        found.append(raw)
+    if refs:
+        store = store_of(refs[0])
+        if store.width == width:                    # all are of the one store of this width, or none is
+            for i, view in zip(places, store.read_many(refs)):
+                found[i] = view
+    return found
+
+
+def array_of(blobs_: list, dim: int, kind: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """(n, dim) array of vectors, zero where there is none, and (n,) whether there is one."""
+    there = np.array([blob is not None for blob in blobs_], dtype=bool)
+    vectors = np.zeros((len(blobs_), dim), kind)
+    if there.any():
+        vectors[there] = np.frombuffer(b"".join([blob for blob in blobs_ if blob is not None]), kind).reshape(-1, dim)
+    return vectors, there

@@ -1,0 +1,118 @@
+/* Many values at once from a file of slots of one width, as respserver/values/slots.py lays it out: a check sum (CRC-32C of all that
+   follows), the slot's own number, its generation, a zero, each 32 bits, and the value.
+
+   The file is read through a map: of what is in memory, no system call is needed. The map is larger than the file, so that it is seldom
+   made anew. A page that the disk cannot deliver, or that lies behind the file's end, raises SIGBUS; while this thread reads slots, that
+   means a damaged slot and no more. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <pthread.h>
+
+#include "crc32c.h"
+#include "index.h"
+
+enum { HEAD = 16, COLD_BATCHES = 64, SLOW_NS = 10000 };
+
+struct vec_slots {
+    int fd;
+    uint64_t base, mapped;
+    uint32_t stride, width, n_cold;             /* n_cold: batches that read ahead: an earlier one had to wait for the disk */
+    uint8_t *map;
+};
+
+static _Thread_local sigjmp_buf on_fault;
+static _Thread_local volatile sig_atomic_t is_reading;
+static struct sigaction earlier;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void fault(int number, siginfo_t *info, void *context) {
+    if (is_reading) siglongjmp(on_fault, 1);
+    if (earlier.sa_flags & SA_SIGINFO) earlier.sa_sigaction(number, info, context);
+    else if (earlier.sa_handler != SIG_DFL && earlier.sa_handler != SIG_IGN) earlier.sa_handler(number);
+    else signal(number, SIG_DFL);               /* the access is tried again, and fails for good */
+}
+
+static void catch_faults(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = fault;
+    action.sa_flags = SA_SIGINFO | SA_NODEFER;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGBUS, &action, &earlier);
+}
+
+uint32_t vec_crc32c(uint32_t crc, const char *bytes, size_t n) { return crc32c(crc, bytes, n); }
+
+int vec_slots_open(int fd, uint64_t base, uint32_t stride, uint32_t width, vec_slots **out) {
+    if (fd < 0 || !width || stride < HEAD + (uint64_t)width) return VEC_EARG;
+    vec_slots *s = calloc(1, sizeof *s);
+    if (!s) return VEC_ENOMEM;
+    *s = (vec_slots){.fd = fd, .base = base, .stride = stride, .width = width, .n_cold = COLD_BATCHES};
+    pthread_once(&once, catch_faults);
+    *out = s;
+    return VEC_OK;
+}
+
+void vec_slots_close(vec_slots *s) {
+    if (s && s->map) munmap(s->map, s->mapped);
+    free(s);
+}
+
+void vec_slots_rest(vec_slots *s) {
+    if (s->map) madvise(s->map, s->mapped, MADV_DONTNEED);
+}
+
+static int map_to(vec_slots *s, uint64_t end) {
+    uint64_t size = 16 << 20;
+    while (size < end) size *= 2;
+    void *map = mmap(NULL, size, PROT_READ, MAP_SHARED, s->fd, 0);
+    if (map == MAP_FAILED) return VEC_ENOMEM;
+    if (s->map) munmap(s->map, s->mapped);
+    madvise(map, size, MADV_RANDOM);            /* neighbours in the file are none in a search */
+    s->map = map, s->mapped = size;
+    return VEC_OK;
+}
+
+/* Copies one value if its slot is intact. */
+static int read_slot(const vec_slots *s, uint32_t slot, char *value) {
+    const uint8_t *at = s->map + s->base + (uint64_t)slot * s->stride;
+    if (sigsetjmp(on_fault, 0)) {
+        is_reading = 0;
+        return 0;
+    }
+    is_reading = 1;
+    atomic_signal_fence(memory_order_seq_cst);  /* the map is read between the fences */
+    uint32_t check, number, sum;
+    memcpy(&check, at, sizeof check);
+    memcpy(&number, at + sizeof check, sizeof number);
+    sum = crc32c(0, at + sizeof check, HEAD - sizeof check);
+    memcpy(value, at + HEAD, s->width);
+    atomic_signal_fence(memory_order_seq_cst);
+    is_reading = 0;
+    return number == slot && check == crc32c(sum, value, s->width);
+}
+
+int vec_slots_read(vec_slots *s, const uint32_t *slots, size_t n, char *values, char *states) {
+    uint64_t last = 0;
+    int n_bad = 0;
+    for (size_t i = 0; i < n; i++) last = slots[i] > last ? slots[i] : last;
+    uint64_t end = s->base + (last + 1) * s->stride;
+    if (end > s->mapped && map_to(s, end) != VEC_OK) return VEC_ENOMEM;
+    if (s->n_cold) {
+        s->n_cold--;
+        for (size_t i = 0; i < n; i++) {
+            uint64_t start = s->base + (uint64_t)slots[i] * s->stride, page = start & ~(uint64_t)4095;
+            madvise(s->map + page, start + HEAD + s->width - page, MADV_WILLNEED);
+        }
+    }
+    uint64_t started = now_ns();
+    for (size_t i = 0; i < n; i++) {
+        states[i] = (char)read_slot(s, slots[i], values + i * s->width);
+        n_bad += !states[i];
+    }
+    if (now_ns() - started > n * SLOW_NS) s->n_cold = COLD_BATCHES;
+    return n_bad;
+}
