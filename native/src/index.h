@@ -199,6 +199,7 @@ uint64_t now_ns(void);
 
 /* walk.c, search.c */
 scratch *scratch_take(vec_index *ix);
+scratch *scratch_try(vec_index *ix);
 void scratch_give(scratch *s);
 int scratch_shape(vec_index *ix, scratch *s, const store *st);
 void scratch_free(scratch *s);

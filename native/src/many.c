@@ -1,5 +1,6 @@
 /* Many queries in one call. Those that scan (search.c's plans) go through the records together, MOST_QUERIES at a time: each block of
-   records is read once and scored against all of them while it is in the cache. The others run one after another. */
+   records is read once and scored against all of them while it is in the cache. Plain walks run two at a time (interleave.c), the others
+   one after another. */
 #include "search.h"
 
 #include <math.h>
@@ -76,6 +77,10 @@ int vec_search_many(vec_index *ix, const char *queries, size_t n, vec_query *q, 
             if (rc != VEC_OK) return rc;
             if (together) { i += m; continue; }
         }
+        size_t before = i;
+        int rc = n - i > 1 ? search_interleaved(ix, queries, n, q, labels, distances, counts, &i) : VEC_OK;
+        if (rc != VEC_OK) return rc;
+        if (i != before) continue;
         int64_t found = vec_search(ix, queries + i * bytes, q, labels + i * q->k, distances + i * q->k);
         if (found < 0) return (int)found;
         counts[i++] = (uint32_t)found;

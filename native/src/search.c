@@ -59,8 +59,7 @@ static uint32_t rerank_count(const coder *c, uint32_t k, uint32_t window, uint32
     return n < k ? k : (uint32_t)n;
 }
 
-static int hits_of_buffer(vec_index *ix, const store *st, scratch *s, const label_set *allowed, uint32_t n, uint32_t wanted,
-                          uint32_t *n_hits) {
+int hits_of_buffer(vec_index *ix, const store *st, scratch *s, const label_set *allowed, uint32_t n, uint32_t wanted, uint32_t *n_hits) {
     if (GROW(s, found, n + 1) != VEC_OK) return VEC_ENOMEM;
     uint32_t m = 0;
     for (uint32_t i = 0; i < n && m < wanted; i++)
@@ -277,17 +276,21 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
     return VEC_OK;
 }
 
-void finish_search(vec_index *ix, scratch *s, int plan) {
+void end_search(vec_index *ix, scratch *s, int plan) {
     reader_leave(s);
     atomic_fetch_add_explicit(&ix->n_searches, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&ix->n_scored, s->n_scored, memory_order_relaxed);
     atomic_store_explicit(&ix->last_plan, plan, memory_order_relaxed);
     s->n_scored = 0;
+}
+
+void finish_search(vec_index *ix, scratch *s, int plan) {
+    end_search(ix, s, plan);
     scratch_give(s);
 }
 
 /* What every walk reads first starts on its way while the query is read: a lone search finds it far from the processor. */
-static void prefetch_seeds(vec_index *ix, const store *st) {
+void prefetch_seeds(vec_index *ix, const store *st) {
     uint32_t n_seeds = atomic_load_explicit(&ix->n_seeds, memory_order_acquire);
     for (uint32_t i = 0; i < n_seeds; i++)
         prefetch_record(slab_at(&st->primary, atomic_load_explicit(&ix->seeds[i], memory_order_relaxed)), st->coder->primary_bytes);

@@ -45,6 +45,41 @@ static inline uint32_t insert(entry *buffer, uint32_t n, float key, uint32_t id)
     return at;
 }
 
+/* Ids of a row whose bit is not set yet, behind ids[m - 1]; sets it. Returns how many ids there are then. */
+static inline uint32_t gather_row(const _Atomic uint32_t *row, uint32_t degree, uint32_t n_slots, uint64_t *visited, uint32_t *ids, uint32_t m) {
+    for (uint32_t i = 0; i < degree; i++) {
+        uint32_t v = atomic_load_explicit(&row[i], memory_order_relaxed);
+        if (v >= n_slots) {
+            if (v == NO_EDGE) break;
+            continue;
+        }
+        uint64_t bit = 1ull << (v & 63), word = visited[v >> 6];
+        visited[v >> 6] = word | bit;
+        ids[m] = v;
+        m += !(word & bit);
+    }
+    return m;
+}
+
+static inline void prefetch_row(const vec_index *ix, uint32_t slot) {
+    const uint8_t *row = (const uint8_t *)row_at(ix, slot);
+    __builtin_prefetch(row);
+    __builtin_prefetch(row + 64);
+}
+
+/* What a walk without barred entries keeps: the best `capacity` of what it has scored, in order; at: none before is unexpanded. */
+typedef struct { entry *buffer; uint32_t n, at, capacity; float worst; } candidates;
+
+static inline void keep_candidates(candidates *c, const uint32_t *ids, const float *keys, uint32_t m) {
+    for (uint32_t i = 0; i < m; i++) {
+        if (!(keys[i] < c->worst)) continue;
+        if (c->n == c->capacity) c->n--;
+        uint32_t place = insert(c->buffer, c->n++, keys[i], ids[i]);
+        c->at = place < c->at ? place : c->at;
+        if (c->n == c->capacity) c->worst = c->buffer[c->n - 1].key;
+    }
+}
+
 /* walk.c */
 /* Makes a block of a scratch hold `want` items of `each` bytes; what is in it stays. */
 int grow(void **block, uint32_t *size, uint32_t want, size_t each, mem_account *account);
@@ -111,5 +146,15 @@ int prepare_query(vec_index *ix, scratch *s, const store *st, const uint8_t *giv
 int prepare_into(const vec_index *ix, const store *st, const uint8_t *given, query *q);
 int take_hits(vec_index *ix, const store *st, scratch *s, const label_set *allowed, const uint32_t *slots, uint32_t n, uint32_t *n_hits);
 void sort_hits(hit *h, uint32_t n, uint32_t k);
+/* Exact distances of the first `wanted` of the n entries in s->buffer that are not BARRED, appended to s->hits. */
+int hits_of_buffer(vec_index *ix, const store *st, scratch *s, const label_set *allowed, uint32_t n, uint32_t wanted, uint32_t *n_hits);
+void prefetch_seeds(vec_index *ix, const store *st);
+/* Counts a search and leaves the epoch; finish_search gives the scratch back as well. */
+void end_search(vec_index *ix, scratch *s, int plan);
 void finish_search(vec_index *ix, scratch *s, int plan);
+
+/* interleave.c */
+/* Answers queries from *n_done on by plain walks, two at a time, as long as that is their plan; *n_done says how far it came. */
+int search_interleaved(vec_index *ix, const char *queries, size_t n, vec_query *q, uint64_t *labels, double *distances, uint32_t *counts,
+                       size_t *n_done);
 #endif

@@ -25,15 +25,22 @@ int grow(void **block, uint32_t *size, uint32_t want, size_t each, mem_account *
     return VEC_OK;
 }
 
-scratch *scratch_take(vec_index *ix) {
+/* One that nobody has, or NULL. Threads start to look in different places, and find their own again. */
+scratch *scratch_try(vec_index *ix) {
     static _Thread_local uint32_t hint;
     static _Atomic uint32_t n_threads;
-    if (!hint) hint = 1 + atomic_fetch_add(&n_threads, 1);
-    for (uint32_t i = hint;; i++) {
+    if (!hint) hint = 1 + 2 * atomic_fetch_add(&n_threads, 1);
+    for (uint32_t i = hint; i < hint + N_SCRATCH; i++) {
         scratch *s = &ix->scratches[i % N_SCRATCH];
         if (!atomic_load_explicit(&s->is_busy, memory_order_relaxed) && !atomic_exchange(&s->is_busy, 1)) return s;
-        if (i - hint == 4 * N_SCRATCH) sched_yield(), i = hint;
     }
+    return NULL;
+}
+
+scratch *scratch_take(vec_index *ix) {
+    scratch *s;
+    while (!(s = scratch_try(ix))) sched_yield();
+    return s;
 }
 
 void scratch_give(scratch *s) { atomic_store_explicit(&s->is_busy, 0, memory_order_release); }
@@ -172,18 +179,7 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
         buffer[at++].id |= EXPANDED;
         /* Its neighbours that were not scored yet; their codes start on their way. */
         const _Atomic uint32_t *row = row_at(ix, slot);
-        m = 0;
-        for (uint32_t i = 0; i < degree; i++) {
-            uint32_t v = atomic_load_explicit(&row[i], memory_order_relaxed);
-            if (v >= n_slots) {
-                if (v == NO_EDGE) break;
-                continue;
-            }
-            uint64_t bit = 1ull << (v & 63), word = visited[v >> 6];
-            visited[v >> 6] = word | bit;
-            ids[m] = v;
-            m += !(word & bit);
-        }
+        m = gather_row(row, degree, n_slots, visited, ids, 0);
         for (uint32_t i = 0; i < m; i++) {
             records[i] = slab_at(&st->primary, ids[i]);
             prefetch_record(records[i], n_bytes);
@@ -192,9 +188,7 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
         /* While they do: the rows that will probably be read next. */
         for (uint32_t i = at, ahead = 0; i < limit && ahead < 2; i++)
             if (!(buffer[i].id & EXPANDED)) {
-                const uint8_t *next = (const uint8_t *)row_at(ix, buffer[i].id & ID_MASK);
-                __builtin_prefetch(next);
-                __builtin_prefetch(next + 64);
+                prefetch_row(ix, buffer[i].id & ID_MASK);
                 ahead++;
             }
         if (is_checked && s->n_scored - n_before > o->most_work) return WALK_DEAR;

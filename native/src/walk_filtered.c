@@ -93,22 +93,6 @@ int enter_filtered(vec_index *ix, const store *st, scratch *s, const walk_order 
     return VEC_OK;
 }
 
-/* Ids of a row whose bit is not set yet, behind the first m; sets it. */
-static inline uint32_t gather(const _Atomic uint32_t *row, uint32_t degree, uint32_t n_slots, uint64_t *visited, uint32_t *ids, uint32_t m) {
-    for (uint32_t i = 0; i < degree; i++) {
-        uint32_t v = atomic_load_explicit(&row[i], memory_order_relaxed);
-        if (v >= n_slots) {
-            if (v == NO_EDGE) break;
-            continue;
-        }
-        uint64_t bit = 1ull << (v & 63), word = visited[v >> 6];
-        visited[v >> 6] = word | bit;
-        ids[m] = v;
-        m += !(word & bit);
-    }
-    return m;
-}
-
 /* Of ids[from .. m-1], keeps what may be returned and starts its codes on their way; the others are barred from here on. */
 static inline uint32_t keep_allowed(const vec_index *ix, const store *st, scratch *s, const label_set *allowed, uint32_t from, uint32_t m) {
     const size_t n_bytes = st->coder->primary_bytes;
@@ -126,29 +110,24 @@ static inline uint32_t keep_allowed(const vec_index *ix, const store *st, scratc
 int walk_filtered(vec_index *ix, const store *st, scratch *s, const walk_order *o, const entrance *e, uint32_t *n_out) {
     const uint32_t degree = ix->params.max_degree, n_slots = s->n_slots, words = (n_slots + 63) / 64;
     if (GROW(s, buffer, o->capacity + 1) != VEC_OK || bar_slots(ix, s, &o->allowed) != VEC_OK) return VEC_ENOMEM;
+    candidates c = {s->buffer, 0, 0, o->capacity, INFINITY};
     entry *buffer = s->buffer;
     uint64_t *visited = s->visited, *barred = s->barred, *bridged = s->barred + words;
     uint32_t *ids = s->ids, bridges[MAX_ROW];
-    uint32_t n = 0, at = 0, n_expanded = 0;
+    uint32_t n_expanded = 0;
     uint64_t work = 0;
-    float worst = INFINITY;
     for (uint32_t i = 0; i < e->n; i++) {
         set_bit(visited, e->entries[i].id);
-        if (n == o->capacity) {
-            if (!(e->entries[i].key < buffer[n - 1].key)) continue;
-            n--;
-        }
-        insert(buffer, n++, e->entries[i].key, e->entries[i].id);
+        keep_candidates(&c, &e->entries[i].id, &e->entries[i].key, 1);
     }
-    if (n == o->capacity) worst = buffer[n - 1].key;
     for (;;) {
-        uint32_t limit = n < o->window ? n : o->window;
-        while (at < limit && (buffer[at].id & EXPANDED)) at++;
-        if (at >= limit) break;
-        uint32_t slot = buffer[at].id & ID_MASK, n_bridges = 0, n_at_hand = 0;
-        buffer[at++].id |= EXPANDED;
+        uint32_t limit = c.n < o->window ? c.n : o->window;
+        while (c.at < limit && (buffer[c.at].id & EXPANDED)) c.at++;
+        if (c.at >= limit) break;
+        uint32_t slot = buffer[c.at].id & ID_MASK, n_bridges = 0, n_at_hand = 0;
+        buffer[c.at++].id |= EXPANDED;
         const _Atomic uint32_t *row = row_at(ix, slot);
-        uint32_t m = gather(row, degree, n_slots, visited, ids, 0);
+        uint32_t m = gather_row(row, degree, n_slots, visited, ids, 0);
         m = keep_allowed(ix, st, s, &o->allowed, 0, m);
         for (uint32_t i = 0; i < degree; i++) {
             uint32_t v = atomic_load_explicit(&row[i], memory_order_relaxed);
@@ -162,39 +141,28 @@ int walk_filtered(vec_index *ix, const store *st, scratch *s, const walk_order *
             n_at_hand += !is_barred;
         }
         if (n_at_hand < degree)
-            for (uint32_t i = 0; i < n_bridges; i++) {
-                const uint8_t *next = (const uint8_t *)row_at(ix, bridges[i]);
-                __builtin_prefetch(next);
-                __builtin_prefetch(next + 64);
-            }
+            for (uint32_t i = 0; i < n_bridges; i++)
+                prefetch_row(ix, bridges[i]);
         for (uint32_t i = 0; i < n_bridges && n_at_hand < degree && m + degree <= s->batch_size; i++) {
-            uint32_t more = gather(row_at(ix, bridges[i]), degree, n_slots, visited, ids, m);
+            uint32_t more = gather_row(row_at(ix, bridges[i]), degree, n_slots, visited, ids, m);
             set_bit(bridged, bridges[i]);
             more = keep_allowed(ix, st, s, &o->allowed, m, more);
             n_at_hand += more - m;
             m = more;
             work++;
         }
-        for (uint32_t i = at, ahead = 0; i < limit && ahead < 2; i++)
+        for (uint32_t i = c.at, ahead = 0; i < limit && ahead < 2; i++)
             if (!(buffer[i].id & EXPANDED)) {
-                const uint8_t *next = (const uint8_t *)row_at(ix, buffer[i].id & ID_MASK);
-                __builtin_prefetch(next);
-                __builtin_prefetch(next + 64);
+                prefetch_row(ix, buffer[i].id & ID_MASK);
                 ahead++;
             }
         st->coder->codec->keys(&s->query, s->primaries, m, s->keys);
         s->n_scored += m;
         work += m;
-        for (uint32_t i = 0; i < m; i++) {
-            if (!(s->keys[i] < worst)) continue;
-            if (n == o->capacity) n--;
-            uint32_t place = insert(buffer, n++, s->keys[i], ids[i]);
-            at = place < at ? place : at;
-            if (n == o->capacity) worst = buffer[n - 1].key;
-        }
+        keep_candidates(&c, ids, s->keys, m);
         if (work > o->most_work) return WALK_DEAR;
         if (!(++n_expanded & 63) && o->deadline_ns && now_ns() > o->deadline_ns) return VEC_ETIMEOUT;
     }
-    *n_out = n;
+    *n_out = c.n;
     return VEC_OK;
 }
