@@ -153,11 +153,11 @@ class Index:
     algorithm: FLAT (exact), SVS-VAMANA or HNSW (both the same graph). compression: None or one of COMPRESSIONS. reduce: dimensions of
     LeanVec's projection (None: dim / 2). search_window_size None or 0: calibrated by the index itself. threads: how many
     link new vectors at the same time. alpha: of pruning, on squared distances; None: 1.2 for L2, 1.1 for IP and COSINE (measured best on
-    SIFT and on text embeddings). Raises NativeError for parameters out of range and for a compression that is not there. Thread-safe except close()."""
+    SIFT and on text embeddings). target_recall: what the calibrated window is to find of the ten nearest, below 1; None: 0.95. Raises NativeError for parameters out of range and for a compression that is not there. Thread-safe except close()."""
 
     def __init__(self, dim, metric="COSINE", dtype="FLOAT32", algorithm="SVS-VAMANA", compression=None, reduce=None,
                  training_threshold=10240, graph_max_degree=32, construction_window_size=200, search_window_size=None, epsilon=0.01,
-                 threads=1, alpha=None):
+                 threads=1, alpha=None, target_recall=None):
         if compression and compression not in COMPRESSIONS:
             raise NativeError(lib.VEC_EUNAVAILABLE, f"compression {compression} is not yet available; there are " + ", ".join(COMPRESSIONS))
         for what, value, known in (("metric", metric, METRICS), ("type", dtype, DTYPES), ("algorithm", algorithm, ALGORITHMS)):
@@ -172,7 +172,7 @@ class Index:
             dim=dim, metric=METRICS[metric], dtype=DTYPES[dtype][0], algorithm=ALGORITHMS[algorithm],
             compression=name if compression else ffi.NULL, reduce=reduce or 0, training_threshold=training_threshold,
             max_degree=graph_max_degree, build_window=construction_window_size, search_window=search_window_size or 0,
-            epsilon=epsilon, alpha=alpha, threads=threads))
+            epsilon=epsilon, alpha=alpha, threads=threads, target_recall=target_recall or 0))
         out = ffi.new("vec_index **")
         _check(lib.vec_create(params, out))
         self._own(out[0])
@@ -379,13 +379,15 @@ class Index:
 
     def stats(self):
         """Counters and states as a dict: n_vectors, n_linked, n_tail, n_deleted, is_trained, training, progress, codec (in effect),
-        window (default in effect for k = 10), is_calibrated, build_rate (vectors linked per CPU second), bytes (by part),
+        window (default in effect for k = 10), is_calibrated, target_recall (of that window) and window_recall (measured against the codes;
+        0: not measured), build_rate (vectors linked per CPU second), bytes (by part),
         code_bytes and residual_bytes (per vector), n_searches, n_scored, last_plan."""
         s = ffi.new("vec_stats_t *")
         lib.vec_stats(self._ptr, s)
         return {"n_vectors": s.n_vectors, "n_linked": s.n_linked, "n_tail": s.n_tail, "n_deleted": s.n_deleted, "n_slots": s.n_slots,
                 "is_trained": bool(s.is_trained), "training": TRAINING[s.training], "progress": s.progress,
                 "codec": ffi.string(s.codec).decode(), "window": s.window, "is_calibrated": bool(s.is_calibrated),
+                "target_recall": s.target_recall, "window_recall": s.window_recall,
                 "build_rate": s.n_linkings / (s.link_ns * 1e-9) if s.link_ns else 0.0,
                 "code_bytes": s.code_bytes, "residual_bytes": s.residual_bytes, "n_searches": s.n_searches, "n_scored": s.n_scored,
                 "last_plan": PLANS[s.last_plan], "bytes": dict(zip(PARTS, s.bytes, strict=True))}
@@ -394,6 +396,11 @@ class Index:
     def nbytes(self):
         """Bytes allocated now, by part."""
         return self.stats()["bytes"]
+
+    def window_for(self, k, target_recall):
+        """The least window that was measured to find this share (0.5 .. 0.999) of the k nearest, or as near to it as more work brings.
+        Before anything is measured: a wide one."""
+        return lib.vec_window(self._ptr, k, target_recall)
 
     def validate(self):
         """Checks the invariants of graph, maps and counters (slow; for tests); raises NativeError with the broken one."""

@@ -52,6 +52,7 @@ typedef struct {
     double epsilon;                 /* range search: how far beyond the radius the walk still expands, relative */
     float alpha;                    /* pruning, on squared distances; 1.1 to 1.2 is usual */
     uint32_t threads;               /* 1 .. 64 that link at the same time */
+    double target_recall;           /* what the calibrated default window is to find of the ten nearest, below 1; 0: 0.95 */
 } vec_params;
 
 typedef struct {
@@ -75,6 +76,7 @@ typedef struct {
     char codec[24];                 /* in effect now; before training it may differ from the compression asked for */
     uint32_t window;                /* the default in effect for k = 10 */
     int is_calibrated;              /* whether it was measured on this index */
+    double target_recall, window_recall; /* what it is to reach, and what it was measured to reach (against the codes); 0: not measured */
     uint32_t code_bytes, residual_bytes; /* per vector, with padding */
     int last_plan;
     uint64_t bytes[8];              /* allocated now, by VEC_MEM_* */
@@ -101,6 +103,9 @@ int vec_remove(vec_index *index, const uint64_t *labels, size_t n, size_t *n_rem
 /* Blocks until everything is linked, trained and cleaned up, or timeout_us have passed (0: no limit): VEC_ETIMEOUT. */
 int vec_wait(vec_index *index, uint64_t timeout_us);
 void vec_stats(const vec_index *index, vec_stats_t *out);
+/* The least window that was measured to find `target` (above 0, below 1; 0: the default) of the k nearest, or as near to it as more
+   work brings. Before it is measured a wide one; the measurement is then made when nothing else is to do. */
+uint32_t vec_window(vec_index *index, uint32_t k, double target);
 /* The parameters that the index was created with; compression is the codec's own name. */
 void vec_describe(const vec_index *index, vec_params *out);
 /* Checks every invariant of the graph, maps and counters; nothing may run beside it. VEC_EINVARIANT: *what names the broken one. */

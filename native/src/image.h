@@ -42,8 +42,7 @@ typedef struct {
     uint32_t is_trained, n_slots, n_linked, n_tail, n_deleted;
     uint32_t most_norm2_bits, auto_window, is_calibrated, needs_mending;
     uint32_t n_seeds, seeds[IMAGE_SEEDS];
-    float usual_norm2;
-    uint32_t reserved;
+    float usual_norm2, target_recall;
     image_section sections[N_SECTIONS];
 } image_header;
 

@@ -86,12 +86,13 @@ static int check_header(loader *l, vec_params *p, const codec **effective) {
     if ((uint64_t)st.st_size != h->file_bytes) return REFUSE(l, "%lld bytes instead of %llu: truncated or damaged", (long long)st.st_size,
                                                              (unsigned long long)h->file_bytes);
     if (h->dim > 32768 || h->metric > VEC_COSINE || h->dtype > VEC_UINT8 || h->algorithm > VEC_GRAPH || h->search_window > MAX_WINDOW
-        || h->auto_window > MAX_WINDOW || !isfinite(h->epsilon) || !isfinite(h->alpha) || (h->algorithm == VEC_GRAPH && h->max_degree > 512))
+        || h->auto_window > MAX_WINDOW || !(h->target_recall >= 0 && h->target_recall < 1) || !isfinite(h->epsilon)
+        || !isfinite(h->alpha) || (h->algorithm == VEC_GRAPH && h->max_degree > 512))
         return REFUSE(l, "parameters out of range");
     *p = (vec_params){.dim = h->dim, .metric = (int)h->metric, .dtype = (int)h->dtype, .algorithm = (int)h->algorithm,
                       .compression = l->head.wanted, .reduce = h->reduce, .training_threshold = h->training_threshold,
                       .max_degree = h->max_degree, .build_window = h->build_window, .search_window = h->search_window,
-                      .epsilon = h->epsilon, .alpha = h->alpha, .threads = h->threads};
+                      .epsilon = h->epsilon, .alpha = h->alpha, .threads = h->threads, .target_recall = h->target_recall};
     const codec *wanted;
     if ((rc = check_names(l, &wanted, effective, p)) != VEC_OK) return rc;
     if (h->n_slots > MAX_SLOTS || (uint64_t)h->n_linked + h->n_tail + h->n_deleted > h->n_slots || h->n_seeds > IMAGE_SEEDS
@@ -274,7 +275,7 @@ static int load_state(loader *l) {
     atomic_store(&ix->usual_norm2, h->usual_norm2);
     atomic_store(&ix->auto_window, h->auto_window);
     atomic_store(&ix->is_calibrated, (int)h->is_calibrated);
-    ix->calibrated_at = h->is_calibrated ? h->n_linked : 0;
+    atomic_store(&ix->calibrated_at, h->is_calibrated ? h->n_linked : 0);
     ix->mended_at = h->needs_mending ? 0 : h->n_linked;
     atomic_store(&ix->training, h->is_trained ? VEC_TRAIN_DONE : VEC_TRAIN_IDLE);
     int rc = h->algorithm == VEC_GRAPH ? load_seeds(l) : VEC_OK;

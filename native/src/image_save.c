@@ -91,7 +91,7 @@ static void copy_params(saver *s) {
     h->dim = p->dim, h->metric = (uint32_t)p->metric, h->dtype = (uint32_t)p->dtype, h->algorithm = (uint32_t)p->algorithm;
     h->reduce = p->reduce, h->training_threshold = p->training_threshold, h->max_degree = p->max_degree;
     h->build_window = p->build_window, h->search_window = p->search_window, h->threads = p->threads;
-    h->alpha = p->alpha, h->epsilon = p->epsilon;
+    h->alpha = p->alpha, h->epsilon = p->epsilon, h->target_recall = (float)p->target_recall;
     if (is_compressed(ix->wanted)) strncpy(h->wanted, ix->wanted->name, sizeof h->wanted - 1);
     strncpy(h->codec, s->st->coder->codec->name, sizeof h->codec - 1);
     h->primary_stride = s->st->coder->primary_bytes, h->residual_stride = s->st->coder->residual_bytes;

@@ -22,7 +22,7 @@
 #include "vec.h"
 
 #define NO_EDGE UINT32_MAX
-enum { MAX_SEEDS = 32, N_SCRATCH = 64, SLACK = 4, MAX_LINKERS = 64, N_ROW_LOCKS = 128, LINKS_PER_TURN = 32 };
+enum { N_RUNGS = 20, MAX_SEEDS = 32, N_SCRATCH = 64, SLACK = 4, MAX_LINKERS = 64, N_ROW_LOCKS = 128, LINKS_PER_TURN = 32 };
 #define MAX_WINDOW (1u << 20)                   /* candidates a walk may keep */
 #define MAX_SLOTS (1u << 30)                    /* two bits of an id mark buffer entries */
 
@@ -72,6 +72,7 @@ typedef struct scratch {
     hit *hits;
     double *distances;
     uint32_t hits_size;
+    uint32_t hidden;                            /* a slot plus one that walks treat as if it were not there; 0: none */
     uint64_t n_scored;
     struct batch *batch;                        /* of searches that come many at a time */
     entry *held;                                /* the candidates of each of its queries */
@@ -167,7 +168,10 @@ struct vec_index {
 
     _Atomic uint32_t auto_window;               /* calibrated for k = 10 */
     _Atomic int is_calibrated;
-    uint32_t calibrated_at;                     /* n_linked then */
+    _Atomic uint32_t calibrated_at;             /* n_linked then; 0: it has to be done again */
+    _Atomic float curve[N_RUNGS];               /* recall of the windows of calibrate.c's ladder */
+    _Atomic uint32_t n_rungs;                   /* of these are known */
+    _Atomic int is_curve_wanted;                /* though the default window is given */
 
     _Atomic uint64_t n_linkings, link_ns, n_searches, n_scored;
     _Atomic float scan_ns, walk_ns;             /* of filtered searches: per vector scanned, per unit of walk_units; 0: not measured */
@@ -209,6 +213,8 @@ void reader_leave(scratch *s);
 int walk_plain(vec_index *ix, const store *st, scratch *s, uint32_t window, uint32_t capacity, uint64_t deadline_ns, uint32_t *n);
 /* Answers q for the prepared s->query into s->hits; q->plan, unless NONE, is the plan to use. */
 int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, uint32_t *n_out);
+/* A window that is wide enough for most data at a million vectors. */
+uint32_t usual_window(const vec_index *ix, double target);
 uint32_t default_window(const vec_index *ix, uint32_t k);
 
 /* graph.c */
@@ -229,6 +235,9 @@ int links_turn(vec_index *ix);                                        /* links s
 
 /* calibrate.c */
 void calibrate(vec_index *ix);
+/* The least window whose measured recall reaches the target (0: 0.95) or comes as near to it as is worth while; 0: nothing measured. */
+uint32_t curve_window(const vec_index *ix, double target);
+double curve_recall(const vec_index *ix, uint32_t window);           /* 0: nothing measured */
 uint64_t next_random(uint64_t *state);
 
 /* train.c */

@@ -71,10 +71,15 @@ int hits_of_buffer(vec_index *ix, const store *st, scratch *s, const label_set *
 
 enum { RERANK_ALL_UP_TO = 2048 };
 
+uint32_t usual_window(const vec_index *ix, double target) {
+    if (!(target > 0)) target = ix->params.target_recall;
+    return target <= 0.96 ? 40 : target <= 0.98 ? 80 : 160;
+}
+
 uint32_t default_window(const vec_index *ix, uint32_t k) {
     uint32_t w = ix->params.search_window ? ix->params.search_window : atomic_load(&((vec_index *)ix)->auto_window);
     if (!ix->params.search_window) {
-        if (!w) w = 40;                         /* not calibrated yet: enough for most data at a million vectors */
+        if (!w) w = usual_window(ix, 0);
         if (k > 10) w = w + (k - 10) + (k - 10) / 4;
     }
     return w;

@@ -92,6 +92,11 @@ static void *run(void *arg) {
         ix->params.training_threshold = UINT32_MAX;
     }
     atomic_store(&ix->training, rc == VEC_OK ? VEC_TRAIN_DONE : VEC_TRAIN_IDLE);
+    if (rc == VEC_OK && ix->has_writer) {       /* other codes have another recall: measure again */
+        atomic_store(&ix->calibrated_at, 0);
+        ix->is_idle = 0;
+        pthread_cond_signal(&ix->wake);
+    }
     pthread_cond_broadcast(&ix->idle);
     pthread_cond_signal(&ix->wake);
     /* Without a writer nobody else would notice when the old store's last reader leaves. */

@@ -119,7 +119,8 @@ void reclaim(vec_index *ix) {
 
 static int check_params(const vec_params *p, const codec **wanted) {
     if (p->dim < 1 || p->dim > 32768 || p->metric < VEC_L2 || p->metric > VEC_COSINE || p->dtype < VEC_FLOAT32 || p->dtype > VEC_UINT8
-        || (p->algorithm != VEC_FLAT && p->algorithm != VEC_GRAPH) || p->reduce > p->dim || !(p->epsilon >= 0))
+        || (p->algorithm != VEC_FLAT && p->algorithm != VEC_GRAPH) || p->reduce > p->dim || !(p->epsilon >= 0)
+        || !(p->target_recall >= 0 && p->target_recall < 1))
         return VEC_EARG;
     if (p->algorithm == VEC_GRAPH
         && (p->max_degree < 1 || p->max_degree > 512 || p->build_window < 1 || !(p->alpha >= 1) || p->threads < 1 || p->threads > 64))
@@ -411,6 +412,8 @@ void vec_stats(const vec_index *index, vec_stats_t *out) {
                   ? (double)atomic_load(&ix->n_encoded) / total : 0;
     out->window = default_window(ix, 10);
     out->is_calibrated = atomic_load(&ix->is_calibrated);
+    out->target_recall = ix->params.target_recall > 0 ? ix->params.target_recall : 0.95;
+    out->window_recall = curve_recall(ix, out->window);
     out->last_plan = atomic_load(&ix->last_plan);
     for (int i = 0; i < VEC_MEM_PARTS; i++) out->bytes[i] = (uint64_t)atomic_load(&ix->account.bytes[i]);
 }

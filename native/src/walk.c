@@ -67,7 +67,7 @@ int scratch_shape(vec_index *ix, scratch *s, const store *st) {
         s->query.table = (float *)(void *)b, s->query.table_least = s->query.table + entries;
         s->query.table8 = (uint8_t *)(s->query.table_least + entries / 256);
     }
-    uint32_t batch = p->max_degree > 128 ? p->max_degree : 128;
+    uint32_t batch = p->max_degree + 2 > 128 ? p->max_degree + 2 : 128;         /* two more: see gather_round */
     if (s->batch_size < batch) {
         s->ids = mem_alloc(&ix->account, VEC_MEM_SCRATCH, batch * sizeof *s->ids);
         s->primaries = mem_alloc(&ix->account, VEC_MEM_SCRATCH, batch * sizeof *s->primaries);
@@ -100,6 +100,7 @@ int clear_visited(vec_index *ix, scratch *s) {
         s->visited_words = size;
     }
     if (words) memset(s->visited, 0, words * sizeof *s->visited);
+    if (s->hidden && s->hidden <= s->n_slots) s->visited[(s->hidden - 1) >> 6] |= 1ull << ((s->hidden - 1) & 63);
     return VEC_OK;
 }
 
@@ -120,9 +121,30 @@ int note_found(vec_index *ix, scratch *s, uint32_t id) {
     return VEC_OK;
 }
 
+static int leads_to(const _Atomic uint32_t *row, uint32_t degree, uint32_t slot) {
+    for (uint32_t i = 0; i < degree; i++) {
+        uint32_t v = atomic_load_explicit(&row[i], memory_order_relaxed);
+        if (v == slot || v == NO_EDGE) return v == slot;
+    }
+    return 0;
+}
+
+/* Gathers the first two of the hidden slot's neighbours that were not seen yet: a way round it. */
+static uint32_t gather_round(const vec_index *ix, scratch *s, uint32_t m) {
+    const _Atomic uint32_t *row = row_at(ix, s->hidden - 1);
+    for (uint32_t i = 0; i < 2 && i < ix->params.max_degree; i++) {
+        uint32_t v = atomic_load_explicit(&row[i], memory_order_relaxed);
+        if (v >= s->n_slots) break;
+        uint64_t bit = 1ull << (v & 63), *word = &s->visited[v >> 6];
+        if (!(*word & bit)) s->ids[m++] = v;
+        *word |= bit;
+    }
+    return m;
+}
+
 /* `is_checked`: entries are tested for being returnable. A constant in each caller, so that the plain walk pays nothing. */
 static inline __attribute__((always_inline)) int walk(vec_index *ix, const store *st, scratch *s, const walk_order *o, uint32_t *n_out,
-                                                      const int is_checked, const int is_range) {
+                                                      const int is_checked, const int is_range, const int is_hiding) {
     uint64_t wide = o->capacity > 512 ? 32ull * o->capacity : 16384;
     uint32_t most = !is_checked ? o->capacity : wide < s->n_slots ? (uint32_t)wide : s->n_slots;
     if (GROW(s, buffer, most + 1) != VEC_OK || (is_checked && GROW(s, good, o->capacity + 1) != VEC_OK)) return VEC_ENOMEM;
@@ -180,6 +202,7 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
         /* Its neighbours that were not scored yet; their codes start on their way. */
         const _Atomic uint32_t *row = row_at(ix, slot);
         m = gather_row(row, degree, n_slots, visited, ids, 0);
+        if (is_hiding && leads_to(row, degree, s->hidden - 1)) m = gather_round(ix, s, m);
         for (uint32_t i = 0; i < m; i++) {
             records[i] = slab_at(&st->primary, ids[i]);
             prefetch_record(records[i], n_bytes);
@@ -201,11 +224,13 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
 int walk_plain(vec_index *ix, const store *st, scratch *s, uint32_t window, uint32_t capacity, uint64_t deadline_ns, uint32_t *n) {
     walk_order o = {window, capacity > window ? capacity : window, deadline_ns, {NULL, 0}, -INFINITY, UINT64_MAX};
     int rc = clear_visited(ix, s);
-    return rc == VEC_OK ? walk(ix, st, s, &o, n, 0, 0) : rc;
+    return rc == VEC_OK ? walk(ix, st, s, &o, n, 0, 0, 0) : rc;
 }
 
 int walk_any(vec_index *ix, const store *st, scratch *s, const walk_order *o, uint32_t *n) {
-    return o->allowed.words || atomic_load(&ix->n_deleted) ? walk(ix, st, s, o, n, 1, 0) : walk(ix, st, s, o, n, 0, 0);
+    int is_checked = o->allowed.words || atomic_load(&ix->n_deleted);
+    if (s->hidden) return walk(ix, st, s, o, n, is_checked, 0, 1);
+    return is_checked ? walk(ix, st, s, o, n, 1, 0, 0) : walk(ix, st, s, o, n, 0, 0, 0);
 }
 
-int walk_range(vec_index *ix, const store *st, scratch *s, const walk_order *o, uint32_t *n) { return walk(ix, st, s, o, n, 0, 1); }
+int walk_range(vec_index *ix, const store *st, scratch *s, const walk_order *o, uint32_t *n) { return walk(ix, st, s, o, n, 0, 1, 0); }

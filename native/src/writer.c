@@ -182,7 +182,10 @@ static int mend(vec_index *ix) {
 
 static int wants_calibration(const vec_index *ix) {
     uint32_t n = atomic_load(&((vec_index *)ix)->n_linked);
-    return !ix->params.search_window && n >= 2000 && n >= ix->calibrated_at + ix->calibrated_at / 2 + 1;
+    uint32_t then = atomic_load(&((vec_index *)ix)->calibrated_at);
+    if (n < 2000) return 0;
+    if (!atomic_load(&((vec_index *)ix)->n_rungs) && atomic_load(&((vec_index *)ix)->is_curve_wanted)) return 1;
+    return (!ix->params.search_window || atomic_load(&((vec_index *)ix)->is_curve_wanted)) && n >= then + then / 2 + 1;
 }
 
 static void *run(void *arg) {
