@@ -73,7 +73,9 @@ COMPRESSIONS = _compressions()      # name -> {"bits": per dimension over both l
 
 
 def isa():
-    """Name of the instruction set in use: avx512, avx2, neon or scalar. The environment variable VAMANA_ISA forces one."""
+    """Name of the instruction set in use: amx (tiles for batches of scans, the rest is avx512), avx512, avx2, neon or scalar.
+
+    The environment variable VAMANA_ISA forces one; amx-emulated, for tests, is amx's kernel on plain C."""
     return ffi.string(lib.vec_isa()).decode()
 
 

@@ -21,6 +21,12 @@ void batch_free(batch *b) {
     mem_free(b);
 }
 
+/* Queries for which a block takes less time than they do alone: of bytes a block costs the same however many there are. */
+static uint32_t least_group(const coder *c) {
+    if (!is_compressed(c->codec) && c->dtype != VEC_INT8 && c->dtype != VEC_UINT8) return 2;
+    return (c->codec->reduces ? c->reduced_padded : c->padded) <= 256 ? 4 : 8;
+}
+
 batch *batch_of(batch *b, const coder *c, uint32_t n, mem_account *account) {
     if (!b || b->room < n) {
         batch_free(b);
@@ -29,17 +35,19 @@ batch *batch_of(batch *b, const coder *c, uint32_t n, mem_account *account) {
         uint32_t groups = (n + GROUP - 1) / GROUP;
         size_t each = (query_bytes(c->dim) + 63) / 64 * 64, wide = ((size_t)c->dim + 127) / 64 * 64, packed = packed_bytes(wide);
         size_t cells = (size_t)groups * BLOCK * GROUP, unpacked = wide * sizeof(float);
-        uint8_t *at = mem_zeroed(account, VEC_MEM_SCRATCH, n * each + groups * packed + BLOCK * unpacked + cells * (8 + 4));
+        uint8_t *at = mem_zeroed(account, VEC_MEM_SCRATCH, n * each + groups * packed + BLOCK * unpacked + cells * (8 + 4) + wide);
         b->block = at;
         if (!at) { batch_free(b); return NULL; }
         for (uint32_t j = 0; j < n; j++, at += each) query_place(&b->queries[j], at, c->dim);
         b->packed = at, at += groups * packed;
         b->unpacked = at, at += BLOCK * unpacked;
         b->dots = (int32_t *)(void *)at, at += cells * 8;
-        b->keys = (float *)(void *)at;
+        b->keys = (float *)(void *)at, at += cells * 4;
+        b->ones = (int8_t *)at;
+        memset(b->ones, 1, wide);
         b->room = n;
     }
-    b->coder = c, b->n = n, b->n_groups = (n + GROUP - 1) / GROUP;
+    b->coder = c, b->n = n, b->n_groups = n / GROUP + (n % GROUP >= least_group(c));
     for (uint32_t j = 0; j < n; j++) b->queries[j].coder = c, b->queries[j].is_link = 0;
     return b;
 }

@@ -14,7 +14,7 @@ enum { MOST_QUERIES = 32, MOST_GROUPS = MOST_QUERIES / GROUP };
 
 struct batch {
     const coder *coder;
-    uint32_t n, n_groups, room;                 /* queries; groups of them; queries that there is room for */
+    uint32_t n, n_groups, room;                 /* queries; groups of them that blocks are for; queries that there is room for */
     query queries[MOST_QUERIES];
     const int8_t *bytes[MOST_QUERIES];          /* of each query: what is packed */
     float base[MOST_QUERIES], factor[MOST_QUERIES], sum[MOST_QUERIES];
@@ -22,6 +22,7 @@ struct batch {
     int32_t norm2[MOST_QUERIES];
     uint8_t *packed, *unpacked;                 /* queries in groups; BLOCK records as bytes or numbers */
     size_t packed_stride;
+    int8_t *ones;                               /* as many as there are dimensions */
     int32_t *dots;                              /* as keys; doubles for FLOAT64 */
     float *keys;
     void *block;                                /* what all of these are cut from */

@@ -151,7 +151,7 @@ static void batch_begin_float(batch *b) { (void)b; }
             }                                                                                                                       \
             primaries = wide;                                                                                                       \
         }                                                                                                                           \
-        for (uint32_t from = 0; from < b->n; from += GROUP, keys += GROUP * n) {                                                    \
+        for (uint32_t from = 0; from < b->n_groups * GROUP; from += GROUP, keys += GROUP * n) {                                     \
             const void *queries[GROUP];                                                                                             \
             uint32_t m = b->n - from < GROUP ? b->n - from : GROUP;                                                                 \
             for (uint32_t j = 0; j < m; j++) queries[j] = b->queries[from + j].vector;                                              \
@@ -275,7 +275,7 @@ static void batch_begin_int(batch *b) {
 
 static void batch_keys_int(const batch *b, const uint8_t *const *primaries, size_t n, float *keys) {
     const coder *c = b->coder;
-    const uint8_t *codes[BLOCK];
+    const uint8_t *codes[BLOCK] = {0};
     int32_t offsets[BLOCK], norms[BLOCK];
     float k[3 * BLOCK];
     size_t padded = round_up(c->dim, 16);
@@ -283,15 +283,15 @@ static void batch_keys_int(const batch *b, const uint8_t *const *primaries, size
         uint8_t *to = unpacked_at(b, r, padded);
         codes[r] = to, offsets[r] = 0;
         if (c->dtype == VEC_INT8) for (uint32_t i = 0; i < c->dim; i++) to[i] = primaries[r][i] ^ 0x80;
-        else {
-            int64_t squares;
-            offsets[r] = 128 * K.sum_u8(primaries[r], c->dim, &squares);
-            if (padded == c->dim) codes[r] = primaries[r];
-            else memcpy(to, primaries[r], c->dim);
-        }
+        else if (padded == c->dim) codes[r] = primaries[r];
+        else memcpy(to, primaries[r], c->dim);
         int32_t norm2 = stored_norm2(c, primaries[r]);
         norms[r] = c->metric == VEC_L2 ? norm2 : 0;
         k[3 * r] = k[3 * r + 2] = 0, k[3 * r + 1] = inverse_norm(norm2);
+    }
+    if (c->dtype == VEC_UINT8) {
+        K.dot_u8s8(b->ones, codes, n, padded, offsets);
+        for (size_t r = 0; r < n; r++) offsets[r] *= 128;
     }
     batch_dots(b, codes, n, padded);
     for (uint32_t g = 0; g < b->n_groups; g++) {

@@ -2,7 +2,8 @@
    elements, one result per record. Integer kernels give the same bits on every ISA; float ones differ by rounding only.
 
    A new kernel: one line in KERNEL_LIST, its scalar body; other ISAs add theirs where measured faster. A new ISA: one file with a
-   `const kernel_table kernels_X` (slots that do not gain stay NULL) and one line in ISA_LIST, best first. */
+   `const kernel_table kernels_X` (slots that do not gain stay NULL) and one line in ISA_LIST, best first; what stands behind scalar is
+   for tests and used only where VAMANA_ISA asks for it. */
 #ifndef KERNELS_H
 #define KERNELS_H
 #include <stddef.h>
@@ -90,6 +91,7 @@ typedef void whole_keys_fn(const int32_t *dots, size_t n, const int32_t *records
 typedef struct {
     const char *name;
     int (*is_supported)(void);
+    int (*is_worth_it)(void);                   /* whether to use it unasked; NULL: yes. Asked after is_supported */
 #define X(k) kernel_fn *k;
     KERNEL_LIST(X)
 #undef X
@@ -99,11 +101,11 @@ typedef struct {
 } kernel_table;
 
 #if defined(__x86_64__)
-#define ISA_LIST(X) X(avx512) X(avx2) X(scalar)
+#define ISA_LIST(X) X(amx) X(avx512) X(avx2) X(scalar) X(amx_emulated)
 #elif defined(__aarch64__)
-#define ISA_LIST(X) X(neon) X(scalar)
+#define ISA_LIST(X) X(neon) X(scalar) X(amx_emulated)
 #else
-#define ISA_LIST(X) X(scalar)
+#define ISA_LIST(X) X(scalar) X(amx_emulated)
 #endif
 #define X(isa) extern const kernel_table kernels_##isa;
 ISA_LIST(X)

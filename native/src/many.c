@@ -5,8 +5,8 @@
 
 #include <math.h>
 
-/* Fewer do not gain over one by one; wider candidate lists would take much memory. */
-enum { LEAST_BATCH = 3, MOST_CAPACITY = 8192 };
+/* Wider lists of candidates, one per query, would take much memory. */
+enum { MOST_CAPACITY = 8192 };
 
 static int prepare_batch(vec_index *ix, scratch *s, const store *st, const char *given, uint32_t n) {
     size_t bytes = ix->params.dim * dtype_bytes(ix->params.dtype);
@@ -72,7 +72,7 @@ int vec_search_many(vec_index *ix, const char *queries, size_t n, vec_query *q, 
     int together = 1;
     for (size_t i = 0; i < n;) {
         uint32_t m = n - i < MOST_QUERIES ? (uint32_t)(n - i) : MOST_QUERIES;
-        if (together && m >= LEAST_BATCH) {
+        if (together && m > 1) {
             int rc = search_batch(ix, queries + i * bytes, m, q, labels + i * q->k, distances + i * q->k, counts + i, &together);
             if (rc != VEC_OK) return rc;
             if (together) { i += m; continue; }

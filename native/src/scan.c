@@ -53,31 +53,31 @@ static int begin(scan *c) {
 
 /* 2. Scoring the slots that wait, BLOCK at most. */
 
-static int score_one(scan *c) {
+/* One query. */
+static int score_alone(scan *c, const query *q, entry *list, uint32_t *n, float *limit) {
     scratch *s = c->s;
     uint16_t masks[BLOCK / GROUP];
-    c->st->coder->codec->keys(&s->query, s->primaries, c->m, s->keys);
-    K.below(s->keys, (c->m + GROUP - 1) / GROUP, c->limits, masks);
+    float limits[GROUP];
+    for (int j = 0; j < GROUP; j++) limits[j] = *limit;
+    c->st->coder->codec->keys(q, s->primaries, c->m, s->keys);
+    K.below(s->keys, (c->m + GROUP - 1) / GROUP, limits, masks);
     for (uint32_t g = 0; g * GROUP < c->m; g++)
         for (uint32_t left = c->m - g * GROUP, mask = left < GROUP ? masks[g] & ((1u << left) - 1) : masks[g]; mask; mask &= mask - 1) {
             uint32_t i = g * GROUP + (uint32_t)__builtin_ctz(mask);
-            if (c->is_range) {
-                if (s->keys[i] <= c->reach && note_found(c->ix, s, s->ids[i]) != VEC_OK) return VEC_ENOMEM;
-                continue;
-            }
-            float limit = c->limits[0];
-            hold(c, s->buffer, &c->n, s->keys[i], s->ids[i], &limit);
-            if (limit < c->limits[0]) for (int j = 0; j < GROUP; j++) c->limits[j] = limit;
+            if (!c->is_range) hold(c, list, n, s->keys[i], s->ids[i], limit);
+            else if (s->keys[i] <= c->reach && note_found(c->ix, s, s->ids[i]) != VEC_OK) return VEC_ENOMEM;
         }
     return VEC_OK;
 }
 
-static void score_batch(scan *c) {
+/* Groups of queries in blocks, those that make no group one by one while the records are near. */
+static int score_batch(scan *c) {
     scratch *s = c->s;
     batch *b = c->batch;
     size_t room = scan_room(c->capacity);
     uint16_t masks[BLOCK];
-    b->coder->codec->batch_keys(b, s->primaries, c->m, b->keys);
+    int rc = VEC_OK;
+    if (b->n_groups) b->coder->codec->batch_keys(b, s->primaries, c->m, b->keys);
     for (uint32_t g = 0; g < b->n_groups; g++) {
         const float *keys = b->keys + (size_t)g * GROUP * c->m;
         uint32_t n = b->n - g * GROUP, valid = n < GROUP ? (1u << n) - 1 : 0xFFFF;
@@ -88,14 +88,15 @@ static void score_batch(scan *c) {
                 hold(c, s->held + j * room, &c->n_held[j], keys[GROUP * i + lane], s->ids[i], &c->limits[j]);
             }
     }
+    for (uint32_t j = b->n_groups * GROUP; j < b->n && rc == VEC_OK; j++)
+        rc = score_alone(c, &b->queries[j], s->held + j * room, &c->n_held[j], &c->limits[j]);
+    return rc;
 }
 
 static int score(scan *c) {
-    int rc = VEC_OK;
     if (!c->m) return VEC_OK;
     c->s->n_scored += (uint64_t)c->m * (c->batch ? c->batch->n : 1);
-    if (c->batch) score_batch(c);
-    else rc = score_one(c);
+    int rc = c->batch ? score_batch(c) : score_alone(c, &c->s->query, c->s->buffer, &c->n, &c->limits[0]);
     c->m = 0;
     if (rc != VEC_OK) return rc;
     return c->deadline_ns && !(++c->n_batches & 15) && now_ns() > c->deadline_ns ? VEC_ETIMEOUT : VEC_OK;
@@ -125,13 +126,19 @@ static inline int show(scan *c, uint32_t slot, const uint8_t *record) {
    theirs from the filter in one piece. */
 static uint64_t returnable(const vec_index *ix, const label_set *allowed, uint32_t slot, uint32_t count) {
     const _Atomic uint64_t *metas = meta_at(ix, slot);
-    uint64_t first = atomic_load_explicit(metas, memory_order_acquire), live = ~0ull, differ = 0, mask = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t meta = atomic_load_explicit(metas + i, memory_order_acquire);
-        live &= meta ^ meta << 1;               /* the top bit: whether the two state bits differ, which they do in TAIL and LINKED */
-        differ |= meta ^ (first + i);
-    }
     const uint64_t all = count < 64 ? (1ull << count) - 1 : ~0ull;
+    uint64_t first = atomic_load_explicit(metas, memory_order_acquire), live = ~0ull, differ = 0, mask = 0;
+    if (!allowed->words)
+        for (uint32_t i = 0; i < count; i++) {
+            uint64_t meta = atomic_load_explicit(metas + i, memory_order_acquire);
+            live &= meta ^ meta << 1;           /* the top bit: whether the two state bits differ, which they do in TAIL and LINKED */
+        }
+    else
+        for (uint32_t i = 0; i < count; i++) {
+            uint64_t meta = atomic_load_explicit(metas + i, memory_order_acquire);
+            live &= meta ^ meta << 1;
+            differ |= meta ^ (first + i);
+        }
     if (live >> 63 && !allowed->words) return all;
     if (live >> 63 && !differ) {
         uint64_t word = meta_label(first) >> 6, shift = meta_label(first) & 63;
@@ -145,11 +152,19 @@ static uint64_t returnable(const vec_index *ix, const label_set *allowed, uint32
 int scan_all(scan *c, const label_set *allowed) {
     const uint32_t n = atomic_load_explicit(&c->ix->n_slots, memory_order_acquire);
     const size_t stride = c->st->primary.stride;
+    scratch *s = c->s;
     int rc = begin(c);
-    for (uint32_t slot = 0; slot < n && rc == VEC_OK; slot += 64) {     /* 64 slots lie in one chunk */
-        uint32_t count = n - slot < 64 ? n - slot : 64;
+    for (uint32_t slot = 0; slot < n && rc == VEC_OK; slot += BLOCK) {  /* BLOCK slots lie in one chunk */
+        uint32_t count = n - slot < BLOCK ? n - slot : BLOCK;
         uint64_t mask = returnable(c->ix, allowed, slot, count);
         const uint8_t *records = slab_at(&c->st->primary, slot);
+        if (mask == ~0ull && !c->m) {
+            for (uint32_t i = 0; i < BLOCK; i++) s->ids[i] = slot + i;
+            for (uint32_t i = 0; i < BLOCK; i++) s->primaries[i] = records + i * stride;
+            c->m = BLOCK;
+            rc = score(c);
+            continue;
+        }
         for (; mask && rc == VEC_OK; mask &= mask - 1) {
             uint32_t i = (uint32_t)__builtin_ctzll(mask);
             rc = show(c, slot + i, records + i * stride);

@@ -1,5 +1,5 @@
 /* The engine on a machine that the Python tests do not run on: run by scripts/check-arm.
-     engine kernels         every kernel of every instruction set against the scalar one
+     engine kernels         every kernel of every instruction set against the scalar one, blocks against single kernels
      engine write PATH      an image of each codec, PATH-<codec>, and the answers to a few searches on standard output
      engine read PATH       the answers from the images that another machine wrote, after some additions and a save of its own */
 #include <math.h>
@@ -64,6 +64,40 @@ static int check_kernels(void) {
     return n_bad != 0;
 }
 
+/* Blocks: integers as scalar has them, floats as the same instruction set's single kernels have them. */
+static int check_blocks(void) {
+    enum { ROWS = 37, QUERIES = 32, BYTES = 8 * 272, CELLS = 2 * ROWS * 16 };
+    static char queries[QUERIES * BYTES], records[ROWS * BYTES], got[8 * CELLS], want[8 * CELLS], junk[BYTES];
+    static const char *const names[] = {"block_dot_f32", "block_l2_f32", "block_dot_f64", "block_l2_f64"};
+    int n_bad = 0, n_run = 0;
+    const char *isa;
+    for (int i = 0; (isa = vec_isa_name(i)); i++)
+        for (size_t dim = 1; dim < 272; dim += 1 + dim / 9) {
+            size_t bytes_dim = (dim + 15) / 16 * 16;
+            for (int r = 0; r < ROWS; r++) fill("dot_u8s8", junk, records + r * BYTES, BYTES);
+            for (int r = 0; r < QUERIES; r++) fill("dot_u8s8", queries + r * BYTES, junk, BYTES);
+            if (vec_run_block(isa, "block_u8s8", queries, BYTES, QUERIES - 3, records, BYTES, ROWS, bytes_dim, got) != VEC_OK) continue;
+            vec_run_block("scalar", "block_u8s8", queries, BYTES, QUERIES - 3, records, BYTES, ROWS, bytes_dim, want);
+            n_run++;
+            if (memcmp(got, want, 4 * CELLS)) n_bad++, printf("%s block_u8s8 differs from scalar at dim %zu\n", isa, bytes_dim);
+            for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+                size_t size = strstr(names[k], "f64") ? 8 : 4;
+                int bad = 0;
+                for (int r = 0; r < ROWS; r++) fill(names[k] + 6, junk, records + r * BYTES, BYTES);
+                for (int r = 0; r < QUERIES; r++) fill(names[k] + 6, queries + r * BYTES, junk, BYTES);
+                vec_run_block(isa, names[k], queries, BYTES, 13, records, BYTES, ROWS, dim, got);
+                for (int q = 0; q < 13; q++) {
+                    vec_run_kernel(isa, names[k] + 6, queries + q * BYTES, records, BYTES, ROWS, dim, want);
+                    for (int r = 0; r < ROWS; r++) bad |= memcmp(got + size * (size_t)(16 * r + q), want + size * (size_t)r, size) != 0;
+                }
+                n_run++;
+                if (bad) n_bad++, printf("%s %s differs from its single kernel at dim %zu\n", isa, names[k], dim);
+            }
+        }
+    printf("%s: %d block runs, %d differ\n", vec_isa(), n_run, n_bad);
+    return n_bad != 0;
+}
+
 static void answer(vec_index *ix, const char *codec) {
     float query[DIM];
     uint64_t labels[K];
@@ -119,7 +153,7 @@ static int write_or_read(const char *path, int is_read) {
 int main(int n, char **args) {
     const char *error;
     if (vec_start(&error)) { fprintf(stderr, "%s\n", error); return 1; }
-    if (n == 2 && !strcmp(args[1], "kernels")) return check_kernels();
+    if (n == 2 && !strcmp(args[1], "kernels")) return check_kernels() | check_blocks();
     if (n == 3) return write_or_read(args[2], !strcmp(args[1], "read"));
     return 2;
 }

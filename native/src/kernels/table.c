@@ -30,13 +30,14 @@ static void use(kernel_table *out, int first) {
     *out = (kernel_table){.name = tables[first]->name, .is_supported = tables[first]->is_supported};
     for (int i = first; i < N_TABLES; i++)
         if (tables[i]->is_supported()) fill(out, tables[i]);
+    fill(out, &kernels_scalar);
 }
 
 const char *kernels_start(const char *forced) {
     static char why[200];
     if (!forced || !*forced) {
         int i = 0;
-        while (!tables[i]->is_supported()) i++;
+        while (!tables[i]->is_supported() || (tables[i]->is_worth_it && !tables[i]->is_worth_it())) i++;
         use(&K, i);
         return NULL;
     }
