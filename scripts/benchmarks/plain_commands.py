@@ -16,7 +16,7 @@ def _measure(port: int, test: str) -> float:
     return float(re.findall(r"([\d.]+) requests per second", out)[-1])
 
 
-def run(_directory: str) -> dict:
+def run(_directory: str, options) -> dict:
     """Prints a table of medians and ratios; needs redis-server and redis-benchmark on the PATH."""
     if not (shutil.which("redis-benchmark") and shutil.which("redis-server")):
         print("commands: not measured: redis-server and redis-benchmark are not installed")
@@ -24,7 +24,7 @@ def run(_directory: str) -> dict:
     port = free_port()
     rates = {(who, test): [] for who in ("ours", "redis") for test in TESTS}
     with running(["redis-server", "--port", str(port), "--save", "", "--loglevel", "warning"], port), our_server() as (ours, _):
-        for _ in range(ROUNDS):
+        for _ in range(options.rounds or ROUNDS):
             for test in TESTS:
                 rates["ours", test].append(_measure(ours, test))
                 rates["redis", test].append(_measure(port, test))

@@ -1,34 +1,37 @@
 """Runs the benchmarks named on the command line against one data directory; started by scripts/bench."""
 import argparse
+import importlib
 import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-
-import engine  # noqa: E402
-import plain_commands  # noqa: E402
-import socket_search  # noqa: E402
-
-BENCHMARKS = {"engine": engine.run, "commands": plain_commands.run, "socket": socket_search.run}
+BENCHMARKS = {"engine": "curves", "inserts": "inserts", "filters": "filters", "flat": "flat", "scalar": "scalar", "churn": "churn",
+              "threads": "threads", "commands": "plain_commands", "socket": "socket_search"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("data", help="a directory with base.npy, queries.npy and queries_top100.npy (rows of the exact 100 nearest)")
-    parser.add_argument("what", nargs="*", help="engine, commands, socket (default: all of them)")
+    parser.add_argument("what", nargs="*", help=", ".join(BENCHMARKS) + " (default: all of them)")
     parser.add_argument("--json", metavar="FILE", help="also write every figure there")
-    arguments = parser.parse_args()
-    unknown = set(arguments.what) - set(BENCHMARKS)
+    parser.add_argument("--png", metavar="FILE", help="draw the curves of `engine` there")
+    parser.add_argument("--engines", type=lambda text: text.split(","), help="only these, by the names in the tables, with commas between")
+    parser.add_argument("--rounds", type=int, help="measurements of each engine, of which the median counts")
+    options = parser.parse_args()
+    unknown = set(options.what) - set(BENCHMARKS)
     if unknown:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; choose from {', '.join(BENCHMARKS)}")
     results = {}
-    for name in arguments.what or BENCHMARKS:
-        print(f"\n## {name}: {sys.modules[BENCHMARKS[name].__module__].__doc__.splitlines()[0]}\n", flush=True)
-        results[name] = BENCHMARKS[name](arguments.data)
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(results, indent=1))
+    for name in options.what or BENCHMARKS:
+        module = importlib.import_module(BENCHMARKS[name])
+        print(f"\n## {name}: {' '.join(module.__doc__.split())}\n", flush=True)
+        results[name] = module.run(options.data, options)
+    if options.json:
+        Path(options.json).write_text(json.dumps(results, indent=1))
+    if options.png and "engine" in results:
+        importlib.import_module("curves").draw(results["engine"], options.png, Path(options.data).name)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def _loadgen(binary: str, port: int, clients: int, queries: np.ndarray, where: s
     return dict(zip(("requests", "errors", "qps", "p50_us", "p99_us", "max_us"), map(float, out.split()), strict=True))
 
 
-def run(directory: str) -> dict:
+def run(directory: str, options=None) -> dict:
     """Measures each compression with a server of its own and prints one table."""
     if not shutil.which("gcc"):
         print("socket: not measured: gcc is needed for the load generator")
