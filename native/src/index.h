@@ -1,7 +1,9 @@
 /* The index as its own files see it. What it knows beyond its slots and has to survive a restart goes into image.h's header, too.
    Who owns what:
      vec.c      creation, ingestion, labels, removal, statistics      (callers' threads, under ix->lock)
-     walk.c, walk_filtered.c, scan.c, search.c, range.c   every kind of search   (any thread, no lock; search.h is theirs)
+     walk.c, walk_filtered.c, scan.c, search.c, range.c, many.c, interleave.c   every kind of search
+                                                                 (any thread, no lock; search.h is theirs)
+     iterator.c batches from the nearest on, by searches              (knows nothing of slots)
      graph.c    linking (all linkers at once), pruning, sweeping out deleted vectors and mending reach (the writer alone)
      writer.c   the background thread and its helpers: tail, sweeps, calibration
      train.c    learning a coder and re-encoding into a fresh store   (a thread of its own while it runs)

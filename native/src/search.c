@@ -267,7 +267,8 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
             q->plan = VEC_PLAN_FILTER_WALK;
             rc = plan_graph(&c, &allowed, q, window, q->plan, wanted, 0, &n_hits);
         }
-        if (rc == WALK_DEAR || (rc == VEC_OK && n_hits < k && n_hits < matches)) {           /* the graph did not lead to enough: make sure */
+        /* The graph did not lead to enough, or would have at too high a price: make sure. */
+        if (rc == WALK_DEAR || (rc == VEC_OK && n_hits < k && n_hits < matches)) {
             n_hits = 0;
             q->plan = q->allowed ? VEC_PLAN_FILTER_EXACT : VEC_PLAN_SCAN;
             rc = plan_exact(&c, &allowed, q, wanted, &n_hits);

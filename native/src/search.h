@@ -1,4 +1,5 @@
-/* What the parts of searching share: walks (walk.c, walk_filtered.c), scans (scan.c), plans for the k nearest (search.c), range search (range.c). */
+/* What the parts of searching share: walks (walk.c, walk_filtered.c), scans (scan.c), plans for the k nearest (search.c), range search
+   (range.c), many queries (many.c, interleave.c). */
 #ifndef SEARCH_H
 #define SEARCH_H
 #include <string.h>
@@ -46,7 +47,8 @@ static inline uint32_t insert(entry *buffer, uint32_t n, float key, uint32_t id)
 }
 
 /* Ids of a row whose bit is not set yet, behind ids[m - 1]; sets it. Returns how many ids there are then. */
-static inline uint32_t gather_row(const _Atomic uint32_t *row, uint32_t degree, uint32_t n_slots, uint64_t *visited, uint32_t *ids, uint32_t m) {
+static inline uint32_t gather_row(const _Atomic uint32_t *row, uint32_t degree, uint32_t n_slots, uint64_t *visited, uint32_t *ids,
+                                  uint32_t m) {
     for (uint32_t i = 0; i < degree; i++) {
         uint32_t v = atomic_load_explicit(&row[i], memory_order_relaxed);
         if (v >= n_slots) {

@@ -46,7 +46,8 @@ scratch *scratch_take(vec_index *ix) {
 void scratch_give(scratch *s) { atomic_store_explicit(&s->is_busy, 0, memory_order_release); }
 
 void scratch_free(scratch *s) {
-    mem_free(s->query_block), mem_free(s->query.table), mem_free(s->work), mem_free(s->visited), mem_free(s->barred), mem_free(s->buffer), mem_free(s->good), mem_free(s->found);
+    mem_free(s->query_block), mem_free(s->query.table), mem_free(s->work), mem_free(s->visited), mem_free(s->barred);
+    mem_free(s->buffer), mem_free(s->good), mem_free(s->found);
     mem_free(s->ids), mem_free(s->primaries), mem_free(s->residuals), mem_free(s->keys), mem_free(s->hits), mem_free(s->distances);
     mem_free(s->held);
     batch_free(s->batch);

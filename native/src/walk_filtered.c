@@ -94,7 +94,8 @@ int enter_filtered(vec_index *ix, const store *st, scratch *s, const walk_order 
 }
 
 /* Of ids[from .. m-1], keeps what may be returned and starts its codes on their way; the others are barred from here on. */
-static inline uint32_t keep_allowed(const vec_index *ix, const store *st, scratch *s, const label_set *allowed, uint32_t from, uint32_t m) {
+static inline uint32_t keep_allowed(const vec_index *ix, const store *st, scratch *s, const label_set *allowed, uint32_t from,
+                                    uint32_t m) {
     const size_t n_bytes = st->coder->primary_bytes;
     uint32_t kept = from;
     for (uint32_t i = from; i < m; i++) {
@@ -141,8 +142,7 @@ int walk_filtered(vec_index *ix, const store *st, scratch *s, const walk_order *
             n_at_hand += !is_barred;
         }
         if (n_at_hand < degree)
-            for (uint32_t i = 0; i < n_bridges; i++)
-                prefetch_row(ix, bridges[i]);
+            for (uint32_t i = 0; i < n_bridges; i++) prefetch_row(ix, bridges[i]);
         for (uint32_t i = 0; i < n_bridges && n_at_hand < degree && m + degree <= s->batch_size; i++) {
             uint32_t more = gather_row(row_at(ix, bridges[i]), degree, n_slots, visited, ids, m);
             set_bit(bridged, bridges[i]);

@@ -1,4 +1,6 @@
 """Filter plans, range search, timeouts."""
+import threading
+
 import numpy as np
 import pytest
 from common import SMALL, brute, clustered, recall
@@ -169,3 +171,39 @@ def test_a_filter_against_the_query_does_not_walk_everything():
         labels, _ = ix.search_blob(q.tobytes(), 10, allowed=allowed)
         assert len(labels) == 10 and set(labels) <= set(far.tolist())
         assert ix.stats()["n_scored"] - before < 0.85 * n
+
+
+def test_threads_filter_and_iterate_while_everything_changes():
+    n = 1500 if SMALL else 8000
+    x = clustered(2 * n, 16, seed=8)
+    ix = native.Index(16, "L2", compression="LVQ8", training_threshold=n // 2, construction_window_size=40, search_window_size=12)
+    ix.add(np.arange(n), x[:n])
+    done, errors = threading.Event(), []
+    filters = [native.Allowed.of_labels(np.arange(0, n, step)) for step in (2, 4, 9)]
+
+    def search(seed):
+        try:
+            while not done.is_set():
+                for step, allowed in zip((2, 4, 9), filters):
+                    labels, _ = ix.search_blob(x[seed].tobytes(), 5, allowed=allowed)
+                    assert all(label % step == 0 and label < n for label in labels) and len(set(labels)) == len(labels)
+                radius_labels, distances = ix.range_blob(x[seed].tobytes(), 0.5)
+                assert len(radius_labels) == len(distances)
+                seen = set()
+                for _, (labels, _) in zip(range(4), ix.iterator(x[seed], batch=40)):
+                    assert not seen & set(labels.tolist())
+                    seen |= set(labels.tolist())
+        except Exception as error:
+            errors.append(error)
+    threads = [threading.Thread(target=search, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for i in range(0, n - 100, 100):
+        ix.add(np.arange(i, i + 100), x[n + i:n + i + 100])
+        ix.remove(np.arange(i, i + 30))
+    ix.wait()
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not errors, errors
+    ix.validate()
