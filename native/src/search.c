@@ -93,11 +93,26 @@ static uint64_t scan_up_to(uint64_t window) { return 40 * window; }
 /* From this share of allowed vectors on, those that are not guide a walk better than they hinder it. */
 #define WALK_ALL_FROM 0.35
 
-/* What a filtered walk takes is about linear in this. Among all vectors it passes n / m for each that is allowed; among the allowed it
-   looks for them behind ever more bridges, up to all that there are. */
-static double walk_units(uint64_t window, uint64_t n, uint64_t m) {
-    double share = (double)m / (double)n, bridges = 0.08 / share;
-    return 10 + (double)window * (share >= WALK_ALL_FROM ? 1 / share : 1.25 * (1 + (bridges < 1 ? bridges : 1)));
+/* The window of a walk among the allowed, over that of an unfiltered one. */
+#define FILTERED_WINDOW 1.25
+
+/* What a filtered walk takes is about linear in this. Among all vectors it passes 1 / share for each that is allowed; among the allowed
+   it looks for them behind ever more bridges, up to all that there are. */
+static double walk_units(double window, double share, int is_among_allowed) {
+    double bridges = 0.08 / share;
+    return 10 + window * (is_among_allowed ? 1.4 * (1 + (bridges < 1 ? bridges : 1)) : 1 / share);
+}
+
+/* What filtered searches take here, in ns: for a vector that is scanned, for a unit of a walk. Until they are measured, as on one core
+   with everything in its caches. */
+static double scan_cost(vec_index *ix, uint64_t m) {
+    float ns = atomic_load_explicit(&ix->scan_ns, memory_order_relaxed);
+    return (double)m * (ns > 0 ? ns : 7);
+}
+
+static double walk_cost(vec_index *ix, double units) {
+    float ns = atomic_load_explicit(&ix->walk_ns, memory_order_relaxed);
+    return units * (ns > 0 ? ns : 600);
 }
 
 enum { TRY_OTHER_EVERY = 64 };
@@ -108,9 +123,8 @@ static int choose_plan(const vec_index *index, const vec_query *q, uint32_t wind
     if (!q->allowed) return ix->params.algorithm == VEC_FLAT || n <= scan_up_to(window) ? VEC_PLAN_SCAN : VEC_PLAN_GRAPH;
     if (ix->params.algorithm == VEC_FLAT || m <= scan_up_to(window)) return VEC_PLAN_FILTER_EXACT;
     if (m * 10 >= n * 9) return VEC_PLAN_FILTER_POST;
-    float scan_ns = atomic_load_explicit(&ix->scan_ns, memory_order_relaxed);
-    float walk_ns = atomic_load_explicit(&ix->walk_ns, memory_order_relaxed);
-    double scan = (double)m * (scan_ns > 0 ? scan_ns : 12), walk = walk_units(window, n, m) * (walk_ns > 0 ? walk_ns : 600);
+    double share = (double)m / (double)n, scan = scan_cost(ix, m);
+    double walk = walk_cost(ix, share >= WALK_ALL_FROM ? walk_units(window, share, 0) : walk_units(FILTERED_WINDOW * window, share, 1));
     /* Where it is close, now and then the other one: an estimate that is never used is never mended. */
     int other = atomic_load_explicit(&ix->n_searches, memory_order_relaxed) % TRY_OTHER_EVERY == 0 && scan < 2 * walk && walk < 2 * scan;
     return (scan <= walk) != other ? VEC_PLAN_FILTER_EXACT : VEC_PLAN_FILTER_WALK;
@@ -154,8 +168,9 @@ static int plan_exact(scan *c, const label_set *allowed, const vec_query *q, uin
     return rc == VEC_OK ? hits_of_buffer(c->ix, c->st, c->s, allowed, c->n, c->n, n_hits) : rc;
 }
 
-/* What a walk may do before a scan of all that is allowed would have been cheaper: twice as dear as that is then the worst. */
-static uint64_t work_of_scan(uint64_t n_matches) { return n_matches / 2 + 1000; }
+/* What a walk may do before a scan of all that is allowed would have been cheaper: what is scored or searched for allowed ones on a walk
+   takes about five times as long as on a scan. A little more than twice what a scan takes is then the worst. */
+static uint64_t work_of_scan(uint64_t n_matches) { return n_matches / 5 + 1000; }
 
 /* Two walks answer a filter, both until the window is full of allowed vectors: one through all vectors, where many are allowed and near
    the query; else one among the allowed. Windows that nobody asked for are fitted to the filter. Of the first: a share s of allowed
@@ -174,17 +189,24 @@ static int walk_with_filter(vec_index *ix, const store *st, scratch *s, const ve
         double window = o->window * share + 1.5 * q->k * (1 - share);
         if (is_fitted && window < o->window) o->window = (uint32_t)window > q->k ? (uint32_t)window : q->k;
         o->most_work = (uint64_t)(60 * o->window / share) + 1000;       /* 20 an expansion are usual */
+        const uint64_t start = now_ns();
         rc = walk_any(ix, st, s, o, n);
+        if (rc == VEC_OK) note_cost(&ix->walk_ns, (double)(now_ns() - start) / walk_units(o->window, share, 0));
         return rc == WALK_DEAR ? WALK_FAR : rc;
     }
     if (is_fitted) {
-        double wider = e.offset > 1.25f ? 1 + 2.5 * (e.offset - 1.25) : 1, window = 1.25 * (wider < 6 ? wider : 6) * o->window;
+        double wider = e.offset > 1.25f ? 1 + 2.5 * (e.offset - 1.25) : 1, window = FILTERED_WINDOW * (wider < 6 ? wider : 6) * o->window;
         o->window = window < MAX_WINDOW ? (uint32_t)window : MAX_WINDOW;
         if (o->window > n_matches) o->window = (uint32_t)n_matches;
     }
+    const double units = walk_units(o->window, share, 1);
+    if ((is_far || e.offset > 1.25f) && walk_cost(ix, units) > scan_cost(ix, n_matches)) return WALK_DEAR;
     if (o->capacity < o->window) o->capacity = o->window;
     o->most_work = work_of_scan(n_matches);
-    return walk_filtered(ix, st, s, o, &e, n);
+    const uint64_t start = now_ns();
+    rc = walk_filtered(ix, st, s, o, &e, n);
+    if (rc == VEC_OK) note_cost(&ix->walk_ns, (double)(now_ns() - start) / units);
+    return rc;
 }
 
 static int plan_graph(scan *c, const label_set *allowed, const vec_query *q, uint32_t window, int plan, uint32_t wanted, int is_far,
@@ -276,7 +298,6 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
     }
     if (rc != VEC_OK) return rc;
     if (first_plan == VEC_PLAN_FILTER_EXACT && matches >= 256) note_cost(&ix->scan_ns, (double)(now_ns() - start) / (double)matches);
-    if (first_plan == VEC_PLAN_FILTER_WALK) note_cost(&ix->walk_ns, (double)(now_ns() - start) / walk_units(window, n_vectors, matches));
     sort_hits(s->hits, n_hits, k);
     *n_out = n_hits < q->k ? n_hits : q->k;
     return VEC_OK;
