@@ -140,7 +140,7 @@ class DocumentTable:
         self.names = native.Names()                     # row -> the key as a bulk string: for replies that the engine writes
         self.row_of = RowMap(self.keys)
         self.doc_ids = np.zeros(64, dtype=np.int64)     # row -> doc id; longer than `keys`
-        self.born = np.zeros(64, dtype=np.int64)        # row -> the doc id that its key got first
+        self.born = self.doc_ids                        # row -> the doc id that its key got first; the same array until one differs
         self.free_rows: list[int] = []
         self.live = BitMap()
         self.max_doc_id = 0
@@ -169,9 +169,10 @@ class DocumentTable:
             self.keys.append(key)
             self.values.append(value)
             if row >= len(self.doc_ids):
-                more = np.zeros(max(64, row // 4), dtype=np.int64)
+                more = np.zeros(max(64, row // 8), dtype=np.int64)
+                is_same = self.born is self.doc_ids
                 self.doc_ids = np.concatenate([self.doc_ids, more])
-                self.born = np.concatenate([self.born, more])
+                self.born = self.doc_ids if is_same else np.concatenate([self.born, more])
         self.names[row] = b"$%d\r\n%b\r\n" % (len(key), key)
         self.row_of.add(row)
         self.live.add(row)
@@ -182,6 +183,8 @@ class DocumentTable:
     def renew(self, row: int, value) -> None:
         """Gives a row the next doc id: its document was indexed again."""
         self.values[row] = value
+        if self.born is self.doc_ids:
+            self.born = self.doc_ids.copy()
         self.max_doc_id += 1
         self.doc_ids[row] = self.max_doc_id
 
@@ -216,5 +219,5 @@ class DocumentTable:
         sample = [key for key in self.keys[:256] if key is not None]
         mean = sum(map(len, sample)) / len(sample) if sample else 0
         # A bytes object and two list slots. The key itself is the keyspace's, but Redis has one of its own.
-        held = self.names.nbytes + self.row_of.nbytes + self.doc_ids.nbytes + self.born.nbytes
+        held = self.names.nbytes + self.row_of.nbytes + self.doc_ids.nbytes + (self.born.nbytes if self.born is not self.doc_ids else 0)
         return int(n * (33 + mean + 18)) + held

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { HEAD = 64, HUGE_PAGE = 2 << 20 };
+enum { HEAD = 64, HUGE_PAGE = 2 << 20, LARGE_ARENA = 2 * HUGE_PAGE };
 
 typedef struct { mem_account *account; size_t bytes; int part; } head;
 
@@ -67,6 +67,17 @@ void slab_free(slab *s) {
     slab_init(s, s->account, s->part, s->stride, s->fill);
 }
 
+/* Has the pages of a full arena made huge. A huge page is resident as soon as one byte of it is used, which in a slab of some megabytes
+   is much; so its newest arena has small pages until there is another. Collapsing takes a millisecond or so for each huge page: larger
+   arenas, which are a small part of their slab, are huge from the start. */
+static void make_huge(const struct arena *a) {
+    if (!a || a->bytes < HUGE_PAGE || a->bytes >= LARGE_ARENA) return;
+    madvise(a->base, a->bytes, MADV_HUGEPAGE);
+#ifdef MADV_COLLAPSE
+    madvise(a->base, a->bytes & ~(size_t)(HUGE_PAGE - 1), MADV_COLLAPSE);       /* where it is not known, the system does it by and by */
+#endif
+}
+
 /* Maps memory for a slab; what is a huge page or more starts on one. */
 static uint8_t *map_arena(slab *s, size_t bytes) {
     struct arena *a = mem_alloc(s->account, s->part, sizeof *a);
@@ -80,7 +91,7 @@ static uint8_t *map_arena(slab *s, size_t bytes) {
         if (start > base) munmap(base, (size_t)(start - base));
         if (base + slack > start) munmap(start + bytes, (size_t)(base + slack - start));
         base = start;
-        madvise(base, bytes, MADV_HUGEPAGE);
+        if (bytes >= LARGE_ARENA) madvise(base, bytes, MADV_HUGEPAGE);
     }
     *a = (struct arena){s->arenas, base, bytes};
     s->arenas = a;
@@ -92,6 +103,7 @@ static int add_arena(slab *s) {
     size_t chunk = s->stride << CHUNK_SHIFT, held = chunk * s->n_chunks;
     size_t want = held < HUGE_PAGE ? held : held / 8 > HUGE_PAGE ? held / 8 : HUGE_PAGE, n = want > chunk ? (want + chunk - 1) / chunk : 1;
     size_t bytes = (n * chunk + 4095) & ~(size_t)4095;
+    make_huge(s->arenas);
     uint8_t *base = map_arena(s, bytes);
     if (!base) return VEC_ENOMEM;
     if (s->fill) memset(base, s->fill, bytes);
@@ -145,5 +157,6 @@ int slab_adopt(slab *s, uint8_t *base, size_t bytes, uint32_t n_chunks) {
 
 int slab_extend(slab *s, size_t bytes, uint32_t n_chunks, uint8_t **base) {
     *base = map_arena(s, bytes);
+    if (*base && bytes >= HUGE_PAGE) madvise(*base, bytes, MADV_HUGEPAGE);      /* it is filled at once */
     return *base ? set_chunks(s, *base, n_chunks) : VEC_ENOMEM;
 }
