@@ -106,7 +106,6 @@ static int add_arena(slab *s) {
     make_huge(s->arenas);
     uint8_t *base = map_arena(s, bytes);
     if (!base) return VEC_ENOMEM;
-    if (s->fill) memset(base, s->fill, bytes);
     s->cursor = base, s->n_left = (uint32_t)n;
     return VEC_OK;
 }
@@ -131,6 +130,7 @@ int slab_reserve(slab *s, uint32_t n) {
         int rc = s->n_left ? VEC_OK : add_arena(s);
         if (rc == VEC_OK && s->n_chunks == s->table_size) rc = grow_table(s);
         if (rc != VEC_OK) return rc;
+        if (s->fill) memset(s->cursor, s->fill, s->stride << CHUNK_SHIFT);
         atomic_load(&s->chunks)[s->n_chunks++] = s->cursor;
         s->cursor += s->stride << CHUNK_SHIFT, s->n_left--;
     }
