@@ -44,6 +44,7 @@ class Connection(asyncio.Protocol):
         self.transport = None
         self._fd = -1
         self._run = server.dispatcher.run
+        self._finish = server.dispatcher.finish
         self._parser: RequestParser | None = None
         self._running = False
         self._is_free = True                    # no reply is awaited, no command waits, and the client reads what it gets
@@ -197,7 +198,7 @@ class Connection(asyncio.Protocol):
                         self._backlog += commands
                         self._hold(reply)
                         return
-                    reply = reply.finish(reply.value)
+                    reply = self._finish(reply)
                 if client.special:
                     reply = self._by_reply_mode(client, reply)
                 out.append(reply)
@@ -286,12 +287,22 @@ class Connection(asyncio.Protocol):
         if len(pending) == 1 and not (self._backlog or client.special or self._pushes or self._is_full or self._is_at_end
                                       or self._failure is not None) and self._reading:
             # Nothing waits behind it: what nearly every deferred reply is.
-            reply = deferred.finish(deferred.value)
+            reply = self._finish(deferred)
             pending.clear()
             client.waiting = None
             self._is_free = True
-            client.net_out += len(reply)
-            self._send(reply)
+            n = len(reply)
+            client.net_out += n
+            transport = self.transport
+            if self._unsent or self._fd < 0 or transport.is_closing() or transport.get_write_buffer_size():
+                self._send(reply)
+                return
+            try:                                        # replies that wait are made many at a time: they leave together anyway
+                sent = write(self._fd, reply)
+            except OSError:
+                sent = 0
+            if sent < n:
+                transport.write(reply[sent:])
             return
         out = []
         while pending:
@@ -299,7 +310,7 @@ class Connection(asyncio.Protocol):
             if isinstance(reply, Deferred):
                 if not reply.done:
                     break
-                reply = reply.finish(reply.value)
+                reply = self._finish(reply)
                 if self.client.special:
                     reply = self._by_reply_mode(self.client, reply)
             pending.popleft()

@@ -9,7 +9,7 @@ class Deferred:
 
     The connection keeps replies in order; see Connection. Everything here happens on the loop thread."""
 
-    __slots__ = ("done", "value", "_callback", "on_abandon", "blocking", "finish", "pooled")
+    __slots__ = ("done", "value", "_callback", "on_abandon", "blocking", "call", "pooled")
 
     def __init__(self, on_abandon: Callable[[], None] | None = None, blocking: bool = False):
         self.done = False
@@ -17,7 +17,7 @@ class Deferred:
         self._callback = None
         self.on_abandon = on_abandon    # called if nobody wants the result any more: the client is gone or was unblocked
         self.pooled = False             # its command may run beside other pooled ones of the same client; set by the dispatcher
-        self.finish = None              # value -> encoded reply; set by the dispatcher, which counts the call when it is known
+        self.call = None                # what the dispatcher notes, which encodes the reply and counts the call when it is there
         self.blocking = blocking        # the client waits for others (BLPOP and the like): CLIENT UNBLOCK may end it
 
     def set_result(self, value) -> None:

@@ -14,7 +14,7 @@ from .deferred import Deferred
 from .protocol import errors
 from .protocol.errors import CommandError
 from .protocol.reply import QUEUED, Raw, encode
-from .registry import COMMANDS, Command
+from .registry import COMMANDS, ONE_KEY, Command
 from .stats import CommandStats, LatencyMonitor, SlowLog, Stats
 
 log = logging.getLogger("vamana")
@@ -105,12 +105,19 @@ class Dispatcher:
                 encoded = b"$%d\r\n%b\r\n" % (len(reply), reply)
             elif isinstance(reply, Deferred):
                 words[0] = name
-                return self._track(client, command, words, started, reply)
+                reply.pooled = "pooled" in command.flags
+                reply.call = client, command, words, started
+                return reply
             else:
                 encoded = encode(reply, client.proto)
         except Exception as error:
             encoded = self._failed(command, error)
         took = perf_counter_ns() - started
+        reads = command.reads
+        if reads is ONE_KEY and words[1] in client.db.data:     # the most frequent case
+            self.stats.hits += 1
+        elif reads is not None:
+            self._count_reads(client.db.data, words[reads])
         stats = command.stats
         stats.ns += took
         stats.histogram[took.bit_length()] += 1
@@ -120,6 +127,14 @@ class Dispatcher:
         return encoded
 
     # The rest
+
+    def _count_reads(self, data: dict, keys: list) -> None:
+        """Counts keys that were read. After the call: what had expired is gone by then."""
+        for key in keys:
+            if key in data:
+                self.stats.hits += 1
+            else:
+                self.stats.misses += 1
 
     def _failed(self, command: Command, error: Exception) -> bytes:
         """The reply for a call that raised."""
@@ -146,21 +161,23 @@ class Dispatcher:
         if self.latency.threshold:
             self.latency.add("fast-command" if "fast" in command.flags else "command", took // 1_000_000)
 
-    def _track(self, client: Client, command: Command, words: list, started: int, deferred: Deferred) -> Deferred:
-        """Has the statistics of a command with a later reply made when that is there."""
-        deferred.pooled = "pooled" in command.flags
-        deferred.finish = lambda value: self._finish(client, command, words, started, value)
-        return deferred
-
-    def _finish(self, client: Client, command: Command, words: list, started: int, value) -> bytes:
-        """Encodes the reply of a deferred command and counts the call."""
-        try:
-            if isinstance(value, CommandError):
-                raise value
-            encoded = encode(value, client.proto)
-        except Exception as error:
-            encoded = self._failed(command, error)
-        self._count(client, command, words, perf_counter_ns() - started)
+    def finish(self, deferred: Deferred) -> bytes:
+        """Encodes the reply of a deferred command, which is there, and counts the call."""
+        client, command, words, started = deferred.call
+        encoded = deferred.value
+        if type(encoded) is not Raw:
+            try:
+                if isinstance(encoded, CommandError):
+                    raise encoded
+                encoded = encode(encoded, client.proto)
+            except Exception as error:
+                encoded = self._failed(command, error)
+        took = perf_counter_ns() - started
+        stats = command.stats
+        stats.ns += took
+        stats.histogram[took.bit_length()] += 1
+        if took >= self.watch_ns:
+            self._note_slow(client, command, words, took)
         return encoded
 
     def _count(self, client: Client, command: Command, words: list, took: int) -> None:
@@ -240,11 +257,15 @@ class Dispatcher:
             reply = command.function(client, *words[n_name:])
             if isinstance(reply, Deferred):
                 if not client.in_exec:
-                    return self._track(client, command, words, started, reply)
+                    reply.pooled = "pooled" in command.flags
+                    reply.call = client, command, words, started
+                    return reply
                 reply = reply.wait()
             encoded = encode(reply, client.proto)
         except Exception as error:
             encoded = self._failed(command, error)
+        if command.reads is not None:
+            self._count_reads(client.db.data, words[command.reads])
         self._count(client, command, words, perf_counter_ns() - started)
         return encoded
 

@@ -233,6 +233,8 @@ def _stats(server):
     yield "rejected_connections", stats.rejected_connections
     yield "expired_keys", server.keyspace.n_expired
     yield "expired_subkeys", server.keyspace.n_expired_fields
+    yield "keyspace_hits", stats.hits
+    yield "keyspace_misses", stats.misses
     yield "pubsub_channels", len(server.pubsub.channels)
     yield "pubsub_patterns", len(server.pubsub.patterns)
     yield "pubsubshard_channels", len(server.pubsub.shard_channels)

@@ -18,6 +18,9 @@ _GROUP_CATEGORIES = {
     "connection": "connection", "pubsub": "pubsub", "transactions": "transaction", "bitmap": "bitmap", "search": "search",
 }
 
+#: Command.reads of a command whose only key is its first argument.
+ONE_KEY = slice(1, 2)
+
 
 @dataclass(slots=True, eq=False)
 class Command:
@@ -36,6 +39,12 @@ class Command:
     get_keys: Callable | None = None            # words -> list of keys, where positions alone do not tell
     subcommands: dict = field(default_factory=dict)     # lower-case bytes of the sub-name -> Command
     stats: object = None                        # the server's counters for this command, set at its first call
+    reads: slice | None = None                  # the keys among its words, if it only reads them: they count as hits and misses
+
+    def __post_init__(self):
+        first, last, step = self.keys
+        if first and self.get_keys is None and "readonly" in self.flags:
+            self.reads = ONE_KEY if self.keys == (1, 1, 1) else slice(first, None if last == -1 else last + 1, step)
 
     @property
     def wire_name(self) -> str:

@@ -61,6 +61,7 @@ class Stats:
         self.rejected_connections = 0       # over maxclients, or refused by protected mode
         self.net_in = 0                     # bytes
         self.net_out = 0
+        self.hits = self.misses = 0         # keys that commands which only read have found, and not found
         self.errors: dict[str, int] = {}    # error code -> replies
         self.n_errors = 0
         self.output_limit_closed = 0        # clients closed by client-output-buffer-limit

@@ -16,7 +16,6 @@ def load(server) -> None:
     manager = server.search = Manager(server)
     server.modules.append(Module("search", VERSION))
     info.register_sections(server)
-    server.keyspace.listeners.append(manager)
     server.on_start.append(lambda _: manager.start())
     server.on_stop.append(lambda _: manager.stop())
     server.add_periodic(0.25, manager.drop_idle)

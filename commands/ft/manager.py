@@ -63,6 +63,9 @@ class Manager:
             raise CommandError(errors.INDEX_EXISTS)
         self.originals.prepare(options.fields)
         index = Index(name, options)
+        keyspace = self.server.keyspace
+        if self not in keyspace.listeners:              # while there is an index: events cost every write
+            keyspace.listeners = [self, *keyspace.listeners]
         self.indexes[name] = index
         self.originals.refresh()
         for prefix in dict.fromkeys(index.prefixes):
@@ -77,6 +80,9 @@ class Manager:
         """Removes an index; its documents stay."""
         if self.indexes.pop(index.name, None) is None:
             return
+        if not self.indexes:
+            keyspace = self.server.keyspace
+            keyspace.listeners = [one for one in keyspace.listeners if one is not self]     # a new list: this may be for one of its events
         for alias in index.aliases:
             del self.aliases[alias]
         for prefix in dict.fromkeys(index.prefixes):

@@ -33,7 +33,7 @@ class PendingSearch(Deferred):
 
     def __init__(self, hot, client, blob: bytes):
         self.done = self.blocking = False       # as the base class does, which takes longer
-        self.value = self._callback = self.on_abandon = self.finish = None
+        self.value = self._callback = self.on_abandon = self.call = None
         self.pooled = True
         self.hot = hot
         self.client = client

@@ -1,8 +1,8 @@
 /* A crew: threads that help the caller's with the searches of one call.
 
-   Each takes the next search until none is left, so a helper that comes late leaves more to the others. One that is interrupted (it has no
-   processor of its own) is not waited for longer than a search takes: the caller then does that search too and the helper's result is
-   dropped. So helpers work in memory of their own, and a task lives until the last of them has let it go.
+   Each takes the next few searches until none is left, so a helper that comes late leaves more to the others. One that is interrupted (it
+   has no processor of its own) is not waited for longer than its searches take: the caller then does these too and the helper's results
+   are dropped. So helpers work in memory of their own, and a task lives until the last of them has let it go.
 
    Helpers that have just worked look out for the next call for a few tens of microseconds before they sleep: waking a thread takes about
    as long as a search. The word `n_calls` is what they look at, and what they sleep on. */
@@ -17,13 +17,16 @@
 
 #include "index.h"
 
-enum { TAKEN, WRITING, DONE, DROPPED };         /* a helper's search; the caller's own are done when it returns to them */
+enum { TAKEN, WRITING, DONE, DROPPED };         /* a share of the searches */
+
+/* Two run faster together than one after the other (interleave.c); scans gain from more (many.c). */
+enum { MOST_TOGETHER = 32 };
 
 typedef struct {
     _Atomic uint32_t n_users;
     vec_index *index;
     const char *queries;
-    size_t n, query_bytes;
+    size_t n, share, query_bytes;
     vec_query query;
     uint64_t *labels;
     double *distances;
@@ -65,31 +68,57 @@ static void release(vec_crew *c, task *t) {
     atomic_fetch_sub(&c->n_tasks, 1);
 }
 
-static void search_into_place(task *t, size_t i) {
+static size_t n_shares(const task *t) { return (t->n + t->share - 1) / t->share; }
+
+static size_t share_size(const task *t, size_t i) { return (i + 1) * t->share <= t->n ? t->share : t->n - i * t->share; }
+
+/* The i-th share's searches; results into rows of k. */
+static void search_share(const task *t, size_t i, uint64_t *labels, double *distances, int64_t *counts) {
+    const char *queries = t->queries + i * t->share * t->query_bytes;
+    size_t n = share_size(t, i);
     vec_query q = t->query;
-    t->counts[i] = vec_search(t->index, t->queries + i * t->query_bytes, &q, t->labels + i * q.k, t->distances + i * q.k);
+    uint32_t found[MOST_TOGETHER];
+    if (n > 1 && vec_search_many(t->index, queries, n, &q, labels, distances, found) == VEC_OK) {
+        for (size_t j = 0; j < n; j++) counts[j] = found[j];
+        return;
+    }
+    for (size_t j = 0; j < n; j++) {            /* one of them may have an error of its own */
+        q = t->query;
+        counts[j] = vec_search(t->index, queries + j * t->query_bytes, &q, labels + j * q.k, distances + j * q.k);
+    }
 }
 
-typedef struct { uint64_t *labels; double *distances; size_t k; } room;
+static void search_into_place(task *t, size_t i) {
+    size_t first = i * t->share;
+    search_share(t, i, t->labels + first * t->query.k, t->distances + first * t->query.k, t->counts + first);
+}
 
-static int has_room(room *r, size_t k) {
-    if (r->k >= k) return 1;
+typedef struct { uint64_t *labels; double *distances; size_t n; } room;
+
+static int has_room(room *r, size_t n) {
+    if (r->n >= n) return 1;
     free(r->labels), free(r->distances);
-    r->labels = malloc(k * sizeof *r->labels), r->distances = malloc(k * sizeof *r->distances);
-    r->k = r->labels && r->distances ? k : 0;
-    return r->k != 0;
+    r->labels = malloc(n * sizeof *r->labels), r->distances = malloc(n * sizeof *r->distances);
+    r->n = r->labels && r->distances ? n : 0;
+    return r->n != 0;
 }
 
 static void take_part(task *t, room *r) {
-    size_t i, k = t->query.k;
-    if (!has_room(r, k)) return;
-    while ((i = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed)) < t->n) {
-        vec_query q = t->query;
-        int64_t count = vec_search(t->index, t->queries + i * t->query_bytes, &q, r->labels, r->distances);
+    const size_t k = t->query.k, n = n_shares(t);
+    if (!has_room(r, k * t->share)) return;
+    for (size_t i; (i = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed)) < n;) {
+        int64_t counts[MOST_TOGETHER];
+        search_share(t, i, r->labels, r->distances, counts);
         uint8_t state = TAKEN;
         if (!atomic_compare_exchange_strong(&t->states[i], &state, WRITING)) return;
-        for (int64_t j = 0; j < count; j++) t->labels[i * k + (size_t)j] = r->labels[j], t->distances[i * k + (size_t)j] = r->distances[j];
-        t->counts[i] = count;
+        for (size_t j = 0; j < share_size(t, i); j++) {
+            size_t at = i * t->share + j;
+            for (int64_t m = 0; m < counts[j]; m++) {
+                t->labels[at * k + (size_t)m] = r->labels[j * k + (size_t)m];
+                t->distances[at * k + (size_t)m] = r->distances[j * k + (size_t)m];
+            }
+            t->counts[at] = counts[j];
+        }
         atomic_store(&t->states[i], DONE);
     }
 }
@@ -168,32 +197,41 @@ static void wait_a_little(int turn) {
     else sched_yield();
 }
 
+/* Such that each thread has two shares to take where there are enough searches, which evens out when they come. */
+static size_t share_of(const vec_crew *c, size_t n) {
+    size_t n_threads = c ? c->n_threads + 1 : 1, share = n / (2 * n_threads);
+    if (n_threads == 1) share = n;
+    if (share < 2) share = n >= 2 * n_threads ? 2 : 1;
+    return share < MOST_TOGETHER ? share : MOST_TOGETHER;
+}
+
 uint32_t vec_search_together(vec_crew *c, vec_index *ix, const char *queries, size_t n, const vec_query *q, uint64_t *labels,
                              double *distances, int64_t *counts) {
     task alone, *t = c && n > 1 ? calloc(1, sizeof *t + n) : NULL;
     const int has_help = t != NULL;
     if (!has_help) t = &alone;
     t->index = ix, t->queries = queries, t->n = n, t->query_bytes = ix->params.dim * dtype_bytes(ix->params.dtype), t->query = *q;
-    t->labels = labels, t->distances = distances, t->counts = counts;
+    t->labels = labels, t->distances = distances, t->counts = counts, t->share = share_of(has_help ? c : NULL, n);
+    const size_t shares = n ? n_shares(t) : 0;
     if (!has_help) {
-        for (size_t i = 0; i < n; i++) search_into_place(t, i);
+        for (size_t i = 0; i < shares; i++) search_into_place(t, i);
         return c ? atomic_load(&c->n_tasks) : 0;
     }
     atomic_store(&t->n_users, 1);
     atomic_fetch_add(&ix->n_pins, 1);
     atomic_fetch_add(&c->n_tasks, 1);
     atomic_store(&c->task, t);
-    call(c, n - 1);
+    call(c, shares - 1);
     uint64_t start = now_ns(), now;
     size_t i, n_own = 0;
-    for (; (i = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed)) < n; n_own++) {
+    for (; (i = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed)) < shares; n_own++) {
         search_into_place(t, i);
         atomic_store_explicit(&t->states[i], DONE, memory_order_relaxed);
     }
     atomic_store(&c->task, NULL);
     now = now_ns();
     const uint64_t patience = now + (n_own ? (now - start) / n_own : c->spin_ns);
-    for (i = 0; i < n; i++)
+    for (i = 0; i < shares; i++)
         for (int turn = 1; atomic_load(&t->states[i]) != DONE; turn++) {
             uint8_t state = TAKEN;
             if (now_ns() > patience && atomic_compare_exchange_strong(&t->states[i], &state, DROPPED)) {

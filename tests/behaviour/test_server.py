@@ -47,6 +47,28 @@ class TestInfo:
         raw.call("SET", "b", "1", "EX", "100")
         assert re.fullmatch(r"keys=2,expires=1,avg_ttl=(99\d\d\d|100000)(,subexpiry=0)?", info(raw, "keyspace")["db0"])
 
+    def test_keyspace_hits_and_misses(self, own_server, raw):
+        def counts():
+            stats = dict(line.split(b":") for line in raw.call("INFO", "stats").split(b"\r\n") if b":" in line)
+            return int(stats[b"keyspace_hits"]), int(stats[b"keyspace_misses"])
+
+        raw.call("SET", "here", "1")
+        raw.call("HSET", "hash", "f", "1")
+        raw.call("CONFIG", "RESETSTAT")
+        assert counts() == (0, 0)
+        for words, expected in ((("GET", "here"), (1, 0)), (("GET", "gone"), (1, 1)), (("HGET", "hash", "g"), (2, 1)),
+                                (("MGET", "here", "gone", "gone"), (3, 3)), (("EXISTS", "here", "hash"), (5, 3)), (("SET", "here", "2"), (5, 3)),
+                                (("HSET", "new", "f", "1"), (5, 3)), (("DEL", "gone"), (5, 3)), (("PING",), (5, 3)), (("TYPE", "hash"), (6, 3))):
+            raw.call(*words)
+            assert counts() == expected, words
+        raw.call("PSETEX", "short", "1", "v")
+        time.sleep(0.01)
+        raw.call("GET", "short")
+        assert counts() == (6, 4)
+        for words in (("MULTI",), ("GET", "here"), ("GET", "gone"), ("EXEC",)):
+            raw.call(*words)
+        assert counts() == (7, 5)
+
     def test_commandstats_and_errorstats(self, own_server, raw):
         raw.call("CONFIG", "RESETSTAT")
         raw.call("GET", "k")

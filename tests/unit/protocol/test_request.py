@@ -261,3 +261,30 @@ def test_the_words_of_an_unfinished_command_are_buffered():
     parser.feed(pack("SET", "k", "x" * 5000)[:-1])
     assert parser.buffered > 5000
     assert len(parser.feed(b"\n")) == 1 and not parser.buffered
+
+
+class TestPipelines:
+    """Pipelines of short commands are cut all at once."""
+
+    def test_random_ones(self):
+        r = random.Random(7)
+        for _ in range(2000):
+            n_words = r.choice((1, 3, 4))
+            commands = [[r.choice((b"x", b"", b"\r\n", b"$1", b"*1\r\n$1\r\nx", b"\r", b"\n", r.randbytes(40), b"y" * 511, b"z" * 600))
+                         if r.random() < 0.3 else b"word%d" % r.randrange(100) for _ in range(n_words if r.random() < 0.99 else 2)]
+                        for _ in range(r.choice((2, 5, 16)))]
+            data = b"".join(pack(*words) for words in commands)
+            assert RequestParser().feed(data) == commands
+            cut = r.randrange(1, len(data))
+            parser = RequestParser()
+            assert parser.feed(data[:cut]) + parser.feed(data[cut:]) == commands and parser.error is None
+
+    @pytest.mark.parametrize("spoilt", [b"*1\r\n$5\r\nPING\r\n\r\n", b"*2\r\n$4\r\nPING\r\n", b"*01\r\n$4\r\nPING\r\n", b"*1\r\n$04\r\nPING\r\n",
+                                        b"*1\r\n$-1\r\nPING\r\n", b"*1\r\n:4\r\nPING\r\n"])
+    def test_another_spelling_among_them(self, spoilt):
+        whole, single = RequestParser(), RequestParser()
+        data = pack("PING") * 3 + spoilt + pack("PING") * 3
+        commands = []
+        for i in range(len(data)):
+            commands += single.feed(data[i:i + 1])
+        assert whole.feed(data) == commands and str(whole.error) == str(single.error)
