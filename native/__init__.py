@@ -3,6 +3,7 @@
 `Index` is one vector field; `Pool` runs searches on threads of its own and tells through a file descriptor when they are done.
 Labels are integers 0 .. 2**62 - 1. Distances are Redis's: squared L2, 1 - dot product (IP), 1 - cosine (COSINE)."""
 import os
+import threading
 
 import numpy as np
 
@@ -42,6 +43,9 @@ class SearchTimeout(NativeError):
 
 class ImageError(NativeError):
     """A file is not an intact image, or cannot be read or written; the text says why."""
+
+
+_LOCK = threading.Lock()        # of the holds of all indexes
 
 
 def _error(code):
@@ -181,10 +185,30 @@ class Index:
 
     def _own(self, pointer):
         self._ptr = ffi.gc(pointer, lib.vec_free)
+        self._n_holds, self._is_closing = 0, False
         self._spare = []                # (labels, distances, rows) result buffers, reused by search_blob
 
+    def hold(self):
+        """Keeps close() from freeing the index until let_go(): for threads that call it. Returns whether it is still open."""
+        with _LOCK:
+            self._n_holds += not self._is_closing
+            return not self._is_closing
+
+    def let_go(self):
+        """Ends a hold(); frees the index if it was closed meanwhile."""
+        with _LOCK:
+            self._n_holds -= 1
+            is_last = self._is_closing and not self._n_holds
+        if is_last:
+            self.close()
+
     def close(self):
-        """Frees the index; nothing may be called afterwards. Waits for jobs of pools that still use it."""
+        """Frees the index, or has the last let_go() do it; nothing else may be called afterwards. Waits for jobs of pools that still use
+        it."""
+        with _LOCK:
+            self._is_closing = True
+            if self._n_holds:
+                return
         if self._ptr is not None:
             ffi.release(self._ptr)
             self._ptr = None
@@ -317,6 +341,13 @@ class Index:
         self._spare.append((labels, distances, rows))
         if n < 0:
             raise _error(n)
+        return ffi.unpack(labels, n), ffi.unpack(distances, n)
+
+    def search_without(self, blob, label, k, window=0):
+        """As search_blob, but as if the vector of this label were not stored: what a search for it would have found before."""
+        k = min(k, len(self))
+        labels, distances = ffi.new("uint64_t[]", k + 1), ffi.new("double[]", k + 1)
+        n = _check(lib.vec_search_without(self._ptr, blob, label, k, window, labels, distances))
         return ffi.unpack(labels, n), ffi.unpack(distances, n)
 
     def default_window(self, k):

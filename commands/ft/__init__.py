@@ -12,6 +12,7 @@ def load(server) -> None:
 
     from . import admin, aggregate, config, cursor, debug, info, profile, search  # noqa: F401
     from .manager import Manager
+    from .measure import recall
     config.register_directives()
     manager = server.search = Manager(server)
     server.modules.append(Module("search", VERSION))
@@ -22,6 +23,7 @@ def load(server) -> None:
     server.add_periodic(1, manager.cursors.collect)
     server.add_periodic(5, manager.log_progress)
     server.add_periodic(1, manager.measure_rescoring)
+    server.add_periodic(5, lambda: recall.probe(manager))
     server.add_periodic(30, lambda: manager.collect(server.config["search-fork-gc-clean-threshold"]))
     server.add_periodic(1, manager.originals.compact)
     server.config.observe(config.ORIGINALS, manager.originals.set_default)

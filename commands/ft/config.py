@@ -82,6 +82,8 @@ def _rows():
     yield s("MULTI_TEXT_SLOP", "search-multi-text-slop", "int", 100, "Positions between two values of a field", least=1)
     yield s("_MAX_FOREGROUND_TIMEOUT_LIMIT", "search-_max-foreground-timeout-limit", "int", 60000,
             "Without effect here")
+    yield s("RECALL_PROBE", "search-recall-probe", "int", 8,
+            "Queries a minute that are checked against exact answers for FT.INFO's recall estimate; 0: none", most=256)
     yield s("ENABLE_UNSTABLE_FEATURES", "search-enable-unstable-features", "bool", False, "Without effect here")
 
 

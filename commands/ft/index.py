@@ -7,6 +7,7 @@ from respserver.protocol.errors import CommandError
 from . import errors
 from .documents import DocumentTable
 from .fields import CLASSES, ErrorCount, Field, FieldError, VectorField
+from .measure.recall import Estimate
 from .rescore import Rescorer
 from .rule import Rule
 
@@ -67,6 +68,7 @@ class Index:
             self.schema[field.name] = field.spec
             if type(field) is VectorField:
                 field.rescorer = Rescorer(self.docs, field)
+                field.estimate = Estimate()
         # Vectors first: only they can still be refused when they are stored.
         self._in_put_order = sorted(self.fields, key=lambda field: field.type_name != "VECTOR")
         self.plans.clear()

@@ -154,6 +154,12 @@ def _vector_details(field: VectorField) -> list:
         pairs += [("trained", int(stats["is_trained"])), ("training", Simple(stats["training"]))]
     if spec.compression:
         pairs += _rescoring(field.rescorer)
+    if spec.target_recall or stats["is_calibrated"]:
+        pairs.append(("target_recall", float(stats["target_recall"])))
+    if stats["is_calibrated"]:
+        # Measured against the codes; what is below is measured against the documents' own vectors.
+        pairs.append(("window_recall", round(stats["window_recall"], 4)))
+    pairs += field.estimate.pairs()
     waiting, rate = stats["n_tail"], stats["build_rate"]
     pairs += [("pending_vectors", waiting), ("build_rate", float(rate)),
               ("remaining_seconds", round(waiting / rate, 1) if waiting and rate else 0.0)]

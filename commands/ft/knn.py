@@ -54,7 +54,7 @@ class HotKnn:
                  "timeout_us", "blob_bytes",
                  "revision", "bits", "count", "cost_us", "by_distance", "ascending", "offset", "end", "writer",
                  "per_hit", "paths", "named", "shapes", "forms", "db", "plain", "fails", "query",
-                 "rescorer", "rerank", "n_rescored", "n_wanted", "asked_window")
+                 "rescorer", "rerank", "n_rescored", "n_wanted", "asked_window", "target", "recent")
 
     @staticmethod
     def can_run(options, root) -> bool:
@@ -83,6 +83,8 @@ class HotKnn:
         self.options = options
         self.k = runtime.k
         self.window = self.asked_window = runtime.window or runtime.ef_runtime or 0
+        self.target = runtime.target            # TARGET_RECALL: the window follows what the engine has measured
+        self.recent = field.recent
         self.rescorer = field.rescorer
         self.rerank = runtime.rerank
         self.n_rescored = 0                     # candidates that are scored again with the originals
@@ -121,7 +123,13 @@ class HotKnn:
                 return self._encode(client.proto, [], [])
         elif not self.k:
             return self._encode(client.proto, [], [])
+        self.recent.append(blob)
         n = self.rescorer.candidates(self.k, self.rerank)
+        if self.target is not None:
+            window = self.engine.window_for(self.k, self.target)
+            if window != self.asked_window:
+                self.asked_window = window
+                self._rescore(n)
         if n != self.n_rescored or n and not self.asked_window:
             self._rescore(n)
         turns = self.turns

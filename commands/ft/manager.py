@@ -10,6 +10,7 @@ from respserver.values.hash import Hash
 from . import errors
 from .cursor import Cursors
 from .index import Index, no_such_index
+from .measure.job import Jobs
 from .originals import Originals
 from .pool import Turns
 
@@ -29,6 +30,7 @@ class Manager:
         self._by_prefix: dict[bytes, list[Index]] = {}
         self._prefix_lengths: list[int] = []
         self.turns = Turns(server)
+        self.jobs = Jobs(server)
         self.originals = Originals(server)
         self._measuring = None                      # the background measurement under way
         self.cursors = Cursors(server)
@@ -195,6 +197,7 @@ class Manager:
 
     def stop(self) -> None:
         """Ends the engine's threads and closes every index."""
+        self.jobs.stop()
         self.turns.stop()
         for index in self.indexes.values():
             index.close()

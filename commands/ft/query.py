@@ -32,7 +32,7 @@ _AFFIXES = {"PREFIX": "prefix", "SUFFIX": "suffix", "INFIX": "infix"}
 _UNITS = frozenset((b"m", b"km", b"mi", b"ft"))
 _PREDICATES = frozenset(("WITHIN", "CONTAINS", "INTERSECTS", "DISJOINT"))
 _VECTOR_NAMES = frozenset((b"EF_RUNTIME", b"EPSILON", b"BATCH_SIZE", b"HYBRID_POLICY", b"SEARCH_WINDOW_SIZE",
-                           b"SEARCH_BUFFER_CAPACITY", b"USE_SEARCH_HISTORY", b"RERANK", b"OVERSAMPLING",
+                           b"SEARCH_BUFFER_CAPACITY", b"USE_SEARCH_HISTORY", b"RERANK", b"OVERSAMPLING", b"TARGET_RECALL",
                            b"SHARD_K_RATIO"))
 _INF = float("inf")
 

@@ -12,7 +12,7 @@ from . import errors
 from .errors import fail
 from .options import to_float
 from .specs import VectorSpec
-from .vector_options import MAX_RERANK
+from .vector_options import MAX_RERANK, TARGETS
 from .tree import Knn, VectorAttribute, VectorRange
 
 __all__ = ["KnnRuntime", "RangeRuntime", "knn_runtime", "range_runtime", "check_blob", "MAX_K"]
@@ -47,6 +47,7 @@ class KnnRuntime:
     ef_runtime: int | None = None
     batch_size: int | None = None
     policy: str | None = None                    # BATCHES | ADHOC_BF
+    target: float | None = None                  # TARGET_RECALL: sets the window
     shard_k_ratio: float | None = None           # has no effect on one server
 
 
@@ -93,6 +94,8 @@ def _apply(attributes: tuple[VectorAttribute, ...], algorithm: str, runtime, use
         if name in seen:
             raise fail(errors.RUNTIME_TWICE)
         seen.add(name)
+        if b"TARGET_RECALL" in seen and not seen.isdisjoint((b"SEARCH_WINDOW_SIZE", b"EF_RUNTIME")):
+            raise fail(errors.RUNTIME_TARGET_WINDOW)
         if {b"RERANK", b"OVERSAMPLING"} <= seen:
             raise fail(errors.RUNTIME_BOTH_RERANK)
         rule.read(attribute.value, runtime)
@@ -160,6 +163,13 @@ def _oversampling(value: bytes, runtime) -> None:
     runtime.rerank = float(number)
 
 
+def _target(value: bytes, runtime) -> None:
+    number = to_float(value)
+    if number is None or not TARGETS[0] <= number <= TARGETS[1]:
+        raise fail(errors.RUNTIME_TARGET)
+    runtime.target = number
+
+
 def _ratio(value: bytes, runtime) -> None:
     number = to_float(value)
     if number is None:
@@ -190,6 +200,7 @@ _RULES = {
     b"SEARCH_BUFFER_CAPACITY": _Rule(("SVS-VAMANA",), (*_KNN, "range"), errors.RUNTIME_OPTION, _integer("capacity")),
     b"USE_SEARCH_HISTORY": _Rule(("SVS-VAMANA",), (*_KNN, "range"), errors.RUNTIME_OPTION, _history),
     b"RERANK": _Rule(_ALL, (*_KNN, "range"), errors.RUNTIME_OPTION, _rerank),
+    b"TARGET_RECALL": _Rule(_GRAPHS, _KNN, errors.RUNTIME_OPTION, _target),
     b"OVERSAMPLING": _Rule(_ALL, _KNN, errors.RUNTIME_OPTION, _oversampling),
     b"SHARD_K_RATIO": _Rule(_ALL, (*_KNN, "range"), errors.RUNTIME_OPTION, _ratio),
 }

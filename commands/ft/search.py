@@ -314,7 +314,10 @@ def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> BitMap:
     else:
         bits = None if among is None else allowed(among, index.docs.n_rows)
         started = perf_counter_ns()
+        field.recent.append(node.vector)
         k, window = runtime.k, runtime.window or runtime.ef_runtime or 0
+        if runtime.target is not None:
+            window = field.engine.window_for(k, runtime.target)
         n = field.rescorer.candidates(k, runtime.rerank)
         if n and not window:
             window = field.engine.default_window(k)
@@ -348,6 +351,8 @@ def _in_batches(field: VectorField, blob: bytes, among: BitMap, runtime, n_docs:
     wanted = min(n or k, len(among))
     size = runtime.batch_size or min(wanted * n_docs // len(among) + 1, n_docs)
     window = runtime.window or runtime.ef_runtime
+    if runtime.target is not None:
+        window = field.engine.window_for(k, runtime.target)
     rows: list[int] = []
     distances: list[float] = []
     seen = 0

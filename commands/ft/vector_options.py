@@ -16,6 +16,8 @@ DEFAULT_TRAINING_THRESHOLD = 10240
 MIN_TRAINING_THRESHOLD = 1024
 #: Most candidates that RERANK may name.
 MAX_RERANK = 1_000_000
+#: What TARGET_RECALL may be.
+TARGETS = (0.5, 0.999)
 
 _ALGORITHMS = {"FLAT": "FLAT", "HNSW": "HNSW", "SVS-VAMANA": "SVS-VAMANA"}
 _TYPES = {name: name for name in DTYPE_SIZES}
@@ -55,6 +57,9 @@ def parse_vector(cursor: Words, path: bytes, name: bytes, compressions: Collecti
         spec.training_threshold = DEFAULT_TRAINING_THRESHOLD
     if spec.reduce is not None and not (spec.compression or "").startswith("LeanVec"):
         raise fail(errors.VECTOR_REDUCE_ALONE)
+    fixed = "SEARCH_WINDOW_SIZE" if spec.search_window_size else "EF_RUNTIME" if spec.ef_runtime != 10 else None
+    if spec.target_recall and fixed:
+        raise fail(errors.VECTOR_TARGET_WINDOW, fixed)
     size = element_size(spec)
     if memory_limit and memory_limit < size:
         raise fail(errors.VECTOR_ELEMENT, size, 0)
@@ -150,6 +155,12 @@ def _rerank(cursor: Words, spec: VectorSpec, label: str) -> None:
         raise fail(errors.VECTOR_RERANK_VALUE if spec.algorithm == "HNSW" else errors.VECTOR_RERANK_CHOICE, MAX_RERANK)
 
 
+def _target(cursor: Words, spec: VectorSpec, label: str) -> None:
+    spec.target_recall = cursor.double(label)
+    if not TARGETS[0] <= spec.target_recall <= TARGETS[1]:
+        raise fail(errors.VECTOR_TARGET)
+
+
 def _originals(cursor: Words, spec: VectorSpec, label: str) -> None:
     spec.originals = cursor.choice(label, {"MEMORY": "memory", "DISK": "disk"})
 
@@ -165,9 +176,10 @@ _READERS: dict[str, dict[str, _Reader]] = {
     "HNSW": _COMMON | {
         "INITIAL_CAP": _count("initial_cap", 0), "M": _count("m"), "EF_CONSTRUCTION": _count("ef_construction"),
         "EF_RUNTIME": _count("ef_runtime"), "EPSILON": _epsilon, "RERANK": _rerank,
-        "TRAINING_THRESHOLD": _threshold},
+        "TRAINING_THRESHOLD": _threshold, "TARGET_RECALL": _target},
     "SVS-VAMANA": _COMMON | {
         "GRAPH_MAX_DEGREE": _count("graph_max_degree"), "CONSTRUCTION_WINDOW_SIZE": _count("construction_window_size"),
         "SEARCH_WINDOW_SIZE": _count("search_window_size"), "EPSILON": _epsilon,
-        "TRAINING_THRESHOLD": _threshold, "REDUCE": _count("reduce"), "RERANK": _rerank},
+        "TRAINING_THRESHOLD": _threshold, "REDUCE": _count("reduce"), "RERANK": _rerank,
+        "TARGET_RECALL": _target},
 }

@@ -113,6 +113,9 @@ int vec_validate(vec_index *index, const char **what);
 
 /* The k nearest, nearest first, ties by label, into labels[k] and distances[k]. Returns how many, or a negative code. */
 int64_t vec_search(vec_index *index, const char *query, vec_query *q, uint64_t *labels, double *distances);
+/* The same for k < 2^32 - 1 as if the vector of this label were not stored: a walk goes round it. labels and distances hold k + 1. */
+int64_t vec_search_without(vec_index *index, const char *query, uint64_t label, uint32_t k, uint32_t window, uint64_t *labels,
+                           double *distances);
 /* The same with plain arguments, for the shortest way in. */
 int64_t vec_search_one(vec_index *index, const char *query, uint32_t k, uint32_t window, uint32_t capacity, uint64_t timeout_us,
                        uint64_t *labels, double *distances);

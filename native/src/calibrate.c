@@ -206,3 +206,20 @@ uint32_t vec_window(vec_index *ix, uint32_t k, double target) {
     }
     return k > TEN ? w + (k - TEN) + (k - TEN) / 4 : w;
 }
+
+int64_t vec_search_without(vec_index *ix, const char *given, uint64_t label, uint32_t k, uint32_t window, uint64_t *labels,
+                           double *distances) {
+    vec_query q = {.k = k + 1, .window = window ? window : default_window(ix, k)};
+    uint32_t n = 0, m = 0, slot = label <= MAX_LABEL ? labels_find(&ix->labels, label) : NO_SLOT;
+    scratch *s = scratch_take(ix);
+    reader_enter(ix, s);
+    const store *st = atomic_load_explicit(&ix->store, memory_order_acquire);
+    int rc = prepare_query(ix, s, st, (const uint8_t *)given);
+    s->hidden = slot == NO_SLOT ? 0 : slot + 1;
+    if (rc == VEC_OK) rc = search_prepared(ix, st, s, &q, &n);
+    s->hidden = 0;
+    for (uint32_t i = 0; i < n && m < k; i++)
+        if (s->hits[i].label != label) labels[m] = s->hits[i].label, distances[m++] = s->hits[i].distance;
+    finish_search(ix, s, q.plan);
+    return rc == VEC_OK ? (int64_t)m : rc;
+}

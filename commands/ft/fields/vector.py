@@ -1,4 +1,6 @@
 """VECTOR: one engine object per field."""
+from collections import deque
+
 import numpy as np
 
 import native
@@ -11,6 +13,8 @@ from .base import Field, FieldError
 EMPTY_MODE, STANDARD_KNN, HYBRID_ADHOC_BF, HYBRID_BATCHES, RANGE_QUERY = (
     "EMPTY_MODE", "STANDARD_KNN", "HYBRID_ADHOC_BF", "HYBRID_BATCHES", "RANGE_QUERY")
 
+#: Queries that are remembered.
+RECENT = 512
 #: Waiting vectors that are worth a line in the log.
 _MANY_WAITING = 4096
 
@@ -26,6 +30,8 @@ class VectorField(Field):
         self.blob_bytes: int = spec.blob_size
         self.rescorer = None                    # set by the index, which knows the documents
         self.is_open = True
+        self.recent: deque[bytes] = deque(maxlen=RECENT)    # the latest queries: what recall is measured with
+        self.estimate = None                    # of its recall, set by the index
         self.cost_us = 0.0                      # what searches took lately, in the engine
         self.had_vectors = False                # whether there has ever been one
         self._mode: str | None = EMPTY_MODE     # None: as the engine's last plan says
@@ -116,7 +122,7 @@ def _engine_options(spec) -> dict:
     else:
         return {}
     options |= {"epsilon": spec.epsilon, "compression": spec.compression, "reduce": spec.reduce,
-                "training_threshold": spec.training_threshold}
+                "training_threshold": spec.training_threshold, "target_recall": spec.target_recall}
     if spec.compression and spec.training_threshold == 0:
         # SQ8 on HNSW that is not to learn a range for all vectors: LVQ8 fits one to each and asks a few hundred for their mean only.
         options |= {"compression": "LVQ8", "training_threshold": 256}
