@@ -21,6 +21,8 @@ DTYPES = {"FLOAT32": (lib.VEC_FLOAT32, np.dtype("<f4")), "FLOAT64": (lib.VEC_FLO
 ALGORITHMS = {"FLAT": lib.VEC_FLAT, "HNSW": lib.VEC_GRAPH, "SVS-VAMANA": lib.VEC_GRAPH}
 PLANS = {lib.VEC_PLAN_NONE: "none", lib.VEC_PLAN_SCAN: "scan", lib.VEC_PLAN_GRAPH: "graph",
          lib.VEC_PLAN_FILTER_EXACT: "filter-exact", lib.VEC_PLAN_FILTER_WALK: "filter-walk", lib.VEC_PLAN_FILTER_POST: "filter-post"}
+REDUCTIONS = {"PCA": lib.VEC_REDUCE_PCA, "OOD": lib.VEC_REDUCE_OOD, "PREFIX": lib.VEC_REDUCE_PREFIX, "RANDOM": lib.VEC_REDUCE_RANDOM}
+_REDUCTION_NAMES = {code: name for name, code in REDUCTIONS.items()}
 TRAINING = {lib.VEC_TRAIN_IDLE: "idle", lib.VEC_TRAIN_RUNNING: "running", lib.VEC_TRAIN_DONE: "done"}
 PARTS = ("codes", "residuals", "graph", "labels", "tail", "scratch", "codec", "other")
 
@@ -74,6 +76,15 @@ def _compressions():
 
 _start()
 COMPRESSIONS = _compressions()      # name -> {"bits": per dimension over both levels, "needs_reduce": whether REDUCE applies}
+
+
+def _reduction(name):
+    """The number of a reduction's name; -1 for None."""
+    if name is None:
+        return -1
+    if name not in REDUCTIONS:
+        raise NativeError(lib.VEC_EARG, f"unknown reduction {name}; there are " + ", ".join(REDUCTIONS))
+    return REDUCTIONS[name]
 
 
 def isa():
@@ -163,12 +174,15 @@ class Index:
 
     def __init__(self, dim, metric="COSINE", dtype="FLOAT32", algorithm="SVS-VAMANA", compression=None, reduce=None,
                  training_threshold=10240, graph_max_degree=32, construction_window_size=200, search_window_size=None, epsilon=0.01,
-                 threads=1, alpha=None, target_recall=None):
+                 threads=1, alpha=None, target_recall=None, reduction=None):
         if compression and compression not in COMPRESSIONS:
             raise NativeError(lib.VEC_EUNAVAILABLE, f"compression {compression} is not yet available; there are " + ", ".join(COMPRESSIONS))
         for what, value, known in (("metric", metric, METRICS), ("type", dtype, DTYPES), ("algorithm", algorithm, ALGORITHMS)):
             if value not in known:
                 raise NativeError(lib.VEC_EARG, f"unknown {what} {value}; there are " + ", ".join(known))
+        code = _reduction(reduction)
+        if reduction and not (compression and COMPRESSIONS[compression]["needs_reduce"]):
+            raise NativeError(lib.VEC_EARG, "a reduction is for LeanVec compressions only")
         self.dim, self.metric, self.dtype, self.algorithm, self.compression = dim, metric, dtype, algorithm, compression
         self._dtype = DTYPES[dtype][1]
         self.vector_bytes = dim * self._dtype.itemsize
@@ -178,7 +192,7 @@ class Index:
             dim=dim, metric=METRICS[metric], dtype=DTYPES[dtype][0], algorithm=ALGORITHMS[algorithm],
             compression=name if compression else ffi.NULL, reduce=reduce or 0, training_threshold=training_threshold,
             max_degree=graph_max_degree, build_window=construction_window_size, search_window=search_window_size or 0,
-            epsilon=epsilon, alpha=alpha, threads=threads, target_recall=target_recall or 0))
+            epsilon=epsilon, alpha=alpha, threads=threads, target_recall=target_recall or 0, reduction=max(code, 0)))
         out = ffi.new("vec_index **")
         _check(lib.vec_create(params, out))
         self._own(out[0])
@@ -257,6 +271,19 @@ class Index:
         removed = ffi.new("size_t *")
         _check(lib.vec_remove(self._ptr, ffi.new("uint64_t *", label), 1, removed))
         return bool(removed[0])
+
+    def retrain(self, reduction=None, compression=None, reduce=None):
+        """Learns anew and encodes everything again in the background; searches, additions and removals go on.
+
+        None: as it is. reduction: PCA, OOD (what matters to recent queries, of which a sample is kept; PCA while there are fewer than 200),
+        PREFIX or RANDOM, of LeanVec compressions; compression: another codec; reduce: LeanVec's dimensions. What codes have lost stays
+        lost: from LVQ4 nothing finer can be made. wait() waits for the end. Raises NativeError while it trains already, and for an index
+        without compression."""
+        if compression is not None and compression not in COMPRESSIONS:
+            raise NativeError(lib.VEC_EUNAVAILABLE, f"compression {compression} is not yet available; there are " + ", ".join(COMPRESSIONS))
+        name = ffi.new("char[]", (compression or "").encode())
+        _check(lib.vec_retrain(self._ptr, name, reduce or 0, _reduction(reduction)))
+        self.compression = compression or self.compression
 
     def wait(self, timeout=None):
         """Blocks until everything is linked, trained and cleaned up; False if that took longer than timeout seconds."""
@@ -414,7 +441,8 @@ class Index:
         """Counters and states as a dict: n_vectors, n_linked, n_tail, n_deleted, is_trained, training, progress, codec (in effect),
         window (default in effect for k = 10), is_calibrated, target_recall (of that window) and window_recall (measured against the codes;
         0: not measured), build_rate (vectors linked per CPU second), bytes (by part),
-        code_bytes and residual_bytes (per vector), n_searches, n_scored, last_plan."""
+        code_bytes and residual_bytes (per vector), n_searches, n_scored, last_plan, reduction (in effect, of LeanVec), n_queries (recent
+        ones at hand for OOD)."""
         s = ffi.new("vec_stats_t *")
         lib.vec_stats(self._ptr, s)
         return {"n_vectors": s.n_vectors, "n_linked": s.n_linked, "n_tail": s.n_tail, "n_deleted": s.n_deleted, "n_slots": s.n_slots,
@@ -423,7 +451,8 @@ class Index:
                 "target_recall": s.target_recall, "window_recall": s.window_recall,
                 "build_rate": s.n_linkings / (s.link_ns * 1e-9) if s.link_ns else 0.0,
                 "code_bytes": s.code_bytes, "residual_bytes": s.residual_bytes, "n_searches": s.n_searches, "n_scored": s.n_scored,
-                "last_plan": PLANS[s.last_plan], "bytes": dict(zip(PARTS, s.bytes, strict=True))}
+                "last_plan": PLANS[s.last_plan], "reduction": _REDUCTION_NAMES[s.reduction], "n_queries": s.n_queries,
+                "bytes": dict(zip(PARTS, s.bytes, strict=True))}
 
     @property
     def nbytes(self):

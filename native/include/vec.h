@@ -18,13 +18,16 @@
 
 /* cffi: begin */
 enum { VEC_OK = 0, VEC_ENOMEM = -1, VEC_EARG = -2, VEC_ENONFINITE = -3, VEC_ETIMEOUT = -4, VEC_EUNAVAILABLE = -5, VEC_EISA = -6,
-       VEC_ETHREAD = -7, VEC_EINVARIANT = -8, VEC_EIO = -9, VEC_EIMAGE = -10 };
+       VEC_ETHREAD = -7, VEC_EINVARIANT = -8, VEC_EIO = -9, VEC_EIMAGE = -10, VEC_EBUSY = -11 };
 enum { VEC_L2 = 0, VEC_IP = 1, VEC_COSINE = 2 };
 enum { VEC_FLOAT32 = 0, VEC_FLOAT64 = 1, VEC_FLOAT16 = 2, VEC_BFLOAT16 = 3, VEC_INT8 = 4, VEC_UINT8 = 5 };
 enum { VEC_FLAT = 0, VEC_GRAPH = 1 };
 /* How a search was answered: a scan of everything, a graph walk, or one of the three filter plans. */
 enum { VEC_PLAN_NONE = 0, VEC_PLAN_SCAN = 1, VEC_PLAN_GRAPH = 2, VEC_PLAN_FILTER_EXACT = 3, VEC_PLAN_FILTER_WALK = 4,
        VEC_PLAN_FILTER_POST = 5 };
+/* What LeanVec's projection is made of: the strongest axes of the data, those that matter to recent queries, the first dimensions (for
+   embeddings trained so that these suffice), or random ones. */
+enum { VEC_REDUCE_PCA = 0, VEC_REDUCE_OOD = 1, VEC_REDUCE_PREFIX = 2, VEC_REDUCE_RANDOM = 3 };
 enum { VEC_TRAIN_IDLE = 0, VEC_TRAIN_RUNNING = 1, VEC_TRAIN_DONE = 2 };
 /* The parts that vec_stats counts allocated bytes by. */
 enum { VEC_MEM_CODES = 0, VEC_MEM_RESIDUALS = 1, VEC_MEM_GRAPH = 2, VEC_MEM_LABELS = 3, VEC_MEM_TAIL = 4, VEC_MEM_SCRATCH = 5,
@@ -53,6 +56,7 @@ typedef struct {
     float alpha;                    /* pruning, on squared distances; 1.1 to 1.2 is usual */
     uint32_t threads;               /* 1 .. 64 that link at the same time */
     double target_recall;           /* what the calibrated default window is to find of the ten nearest, below 1; 0: 0.95 */
+    int reduction;                  /* LeanVec: VEC_REDUCE_* */
 } vec_params;
 
 typedef struct {
@@ -79,6 +83,8 @@ typedef struct {
     double target_recall, window_recall; /* what it is to reach, and what it was measured to reach (against the codes); 0: not measured */
     uint32_t code_bytes, residual_bytes; /* per vector, with padding */
     int last_plan;
+    int reduction;                  /* VEC_REDUCE_* in effect; OOD with too few queries is PCA until it is trained again */
+    uint32_t n_queries;             /* recent ones at hand for OOD */
     uint64_t bytes[8];              /* allocated now, by VEC_MEM_* */
 } vec_stats_t;
 
@@ -102,6 +108,11 @@ int vec_add_one(vec_index *index, uint64_t label, const char *vector);
 int vec_remove(vec_index *index, const uint64_t *labels, size_t n, size_t *n_removed);
 /* Blocks until everything is linked, trained and cleaned up, or timeout_us have passed (0: no limit): VEC_ETIMEOUT. */
 int vec_wait(vec_index *index, uint64_t timeout_us);
+/* Learns anew from what is stored (the finest codes), and from recent queries for OOD, then encodes everything again, in the background;
+   searches, additions and removals go on. compression: another codec's name, or NULL for the same; reduce: dimensions of LeanVec's
+   projection, or 0 for the same; reduction: VEC_REDUCE_*, or -1 for the same. What codes have lost stays lost. VEC_EARG: not for indexes
+   without compression, nor a reduction for other codecs than LeanVec. VEC_EBUSY: it is training already. */
+int vec_retrain(vec_index *index, const char *compression, uint32_t reduce, int reduction);
 void vec_stats(const vec_index *index, vec_stats_t *out);
 /* The least window that was measured to find `target` (above 0, below 1; 0: the default) of the k nearest, or as near to it as more
    work brings. Before it is measured a wide one; the measurement is then made when nothing else is to do. */

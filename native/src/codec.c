@@ -32,23 +32,26 @@ const char *vec_codec_name(int i, int *bits, int *reduces) {
     return codecs[i]->name;
 }
 
-static coder *new_coder(const codec *codec, uint32_t dim, int metric, int dtype, uint32_t reduce, mem_account *account) {
+static coder *new_coder(const codec *codec, uint32_t dim, int metric, int dtype, uint32_t reduce, int reduction, mem_account *account) {
+    static _Atomic uint64_t n_coders;
     coder *c = mem_zeroed(account, VEC_MEM_CODEC, sizeof *c);
     if (!c) return NULL;
     c->codec = codec, c->dim = dim, c->metric = metric, c->dtype = dtype;
     c->bits1 = codec->bits1, c->bits2 = codec->bits2;
     c->reduced = reduce && reduce < dim ? reduce : (dim + 1) / 2;
     c->effective = codec->name;
+    c->wanted_reduction = c->reduction = (uint32_t)reduction;
+    c->id = ++n_coders;
     codec->shape(c);
     return c;
 }
 
 coder *coder_new(const codec *codec, const vec_params *p, mem_account *account) {
-    return new_coder(codec, p->dim, p->metric, p->dtype, p->reduce, account);
+    return new_coder(codec, p->dim, p->metric, p->dtype, p->reduce, p->reduction, account);
 }
 
-coder *coder_new_like(const codec *codec, const coder *like, uint32_t reduce, mem_account *account) {
-    return new_coder(codec, like->dim, like->metric, like->dtype, reduce, account);
+coder *coder_new_like(const codec *codec, const coder *like, uint32_t reduce, int reduction, mem_account *account) {
+    return new_coder(codec, like->dim, like->metric, like->dtype, reduce, reduction, account);
 }
 
 void coder_free(coder *c) {
@@ -76,12 +79,22 @@ void coder_parts(coder *c, coder_part parts[CODER_PARTS]) {
         {&c->mean_norm2, 0, sizeof c->mean_norm2},
         {c->range, 0, sizeof c->range},
         {&c->is_integral, 0, sizeof c->is_integral},
+        {&c->reduction, 0, sizeof c->reduction},
         {&c->mean, 1, c->dim * sizeof *c->mean},
         {&c->matrix, 1, (size_t)c->reduced * c->dim * sizeof *c->matrix},
         {&c->matrix_codes, 1, (size_t)c->reduced * c->padded},
         {&c->matrix_constants, 1, 2 * (size_t)c->reduced * sizeof *c->matrix_constants},
     };
     memcpy(parts, all, sizeof all);
+}
+
+int coder_is_whole(const coder *c) {
+    if (c->table_entries) return c->matrix != NULL;
+    if (c->codec->train && !c->mean) return 0;
+    if (!c->codec->reduces) return 1;
+    int has_some = c->matrix || c->matrix_codes || c->matrix_constants, has_all = c->matrix && c->matrix_codes && c->matrix_constants;
+    if (c->reduction == VEC_REDUCE_OOD && c->wanted_reduction != VEC_REDUCE_OOD) return 0;      /* its rows would have no room */
+    return c->reduction == VEC_REDUCE_PREFIX ? !has_some : c->reduction <= VEC_REDUCE_RANDOM && has_all;
 }
 
 size_t dtype_bytes(int dtype) {

@@ -32,10 +32,12 @@ typedef struct coder {
     uint32_t is_integral;           /* vectors of integers: the mean is one, too */
     float *mean;                    /* dim floats, or NULL: zero */
     double mean_norm2;
-    float *matrix;                  /* LeanVec: reduced x dim, rows orthonormal (PCA, then a random rotation) */
-    uint8_t *matrix_codes;          /* the same in LVQ8, for queries: reduced x padded, and l, D of each row */
+    uint32_t wanted_reduction, reduction; /* LeanVec: VEC_REDUCE_*, as asked for and as learned */
+    float *matrix;                  /* LeanVec: reduced x dim, for what is stored; NULL: the first dimensions */
+    uint8_t *matrix_codes;          /* the one for queries in LVQ8: reduced x padded, and l, D of each row. The same matrix but for OOD */
     float *matrix_constants;
     uint32_t table_entries;         /* PQ: of the table that a query brings; 0: none */
+    uint64_t id;                    /* no two coders have the same, whatever their addresses */
     float range[2];                 /* SQ8: value of code 0, and the step */
     const char *effective;          /* name to report */
 } coder;
@@ -67,8 +69,8 @@ struct codec {
     int bits1, bits2;
     /* Fills strides and row size of a coder whose dim, metric, dtype are set. */
     void (*shape)(coder *c);
-    /* Learns from n decoded vectors (n x dim floats). NULL: nothing to learn. */
-    int (*train)(coder *c, const float *sample, size_t n, mem_account *account);
+    /* Learns from n decoded vectors (n x dim floats) and n_queries recent queries, as ingested. NULL: nothing to learn. */
+    int (*train)(coder *c, const float *sample, size_t n, const float *queries, size_t n_queries, mem_account *account);
     /* vector: dim floats (normalised if COSINE), except for raw codecs of other types, which take their own type from `given`. */
     void (*encode)(const coder *c, const float *vector, const uint8_t *given, uint8_t *primary, uint8_t *residual, float *work);
     void (*decode)(const coder *c, const uint8_t *primary, const uint8_t *residual, float *vector);
@@ -98,13 +100,15 @@ static inline int is_compressed(const codec *c) { return c->bits1 != 0; }
 
 /* Allocates and shapes a coder. */
 coder *coder_new(const codec *codec, const vec_params *p, mem_account *account);
-coder *coder_new_like(const codec *codec, const coder *like, uint32_t reduce, mem_account *account);
+coder *coder_new_like(const codec *codec, const coder *like, uint32_t reduce, int reduction, mem_account *account);
 void coder_free(coder *c);
 /* What training left in a coder, piece by piece, for images: either bytes of the coder itself, or blocks that it points to (NULL where
    the codec has none). A coder that learns something new lists it here. */
 typedef struct { void *at; int is_block; size_t bytes; } coder_part;
-enum { CODER_PARTS = 7 };
+enum { CODER_PARTS = 8 };
 void coder_parts(coder *c, coder_part parts[CODER_PARTS]);
+/* Whether everything is there that a trained coder works with, for one that was put together from parts. */
+int coder_is_whole(const coder *c);
 
 size_t dtype_bytes(int dtype);
 /* Reads a vector of any type into floats, dividing by its norm if metric is COSINE (a zero vector stays zero); under the other metrics

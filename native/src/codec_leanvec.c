@@ -1,9 +1,13 @@
-/* LeanVec (TMLR 2024), in-distribution variant: the primary is LVQ of a projection to `reduced` dimensions, the residual level is LVQ8 of
+/* LeanVec (TMLR 2024): the primary is LVQ of a projection to `reduced` dimensions, the residual level is LVQ8 of
    the whole vector. Traversal and linking see the projection, the distance that is returned comes from the second level.
 
    The projection is PCA of the training sample followed by a random rotation inside the reduced space: PCA coordinates have steeply
    falling variances, the worst case for one scale per vector; rotated ones are alike. Both are one matrix, so the rotation costs nothing.
    Queries go through the same matrix (its rows are orthonormal): <q, x> ~ <P q, P x>.
+
+   Out of distribution (OOD) data and queries have a matrix each, learned from the sample and from recent queries: <q, x> ~ <A q, B x>, see
+   eigen.h. What is stored is then nothing that distances between stored vectors could be taken from: pruning rows are the second level.
+   With fewer than LEAST_QUERIES it is PCA. PREFIX takes the first dimensions as they are, RANDOM random directions.
 
    l and D of the primary are stored times a factor, as LVQ's are, that also makes up for a third of what the projection leaves out: of
    those that a query is near, queries have some of it in common (all would be right for x itself, nothing for vectors that have nothing
@@ -20,7 +24,9 @@
 #include "kernels.h"
 
 enum { BATCH = 64, ROW_CONSTANTS = 20 };
-#define LEFT_OUT 0.35                           /* see below */
+#define LEFT_OUT 0.35f                          /* see above */
+#define LEFT_OUT_OOD 0.2f
+enum { LEAST_QUERIES = 200 };
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
@@ -34,11 +40,15 @@ static void shape(coder *c) {
     c->residual_code_bytes = c->padded;
     c->primary_bytes = round_up(c->code_bytes + (c->metric == VEC_COSINE ? 8 : 12), c->code_bytes >= 64 ? 16 : 4);
     c->residual_bytes = round_up(c->residual_code_bytes + 8, 8);
-    c->row_bytes = round_up(c->reduced_padded + ROW_CONSTANTS, 64);
+    c->row_bytes = round_up((c->wanted_reduction == VEC_REDUCE_OOD ? c->padded : c->reduced_padded) + ROW_CONSTANTS, 64);
 }
 
 static void project(const coder *c, const float *y, float *out) {
     const uint8_t *rows[BATCH];
+    if (!c->matrix) {
+        memcpy(out, y, c->reduced * sizeof *out);
+        return;
+    }
     for (uint32_t i = 0; i < c->reduced; i += BATCH) {
         uint32_t m = c->reduced - i < BATCH ? c->reduced - i : BATCH;
         for (uint32_t j = 0; j < m; j++) rows[j] = (const uint8_t *)(c->matrix + (size_t)(i + j) * c->dim);
@@ -46,22 +56,38 @@ static void project(const coder *c, const float *y, float *out) {
     }
 }
 
-/* The same for a query, in integers: its high digits (8 bits) against the matrix in LVQ8. The traversal rounds to 8 bits anyway. */
-static void project_query(const coder *c, query *q) {
+/* The queries' matrix times scale * codes, in integers: 8 bits of the vector against the matrix in LVQ8. */
+static void project_codes(const coder *c, const int8_t *codes, float scale, float *out) {
     const uint8_t *rows[BATCH];
-    int32_t dots[BATCH];
-    float scale = 128 * q->fine_scale;
-    int32_t sum = 0;
-    for (uint32_t i = 0; i < c->dim; i++) sum += q->high[i];
+    int32_t dots[BATCH], sum = 0;
+    for (uint32_t i = 0; i < c->dim; i++) sum += codes[i];
     for (uint32_t i = 0; i < c->reduced; i += BATCH) {
         uint32_t m = c->reduced - i < BATCH ? c->reduced - i : BATCH;
         for (uint32_t j = 0; j < m; j++) rows[j] = c->matrix_codes + (size_t)(i + j) * c->padded;
-        K.dot_u8s8(q->high, rows, m, c->padded, dots);
+        K.dot_u8s8(codes, rows, m, c->padded, dots);
         for (uint32_t j = 0; j < m; j++) {
             const float *k = c->matrix_constants + 2 * (i + j);
-            q->projected[i + j] = scale * (k[0] * (float)sum + k[1] * (float)dots[j]);
+            out[i + j] = scale * (k[0] * (float)sum + k[1] * (float)dots[j]);
         }
     }
+}
+
+/* What the products of x's projection by both matrices come to: all of |y|^2 would be right for a query equal to it. */
+static double kept_of(const coder *c, const float *y, const float *reduced, float *work) {
+    double kept = 0;
+    const float *other = reduced;
+    if (c->reduction == VEC_REDUCE_OOD) {
+        float lo, hi, *out = work;
+        int8_t *codes = (int8_t *)(work + c->padded);
+        K.range(y, c->dim, &lo, &hi);
+        float most = -lo > hi ? -lo : hi, scale = most > 0x1p-100f ? most / 127 : 1;
+        memset(codes, 0, c->padded);
+        (void)K.quantise_s8(y, c->dim, 1 / scale, codes);
+        project_codes(c, codes, scale, out);
+        other = out;
+    }
+    for (uint32_t i = 0; i < c->reduced; i++) kept += (double)reduced[i] * other[i];
+    return kept;
 }
 
 static void encode(const coder *c, const float *v, const uint8_t *given, uint8_t *primary, uint8_t *residual, float *work) {
@@ -75,11 +101,10 @@ static void encode(const coder *c, const float *v, const uint8_t *given, uint8_t
     if (c->metric != VEC_COSINE) for (uint32_t i = 0; i < c->dim; i++) norm2 += (double)whole[i] * whole[i];
     project(c, y, reduced);
     (c->bits1 == 4 ? lvq_quantise_clipped : lvq_quantise)(reduced, c->reduced, c->reduced_padded, c->bits1, &k[0], &k[1], codes);
-    double all = 0, kept = 0;
-    for (uint32_t i = 0; i < c->dim; i++) all += (double)y[i] * y[i];
-    for (uint32_t i = 0; i < c->reduced; i++) kept += (double)reduced[i] * reduced[i];
-    float g = lvq_rescale(reduced, reduced, kept, codes, c->reduced, k[0], k[1]);
-    g *= kept > 0 && all > kept ? (float)fmin(1 + LEFT_OUT * (all / kept - 1), 1.5) : 1;
+    double all = K.sum_squares(y, c->dim), kept = kept_of(c, y, reduced, work + 3 * (size_t)c->padded);
+    float g = lvq_rescale(reduced, reduced, K.sum_squares(reduced, c->reduced), codes, c->reduced, k[0], k[1]);
+    float part = c->reduction == VEC_REDUCE_OOD ? LEFT_OUT_OOD : LEFT_OUT;
+    g *= kept > 0 && all > kept ? fminf(1 + part * (float)(all / kept - 1), 1.5f) : 1;
     k[0] *= g, k[1] *= g, k[2] = (float)norm2;
     if (c->bits1 == 4) lvq_pack_u4(codes, c->reduced_padded, primary);
     else memcpy(primary, codes, c->reduced_padded);
@@ -104,7 +129,8 @@ static void prepare(const coder *c, const float *v, const uint8_t *given, query 
     if (v != q->x) memcpy(q->x, v, c->dim * sizeof *v);
     lvq_prepare_metric(c, q);
     lvq_prepare_digits(q->x, c->dim, c->padded, q);
-    project_query(c, q);
+    if (c->matrix) project_codes(c, q->high, 128 * q->fine_scale, q->projected);    /* the traversal rounds to 8 bits anyway */
+    else memcpy(q->projected, q->x, c->reduced * sizeof *q->x);
     lvq_prepare_s8(q->projected, c->reduced, c->reduced_padded, q);
 }
 
@@ -159,8 +185,13 @@ static void exact(const query *q, const uint8_t *const *primaries, const uint8_t
 }
 
 static void load_row(const coder *c, const uint8_t *primary, const uint8_t *residual, float most_norm2, uint8_t *row) {
-    (void)residual;
     float k[2], rest = c->metric == VEC_IP ? most_norm2 - norm2_of(c, primary) : 0;
+    if (c->reduction == VEC_REDUCE_OOD) {
+        memcpy(row, residual, c->padded);
+        memcpy(k, residual + c->residual_code_bytes, 8);
+        lvq_finish_row(row, c->dim, c->padded, k[0], k[1], sqrtf(rest > 0 ? rest : 0));
+        return;
+    }
     memcpy(k, primary + c->code_bytes, 8);
     if (c->bits1 == 4) K.expand_u4(primary, NULL, c->reduced_padded, row);
     else memcpy(row, primary, c->reduced_padded);
@@ -168,22 +199,42 @@ static void load_row(const coder *c, const uint8_t *primary, const uint8_t *resi
 }
 
 static void row_distances(const coder *c, const uint8_t *row, const uint8_t *const *rows, size_t n, float *out, int8_t *work) {
-    lvq_row_distances(c->reduced, c->reduced_padded, row, rows, n, out, work);
+    if (c->reduction == VEC_REDUCE_OOD) lvq_row_distances(c->dim, c->padded, row, rows, n, out, work);
+    else lvq_row_distances(c->reduced, c->reduced_padded, row, rows, n, out, work);
 }
 
 static double norm2(const coder *c, const uint8_t *primary) { return norm2_of(c, primary); }
 
-static int train(coder *c, const float *sample, size_t n, mem_account *account) {
-    int rc = lvq_train(c, sample, n, account);
-    if (rc != VEC_OK) return rc;
-    c->matrix = mem_alloc(account, VEC_MEM_CODEC, (size_t)c->reduced * c->dim * sizeof *c->matrix);
+/* Queries as the projection sees them: centred for L2. */
+static float *centred(const coder *c, const float *queries, size_t n, mem_account *account) {
+    float *out = mem_alloc(account, VEC_MEM_OTHER, n * c->dim * sizeof *out);
+    for (size_t i = 0; out && i < n * c->dim; i++) out[i] = queries[i] - (c->metric == VEC_L2 ? c->mean[i % c->dim] : 0);
+    return out;
+}
+
+static int train(coder *c, const float *sample, size_t n, const float *queries, size_t n_queries, mem_account *account) {
+    int rc = lvq_train(c, sample, n, queries, n_queries, account);
+    c->reduction = c->wanted_reduction;
+    if (rc != VEC_OK || c->reduction == VEC_REDUCE_PREFIX) return rc;
+    if (c->reduction == VEC_REDUCE_OOD && n_queries < LEAST_QUERIES) c->reduction = VEC_REDUCE_PCA;
+    size_t part = (size_t)c->reduced * c->dim;
+    c->matrix = mem_alloc(account, VEC_MEM_CODEC, part * sizeof *c->matrix);
     c->matrix_codes = mem_alloc(account, VEC_MEM_CODEC, (size_t)c->reduced * c->padded);
     c->matrix_constants = mem_alloc(account, VEC_MEM_CODEC, 2 * (size_t)c->reduced * sizeof *c->matrix_constants);
     if (!c->matrix || !c->matrix_codes || !c->matrix_constants) return VEC_ENOMEM;
-    rc = principal_axes(sample, n, c->dim, c->mean, c->reduced, c->matrix, account);
+    float *other = NULL, *of_queries = c->matrix;
+    if (c->reduction == VEC_REDUCE_OOD) {
+        other = centred(c, queries, n_queries, account);
+        of_queries = mem_alloc(account, VEC_MEM_OTHER, part * sizeof *of_queries);
+        rc = !other || !of_queries ? VEC_ENOMEM
+           : query_axes(sample, n, c->dim, c->mean, other, n_queries, c->reduced, c->matrix, of_queries, account);
+    } else if (c->reduction == VEC_REDUCE_RANDOM) rc = random_axes(c->dim, c->reduced, c->matrix, account);
+    else rc = principal_axes(sample, n, c->dim, c->mean, c->reduced, c->matrix, account);
     for (uint32_t i = 0; i < c->reduced && rc == VEC_OK; i++)
-        lvq_quantise(c->matrix + (size_t)i * c->dim, c->dim, c->padded, 8, c->matrix_constants + 2 * i, c->matrix_constants + 2 * i + 1,
+        lvq_quantise(of_queries + (size_t)i * c->dim, c->dim, c->padded, 8, c->matrix_constants + 2 * i, c->matrix_constants + 2 * i + 1,
                      c->matrix_codes + (size_t)i * c->padded);
+    if (of_queries != c->matrix) mem_free(of_queries);
+    mem_free(other);
     return rc;
 }
 

@@ -414,7 +414,8 @@ static int is_integral(const float *x, size_t n) {
     return 1;
 }
 
-int lvq_train(coder *c, const float *sample, size_t n, mem_account *account) {
+int lvq_train(coder *c, const float *sample, size_t n, const float *queries, size_t n_queries, mem_account *account) {
+    (void)queries, (void)n_queries;
     double *sums = mem_zeroed(account, VEC_MEM_OTHER, c->dim * sizeof *sums);
     c->mean = mem_alloc(account, VEC_MEM_CODEC, c->dim * sizeof *c->mean);
     if (!sums || !c->mean) { mem_free(sums); return VEC_ENOMEM; }

@@ -56,7 +56,8 @@ static void cluster(float *centroids, const float *points, size_t n, uint32_t wi
     }
 }
 
-static int train(coder *c, const float *sample, size_t n, mem_account *account) {
+static int train(coder *c, const float *sample, size_t n, const float *queries, size_t n_queries, mem_account *account) {
+    (void)queries, (void)n_queries;
     size_t m = n < MAX_SAMPLE ? n : MAX_SAMPLE;
     c->matrix = mem_alloc(account, VEC_MEM_CODEC, (size_t)CENTROIDS * c->dim * sizeof *c->matrix);
     float *points = mem_alloc(account, VEC_MEM_OTHER, m * WIDTH * sizeof *points);

@@ -51,9 +51,9 @@ static double error_of(const uint64_t *bins, double width, double most, uint64_t
     return error;
 }
 
-static int train(coder *c, const float *sample, size_t n, mem_account *account) {
+static int train(coder *c, const float *sample, size_t n, const float *queries, size_t n_queries, mem_account *account) {
     static const double keep[] = {1, 0.99999, 0.9999, 0.999, 0.995, 0.99};
-    int rc = lvq_train(c, sample, n, account);
+    int rc = lvq_train(c, sample, n, queries, n_queries, account);
     uint64_t *bins = rc == VEC_OK ? mem_zeroed(account, VEC_MEM_OTHER, BINS * sizeof *bins) : NULL;
     if (!bins) return VEC_ENOMEM;
     float least = sample[0] - c->mean[0], most = least;

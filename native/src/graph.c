@@ -20,6 +20,7 @@
 typedef struct prune_space {
     uint32_t size;                              /* candidates */
     const coder *shaped_for;
+    uint64_t shaped_id;                         /* its id: another may come to lie at the same address */
     entry *candidates;                          /* distance to the centre, slot */
     uint8_t *block;                             /* rows, the last for the centre */
     const uint8_t **later;                      /* rows still in the running */
@@ -43,14 +44,14 @@ static uint32_t candidates_at_most(const vec_params *p) {
 
 static prune_space *space_for(vec_index *ix, scratch *s, const coder *c) {
     prune_space *p = s->prune;
-    if (p && p->shaped_for == c) return p;
+    if (p && p->shaped_id == c->id) return p;
     prune_space_free(p);
     s->prune = NULL;
     mem_account *a = &ix->account;
     p = mem_zeroed(a, VEC_MEM_SCRATCH, sizeof *p);
     if (!p) return NULL;
     uint32_t n = p->size = candidates_at_most(&ix->params);
-    p->shaped_for = c;
+    p->shaped_for = c, p->shaped_id = c->id;
     p->candidates = mem_alloc(a, VEC_MEM_SCRATCH, n * sizeof *p->candidates);
     p->block = mem_alloc(a, VEC_MEM_SCRATCH, (n + 1) * c->row_bytes);
     p->later = mem_alloc(a, VEC_MEM_SCRATCH, n * sizeof *p->later);

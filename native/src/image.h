@@ -44,6 +44,7 @@ typedef struct {
     uint32_t n_seeds, seeds[IMAGE_SEEDS];
     float usual_norm2, target_recall;
     image_section sections[N_SECTIONS];
+    uint32_t reduction, reserved;
 } image_header;
 
 static inline uint64_t image_round(uint64_t bytes) { return (bytes + IMAGE_PAGE - 1) / IMAGE_PAGE * IMAGE_PAGE; }

@@ -92,7 +92,8 @@ static int check_header(loader *l, vec_params *p, const codec **effective) {
     *p = (vec_params){.dim = h->dim, .metric = (int)h->metric, .dtype = (int)h->dtype, .algorithm = (int)h->algorithm,
                       .compression = l->head.wanted, .reduce = h->reduce, .training_threshold = h->training_threshold,
                       .max_degree = h->max_degree, .build_window = h->build_window, .search_window = h->search_window,
-                      .epsilon = h->epsilon, .alpha = h->alpha, .threads = h->threads, .target_recall = h->target_recall};
+                      .epsilon = h->epsilon, .alpha = h->alpha, .threads = h->threads, .target_recall = h->target_recall,
+                      .reduction = h->reduction <= VEC_REDUCE_RANDOM ? (int)h->reduction : -1};
     const codec *wanted;
     if ((rc = check_names(l, &wanted, effective, p)) != VEC_OK) return rc;
     if (h->n_slots > MAX_SLOTS || (uint64_t)h->n_linked + h->n_tail + h->n_deleted > h->n_slots || h->n_seeds > IMAGE_SEEDS
@@ -151,7 +152,7 @@ static int load_coder(loader *l, coder *c) {
         memcpy(&n, bytes + at, sizeof n);
         at += sizeof n;
         if ((n && n != parts[i].bytes) || n > s->bytes - at) rc = REFUSE(l, "part %d of the coder has %llu bytes", i, (unsigned long long)n);
-        else if (!n && (!parts[i].is_block || (c->codec->reduces && l->head.is_trained))) rc = REFUSE(l, "part %d of the coder is missing", i);
+        else if (!n && !parts[i].is_block) rc = REFUSE(l, "part %d of the coder is missing", i);
         else if (n) {
             void *block = parts[i].at;
             if (parts[i].is_block) {
@@ -165,7 +166,7 @@ static int load_coder(loader *l, coder *c) {
         }
     }
     mem_free(bytes);
-    return rc;
+    return rc == VEC_OK && l->head.is_trained && !coder_is_whole(c) ? REFUSE(l, "a part of the coder is missing") : rc;
 }
 
 static int load_codes(loader *l, const vec_params *p, const codec *effective) {

@@ -95,7 +95,8 @@ static void copy_params(saver *s) {
     if (is_compressed(ix->wanted)) strncpy(h->wanted, ix->wanted->name, sizeof h->wanted - 1);
     strncpy(h->codec, s->st->coder->codec->name, sizeof h->codec - 1);
     h->primary_stride = s->st->coder->primary_bytes, h->residual_stride = s->st->coder->residual_bytes;
-    h->is_trained = ix->wanted->train && s->st->coder->codec == ix->wanted;
+    h->reduction = (uint32_t)p->reduction;
+    h->is_trained = ix->wanted->train && s->st->coder->codec == ix->wanted && coder_is_whole(s->st->coder);
     h->most_norm2_bits = atomic_load(&ix->most_norm2_bits), h->usual_norm2 = atomic_load(&ix->usual_norm2);
     h->auto_window = atomic_load(&ix->auto_window), h->is_calibrated = (uint32_t)atomic_load(&ix->is_calibrated);
 }

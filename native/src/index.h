@@ -6,6 +6,7 @@
      iterator.c batches from the nearest on, by searches              (knows nothing of slots)
      graph.c    linking (all linkers at once), pruning, sweeping out deleted vectors and mending reach (the writer alone)
      writer.c   the background thread and its helpers: tail, sweeps, calibration
+     recent.c   a sample of queries, for codecs that learn from them
      train.c    learning a coder and re-encoding into a fresh store   (a thread of its own while it runs)
 
    A slot's life: FREE -> TAIL (stored, found by scanning the tail) -> LINKED (in the graph) -> DELETED (still walked through, never
@@ -53,7 +54,6 @@ typedef struct { double distance; uint64_t label; } hit;
 typedef struct scratch {
     _Alignas(64) _Atomic int is_busy;
     _Atomic uint64_t epoch;                     /* 0: not reading */
-    const coder *shaped_for;
     query query;
     void *query_block;
     float *work;                                /* dim floats and code bytes, for encoding */
@@ -113,7 +113,13 @@ struct vec_index {
     _Atomic(store *) store;
     store *_Atomic other_store;                 /* written by adds, too: the next one while it is encoded, then the last one until its
                                                    readers have left */
-    const codec *wanted;                        /* the codec asked for; in effect once trained */
+    _Atomic(const codec *) wanted;              /* the codec asked for; in effect once trained */
+    const codec *next;                          /* the one that training is about, and its projection; under the lock */
+    uint32_t next_reduce;
+    int next_reduction;
+    _Atomic int learns_from_queries;
+    _Atomic uint32_t n_noted;                   /* queries that recent.c was shown */
+    struct recent *_Atomic recent;
 
     slab meta;                                  /* uint64: state and label */
     slab bases;                                 /* uint64 for 64 slots: the first one's label, where the others' follow it; or NO_BASE */
@@ -190,6 +196,16 @@ static inline float most_norm2(const vec_index *ix) {
     union { uint32_t bits; float f; } u = {atomic_load_explicit(&((vec_index *)ix)->most_norm2_bits, memory_order_relaxed)};
     return u.f;
 }
+
+static inline int is_trained(const vec_index *ix) {                     /* under the lock, or of what was so a moment ago */
+    return !((vec_index *)ix)->wanted->train || atomic_load(&((vec_index *)ix)->store)->coder->mean
+        || atomic_load(&((vec_index *)ix)->store)->coder->table_entries;
+}
+
+/* recent.c */
+void recent_note(vec_index *ix, const float *x);                        /* x as ingested */
+uint32_t recent_count(const vec_index *ix);
+int recent_take(vec_index *ix, float **queries, size_t *n);             /* n x dim floats, to be freed; NULL if there are none */
 
 /* vec.c */
 /* The codec that vectors have until the wanted one has learned. */

@@ -20,6 +20,7 @@ const char *vec_strerror(int code) {
     case VEC_ETHREAD: return "cannot start a thread";
     case VEC_EINVARIANT: return "invariant broken";
     case VEC_EIO: return "cannot read or write a file";
+    case VEC_EBUSY: return "training is under way";
     case VEC_EIMAGE: return "damaged or foreign image";
     default: return "unknown error";
     }
@@ -120,12 +121,14 @@ void reclaim(vec_index *ix) {
 static int check_params(const vec_params *p, const codec **wanted) {
     if (p->dim < 1 || p->dim > 32768 || p->metric < VEC_L2 || p->metric > VEC_COSINE || p->dtype < VEC_FLOAT32 || p->dtype > VEC_UINT8
         || (p->algorithm != VEC_FLAT && p->algorithm != VEC_GRAPH) || p->reduce > p->dim || !(p->epsilon >= 0)
-        || !(p->target_recall >= 0 && p->target_recall < 1))
+        || !(p->target_recall >= 0 && p->target_recall < 1)
+        || p->reduction < VEC_REDUCE_PCA || p->reduction > VEC_REDUCE_RANDOM)
         return VEC_EARG;
     if (p->algorithm == VEC_GRAPH
         && (p->max_degree < 1 || p->max_degree > 512 || p->build_window < 1 || !(p->alpha >= 1) || p->threads < 1 || p->threads > 64))
         return VEC_EARG;
     *wanted = p->compression && *p->compression ? codec_named(p->compression) : codec_of_dtype(p->dtype);
+    if (*wanted && p->reduction && !(*wanted)->reduces) return VEC_EARG;
     return *wanted ? VEC_OK : VEC_EUNAVAILABLE;
 }
 
@@ -144,6 +147,7 @@ int vec_create(const vec_params *params, vec_index **out) {
     if (ix->params.build_window > MAX_WINDOW) ix->params.build_window = MAX_WINDOW;
     if (ix->params.search_window > MAX_WINDOW) ix->params.search_window = MAX_WINDOW;
     ix->wanted = wanted;
+    atomic_store(&ix->learns_from_queries, wanted->reduces);
     atomic_store(&ix->account.bytes[VEC_MEM_OTHER], (int64_t)((sizeof *ix + 63) & ~(size_t)63));
     pthread_mutex_init(&ix->lock, NULL);
     pthread_mutex_init(&ix->turn_lock, NULL);
@@ -198,6 +202,7 @@ void vec_free(vec_index *ix) {
     slab_free(&ix->bases);
     slab_free(&ix->rows);
     mem_free(atomic_load(&ix->tail));
+    mem_free(atomic_load(&ix->recent));
     mem_free(ix->add_vector);
     mem_free(ix->add_work);
     mem_free(ix->free_slots);
@@ -395,6 +400,9 @@ void vec_stats(const vec_index *index, vec_stats_t *out) {
     strncpy(out->codec, c->effective, sizeof out->codec - 1);
     out->code_bytes = (uint32_t)c->primary_bytes;
     out->residual_bytes = (uint32_t)c->residual_bytes;
+    out->reduction = c->codec->reduces ? (int)c->reduction : ix->params.reduction;
+    out->n_queries = recent_count(ix);
+    out->is_trained = is_trained(ix);
     out->n_vectors = atomic_load(&ix->n_vectors);
     out->n_linked = atomic_load(&ix->n_linked);
     out->n_tail = atomic_load(&ix->tail_end) - atomic_load(&ix->tail_head);
@@ -406,7 +414,6 @@ void vec_stats(const vec_index *index, vec_stats_t *out) {
     out->n_searches = atomic_load(&ix->n_searches);
     out->n_scored = atomic_load(&ix->n_scored);
     out->training = atomic_load(&ix->training);
-    out->is_trained = !ix->wanted->train || out->training == VEC_TRAIN_DONE;
     uint32_t total = atomic_load(&ix->n_to_encode);
     out->progress = out->training == VEC_TRAIN_DONE ? 1 : out->training == VEC_TRAIN_RUNNING && total
                   ? (double)atomic_load(&ix->n_encoded) / total : 0;
