@@ -98,7 +98,7 @@ def _turnover(base, queries, metric, compression):
         for part in np.array_split(order, 20):          # the label stays the row; odd turns use another range of labels
             index.remove(part + len(base) * ((turn + 1) % 2))
             index.add(part + len(base) * (turn % 2), base[part])
-    index.wait()
+            index.wait()                                # at a rate that the writer can keep up with
     found = index.search(queries, K, window=WINDOW)[0] % len(base)
     return {"fresh": recall(fresh.search(queries, K, window=WINDOW)[0], exact), "turned over": recall(found, exact),
             "bytes now / before": sum(index.nbytes.values()) / before}
