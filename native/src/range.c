@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-/* A flood takes about six times as long for a vector as a scan does: one that has seen an eighth of all is left. */
-enum { SCAN_RANGE_UP_TO = 20000, FLOOD_SHARE = 8 };
+/* A flood takes three to six times as long for a vector as a scan does: one that has seen a third of all is left. */
+enum { SCAN_RANGE_UP_TO = 20000, FLOOD_SHARE = 3 };
 
 /* Expands all of s->found until nothing new is within reach. WALK_DEAR: more than most_scored were looked at. */
 static int flood(vec_index *ix, const store *st, scratch *s, float reach, uint64_t most_scored, uint64_t deadline_ns) {
