@@ -134,6 +134,10 @@ def _vector_details(field: VectorField) -> list:
     pairs = [("algorithm", Simple(spec.algorithm)), ("data_type", Simple(spec.dtype)), ("dim", spec.dim),
              ("distance_metric", Simple(spec.metric))]
     if spec.algorithm == "FLAT":
+        if spec.compression:
+            pairs += [("compression", Simple(spec.compression)), ("training_threshold", spec.training_threshold),
+                      ("effective_compression", Simple(stats["codec"])), ("trained", int(stats["is_trained"])),
+                      ("training", Simple(stats["training"])), *_codes(spec, stats), *_rescoring(field.rescorer)]
         return pairs
     if spec.algorithm == "HNSW":
         pairs += [("M", spec.m), ("ef_construction", spec.ef_construction), ("ef_runtime", spec.ef_runtime)]
@@ -153,6 +157,7 @@ def _vector_details(field: VectorField) -> list:
     if spec.compression:
         pairs += [("trained", int(stats["is_trained"])), ("training", Simple(stats["training"]))]
     if spec.compression:
+        pairs += _codes(spec, stats)
         pairs += _rescoring(field.rescorer)
     if spec.target_recall or stats["is_calibrated"]:
         pairs.append(("target_recall", float(stats["target_recall"])))
@@ -163,6 +168,14 @@ def _vector_details(field: VectorField) -> list:
     waiting, rate = stats["n_tail"], stats["build_rate"]
     pairs += [("pending_vectors", waiting), ("build_rate", float(rate)),
               ("remaining_seconds", round(waiting / rate, 1) if waiting and rate else 0.0)]
+    return pairs
+
+
+def _codes(spec, stats) -> list:
+    """What the codes of a vector take, and how LeanVec's projection was learned (OOD is PCA until enough has been asked)."""
+    pairs = [("bytes_per_vector", stats["code_bytes"] + stats["residual_bytes"])]
+    if spec.compression.startswith("LeanVec"):
+        pairs += [("reduction", Simple(spec.reduction or "PCA")), ("effective_reduction", Simple(stats["reduction"]))]
     return pairs
 
 

@@ -75,6 +75,7 @@ class VectorSpec(FieldSpec):
     compression: str | None = None               # canonical spelling: "LVQ4x8"
     training_threshold: int | None = None        # as given; with COMPRESSION 10240 if not given
     reduce: int | None = None                    # REDUCE as given; None: the engine's own default for LeanVec
+    reduction: str | None = None                 # PCA | OOD | PREFIX | RANDOM, of LeanVec; None: PCA
     target_recall: float | None = None           # what the calibrated window is to find; None: 0.95
     rerank: str | int = "AUTO"                   # AUTO | OFF | candidates that are scored again with the originals
     originals: str | None = None                 # memory | disk; None: as search-vector-originals says

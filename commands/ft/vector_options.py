@@ -23,13 +23,14 @@ _ALGORITHMS = {"FLAT": "FLAT", "HNSW": "HNSW", "SVS-VAMANA": "SVS-VAMANA"}
 _TYPES = {name: name for name in DTYPE_SIZES}
 _SVS_TYPES = ("FLOAT16", "FLOAT32")
 _METRICS = {"L2": "L2", "IP": "IP", "COSINE": "COSINE"}
-_HNSW_CODEC = "SQ8"                              # the only COMPRESSION that newest Redis has for HNSW
+_UNTRAINED = "SQ8"                               # what Redis has for HNSW, with a threshold that may be anything
+_REDUCTIONS = {name: name for name in ("PCA", "OOD", "PREFIX", "RANDOM")}
 
 
 def parse_vector(cursor: Words, path: bytes, name: bytes, compressions: Collection[str], memory_limit: int) -> VectorSpec:
     """Read what follows the word VECTOR; the cursor is then behind the last argument.
 
-    compressions: names to take besides Redis's six. memory_limit: bytes for one block of vectors, 0 = no check.
+    compressions: the engine's names, to take besides Redis's six; FLAT and HNSW have a COMPRESSION if there are any. memory_limit: bytes for one block of vectors, 0 = no check.
     """
     algorithm = cursor.choice("vector similarity algorithm", _ALGORITHMS)
     count = cursor.integer("vector similarity number of parameters")
@@ -50,13 +51,20 @@ def parse_vector(cursor: Words, path: bytes, name: bytes, compressions: Collecti
     if spec.rerank is None:
         raise fail(errors.VECTOR_RERANK_DISK)
     if spec.compression is None:
+        for only in ("TRAINING_THRESHOLD", "REDUCE", "REDUCTION"):
+            if only in seen and algorithm != "SVS-VAMANA":
+                raise fail(errors.VECTOR_NAME, algorithm, only)
         if spec.training_threshold is not None:
-            raise (fail(errors.VECTOR_NAME, algorithm, "TRAINING_THRESHOLD") if algorithm == "HNSW"
-                   else fail(errors.VECTOR_THRESHOLD_ALONE))
+            raise fail(errors.VECTOR_THRESHOLD_ALONE)
     elif spec.training_threshold is None:
         spec.training_threshold = DEFAULT_TRAINING_THRESHOLD
-    if spec.reduce is not None and not (spec.compression or "").startswith("LeanVec"):
-        raise fail(errors.VECTOR_REDUCE_ALONE)
+    elif spec.training_threshold < MIN_TRAINING_THRESHOLD and spec.compression != _UNTRAINED:
+        raise fail(errors.VECTOR_THRESHOLD)
+    if not (spec.compression or "").startswith("LeanVec"):
+        if spec.reduce is not None:
+            raise fail(errors.VECTOR_REDUCE_ALONE)
+        if spec.reduction is not None:
+            raise fail(errors.VECTOR_REDUCTION_ALONE)
     fixed = "SEARCH_WINDOW_SIZE" if spec.search_window_size else "EF_RUNTIME" if spec.ef_runtime != 10 else None
     if spec.target_recall and fixed:
         raise fail(errors.VECTOR_TARGET_WINDOW, fixed)
@@ -88,8 +96,6 @@ def _read(cursor: Words, spec: VectorSpec, count: int, compressions: Collection[
         name = keyword(word).decode("utf-8", "replace")
         label = f"vector similarity {spec.algorithm} index `{name}`"
         if name == "COMPRESSION" and codecs:
-            if spec.algorithm == "HNSW" and cursor.peek() != _HNSW_CODEC.encode():
-                raise fail(errors.VECTOR_NAME, spec.algorithm, word)
             spec.compression = cursor.choice(label, codecs)
         elif name in readers:
             if name == "RERANK" and name in seen:
@@ -106,10 +112,8 @@ def _read(cursor: Words, spec: VectorSpec, count: int, compressions: Collection[
 
 def _compression_names(algorithm: str, compressions: Collection[str]) -> dict[str, str]:
     """Upper case -> canonical spelling of the COMPRESSION values of an algorithm; empty if it has no COMPRESSION."""
-    if algorithm == "SVS-VAMANA":
+    if algorithm == "SVS-VAMANA" or compressions:
         return COMPRESSIONS | {name.upper(): name for name in compressions}
-    if algorithm == "HNSW" and _HNSW_CODEC in compressions:
-        return {_HNSW_CODEC: _HNSW_CODEC}
     return {}
 
 
@@ -169,17 +173,21 @@ def _count(attribute: str, low: int = 1) -> _Reader:
     return lambda cursor, spec, label: setattr(spec, attribute, cursor.integer(label, low))
 
 
+def _reduction(cursor: Words, spec: VectorSpec, label: str) -> None:
+    spec.reduction = cursor.choice(label, _REDUCTIONS)
+
+
 _COMMON: dict[str, _Reader] = {"TYPE": _dtype, "DIM": _count("dim"), "DISTANCE_METRIC": _metric,
                               "ORIGINALS": _originals}
+_COMPRESSED: dict[str, _Reader] = {"TRAINING_THRESHOLD": _threshold, "REDUCE": _count("reduce"), "REDUCTION": _reduction}
 _READERS: dict[str, dict[str, _Reader]] = {
-    "FLAT": _COMMON | {"INITIAL_CAP": _count("initial_cap", 0), "BLOCK_SIZE": _count("block_size"), "RERANK": _rerank},
-    "HNSW": _COMMON | {
+    "FLAT": _COMMON | _COMPRESSED | {"INITIAL_CAP": _count("initial_cap", 0), "BLOCK_SIZE": _count("block_size"), "RERANK": _rerank},
+    "HNSW": _COMMON | _COMPRESSED | {
         "INITIAL_CAP": _count("initial_cap", 0), "M": _count("m"), "EF_CONSTRUCTION": _count("ef_construction"),
         "EF_RUNTIME": _count("ef_runtime"), "EPSILON": _epsilon, "RERANK": _rerank,
-        "TRAINING_THRESHOLD": _threshold, "TARGET_RECALL": _target},
-    "SVS-VAMANA": _COMMON | {
+        "TARGET_RECALL": _target},
+    "SVS-VAMANA": _COMMON | _COMPRESSED | {
         "GRAPH_MAX_DEGREE": _count("graph_max_degree"), "CONSTRUCTION_WINDOW_SIZE": _count("construction_window_size"),
         "SEARCH_WINDOW_SIZE": _count("search_window_size"), "EPSILON": _epsilon,
-        "TRAINING_THRESHOLD": _threshold, "REDUCE": _count("reduce"), "RERANK": _rerank,
-        "TARGET_RECALL": _target},
+        "RERANK": _rerank, "TARGET_RECALL": _target},
 }

@@ -120,10 +120,12 @@ def _engine_options(spec) -> dict:
         options = {"graph_max_degree": spec.graph_max_degree, "construction_window_size": spec.construction_window_size,
                    "search_window_size": spec.search_window_size}
     else:
-        return {}
-    options |= {"epsilon": spec.epsilon, "compression": spec.compression, "reduce": spec.reduce,
-                "training_threshold": spec.training_threshold, "target_recall": spec.target_recall}
+        options = {}
+    if spec.algorithm != "FLAT":
+        options |= {"epsilon": spec.epsilon, "target_recall": spec.target_recall}
+    options |= {"compression": spec.compression, "reduce": spec.reduce, "reduction": spec.reduction,
+                "training_threshold": spec.training_threshold}
     if spec.compression and spec.training_threshold == 0:
-        # SQ8 on HNSW that is not to learn a range for all vectors: LVQ8 fits one to each and asks a few hundred for their mean only.
+        # SQ8 that is not to learn a range for all vectors: LVQ8 fits one to each and asks a few hundred for their mean only.
         options |= {"compression": "LVQ8", "training_threshold": 256}
     return {name: value for name, value in options.items() if value is not None}

@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import native  # noqa: E402
 from samples import create, distances, fill, knn, text, vectors  # noqa: E402
 
 # Name -> k, and the share of the true ten nearest that are among the k found. BIN returns estimates from one bit for each dimension; these
@@ -72,3 +73,29 @@ def test_hnsw_sq8_without_training(r3):
     said = details(r3)
     assert (said["compression"], said["effective_compression"], said["training_threshold"]) == ("SQ8", "LVQ8", "0")
     assert recall(r3, base) >= 0.95
+
+
+@pytest.mark.parametrize("algorithm", ["FLAT", "HNSW"])
+@pytest.mark.parametrize("compression", ["LVQ8", "LVQ4x4", "LeanVec4x8", "SQ8"])
+def test_flat_and_hnsw_take_compressions(r3, algorithm, compression):
+    base = vectors(1500, 64)
+    create(r3, algorithm=algorithm, dim=64, options=["COMPRESSION", compression, "TRAINING_THRESHOLD", 1024])
+    fill(r3, base)
+    wait_until_trained(r3)
+    said = details(r3)
+    assert (said["compression"], said["effective_compression"], said["trained"]) == (compression, compression, "1")
+    assert int(said["bytes_per_vector"]) == native.bytes_per_vector(64, "FLOAT32", compression)
+    assert recall(r3, base) >= 0.9
+
+
+@pytest.mark.parametrize("reduction", ["PCA", "OOD", "PREFIX", "RANDOM"])
+def test_reductions(r3, reduction):
+    base = vectors(1500, 64)
+    create(r3, algorithm="SVS-VAMANA", dim=64,
+           options=["COMPRESSION", "LeanVec8x8", "TRAINING_THRESHOLD", 1024, "REDUCE", 48, "REDUCTION", reduction])
+    fill(r3, base)
+    wait_until_trained(r3)
+    said = details(r3)
+    # Nobody has asked anything before the training.
+    assert (said["reduction"], said["effective_reduction"]) == (reduction, "PCA" if reduction == "OOD" else reduction)
+    assert recall(r3, base) >= 0.8

@@ -172,9 +172,38 @@ def test_hnsw_takes_sq8_where_the_engine_has_it():
     spec = vector(f"HNSW 10 {BASE} COMPRESSION SQ8 TRAINING_THRESHOLD 0", compressions=EXTENSIONS)
     assert (spec.compression, spec.training_threshold) == ("SQ8", 0)
     for text in (f"HNSW 8 {BASE} COMPRESSION LVQ8", f"FLAT 8 {BASE} COMPRESSION LVQ8"):
-        assert refusal(vector, text, compressions=EXTENSIONS).endswith(f"Bad arguments for algorithm {text[:4]}: COMPRESSION")
+        assert refusal(vector, text).endswith(f"Bad arguments for algorithm {text[:4]}: COMPRESSION")
     assert refusal(vector, f"HNSW 8 {BASE} COMPRESSION SQ8").endswith("Bad arguments for algorithm HNSW: COMPRESSION")
     assert refusal(vector, f"HNSW 8 {BASE} TRAINING_THRESHOLD 2000", compressions=EXTENSIONS).endswith("algorithm HNSW: TRAINING_THRESHOLD")
+
+
+@pytest.mark.parametrize("algorithm", ["FLAT", "HNSW", "SVS-VAMANA"])
+@pytest.mark.parametrize("name", ["LVQ4", "LVQ8", "LVQ4x4", "LVQ4x8", "LVQ8x8", "LeanVec4x8", "LeanVec8x8", "SQ8", "BIN"])
+def test_every_algorithm_takes_every_compression(algorithm, name):
+    spec = vector(f"{algorithm} 10 {BASE} COMPRESSION {name.lower()} TRAINING_THRESHOLD 2000", compressions=EXTENSIONS)
+    assert (spec.compression, spec.training_threshold, spec.reduce, spec.reduction) == (name, 2000, None, None)
+    assert vector(f"{algorithm} 8 {BASE} COMPRESSION {name}", compressions=EXTENSIONS).training_threshold == 10240
+    message = refusal(vector, f"{algorithm} 8 {BASE} COMPRESSION PQ99", compressions=EXTENSIONS)
+    assert message.endswith(f"vector similarity {algorithm} index `COMPRESSION`: Unknown argument")
+    if name != "SQ8":
+        assert "TRAINING_THRESHOLD" in refusal(vector, f"{algorithm} 10 {BASE} COMPRESSION {name} TRAINING_THRESHOLD 0", compressions=EXTENSIONS)
+    if name.startswith("LeanVec"):
+        for reduction in ("PCA", "OOD", "PREFIX", "RANDOM"):
+            spec = vector(f"{algorithm} 12 {BASE} COMPRESSION {name} REDUCE 4 REDUCTION {reduction.lower()}", compressions=EXTENSIONS)
+            assert (spec.reduce, spec.reduction) == (4, reduction)
+        assert refusal(vector, f"{algorithm} 10 {BASE} COMPRESSION {name} REDUCTION SVD", compressions=EXTENSIONS).endswith(
+            "index `REDUCTION`: Unknown argument")
+    else:
+        for words in ("REDUCE 4", "REDUCTION OOD"):
+            assert refusal(vector, f"{algorithm} 10 {BASE} COMPRESSION {name} {words}", compressions=EXTENSIONS).endswith(
+                "is irrelevant when compression is not of type LeanVec")
+
+
+def test_words_of_compressions_want_one():
+    for words in ("REDUCE 4", "REDUCTION OOD", "TRAINING_THRESHOLD 2000"):
+        for algorithm in ("FLAT", "HNSW"):
+            assert refusal(vector, f"{algorithm} 8 {BASE} {words}", compressions=EXTENSIONS).endswith(f"algorithm {algorithm}: {words.split()[0]}")
+    assert refusal(vector, f"SVS-VAMANA 8 {BASE} REDUCTION OOD", compressions=EXTENSIONS).endswith("not of type LeanVec")
 
 
 ODD = "got {} but expected even number as algorithm parameters (should be submitted as named arguments)"
