@@ -25,13 +25,9 @@ def _set_pairs(client, key, pairs) -> int:
         value = Hash.from_flat(pairs)
         db.set(key, value, "hset")
         return len(value)
-    previous = value.update_flat(pairs)
-    db.changed(key, "hset", value, value, previous)
-    n_new = 0
-    for old in previous.values():
-        if old is None:
-            n_new += 1
-    return n_new
+    n_before = len(value)
+    db.changed(key, "hset", value, value, value.update_flat(pairs))
+    return len(value) - n_before
 
 
 def _set_one(db, key, value: Hash | None, field, text: bytes, event: str) -> None:
@@ -39,9 +35,7 @@ def _set_one(db, key, value: Hash | None, field, text: bytes, event: str) -> Non
     if value is None:
         db.set(key, Hash(((field, text),)), event)
         return
-    previous = {field: value.previous(field)}
-    value.set(field, text, keep_time=True)
-    db.changed(key, event, value, value, previous)
+    db.changed(key, event, value, value, {field: value.put_timed(field, text)})
 
 
 def drop_fields(db, key, value: Hash, fields, event: str = "hdel") -> int:

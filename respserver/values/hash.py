@@ -6,9 +6,10 @@ is a dict. A value may be a reference into a file (respserver/values/slots.py): 
 import heapq
 import random
 import sys
+from collections.abc import Mapping
 
 from .order import Order
-from .shape import EMPTY, MAX_FIELDS, Shape, pack
+from .shape import EMPTY, MAX_FIELDS, Fields, Shape, pack
 from .slots import Ref, discard, fetch, length, previous
 
 #: Field names that were seen, so that hashes that are dicts share one `bytes` per name. Bounded: beyond it names are
@@ -209,6 +210,14 @@ class Hash:
 
     def put(self, field: bytes, value: bytes) -> bytes | None:
         """Sets a field, which also takes away its expiry time. Returns its previous value, or None if it is new."""
+        shape = self._shape
+        if shape is not None:
+            i = shape.at.get(field)
+            if i is not None:
+                old, data = shape.replaced(self._data, i, value)
+                if old is not None:
+                    self._data = data
+                    return old
         old = self._put(field, value)
         if self._shape is None and self._data.times:
             self._data.times.pop(field, None)
@@ -225,11 +234,9 @@ class Hash:
             return self._data.put(field, value)
         i = shape.at.get(field)
         if i is not None:
-            data = self._data
-            replaced = shape.replaced(data, i, value)
-            if replaced is not None:
-                old = shape.raw(data, i)
-                self._data = replaced
+            old, data = shape.replaced(self._data, i, value)
+            if old is not None:
+                self._data = data
                 return old
         values = shape.unpack(self._data)
         if i is None:
@@ -253,11 +260,13 @@ class Hash:
 
     def set(self, field: bytes, value: bytes, *, keep_time: bool = False) -> bool:
         """Sets a field, which also takes away its expiry time unless `keep_time`. Returns whether the field is new."""
-        if keep_time:
-            return _settled(self._put(field, value)) is None
-        return self.put(field, value) is None
+        return (self.put_timed(field, value) if keep_time else self.put(field, value)) is None
 
-    def update_flat(self, words) -> dict[bytes, bytes | None]:
+    def put_timed(self, field: bytes, value: bytes) -> bytes | None:
+        """As `put`, but keeps the field's expiry time."""
+        return _settled(self._put(field, value))
+
+    def update_flat(self, words) -> Mapping[bytes, bytes | None]:
         """HSET: sets what a tuple field, value, field, value, ... says. Returns each field's previous value (None: new), as
         `Database.changed` wants it."""
         previous = {}
@@ -273,15 +282,12 @@ class Hash:
                 for field in previous:
                     table.times.pop(field, None)
             return previous
-        names, values = shape.names, shape.unpack(self._data)
-        if words[::2] == names:                                 # the document once more
-            if shape.refs:
-                previous = {field: _settled(value) for field, value in zip(names, values)}
-            else:
-                previous = dict(zip(names, values))
+        names = shape.names
+        if words[::2] == names and not shape.refs:              # the document once more
+            previous = Fields(shape, self._data)
             self._replace(shape, words[1::2])
             return previous
-        at = shape.at
+        at, values = shape.at, shape.unpack(self._data)
         added: dict[bytes, int] = {}
         for field, value in zip(each, each):
             i = at.get(field)

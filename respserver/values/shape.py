@@ -4,6 +4,8 @@ A million documents share a handful of shapes, so a small hash is a pointer to i
 length of each value, then the values. What is too long for that stays a `bytes` object of its own beside the text, so that reading
 a vector copies nothing; what lives in a file (respserver/values/slots.py) is a reference in the text.
 """
+from collections.abc import Mapping
+
 from .slots import REF_BYTES, Ref
 
 #: Longest value that goes into the packed text, in bytes; a length is one byte.
@@ -15,6 +17,7 @@ _MAX_SHAPES = 4096
 _MAX_NAME_LENGTH = 256
 
 IN_TEXT, OWN, IN_FILE = 0, 1, 2
+_LENGTHS = [bytes((n,)) for n in range(INLINE + 1)]
 
 
 class Shape:
@@ -83,17 +86,47 @@ class Shape:
         return Ref(text) if i in self.refs else text
 
     def replaced(self, data, i: int, value: bytes):
-        """The data with another value at one position; None if that is of another kind: then everything is to be packed anew."""
+        """(what was there, the data with another value) at one position; (None, None) if that is of another kind: then everything
+        is to be packed anew."""
+        size = len(value)
         kind = self.kinds[i]
-        if kind == OWN and len(value) > INLINE:
-            place = self.own_at[i]
-            return (*data[:place], value, *data[place + 1:])
-        if kind == IN_TEXT and len(value) <= INLINE and type(value) is not Ref:
+        if kind == IN_TEXT and size <= INLINE and (size != REF_BYTES or type(value) is not Ref):
             text = data if self.own_at is None else data[0]
             start = self.n + sum(text[:i])
-            text = b"%b%c%b%b%b" % (text[:i], len(value), text[i + 1:start], value, text[start + text[i]:])
-            return text if self.own_at is None else (text, *data[1:])
-        return None
+            end = start + text[i]
+            old = text[start:end]
+            if len(old) == size:
+                text = text[:start] + value + text[end:]
+            else:
+                text = text[:i] + _LENGTHS[size] + text[i + 1:start] + value + text[end:]
+            return old, text if self.own_at is None else (text, *data[1:])
+        if kind == OWN and size > INLINE:
+            place = self.own_at[i]
+            return data[place], (*data[:place], value, *data[place + 1:])
+        return None, None
+
+
+class Fields(Mapping):
+    """The fields of a packed hash as they were at one time, unpacked when somebody asks. For hashes without references."""
+
+    __slots__ = ("_shape", "_data")
+
+    def __init__(self, shape: Shape, data):
+        self._shape = shape
+        self._data = data
+
+    def __getitem__(self, field: bytes) -> bytes:
+        shape = self._shape
+        return shape.raw(self._data, shape.at[field])
+
+    def __contains__(self, field) -> bool:
+        return field in self._shape.at
+
+    def __iter__(self):
+        return iter(self._shape.names)
+
+    def __len__(self) -> int:
+        return self._shape.n
 
 
 def pack(names: tuple[bytes, ...], values) -> tuple[Shape | None, object]:
