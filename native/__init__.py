@@ -116,11 +116,11 @@ class SlotReader:
         self.width = width
 
     def read(self, slots):
-        """The values in these slots: a list of memoryviews, None for a slot that is damaged or cannot be read. While reading waits for
-        the disk, it is asked for all of a batch at once."""
-        n, width = len(slots), self.width
+        """The values in these slots, given as the bytes of 32-bit numbers: a list of memoryviews, None for a slot that is damaged or cannot
+        be read. While reading waits for the disk, it is asked for all of a batch at once."""
+        n, width = len(slots) // 4, self.width
         values, states = bytearray(n * width), bytearray(n)
-        _check(lib.vec_slots_read(self._ptr, ffi.new("uint32_t[]", slots), n, ffi.from_buffer("char[]", values),
+        _check(lib.vec_slots_read(self._ptr, ffi.from_buffer("uint32_t[]", slots), n, ffi.from_buffer("char[]", values),
                                   ffi.from_buffer("char[]", states)))
         view = memoryview(values)
         return [view[start:start + width] if state else None for start, state in zip(range(0, n * width, width), states)]

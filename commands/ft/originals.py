@@ -15,7 +15,7 @@ import numpy as np
 
 import native
 from respserver.protocol.errors import CommandError
-from respserver.values.hash import Hash
+from respserver.values.hash import Hash, raw_of_many
 from respserver.values.slots import Method, Ref, SlotError, SlotStore, discard, remove_stale, store_of
 
 from .specs import VectorSpec
@@ -232,24 +232,25 @@ class Originals:
 def blobs(values: list, path: bytes, width: int, rows: Iterable[int]) -> list[bytes | memoryview | None]:
     """The original vectors of rows; None where the document, its field or a vector of this width is gone, or is damaged on disk.
     `values`: row -> hash or None. What lies on disk is read in one batch, which asks for all of it at once."""
-    found: list[bytes | memoryview | None] = []
-    places, refs = [], []
-    for row in rows:
-        value = values[row] if row < len(values) else None
-        raw = None if value is None else value.raw(path)
-        if type(raw) is Ref:
-            places.append(len(found))
-            refs.append(raw)
-            raw = None
-        elif raw is not None and len(raw) != width:
-            raw = None
-        found.append(raw)
+    n = len(values)
+    found, refs = raw_of_many([values[row] if row < n else None for row in rows], path)
+    if len(refs) == len(found):
+        return _read(found, width)
     if refs:
-        store = store_of(refs[0])
-        if store.width == width:                    # all are of the one store of this width, or none is
-            for i, view in zip(places, store.read_many(refs)):
-                found[i] = view
-    return found
+        for i, value in zip(refs, _read([found[i] for i in refs], width)):
+            found[i] = value
+    return [None if value is None or len(value) != width else value for value in found]
+
+
+def _read(refs: list[bytes], width: int) -> list[bytes | memoryview | None]:
+    """The values of Refs; None for those whose value has another width."""
+    if not refs:
+        return []
+    number = refs[0][0]
+    if any([ref[0] != number for ref in refs]):     # the field holds vectors of several widths: indexes disagree about it
+        return [_read([ref], width)[0] for ref in refs]
+    store = store_of(refs[0])
+    return store.read_many(refs) if store.width == width else [None] * len(refs)
 
 
 def array_of(blobs_: list, dim: int, kind: np.dtype) -> tuple[np.ndarray, np.ndarray]:

@@ -450,3 +450,38 @@ class Hash:
         if table.times:
             total += sys.getsizeof(table.times) + sys.getsizeof(table.due) + 88 * len(table.due)
         return total + (0 if table.order is None else 8 * len(table.fields))
+
+
+def raw_of_many(hashes, field: bytes) -> tuple[list[bytes | None], list[int]]:
+    """What many hashes (or None) hold under one field: (values, the positions of Refs). A Ref comes as plain bytes."""
+    found: list[bytes | None] = []
+    refs: list[int] = []
+    last = None                             # most hashes are of one shape: what follows is settled once for it
+    i = start = place = None
+    is_ref = False
+    for value in hashes:
+        if value is None:
+            found.append(None)
+            continue
+        shape = value._shape
+        if shape is None:
+            raw = value._data.fields.get(field)
+            if type(raw) is Ref:
+                refs.append(len(found))
+            found.append(raw)
+            continue
+        if shape is not last:
+            last, i, start = shape, shape.at.get(field), shape.n
+            place = None if shape.own_at is None else shape.own_at.get(i)
+            is_ref = i in shape.refs
+        if place is not None:
+            found.append(value._data[place])
+        elif i is None:
+            found.append(None)
+        else:
+            if is_ref:
+                refs.append(len(found))
+            text = value._data if shape.own_at is None else value._data[0]
+            at = start + sum(text[:i])
+            found.append(text[at:at + text[i]])
+    return found, refs

@@ -12,7 +12,7 @@ import fcntl
 import logging
 import os
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
@@ -100,11 +100,11 @@ class PlainReader:
     def __init__(self, fd: int, base: int, stride: int, width: int):
         self._layout = fd, base, stride, width
 
-    def read(self, slots: list[int]) -> list[bytes | memoryview | None]:
-        """The values in these slots; None for one that is damaged or cannot be read."""
+    def read(self, slots: bytes) -> list[bytes | memoryview | None]:
+        """The values in these slots, given as 32-bit numbers; None for one that is damaged or cannot be read."""
         fd, base, stride, width = self._layout
         found: list[bytes | memoryview | None] = []
-        for slot in slots:
+        for slot, in struct.iter_unpack("<I", slots):
             try:
                 raw = os.pread(fd, _HEAD + width, base + slot * stride)
             except OSError:
@@ -265,15 +265,15 @@ class SlotStore:
             if slot == self._latest:
                 self._latest, self._latest_value = -1, b""
 
-    def read_many(self, refs: Iterable[bytes]) -> list[bytes | memoryview | None]:
+    def read_many(self, refs: Sequence[bytes]) -> list[bytes | memoryview | None]:
         """The values of many Refs into this store; None for one that is damaged or cannot be read, which is logged."""
-        slots = [slot for _, slot in map(_REF.unpack, refs)]
+        slots = b"".join([ref[1:] for ref in refs])
         self._has_rested = False
         found = self._reader.read(slots)
         if None in found:
-            for slot, value in zip(slots, found):
+            for ref, value in zip(refs, found):
                 if value is None:
-                    self._note_damaged(slot)
+                    self._note_damaged(slot_of(ref))
         return found
 
     def rest(self) -> None:

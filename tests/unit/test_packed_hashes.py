@@ -4,7 +4,7 @@ import random
 import pytest
 
 from respserver.values import shape, slots
-from respserver.values.hash import Hash
+from respserver.values.hash import Hash, raw_of_many
 from respserver.values.slots import SlotStore
 
 NAMES = [b"a", b"title", b"vec", b"", b"n\x00\xff", b"long" * 60]
@@ -118,6 +118,37 @@ def test_a_hash_is_a_dict(store, seed, place, monkeypatch):
         value = twin = None
         assert store.n_used == 0
     assert n_packed > 50 or not seed % 2
+
+
+def test_what_many_hashes_hold(store):
+    rng = random.Random(7)
+    made = []
+    for i in range(300):
+        names = NAMES[rng.choice([0, 2]):rng.choice([2, 4, 6])] + [b"f%d" % j for j in range(rng.choice([0, 0, 40]))]
+        value = Hash([(name, some_value(rng, name)) for name in names])
+        raw = value.raw(b"vec")
+        if raw is not None and rng.random() < 0.5:
+            value.exchange(b"vec", store.write(raw))
+        made.append(rng.choice([value, value, None]))
+    rng.shuffle(made)
+    assert len({value._shape for value in made if value is not None}) > 5
+    for name in (b"vec", b"title", b"", b"f7", b"none"):
+        found, refs = raw_of_many(iter(made), name)
+        assert found == [None if value is None else value.raw(name) for value in made]
+        assert refs == [i for i, value in enumerate(made) if value is not None and type(value.raw(name)) is slots.Ref]
+    assert raw_of_many([], b"vec") == ([], []) and raw_of_many([None], b"vec") == ([None], [])
+
+
+def test_a_value_replaced_in_place():
+    """Of every kind by every kind, beside values of every kind."""
+    sizes = [0, 1, 254, 255, 256, 600]
+    for _ in range(2):                                          # packed from the second time on
+        for before in sizes:
+            for after in sizes:
+                value = Hash([(b"x", b"1" * 300), (b"y", b"2" * before), (b"z", b"3" * 7)])
+                assert value.put(b"y", b"4" * after) == b"2" * before
+                assert list(value.items()) == [(b"x", b"1" * 300), (b"y", b"4" * after), (b"z", b"3" * 7)]
+    assert is_packed(value)
 
 
 def test_hashes_with_many_fields_are_dicts():

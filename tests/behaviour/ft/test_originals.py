@@ -292,6 +292,33 @@ def test_rescoring_reads_the_file(r2):
         assert np.allclose([float(pairs[1]) for pairs in found[2::2]], np.sort(exact)[:20], rtol=1e-5)
 
 
+def test_a_field_of_several_widths(r2):
+    """Two indexes disagree about the width of a field: each finds, and scores again, what is its own."""
+    n_damaged = figures(r2)["damaged"]
+    r2.config_set("search-vector-originals", "disk")
+    try:
+        for name, dim in (("narrow", 32), ("wide", 64)):
+            r2.execute_command("FT.CREATE", name, "SCHEMA", "v", "VECTOR", "SVS-VAMANA", 10, "TYPE", "FLOAT32", "DIM", dim, "DISTANCE_METRIC",
+                               "L2", "COMPRESSION", "LVQ4", "RERANK", 100)
+        rng = np.random.default_rng(9)
+        vectors = [rng.normal(size=(32, 64)[i % 2]).astype("<f4") for i in range(40)]
+        for i, vector in enumerate(vectors):
+            r2.hset(f"d{i}", "v", vector.tobytes())
+        assert on_disk(r2) == 40
+        for i in (6, 7):                                        # what belonged to one belongs to the other now
+            vectors[i] = rng.normal(size=(64, 32)[i % 2]).astype("<f4")
+            r2.hset(f"d{i}", "v", vectors[i].tobytes())
+        for name, dim in (("narrow", 32), ("wide", 64)):
+            query = np.zeros(dim, "<f4")
+            there = {b"d%d" % i: vector for i, vector in enumerate(vectors) if len(vector) == dim}
+            found = r2.execute_command("FT.SEARCH", name, "*=>[KNN 20 @v $b AS d]", "PARAMS", 2, "b", query.tobytes(), "SORTBY", "d", "RETURN", 1,
+                                       "d", "LIMIT", 0, 20, "DIALECT", 2)
+            assert found[1::2] == sorted(there, key=lambda key: (there[key].astype(float) ** 2).sum())
+        assert on_disk(r2) == 40 and figures(r2)["damaged"] == n_damaged
+    finally:
+        r2.config_set("search-vector-originals", "memory")
+
+
 def limit_files(server, n_bytes):
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (n_bytes, resource.RLIM_INFINITY))
 
