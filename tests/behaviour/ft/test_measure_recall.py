@@ -27,9 +27,13 @@ def fill(client, data):
         pipe.hset(f"d{i}", "v", vector.tobytes())
     pipe.execute()
     client.execute_command("_FT.DEBUG", "WORKERS", "DRAIN")
-    before = None
-    while (shown := (info(client).get(b"search_window_size"), info(client).get(b"window_recall"))) != before:
-        before = shown                          # what it measures about itself comes when all is linked
+    before, deadline = None, time.monotonic() + 10
+    while time.monotonic() < deadline:          # what it measures about itself comes when all is linked
+        now = info(client)
+        shown = [now.get(name) for name in (b"search_window_size", b"window_recall", b"rerank_measured", b"rerank_candidates")]
+        if shown == before and (shown[2] != 0 or len(data) < 1000):
+            break
+        before = shown
         time.sleep(0.3)
 
 
