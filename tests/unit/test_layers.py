@@ -53,6 +53,8 @@ def allowed(path: Path) -> tuple[str, ...]:
         if len(parts) == 3 and path.stem in grammar():
             return tuple(f"commands.ft.{name}" for name in grammar()) + ("respserver.protocol.errors",)
         return ("commands", "respserver", "native", "numpy", "pyroaring", "snowballstemmer")
+    if parts[:2] == ("commands", "json"):
+        return ("commands.json", "commands.arguments", "respserver", "orjson")
     return ("commands", "respserver")
 
 
