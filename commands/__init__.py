@@ -10,4 +10,6 @@ for _module in pkgutil.iter_modules(__path__):
 def load(state) -> None:
     """Adds what the modules bring besides commands (directives, INFO sections, listeners) to a server that is not yet running."""
     from .ft import load as load_search
+    from .json import load as load_json
     load_search(state)
+    load_json(state)

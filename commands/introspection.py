@@ -3,7 +3,7 @@ from respserver.glob import matcher
 from respserver.protocol import errors
 from respserver.protocol.errors import SYNTAX, CommandError
 from respserver.protocol.reply import Pairs, SetOf, Simple
-from respserver.registry import COMMANDS, Command, command
+from respserver.registry import COMMANDS, MODULE_GROUPS, Command, command
 
 from .help import declare_help
 
@@ -17,7 +17,7 @@ _SHOWN_FLAGS = ("write", "readonly", "denyoom", "module", "admin", "pubsub", "no
 
 
 def _flags(record: Command) -> list[Simple]:
-    flags = record.flags | ({"module"} if record.group == "search" else set()) | ({"movablekeys"} if record.get_keys else set())
+    flags = record.flags | ({"module"} if record.group in MODULE_GROUPS else set()) | ({"movablekeys"} if record.get_keys else set())
     return [Simple(flag) for flag in _SHOWN_FLAGS if flag in flags]
 
 
@@ -79,9 +79,9 @@ def command_info(client, *names):
 
 def _docs(record: Command) -> Pairs:
     rows = [(b"summary", record.summary), (b"since", record.since),
-            (b"group", "module" if record.group == "search" else record.group)]
-    if record.group == "search":
-        rows.append((b"module", b"search"))
+            (b"group", "module" if record.group in MODULE_GROUPS else record.group)]
+    if record.group in MODULE_GROUPS:
+        rows.append((b"module", MODULE_GROUPS[record.group]))
     if record.complexity:
         rows.append((b"complexity", record.complexity))
     if record.subcommands:
@@ -108,7 +108,8 @@ def command_list(client, *words):
             raise CommandError(SYNTAX)
         kind, value = words[1].upper(), words[2]
         if kind == b"MODULE":
-            records = [record for record in records if record.group == value.decode("utf-8", "replace").lower() == "search"]
+            module = value.decode("utf-8", "replace").lower()
+            records = [record for record in records if MODULE_GROUPS.get(record.group, "").lower() == module]
         elif kind == b"ACLCAT":
             records = [record for record in records if value.decode("utf-8", "replace").lower() in record.categories]
         elif kind == b"PATTERN":

@@ -21,7 +21,7 @@ from .values.order import Order
 #: A string that begins with an edit is a Buffer from this length on (bytes); one that is there is always made one.
 _LONG_STRING = 32768
 #: Events that by themselves say that the key is gone.
-_REMOVALS = frozenset(("del", "expired", "evicted", "rename_from", "move_from"))
+_REMOVALS = frozenset(("del", "expired", "evicted", "rename_from", "move_from", "json.del"))
 
 
 class Change(NamedTuple):
@@ -32,7 +32,8 @@ class Change(NamedTuple):
     event: str                  # Redis's notification name: set, hset, hdel, del, expired, rename_from, rename_to, expire, ...
     old: object                 # the value before; None: the key did not exist; for a change in place the same object as `new`
     new: object                 # the value after; None: the key is gone
-    fields: Mapping | None      # change in place of a hash: each changed field -> its previous bytes (None: absent); else None
+    fields: Mapping | None      # change in place of a hash: each changed field -> its previous bytes (None: absent); of a JSON document:
+    # the location of each change (a tuple of names and numbers) -> None; else None
 
     @property
     def notifications(self) -> tuple[str, ...]:

@@ -16,7 +16,11 @@ from dataclasses import dataclass, field
 _GROUP_CATEGORIES = {
     "generic": "keyspace", "string": "string", "hash": "hash", "list": "list", "set": "set", "sorted-set": "sortedset",
     "connection": "connection", "pubsub": "pubsub", "transactions": "transaction", "bitmap": "bitmap", "search": "search",
+    "json": "json",
 }
+
+#: Groups of commands that Redis has from a module -> the module's name.
+MODULE_GROUPS = {"search": "search", "json": "ReJSON"}
 
 #: Command.reads of a command whose only key is its first argument.
 ONE_KEY = slice(1, 2)

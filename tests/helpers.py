@@ -134,6 +134,12 @@ class RawConnection:
         """Sends one command and reads one reply."""
         return self.send(pack(*words)).read()
 
+    def error(self, *words) -> str:
+        """Likewise for a command that is refused: the error's text."""
+        reply = self.call(*words)
+        assert isinstance(reply, RespError), reply
+        return reply.text
+
     def fill(self) -> bool:
         """Reads more; False: the peer has closed."""
         try:

@@ -14,9 +14,12 @@ from respserver.registry import command
 from . import errors, tree
 from .aggregate_options import AggregateOptions, parse_aggregate
 from .pipeline import ORDINAL, Batch, DocumentLayout, Layout, Progress, Timing, build
-from .plan import Evaluation, row_array
+from .matches import row_array
+from .plan import Evaluation
 from .query import bind, parse_query
-from .search import MAX_PREPARED, MAX_PREPARED_BYTES, Found, find_names, match, restrict, score_rows, stopwords_of, time_limit_us
+from .score import Scorer
+from .search import (MAX_PREPARED, MAX_PREPARED_BYTES, Found, default_scorer, find_names, match, restrict, stopwords_of,
+                     time_limit_us)
 from .values import NULL, number_text
 
 #: How long a request may run before others are let in between. Nanoseconds.
@@ -44,8 +47,6 @@ def prepare(client, index, text: bytes, options: AggregateOptions, make_evaluati
     """Evaluates the query and makes the stages; their rows are still to be asked for. Raises CommandError. For
     FT.PROFILE: `make_evaluation` is another class of evaluation, `timings` takes one entry per stage."""
     config = client.server.config
-    if options.explain_score:
-        raise errors.fail(errors.NOT_YET_AVAILABLE, "EXPLAINSCORE")
     root = bind(_query(index, text, options), options.params)
     names = find_names(index, options, root)
     if options.format == "EXPAND":
@@ -65,7 +66,7 @@ def prepare(client, index, text: bytes, options: AggregateOptions, make_evaluati
         layout.n_slots += 1
     progress = Progress(limit_us)
     stages, final = build(options, layout, progress)
-    evaluation = make_evaluation(index, config, limit_us)
+    evaluation = make_evaluation(index, config, limit_us, options)
     started = perf_counter_ns()
     found = match(client, index, root, evaluation)
     match_ns = perf_counter_ns() - started
@@ -112,7 +113,8 @@ def _add_columns(index, options, layout: DocumentLayout, names: list[bytes], fou
         layout.columns[layout.slots[name]] = lambda part, numbers, get=get: list(map(get, numbers))
     if score_slot is not None:
         rows = row_array(found.rows)
-        scores = score_rows(index, found.rows, rows, found.scored, options.scorer)
+        scorer = Scorer(index, options.scorer or default_scorer(index.config), options.payload, options.tanh_factor)
+        scores = scorer.scores(found.match, rows)
         layout.columns[score_slot] = lambda part, numbers: scores[np.searchsorted(rows, part)].tolist()
 
 

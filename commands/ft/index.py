@@ -6,10 +6,13 @@ from respserver.protocol.errors import CommandError
 
 from . import errors
 from .documents import DocumentTable
-from .fields import CLASSES, ErrorCount, Field, FieldError, VectorField
+from .create_options import LANGUAGES
+from .fields import CLASSES, ErrorCount, Field, FieldError, TextField, VectorField
+from .lexer import DEFAULT_STOPWORDS
 from .measure.recall import Estimate
 from .rescore import Rescorer
 from .rule import Rule
+from .text.index import TextIndex
 
 _ABSENT = object()
 
@@ -20,9 +23,11 @@ class Index:
     Everything happens on the loop thread. `revision` grows with every change of the contents, `plans` is emptied when
     the schema changes: what others cache about an index, they key by one of the two."""
 
-    def __init__(self, name: bytes, options):
+    def __init__(self, name: bytes, options, config=None):
         self.name = name
         self.options = options
+        self.config = config
+        self.text: TextIndex | None = None          # of the TEXT fields, if there are any
         self.prefixes: tuple[bytes, ...] = options.prefixes
         self.rule = Rule(options.filter) if options.filter is not None else None
         self.aliases: set[bytes] = set()
@@ -69,10 +74,20 @@ class Index:
             if type(field) is VectorField:
                 field.rescorer = Rescorer(self.docs, field)
                 field.estimate = Estimate()
+            elif type(field) is TextField:
+                self._text_index().fields.append(field)
         # Vectors first: only they can still be refused when they are stored.
         self._in_put_order = sorted(self.fields, key=lambda field: field.type_name != "VECTOR")
         self.plans.clear()
         self.revision += 1
+
+    def _text_index(self) -> TextIndex:
+        if self.text is None:
+            config = self.config
+            self.text = TextIndex(self.options, (lambda: 4) if config is None else (lambda: config["search-min-stem-len"]))
+            words = self.options.stopwords
+            self.text.stopwords = DEFAULT_STOPWORDS if words is None else frozenset(words)
+        return self.text
 
     @property
     def is_scanning(self) -> bool:
@@ -149,10 +164,24 @@ class Index:
                 self.n_records += field.records_per_document
         if not is_new:
             self.n_records += sum(field.records_per_document for field in self.fields if field.path in value)
+        if self.text is not None and (any(type(field) is TextField for field, _ in work) or self._language_changed(changed)):
+            self.n_records += self.text.put(row, value, self.language_of(value))
         self._put_attributes(row, value)
         for path, width in self.disk_fields:
             self.move_out(value, path, width)
         self.indexing_ns += time.perf_counter_ns() - start
+
+    def _language_changed(self, changed) -> bool:
+        return changed is not None and self.options.language_field is not None and self.options.language_field in changed
+
+    def language_of(self, value) -> str:
+        """The language of a document's text."""
+        options = self.options
+        if options.language_field is not None:
+            given = (value.get(options.language_field) or b"").decode("utf-8", "replace").lower()
+            if given in LANGUAGES:
+                return given
+        return options.language or "english"
 
     def _put_attributes(self, row: int, value) -> None:
         """Score and payload of a document, where the index takes them from fields."""
@@ -180,6 +209,8 @@ class Index:
         for field in self.fields:
             field.clear(row)
             field.note_presence(row, False)
+        if self.text is not None:
+            self.text.clear(row)
         self.revision += 1
         self.n_removals += 1
         self.n_stale += 1
@@ -206,6 +237,9 @@ class Index:
         statistics. (Their memory was given back at once.)"""
         start = time.perf_counter_ns()
         self.n_records = sum(field.n_values * field.records_per_document for field in self.fields)
+        if self.text is not None:
+            self.text.collect()
+            self.n_records += self.text.n_postings
         self.n_stale = 0
         self.gc_cycles += 1
         self.gc_last_ns = time.perf_counter_ns() - start
@@ -233,6 +267,8 @@ class Index:
         containers = [docs.keys, docs.values]
         for field in self.fields:
             containers += field.containers()
+        if self.text is not None:
+            containers += self.text.containers()
         for container in containers:
             take = container.popitem if isinstance(container, dict) else container.pop
             while container:

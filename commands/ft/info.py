@@ -28,6 +28,7 @@ def ft_info(client, name):
     vector_bytes = sum(field.nbytes for field in index.vector_fields)
     tag_bytes = sum(field.nbytes for field in index.fields if type(field) is TagField)
     inverted_bytes = sum(field.nbytes for field in index.fields if type(field) not in (TagField, VectorField))
+    inverted_bytes += index.text.nbytes if index.text is not None else 0
     sortable_bytes = sum(field.sortable_nbytes for field in index.fields)
     doc_bytes = index.docs.nbytes
     total_bytes = vector_bytes + tag_bytes + inverted_bytes + sortable_bytes + doc_bytes
@@ -37,7 +38,7 @@ def ft_info(client, name):
         ("index_name", _text(index.name)), ("index_options", _options(index.options)),
         ("index_definition", _definition(index.options)),
         ("attributes", [_attribute(client.server, field, proto) for field in index.fields]),
-        ("num_docs", n_docs), ("max_doc_id", index.docs.max_doc_id), ("num_terms", 0), ("num_records", index.n_records),
+        ("num_docs", n_docs), ("max_doc_id", index.docs.max_doc_id), ("num_terms", len(index.text.terms) if index.text is not None else 0), ("num_records", index.n_records),
         ("inverted_sz_mb", inverted_bytes / _MB), ("vector_index_sz_mb", vector_bytes / _MB),
         ("total_inverted_index_blocks", sum(len(field.postings) for field in index.fields if type(field) is TagField)),
         ("offset_vectors_sz_mb", 0.0), ("doc_table_size_mb", doc_bytes / _MB),

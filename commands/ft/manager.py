@@ -64,7 +64,7 @@ class Manager:
         if name in self.indexes:
             raise CommandError(errors.INDEX_EXISTS)
         self.originals.prepare(options.fields)
-        index = Index(name, options)
+        index = Index(name, options, self.server.config)
         keyspace = self.server.keyspace
         if self not in keyspace.listeners:              # while there is an index: events cost every write
             keyspace.listeners = [self, *keyspace.listeners]

@@ -1,4 +1,4 @@
-"""From the tree of a bound query to the set of rows that it matches.
+"""From the tree of a bound query to the rows that it matches.
 
 Sets are Roaring bitmaps of rows. A set that is returned may belong to an index: nobody changes it in place."""
 import math
@@ -15,118 +15,141 @@ from . import errors, tree
 from .fields import NumericField, TagField, VectorField
 from .fields.tag import MAX_TAG_BYTES
 from .fields.vector import RANGE_QUERY
+from .matches import ALL, ANY, Everything, Group, Leaf, Match, Perhaps, any_of, row_array
 from .runtime import check_blob, range_runtime
+from .text.leaves import TextReader
 
 #: Up to this many candidates the distances of a range clause are computed one by one instead of asking the graph.
 _RANGE_BY_CANDIDATE = 1024
 
 
 class Evaluation:
-    """One walk over a tree. Afterwards: `rows`, the distances that range clauses yield by name, and what scores are
-    made of."""
+    """One walk over a tree. Afterwards: the distances that range clauses yield by name, and warnings.
 
-    __slots__ = ("index", "config", "yielded", "scored", "timeout_us", "_deadline", "_is_negative", "_weight")
+    `options`: what SearchOptions and AggregateOptions say about words (None: nothing)."""
 
-    def __init__(self, index, config, timeout_us: int = 0):
+    __slots__ = ("index", "config", "options", "yielded", "timeout_us", "text", "_deadline", "_is_negative")
+
+    def __init__(self, index, config, timeout_us: int = 0, options=None):
         self.index = index
         self.config = config
+        self.options = options
         self.timeout_us = timeout_us
+        self.text = TextReader(index, options, config)
         self._deadline = perf_counter_ns() + 1000 * timeout_us if timeout_us else math.inf
         self.yielded: dict[bytes, dict[int, float]] = {}        # name of a distance -> row -> distance
-        self.scored: list[tuple[float, BitMap]] = []            # what the rows of a set add to their score
         self._is_negative = False
-        self._weight = 1.0
+
+    @property
+    def warnings(self) -> list[bytes]:
+        return self.text.warnings
 
     def rows(self, node) -> BitMap:
-        """The rows that match a bound node. Raises CommandError, and native.SearchTimeout when the time is up."""
+        """The rows that match a bound node. Raises as `match` does."""
+        return self.match(node).rows
+
+    def match(self, node) -> Match:
+        """What a bound node matches. Raises CommandError, and native.SearchTimeout when the time is up."""
         if perf_counter_ns() > self._deadline:
             raise native.SearchTimeout(0, "time is up")
-        attributes = node.attributes
-        if attributes is None or attributes.weight is None:
-            return _HANDLERS[type(node)](self, node)
-        outer = self._weight
-        self._weight *= attributes.weight
-        try:
-            return _HANDLERS[type(node)](self, node)
-        finally:
-            self._weight = outer
+        return _HANDLERS[type(node)](self, node)
 
-    def _wildcard(self, node: tree.Wildcard) -> BitMap:
-        return self.index.docs.live
+    def _wildcard(self, node: tree.Wildcard) -> Match:
+        return Everything(self.index.docs.live, _weight(node))
 
-    def _empty(self, node: tree.Empty) -> BitMap:
-        return BitMap()
+    def _empty(self, node: tree.Empty) -> Match:
+        return Match(BitMap())
 
-    def _ids(self, node: tree.Ids) -> BitMap:
+    def _ids(self, node: tree.Ids) -> Match:
         row_of = self.index.docs.row_of
-        return BitMap([row for key in node.keys if (row := row_of.get(key)) is not None])
+        return Match(BitMap([row for key in node.keys if (row := row_of.get(key)) is not None]))
 
-    def _and(self, node: tree.And) -> BitMap:
-        later = []
+    def _and(self, node: tree.And) -> Match:
+        later, children = [], []
         result = None
         for child in node.children:
             if isinstance(child, (tree.Not, tree.VectorRange)):
                 later.append(child)
                 continue
-            rows = self.rows(child)
-            result = rows if result is None else result & rows
+            match = self.match(child)
+            children.append(match)
+            result = match.rows if result is None else result & match.rows
         for child in sorted(later, key=lambda child: type(child) is tree.VectorRange):
             if type(child) is tree.Not:
                 rows = self._negated(child)
                 result = self.index.docs.live - rows if result is None else result - rows
+                children.append(Match(result))
             elif type(self) is Evaluation and result is not None and len(result) <= _RANGE_BY_CANDIDATE:
-                result = self._range(child, result)
+                result = self._range(child, result).rows
             else:
-                rows = self.rows(child)
-                result = rows if result is None else result & rows
-        return BitMap() if result is None else result
+                match = self.match(child)
+                children.append(match)
+                result = match.rows if result is None else result & match.rows
+        if result is None:
+            return Match(BitMap())
+        slop, in_order = self._slop(node)
+        if not in_order:
+            children.sort(key=lambda match: match.estimate)
+        group = Group(ALL, children, result, _weight(node))
+        if slop is not None or in_order:
+            group.rows = self.text.near_each_other(group, slop, in_order)
+        return group
 
-    def _or(self, node: tree.Or) -> BitMap:
-        found = [self.rows(child) for child in node.children]
-        return BitMap.union(*found) if found else BitMap()
+    def _slop(self, node) -> tuple[int | None, bool]:
+        """How many other words may be between the words of a node (None: any number), and whether they must be in order."""
+        attributes, options = node.attributes, self.options
+        slop = attributes.slop if attributes is not None else None
+        in_order = attributes.inorder if attributes is not None else None
+        if slop is None and options is not None:
+            slop = options.slop
+        if in_order is None:
+            in_order = options is not None and options.in_order
+        return None if slop is None or slop < 0 else slop, in_order
+
+    def _or(self, node: tree.Or) -> Match:
+        found = [self.match(child) for child in node.children]
+        if len(found) == 1:
+            return found[0]
+        return Group(ANY, [one for one in found if one.rows], BitMap.union(*[one.rows for one in found]), _weight(node))
 
     def _negated(self, node: tree.Not) -> BitMap:
         """The rows that a Not takes away."""
         outer, self._is_negative = self._is_negative, True
         try:
-            return self.rows(node.child)
+            return self.match(node.child).rows
         finally:
             self._is_negative = outer
 
-    def _not(self, node: tree.Not) -> BitMap:
-        return self.index.docs.live - self._negated(node)
+    def _not(self, node: tree.Not) -> Match:
+        return Match(self.index.docs.live - self._negated(node), _weight(node))
 
-    def _optional(self, node: tree.Optional) -> BitMap:
-        self.rows(node.child)           # for its scores and distances
-        return self.index.docs.live
+    def _optional(self, node: tree.Optional) -> Match:
+        return Perhaps(self.match(node.child), self.index.docs.live, _weight(node))
 
-    def _missing(self, node: tree.Missing) -> BitMap:
+    def _missing(self, node: tree.Missing) -> Match:
         present = self.index.by_name[node.field].present
         if present is None:
             raise errors.fail(errors.MISSING_OPTION, 0, node.field)
-        return self.index.docs.live - present
+        return Match(self.index.docs.live - present, _weight(node))
 
-    def _numeric(self, node: tree.Numeric) -> BitMap:
+    def _numeric(self, node: tree.Numeric) -> Match:
         field = self.index.by_name.get(node.field)
         if type(field) is not NumericField:     # dialect 1 lets any name stand there, and finds nothing
-            return BitMap()
-        return bitmap(field.rows_between(node.low, node.high, node.low_inclusive, node.high_inclusive),
-                      self.index.docs.n_rows)
+            return Match(BitMap())
+        return Match(bitmap(field.rows_between(node.low, node.high, node.low_inclusive, node.high_inclusive),
+                            self.index.docs.n_rows), _weight(node))
 
-    def _tag(self, node: tree.Tag) -> BitMap:
+    def _tag(self, node: tree.Tag) -> Match:
         field = self.index.by_name.get(node.field)
         if type(field) is not TagField:
-            return BitMap()
+            return Match(BitMap())
         found = []
         for value in node.values:
             for tag in self._expand(field, value):
                 rows = field.rows_of(tag)
                 if rows:
-                    found.append(rows)
-                    if not self._is_negative:
-                        n, total = len(rows), len(self.index.docs)
-                        self.scored.append((self._weight * math.log(1 + (total - n + 0.5) / (n + 0.5)), rows))
-        return found[0] if len(found) == 1 else BitMap.union(*found) if found else BitMap()
+                    found.append(Leaf(tag, rows, 1.0, len(rows)))
+        return any_of(found, _weight(node))
 
     def _expand(self, field: TagField, value: tree.TagValue):
         """The tags of the field that a value of the query stands for."""
@@ -140,12 +163,12 @@ class Evaluation:
         limit = self.config["search-max-prefix-expansions"]
         return [tag for tag, _ in zip(find(text), range(limit))]
 
-    def _range(self, node: tree.VectorRange, among: BitMap | None = None) -> BitMap:
+    def _range(self, node: tree.VectorRange, among: BitMap | None = None) -> Match:
         """Rows within the radius; `among`: look at these only."""
         field = self.index.by_name[node.field]
         assert type(field) is VectorField
         if not field.had_vectors:       # Redis has no vector index then and looks at nothing
-            return BitMap()
+            return Match(BitMap())
         check_blob(node.vector, field.spec)
         runtime = range_runtime(node, field.spec)
         field.last_search_mode = RANGE_QUERY
@@ -163,14 +186,33 @@ class Evaluation:
         rows, distances = field.rescorer.within(node.vector, rows, distances, runtime.radius, runtime.rerank)
         if node.alias is not None and not self._is_negative:
             self.yielded[node.alias] = dict(zip(rows, distances))
-        return BitMap(rows)
+        return Match(BitMap(rows), _weight(node))
 
-    def _not_available(self, node) -> BitMap:
+    def _term(self, node: tree.Term) -> Match:
+        return Match(BitMap()) if self.index.text is None else self.text.term(node)
+
+    def _phrase(self, node: tree.Phrase) -> Match:
+        return Match(BitMap()) if self.index.text is None else self.text.phrase(node)
+
+    def _affix(self, node: tree.Affix) -> Match:
+        return Match(BitMap()) if self.index.text is None else self.text.affix(node)
+
+    def _fuzzy(self, node: tree.Fuzzy) -> Match:
+        return Match(BitMap()) if self.index.text is None else self.text.fuzzy(node)
+
+    def _pattern(self, node: tree.Pattern) -> Match:
+        return Match(BitMap()) if self.index.text is None else self.text.pattern(node)
+
+    def _not_available(self, node) -> Match:
         raise errors.fail(errors.NOT_YET_AVAILABLE, "A query on " + _KINDS[type(node)] + " fields")
 
 
-_KINDS = {tree.Term: "TEXT", tree.Phrase: "TEXT", tree.Affix: "TEXT", tree.Fuzzy: "TEXT", tree.Pattern: "TEXT",
-          tree.Geo: "GEO", tree.GeoShape: "GEOSHAPE"}
+def _weight(node) -> float:
+    attributes = node.attributes
+    return 1.0 if attributes is None or attributes.weight is None else attributes.weight
+
+
+_KINDS = {tree.Geo: "GEO", tree.GeoShape: "GEOSHAPE"}
 
 _HANDLERS = {
     tree.Wildcard: Evaluation._wildcard, tree.Empty: Evaluation._empty, tree.Ids: Evaluation._ids,
@@ -178,6 +220,8 @@ _HANDLERS = {
     tree.Not: Evaluation._not, tree.Optional: Evaluation._optional, tree.Missing: Evaluation._missing,
     tree.Numeric: Evaluation._numeric,
     tree.Tag: Evaluation._tag, tree.VectorRange: Evaluation._range,
+    tree.Term: Evaluation._term, tree.Phrase: Evaluation._phrase, tree.Affix: Evaluation._affix,
+    tree.Fuzzy: Evaluation._fuzzy, tree.Pattern: Evaluation._pattern,
     **{kind: Evaluation._not_available for kind in _KINDS},
 }
 
@@ -199,11 +243,6 @@ def bitmap(rows: np.ndarray, n_rows: int) -> BitMap:
     else:
         rows = np.sort(rows)
     return BitMap(array("I", rows.tobytes()))
-
-
-def row_array(rows: BitMap) -> np.ndarray:
-    """The rows of a set in ascending order, as uint32."""
-    return np.frombuffer(rows.to_array(), dtype=np.uint32) if rows else np.empty(0, dtype=np.uint32)
 
 
 def allowed(rows: BitMap, n_rows: int) -> native.Allowed:

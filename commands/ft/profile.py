@@ -15,15 +15,17 @@ from .query import bind, check_yields, parse_query
 from .runtime import check_blob, knn_runtime, range_runtime
 from .search import find_names, match, page, restrict, stopwords_of, time_limit_us
 from .search_options import parse_search
+from .text.leaves import expand
 
 
 def _tree(client, name: bytes, text: bytes, words: tuple):
+    """The bound tree of a query, and what FT.EXPLAIN adds to its words."""
     index = client.server.search.find(name)
     options = parse_search(words, proto=client.proto, default_dialect=client.server.config["search-default-dialect"])
     root = bind(parse_query(text, options.dialect, index.schema, **stopwords_of(index, options)), options.params or {})
     check_yields(root, index.schema)
     _check_vectors(index, root)
-    return root
+    return root, lambda node: expand(index, options, node) if index.text is not None else ()
 
 
 def _check_vectors(index, node) -> None:
@@ -45,14 +47,14 @@ def _check_vectors(index, node) -> None:
 @command("FT.EXPLAIN", arity=-3, group="search", since="1.0.0", flags="readonly",
          summary="Returns the execution plan for a complex query", complexity="O(1)")
 def ft_explain(client, name, text, *words):
-    return explain(_tree(client, name, text, words))
+    return explain(*_tree(client, name, text, words))
 
 
 @command("FT.EXPLAINCLI", arity=-3, group="search", since="1.0.0", flags="readonly",
          summary="Returns the execution plan for a complex query, line by line",
          complexity="O(1)")
 def ft_explaincli(client, name, text, *words):
-    return [Simple(line) for line in explain_lines(_tree(client, name, text, words))]
+    return [Simple(line) for line in explain_lines(*_tree(client, name, text, words))]
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -67,16 +69,16 @@ class _Profiled(Evaluation):
         super().__init__(*words)
         self._children: list = []
 
-    def rows(self, node):
+    def match(self, node):
         siblings, self._children = self._children, []
         started = perf_counter_ns()
-        rows = super().rows(node)
+        match = super().match(node)
         took = (perf_counter_ns() - started) / 1e6
         children, self._children = self._children, siblings
         order = {id(child): i for i, child in enumerate(getattr(node, "children", ()))}
         children = [entry for _, entry in sorted(children, key=lambda pair: order.get(pair[0], 0))]
-        siblings.append((id(node), self._entry(node, took, len(rows), children)))
-        return rows
+        siblings.append((id(node), self._entry(node, took, len(match.rows), children)))
+        return match
 
     def _entry(self, node, took: float, n: int, children: list) -> Pairs:
         time = [(Simple("Time"), took), (Simple("Number of reading operations"), n)]
@@ -166,7 +168,7 @@ def ft_profile(client, name, kind, *words):
     root = bind(query, options.params or {})
     names = find_names(index, options, root)
     root = restrict(index, root, options)
-    evaluation = _Profiled(index, server.config, time_limit_us(server.config, options))
+    evaluation = _Profiled(index, server.config, time_limit_us(server.config, options), options)
     t2 = perf_counter_ns()
     found = match(client, index, root, evaluation)
     t3 = perf_counter_ns()

@@ -140,31 +140,41 @@ class _Parser:
         return tree.Wildcard()
 
     def expression(self, top: bool = False, fields: Fields | None = None) -> Node | None:
-        return self.either(top, fields) if self.modern else self.all_of(top, fields)
+        return self.either(top, fields) if self.modern else self.from_left(top, fields)
 
     def either(self, top: bool, fields: Fields | None) -> Node | None:
-        """a | b. In dialect 1 of units, later of sequences."""
-        operand = self.all_of if self.modern else self.unit
-        node = operand(top, fields)
+        """a b | c"""
+        node = self.all_of(top, fields)
         while self.kind == "|":
             self.take()
-            node = _join_or(node, operand(False, fields))
+            node = _join_or(node, self.all_of(False, fields))
         return node
 
     def all_of(self, top: bool, fields: Fields | None) -> Node | None:
         """a b"""
-        operand = self.unit if self.modern else self.either
-        node = operand(top, fields)
+        node = self.unit(top, fields)
         while self.kind in _STARTS:
-            node = _join_and(node, operand(False, fields))
+            node = _join_and(node, self.unit(False, fields))
         return node
+
+    def from_left(self, top: bool, fields: Fields | None) -> Node | None:
+        """Dialect 1's a b | c d: each step joins what is on the left with one operand; - and ~ take all that follows."""
+        node = self.unit(top, fields)
+        while True:
+            if self.kind == "|":
+                self.take()
+                node = _join_or(node, self.unit(False, fields))
+            elif self.kind in _STARTS:
+                node = _join_and(node, self.unit(False, fields))
+            else:
+                return node
 
     def unit(self, top: bool, fields: Fields | None) -> Node | None:
         """An operand with the blocks of attributes after it. fields: inside @f:(...), where only text may stand."""
         if self.kind in ("-", "~"):
             self.deeper()
             sign = self.take().kind
-            child = self.unit(False, fields)
+            child = self.unit(False, fields) if self.modern else self.from_left(False, fields)
             self.depth -= 1
             if child is None:
                 return None

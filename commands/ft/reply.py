@@ -116,12 +116,13 @@ def forms(writer: RowWriter) -> dict[int, native.Form]:
 class Hit:
     """One document of a page."""
 
-    __slots__ = ("key_reply", "score", "payload", "sort_key", "n_pairs", "pairs")
+    __slots__ = ("key_reply", "score", "explained", "payload", "sort_key", "n_pairs", "pairs")
 
     def __init__(self, key_reply: bytes, score=None, payload=None, sort_key=None, n_pairs: int = 0,
                  pairs: bytes | None = None):
         self.key_reply = key_reply
         self.score = score                  # bytes: as text
+        self.explained = None               # how it came about, for EXPLAINSCORE
         self.payload = payload
         self.sort_key = sort_key
         self.n_pairs = n_pairs
@@ -138,7 +139,8 @@ def encode_page(proto: int, total: int, hits: list[Hit], options, warnings=()) -
         for hit in hits:
             out.append(hit.key_reply)
             if scores:
-                out.append(bulk(hit.score))
+                score = bulk(hit.score)
+                out.append(score if hit.explained is None else b"*2\r\n" + score + encode(hit.explained, 2))
             if payloads:
                 out.append(nil if hit.payload is None else bulk(hit.payload))
             if keys:
@@ -150,7 +152,9 @@ def encode_page(proto: int, total: int, hits: list[Hit], options, warnings=()) -
     out = [RESP3_HEAD % len(hits)]
     for hit in hits:
         out.append(b"%%%d\r\n+id\r\n%b" % (2 + scores + payloads + keys + (hit.pairs is not None), hit.key_reply))
-        if scores:
+        if scores and hit.explained is not None:
+            out.append(b"+score\r\n*2\r\n,%b\r\n%b" % (hit.score, encode(hit.explained, 3)))
+        elif scores:
             out.append(b"+score\r\n,%b\r\n" % hit.score)
         if payloads:
             out.append(b"+payload\r\n" + (nil if hit.payload is None else bulk(hit.payload)))

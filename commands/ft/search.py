@@ -18,10 +18,13 @@ from . import errors, tree
 from .fields import NumericField
 from .fields.vector import HYBRID_ADHOC_BF, HYBRID_BATCHES, VectorField
 from .knn import HotKnn
-from .plan import Evaluation, allowed, refusal, row_array
+from .explain_score import explain_score
+from .matches import ALL, Group, Match, row_array
+from .plan import Evaluation, allowed, refusal
 from .query import bind, check_yields, parse_query, yields
 from .reply import Hit, RowWriter, bulk, distance_text, encode_page, sort_key_text
 from .runtime import check_blob, knn_runtime
+from .score import Scorer
 from .search_options import parse_search
 
 #: Prepared searches kept per index; when there are more, all are forgotten.
@@ -160,8 +163,6 @@ def prepare(client, index, text: bytes, words: tuple) -> Prepared:
         options.count = most        # fewer than the page that nobody asked for
     if options.summarize or options.highlight:
         raise errors.fail(errors.NOT_YET_AVAILABLE, "SUMMARIZE and HIGHLIGHT")
-    if options.explain_score:
-        raise errors.fail(errors.NOT_YET_AVAILABLE, "EXPLAINSCORE")
     options.params = options.params or {}
     query = parse_query(text, options.dialect, index.schema, **stopwords_of(index, options))
     prepared = Prepared(words, options, query)
@@ -233,19 +234,19 @@ def run(client, index, prepared: Prepared, params: dict) -> Outcome:
     names = find_names(index, options, root)
     root = restrict(index, root, options)
     config = client.server.config
-    found = match(client, index, root, Evaluation(index, config, time_limit_us(config, options)))
+    found = match(client, index, root, Evaluation(index, config, time_limit_us(config, options), options))
     return page(client, index, options, names, found)
 
 
 class Found:
     """What a query matched."""
 
-    __slots__ = ("rows", "distances", "scored", "warnings")
+    __slots__ = ("rows", "distances", "match", "warnings")
 
-    def __init__(self, rows: BitMap, distances: dict, scored: list, warnings: list[bytes]):
+    def __init__(self, rows: BitMap, distances: dict, match: Match, warnings: list[bytes]):
         self.rows = rows
         self.distances = distances      # name -> {row: distance}
-        self.scored = scored            # as in Evaluation
+        self.match = match              # how: what scores are made of
         self.warnings = warnings
 
 
@@ -259,7 +260,7 @@ def restrict(index, root, options):
         extra.append(tree.Numeric(one.field, one.low, one.high, one.low_inclusive, one.high_inclusive))
     if options.geo_filters:
         raise errors.fail(errors.NOT_YET_AVAILABLE, "GEOFILTER")
-    if options.in_keys:
+    if options.in_keys is not None:
         extra.append(tree.Ids(options.in_keys))
     if not extra:
         return root
@@ -276,31 +277,34 @@ def time_limit_us(config, options) -> int:
 
 def match(client, index, root, evaluation: Evaluation) -> Found:
     """Evaluates a bound tree. Raises CommandError."""
-    warnings: list[bytes] = []
+    warnings = evaluation.warnings
     try:
         if type(root) is tree.Knn:
-            rows = nearest(client.server, index, root, evaluation)
+            found = nearest(client.server, index, root, evaluation)
         else:
-            rows = evaluation.rows(root)
+            found = evaluation.match(root)
+        rows = found.rows
     except native.SearchTimeout:
         if client.server.config["search-on-timeout"] != "return":
             raise CommandError(errors.TIMEOUT) from None
         warnings.append(_TIMEOUT_WARNING)
         rows = BitMap()
+        found = Match(rows)
     except native.NativeError as error:
         raise refusal(error) from None
-    return Found(rows, evaluation.yielded, evaluation.scored, warnings)
+    return Found(rows, evaluation.yielded, found, warnings)
 
 
-def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> BitMap:
-    """The rows of a KNN clause; their distances go to evaluation.yielded under the clause's name."""
+def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> Match:
+    """What a KNN clause matches; distances go to evaluation.yielded under the clause's name."""
     field: VectorField = index.by_name[node.field]
     if not field.had_vectors:       # Redis has no vector index then and looks at nothing
         evaluation.yielded[node.alias] = {}
-        return BitMap()
+        return Match(BitMap())
     check_blob(node.vector, field.spec)
     runtime = knn_runtime(node, field.spec, filtered=node.child is not None)
-    among = evaluation.rows(node.child) if node.child is not None else None
+    filtered = evaluation.match(node.child) if node.child is not None else None
+    among = filtered.rows if filtered is not None else None
     if among is not None and not among or not runtime.k:
         rows, distances = [], []
     elif among is not None and runtime.policy == "ADHOC_BF" and len(among) <= _MAX_ADHOC:
@@ -328,7 +332,8 @@ def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> BitMap:
         server.search.turns.count(perf_counter_ns() - started)
         field.note_knn(among is not None)
     evaluation.yielded[node.alias] = dict(zip(rows, distances))
-    return BitMap(rows)
+    found = Match(BitMap(rows), 1.0, False)
+    return found if filtered is None else Group(ALL, [filtered, found], found.rows)
 
 
 def _ad_hoc(field: VectorField, blob: bytes, among: BitMap, k: int) -> tuple[list[int], list[float]]:
@@ -384,11 +389,11 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
     if not options.count:
         return Outcome(total, [], options, found.warnings)
     rows = row_array(matched)
-    scores = same_score = None
+    scores = scorer = None
     if options.sort_by is None or options.with_scores:
-        same_score = uniform_score(index, matched, found.scored, options.scorer)
-        if same_score is None:
-            scores = score_rows(index, matched, rows, found.scored, options.scorer)
+        scorer = Scorer(index, options.scorer or default_scorer(client.server.config), options.payload, options.tanh_factor)
+        if options.with_scores or not scorer.is_flat(found.match):
+            scores = scorer.scores(found.match, rows)
     if options.sort_by is None:
         chosen = _top(docs, rows, None if scores is None else -scores, n, True)
         keys = None
@@ -407,7 +412,10 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
     for row in chosen.tolist():
         hit = Hit(bulk(docs.keys[row]))
         if options.with_scores:
-            hit.score = _number_text(score_of.get(row, same_score or 0.0))
+            score = score_of.get(row, 0.0)
+            hit.score = _number_text(score)
+            if options.explain_score:
+                hit.explained = explain_score(scorer, found.match, row, score)
         if options.with_payloads:
             hit.payload = docs.payloads.get(row)
         if options.with_sort_keys and keys is not None:
@@ -429,38 +437,9 @@ def _living(db, docs, rows: BitMap) -> BitMap:
     return rows - BitMap(gone) if gone else rows
 
 
-def uniform_score(index, rows: BitMap, scored: list[tuple[float, BitMap]], scorer: str | None) -> float | None:
-    """The score of every row if they all have the same, else None. A tag counts with its inverse document frequency;
-    DOCSCORE is the document's own score."""
-    if index.docs.scores:
-        return None
-    own = index.options.score
-    if scorer == "DOCSCORE":
-        return own
-    total, n = 0.0, len(rows)
-    for weight, members in scored:
-        n_common = n if rows is members else rows.intersection_cardinality(members)
-        if n_common == n:
-            total += weight
-        elif n_common:
-            return None
-    return total * own
-
-
-def score_rows(index, matched: BitMap, rows: np.ndarray, scored: list[tuple[float, BitMap]],
-               scorer: str | None) -> np.ndarray:
-    """The score of each row. `rows`: the array of `matched`, ascending."""
-    if scorer == "DOCSCORE":
-        scores = np.ones(len(rows))
-    else:
-        scores = np.zeros(len(rows))
-        for weight, members in scored:
-            scores[np.searchsorted(rows, row_array(matched & members))] += weight
-    own = np.full(len(rows), index.options.score)
-    special = BitMap(index.docs.scores) & matched
-    if special:
-        own[np.searchsorted(rows, row_array(special))] = [index.docs.scores[row] for row in special]
-    return scores * own
+def default_scorer(config) -> str:
+    """The scorer of a search that names none."""
+    return config["search-default-scorer"]
 
 
 def _top(docs, rows: np.ndarray, values: np.ndarray | None, n: int, ascending: bool) -> np.ndarray:

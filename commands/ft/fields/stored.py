@@ -1,32 +1,14 @@
-"""TEXT, GEO and GEOSHAPE: values are checked and counted, sort keys are kept; queries on these fields are not yet
-available."""
+"""GEO and GEOSHAPE: values are checked and counted, sort keys are kept; queries on these fields are not yet available."""
 import re
 
 from pyroaring import BitMap
 
 from .. import errors
-from .base import Field, FieldError, fold
+from .base import Field, FieldError
+from .text import TextField
 
 _POINT = re.compile(rb"POINT\s*\(\s*\S+\s+\S+\s*\)\s*")
 _POLYGON = re.compile(rb"POLYGON\s*\(.*\)\s*", re.DOTALL)
-
-
-class TextField(Field):
-    """Text. Only its sort key is kept."""
-
-    type_name = "TEXT"
-    is_available = False
-
-    def parse(self, raw: bytes) -> bytes:
-        return raw
-
-    def put(self, row: int, value: bytes) -> None:
-        if self.sort_keys is not None:
-            self.sort_keys[row] = value if self.spec.unf else fold(value)
-
-    def clear(self, row: int) -> None:
-        if self.sort_keys is not None:
-            self.sort_keys.pop(row, None)
 
 
 class GeoField(Field):

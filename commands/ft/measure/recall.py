@@ -17,7 +17,8 @@ from .. import errors
 from ..errors import fail
 from ..fields import VectorField
 from ..options import Words, keyword
-from ..plan import refusal, row_array
+from ..matches import row_array
+from ..plan import refusal
 from ..vector_options import MAX_RERANK
 from .exact import Nearest
 

@@ -54,7 +54,7 @@ def test_order_and_page_of_many_results(r2, words, order):
         assert total == 1000 and [int(key[2:]) for key, _ in rows] == expected[offset:offset + count].tolist()
 
 
-@pytest.mark.parametrize("query", ["@nope:[0 1]", "@nope:{a}", "@v:{a}", "@tag:[0 1]", "@num:{a}", "-@num:{a} @num:[0 1] @tag:[0 1]"])
+@pytest.mark.parametrize("query", ["@nope:[0 1]", "@nope:{a}", "@v:{a}", "@tag:[0 1]", "@num:{a}", "@num:[0 1] @tag:[0 1] -@num:{a}"])
 def test_dialect_1_finds_nothing_in_fields_of_another_kind(both, query):
     create(both)
     fill(both, vectors(10, 8))

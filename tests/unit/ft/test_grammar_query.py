@@ -107,7 +107,9 @@ def test_what_clients_send():
 
 
 def test_dialect_1():
-    assert parse("a1 b1|c1", 1) == And([Term(b"a1"), Or([Term(b"b1"), Term(b"c1")])])
+    assert parse("a1 b1|c1", 1) == Or([And([Term(b"a1"), Term(b"b1")]), Term(b"c1")])
+    assert parse("a1|b1 c1", 1) == And([Or([Term(b"a1"), Term(b"b1")]), Term(b"c1")])
+    assert parse("a1 -b1 c1", 1) == And([Term(b"a1"), Not(And([Term(b"b1"), Term(b"c1")]))])
     assert parse("@g:{x1 | y1", 1) == Tag(b"g", [TagValue("exact", b"x1"), TagValue("exact", b"y1")])
     assert parse("@nope:x1", 1) == Term(b"x1", ())
     assert parse('"quick the fox"', 1) == Phrase([b"quick", b"fox"])

@@ -1,0 +1,33 @@
+"""Words to what stands for them in an index: their stem in a language, and how they sound."""
+from functools import lru_cache
+
+import Stemmer
+from metaphone import doublemetaphone
+
+#: Derived terms are told from words by their first byte, which no word can have.
+STEM, SOUND, SYNONYM = b"+", b"<", b"~"
+
+_WITHOUT_STEMMER = frozenset(("chinese",))
+
+
+@lru_cache(maxsize=None)
+def _stemmer(language: str):
+    # Its own cache would hold every word a second time: whoever asks keeps the answers.
+    return Stemmer.Stemmer(language, 0)
+
+
+def stem(word: bytes, language: str) -> bytes:
+    """The stem of a folded word; the word itself where the language has no stemmer or the word is not UTF-8."""
+    if language in _WITHOUT_STEMMER:
+        return word
+    try:
+        return _stemmer(language).stemWord(word.decode()).encode()
+    except UnicodeDecodeError:
+        return word
+
+
+@lru_cache(maxsize=4096)
+def sound(word: bytes) -> bytes:
+    """How a word sounds (Double Metaphone's first code; L. Philips, The Double Metaphone Search Algorithm, 2000), b"" if it
+    does not."""
+    return doublemetaphone(word.decode("utf-8", "replace"))[0].encode()

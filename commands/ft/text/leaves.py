@@ -1,0 +1,138 @@
+"""The text parts of a query: words to terms, terms to matches."""
+import numpy as np
+from pyroaring import BitMap
+
+from .. import tree
+from ..matches import ALL, FIRST, Group, Leaf, Match, any_of, row_array, row_set
+from . import language as lang
+from .places import exact, within
+from .terms import first, is_word
+
+_EXPANDERS = frozenset((b"DEFAULT", b"SBSTEM", b"PHONETIC", b"SYNONYM"))
+EXPANSIONS_WARNING = b"Max prefix expansions limit was reached"
+
+
+def field_set(index, options, fields) -> int | None:
+    """The fields that a node looks into, as a set of bits; None for all."""
+    if index.options.no_fields:
+        return None
+    bits = index.text.bits(fields)
+    if options is not None and options.in_fields:
+        allowed = index.text.bits(options.in_fields)
+        bits = allowed if bits is None else bits & allowed
+    return bits
+
+
+def expand(index, options, node: tree.Term) -> list[bytes]:
+    """The terms that a word stands for besides itself: synonym groups, how it sounds, its stem."""
+    if node.exact or options is not None and (options.verbatim or options.expander is not None
+                                              and options.expander.upper() not in _EXPANDERS):
+        return []
+    text = index.text
+    kind = options.expander.upper() if options is not None and options.expander else b"DEFAULT"
+    specs = [field.spec for field in text.fields if node.fields is None or field.name in node.fields]
+    word = node.text
+    found = []
+    if kind in (b"DEFAULT", b"SYNONYM"):
+        found += [lang.SYNONYM + group for group in text.groups.get(word, ())]
+    if kind in (b"DEFAULT", b"PHONETIC"):
+        wants = node.attributes.phonetic if node.attributes is not None else None
+        if wants is not False and any(spec.phonetic for spec in specs) and (code := lang.sound(word)):
+            found.append(lang.SOUND + code)
+    if kind in (b"DEFAULT", b"SBSTEM") and word and not (specs and all(spec.no_stem for spec in specs)):
+        language = (options.language if options is not None else None) or index.options.language or "english"
+        stem = lang.stem(word, language)
+        found.append(lang.STEM + stem)
+        if stem != word:
+            found.append(stem)
+    return found
+
+
+class TextReader:
+    """Finds the matches of text nodes for one evaluation."""
+
+    __slots__ = ("index", "options", "config", "warnings")
+
+    def __init__(self, index, options, config):
+        self.index = index
+        self.options = options
+        self.config = config
+        self.warnings: list[bytes] = []
+
+    def leaf(self, name: bytes, fields: int | None, weight: float = 1.0) -> Leaf | None:
+        """The match of one term, None if there is none."""
+        text = self.index.text
+        postings = text.read(name, fields)
+        if postings is None:
+            return None
+        return Leaf(name, None, weight, text.frequency(name), postings.rows, postings.freqs)
+
+    def _weight(self, node) -> float:
+        attributes = node.attributes
+        return 1.0 if attributes is None or attributes.weight is None else attributes.weight
+
+    def term(self, node: tree.Term) -> Match:
+        fields = field_set(self.index, self.options, node.fields)
+        own = self.leaf(node.text, fields, self._weight(node))
+        others = [self.leaf(name, fields) for name in expand(self.index, self.options, node)]
+        return any_of([own, *others])
+
+    def phrase(self, node: tree.Phrase) -> Match:
+        fields = field_set(self.index, self.options, node.fields)
+        leaves = [self.leaf(word, fields) for word in node.words]
+        if None in leaves:
+            return Match(BitMap())
+        rows = leaves[0].rows
+        for leaf in leaves[1:]:
+            rows = rows & leaf.rows
+        if rows and self.index.options.no_offsets:
+            rows = BitMap()
+        elif rows:
+            candidates = row_array(rows)
+            rows = row_set(candidates[exact(self.index.text, candidates, node.words)])
+        return Group(ALL, leaves, rows, self._weight(node))
+
+    def _first_of(self, node, names: list[bytes]) -> Match:
+        fields = field_set(self.index, self.options, node.fields)
+        leaves = [leaf for name in names if (leaf := self.leaf(name, fields)) is not None]
+        if not leaves:
+            return Match(BitMap())
+        return Group(FIRST, leaves, BitMap.union(*[leaf.rows for leaf in leaves]), self._weight(node))
+
+    def _expanded(self, node, names) -> Match:
+        found, is_cut = first(names, self.config["search-max-prefix-expansions"])
+        if is_cut and EXPANSIONS_WARNING not in self.warnings:
+            self.warnings.append(EXPANSIONS_WARNING)
+        return self._first_of(node, found)
+
+    def affix(self, node: tree.Affix) -> Match:
+        part = node.text
+        if len(part.decode("utf-8", "replace")) < self.config["search-min-prefix"]:
+            return Match(BitMap())
+        terms = self.index.text.terms
+        find = {"prefix": terms.with_prefix, "suffix": terms.with_suffix, "infix": terms.with_infix}[node.kind]
+        return self._expanded(node, self._of_words(node, find(part)) if node.kind != "prefix" else find(part))
+
+    def pattern(self, node: tree.Pattern) -> Match:
+        return self._expanded(node, self._of_words(node, self.index.text.terms.matching(node.text)))
+
+    def _of_words(self, node, names):
+        """Without stems and the like where the fields have their words' suffixes indexed: stems are not among these."""
+        specs = [field.spec for field in self.index.text.fields if node.fields is None or field.name in node.fields]
+        return filter(is_word, names) if specs and all(spec.suffix_trie for spec in specs) else names
+
+    def fuzzy(self, node: tree.Fuzzy) -> Match:
+        limit = self.config["search-max-prefix-expansions"]
+        return self._expanded(node, iter(self.index.text.terms.near(node.text, node.distance, limit + 1)))
+
+    def near_each_other(self, group: Group, slop: int | None, in_order: bool) -> BitMap:
+        """The rows in which what the children matched stands within `slop` other words (None: any number), in order if asked
+        for."""
+        parts = [child for child in group.children if child.has_places]
+        if len(parts) < 2 or not group.rows:
+            return group.rows
+        if self.index.options.no_offsets:
+            return BitMap()
+        rows = row_array(group.rows)
+        keep = within(self.index.text, rows, parts, slop, in_order)
+        return group.rows if keep.all() else row_set(rows[np.flatnonzero(keep)])

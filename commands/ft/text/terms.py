@@ -1,0 +1,198 @@
+"""The dictionary of a text index: terms by name and by number, and which of them are like a pattern."""
+import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import islice
+
+from ..fields.tag import wildcard
+
+_DERIVED = frozenset(b"+<~")
+#: So many new words are looked at one by one before they are sorted in.
+_MAX_LOOSE = 512
+
+
+def is_word(name: bytes) -> bool:
+    """Whether a term is a word of documents, not a stem or the like."""
+    return not name or name[0] not in _DERIVED
+
+
+class Terms:
+    """Names to numbers, which are never given twice. Patterns fit stems and the like too, with their mark in front, as in Redis."""
+
+    __slots__ = ("_numbers", "_names", "_sorted", "_loose", "_text", "_bytes", "_near")
+
+    def __init__(self):
+        self._numbers: dict[bytes, int] = {}
+        self._names: list[bytes] = []
+        self._sorted: list[bytes] = []
+        self._loose: list[bytes] = []           # names that are not yet in `_sorted`
+        self._text: bytes | None = None         # the sorted names, a line feed before and after each
+        self._bytes = 0
+        self._near: dict[tuple[bytes, int], list[bytes]] = {}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._numbers
+
+    def get(self, name: bytes) -> int | None:
+        """The number of a term, or None."""
+        return self._numbers.get(name)
+
+    def name(self, number: int) -> bytes:
+        return self._names[number]
+
+    def add(self, name: bytes) -> int:
+        """The number of a term, which may be new."""
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = len(self._names)
+            self._names.append(name)
+            self._bytes += len(name)
+            self._loose.append(name)
+            self._text = None
+            if self._near:
+                self._near.clear()
+        return number
+
+    def in_order(self) -> list[bytes]:
+        """The names, sorted."""
+        if self._loose:
+            self._sorted += self._loose
+            self._loose = []
+            self._sorted.sort()
+        return self._sorted
+
+    def _lines(self) -> bytes:
+        if self._text is None:
+            self._text = b"\n" + b"\n".join(self.in_order()) + b"\n"
+        return self._text
+
+    def with_prefix(self, prefix: bytes) -> Iterator[bytes]:
+        """The words that begin with `prefix`, in order."""
+        if len(self._loose) <= _MAX_LOOSE and len(self._loose) < len(self._sorted):
+            more = sorted(word for word in self._loose if word.startswith(prefix))
+            if more:
+                yield from sorted([*more, *self._run(self._sorted, prefix)])
+                return
+            yield from self._run(self._sorted, prefix)
+            return
+        yield from self._run(self.in_order(), prefix)
+
+    @staticmethod
+    def _run(words: list[bytes], prefix: bytes) -> Iterator[bytes]:
+        for i in range(bisect_left(words, prefix), len(words)):
+            if not words[i].startswith(prefix):
+                return
+            yield words[i]
+
+    def with_suffix(self, suffix: bytes) -> Iterator[bytes]:
+        """The words that end with `suffix`, in order."""
+        return self._found(suffix + b"\n")
+
+    def with_infix(self, infix: bytes) -> Iterator[bytes]:
+        """The words that contain `infix`, in order."""
+        return self._found(infix)
+
+    def _found(self, part: bytes) -> Iterator[bytes]:
+        text = self._lines()
+        at = text.find(part, 1)
+        while 0 <= at < len(text) - 1:
+            start = text.rfind(b"\n", 0, at if part[:1] != b"\n" else at + 1) + 1
+            end = text.find(b"\n", at)
+            yield text[start:end]
+            at = text.find(part, end)
+
+    def matching(self, pattern: bytes) -> Iterator[bytes]:
+        """The words that a w'..' pattern fits as a whole, in order."""
+        match = wildcard(pattern).fullmatch
+        head = re.match(rb"[^?*\\]*", pattern).group()
+        return (word for word in (self.with_prefix(head) if head else iter(self.in_order())) if match(word))
+
+    def near(self, word: bytes, distance: int, limit: int) -> list[bytes]:
+        """The first `limit` words, in order, that `distance` or fewer insertions, deletions and replacements of characters make of
+        `word` (V. Levenshtein, 1966)."""
+        key = word, distance
+        found = self._near.get(key)
+        if found is None:
+            if len(self._near) >= 1024:
+                self._near.clear()
+            found = self._near[key] = list(_near(self.in_order(), word, distance))
+        return found[:limit] if len(found) > limit else found
+
+    def containers(self) -> list:
+        return [self._numbers, self._names, self._sorted, self._loose]
+
+    @property
+    def nbytes(self) -> int:
+        # Per term a bytes object, its number, a place in a dict and two lists.
+        n = len(self._names)
+        return self._bytes + (33 + 28 + 50 + 16) * n + (len(self._text) if self._text is not None else 0)
+
+
+def _near(words: list[bytes], word: bytes, distance: int) -> Iterator[bytes]:
+    """Walks the sorted words as a trie: rows of the distance table are kept per shared prefix, and what cannot come near any more
+    is stepped over."""
+    target = word.decode("utf-8", "replace")
+    n = len(target)
+    rows = [list(range(n + 1))]
+    before = ""
+    i, end = 0, len(words)
+    while i < end:
+        text = words[i].decode("utf-8", "replace")
+        shared = 0
+        most = min(len(before), len(text), len(rows) - 1)
+        while shared < most and before[shared] == text[shared]:
+            shared += 1
+        del rows[shared + 1:]
+        before = text
+        dead = -1
+        for at in range(shared, len(text)):
+            char = text[at]
+            above = rows[-1]
+            left = above[0] + 1
+            row = [left]
+            least = left
+            for j in range(n):
+                cost = above[j] if target[j] == char else 1 + min(above[j], above[j + 1], left)
+                left = cost
+                row.append(cost)
+                if cost < least:
+                    least = cost
+            rows.append(row)
+            if least > distance:
+                dead = at
+                break
+        if dead >= 0:
+            prefix = text[:dead + 1].encode("utf-8", "replace")
+            i = _after(words, prefix, i)
+            continue
+        if rows[-1][n] <= distance:
+            yield words[i]
+        i += 1
+
+
+def _after(words: list[bytes], prefix: bytes, i: int) -> int:
+    """The place of the first word behind all that begin with `prefix`."""
+    if not words[i].startswith(prefix):         # the word was not UTF-8
+        return i + 1
+    step = 1
+    low, high, end = i, i + 1, len(words)
+    while high < end and words[high].startswith(prefix):
+        low = high
+        high = min(end, high + step)
+        step *= 2
+    while low + 1 < high:
+        middle = (low + high) // 2
+        if words[middle].startswith(prefix):
+            low = middle
+        else:
+            high = middle
+    return low + 1
+
+
+def first(names: Iterator[bytes], limit: int) -> tuple[list[bytes], bool]:
+    """At most `limit` of the names, and whether there were more."""
+    found = list(islice(names, limit + 1))
+    return found[:limit], len(found) > limit

@@ -1,0 +1,84 @@
+"""Queries on TEXT fields through a client."""
+import redis
+from pytest import approx, raises
+
+from samples import create, fill, results, text, vectors
+
+DOCUMENTS = {"d:1": "The quick brown fox jumps over the lazy dog", "d:2": "Quick foxes run", "d:3": "A dog and a quick brown cat",
+             "d:4": "Slow snails"}
+
+
+def library(client, *words):
+    client.execute_command("FT.CREATE", "idx", "PREFIX", 1, "d:", *words, "SCHEMA", "t", "TEXT", "SORTABLE", "n", "NUMERIC", "g", "TAG")
+    for i, (key, words) in enumerate(DOCUMENTS.items()):
+        client.hset(key, mapping={"t": words, "n": i, "g": "even" if i % 2 == 0 else "odd"})
+
+
+def ids(client, query, *words):
+    return [key for key, _ in results(client.execute_command("FT.SEARCH", "idx", query, *words, "NOCONTENT", "DIALECT", 2))[1]]
+
+
+def test_queries(both):
+    library(both)
+    for query, expected in (("fox", {"d:1", "d:2"}), ("foxes run", {"d:2"}), ('"brown fox"', {"d:1"}), ("qui* -run", {"d:1", "d:3"}), ("%quack%", {"d:1", "d:2", "d:3"}),
+                            ("slow|lazy", {"d:1", "d:4"}), ("w'?u*k'", {"d:1", "d:2", "d:3"}), ("*ails", {"d:4"}), ("*row*", {"d:1", "d:3"}), ("the", set()),
+                            ("quick @n:[1 2]", {"d:2", "d:3"}), ("dog @g:{even}", {"d:1", "d:3"}), ("-quick", {"d:4"}), ("~quick @g:{odd}", {"d:2", "d:4"}),
+                            ("(quick dog)=>{$slop:1}", {"d:3"}), ("(dog quick)=>{$inorder:true}", {"d:3"}), ("@t:(brown (cat|fox))", {"d:1", "d:3"})):
+        assert set(ids(both, query)) == expected, query
+    assert ids(both, "fox", "VERBATIM") == ["d:1"]
+    assert ids(both, "quick", "INFIELDS", 1, "nope") == []
+    assert set(ids(both, "quick dog", "SLOP", 1)) == {"d:3"}
+
+
+def test_changes_are_seen_at_once(both):
+    library(both)
+    both.hset("d:4", "t", "foxes everywhere")
+    assert set(ids(both, "fox")) == {"d:1", "d:2", "d:4"} and ids(both, "snails") == []
+    both.hset("d:4", "n", 17)
+    assert set(ids(both, "fox")) == {"d:1", "d:2", "d:4"}
+    both.hdel("d:4", "t")
+    both.delete("d:1")
+    assert ids(both, "fox") == ["d:2"]
+    both.rename("d:2", "d:5")
+    assert ids(both, "fox") == ["d:5"]
+
+
+def test_scores(r3):
+    library(r3)
+    reply = r3.execute_command("FT.SEARCH", "idx", "quick fox", "WITHSCORES", "EXPLAINSCORE", "NOCONTENT", "DIALECT", 2)
+    first, second = reply[b"results"]
+    assert first[b"score"][0] >= second[b"score"][0] > 0
+    assert text(first[b"score"][1][0]).startswith("Final BM25 : words BM25")
+    plain = r3.execute_command("FT.SEARCH", "idx", "quick fox", "WITHSCORES", "NOCONTENT", "DIALECT", 2)[b"results"]
+    assert [row[b"score"] for row in plain] == approx([first[b"score"][0], second[b"score"][0]])
+    best = r3.execute_command("FT.SEARCH", "idx", "quick", "WITHSCORES", "SCORER", "BM25STD.NORM", "NOCONTENT", "DIALECT", 2)[b"results"]
+    assert best[0][b"score"] == 1
+    rows = r3.execute_command("FT.AGGREGATE", "idx", "quick", "ADDSCORES", "SORTBY", 2, "@__score", "DESC", "DIALECT", 2)[b"results"]
+    assert [float(row[b"extra_attributes"][b"__score"]) for row in rows] == sorted([float(row[b"extra_attributes"][b"__score"]) for row in rows])[::-1]
+
+
+def test_text_filters_vectors(r3):
+    create(r3, schema=("t", "TEXT"))
+    base = vectors(60, 8)
+    fill(r3, base)
+    for i in range(0, 60, 3):
+        r3.hset(f"d:{i}", "t", "chosen ones" if i % 2 else "others")
+    rows = results(r3.execute_command("FT.SEARCH", "idx", "@t:choose=>[KNN 5 @v $b AS d]", "PARAMS", 2, "b", base[9].tobytes(), "DIALECT", 2))[1]
+    assert rows == []
+    rows = results(r3.execute_command("FT.SEARCH", "idx", "@t:chosen=>[KNN 5 @v $b AS d]", "PARAMS", 2, "b", base[9].tobytes(), "SORTBY", "d", "NOCONTENT", "DIALECT", 2))[1]
+    assert rows[0][0] == "d:9" and len(rows) == 5 and all(int(key[2:]) % 6 == 3 for key, _ in rows)
+
+
+def test_a_changed_schema(both):
+    library(both)
+    both.hset("d:1", "u", "unicorns")
+    both.execute_command("FT.ALTER", "idx", "SCHEMA", "ADD", "u", "TEXT")
+    assert ids(both, "unicorn") == ids(both, "@u:unicorn fox") == ["d:1"]
+
+
+def test_explain(both):
+    library(both)
+    assert text(both.execute_command("FT.EXPLAIN", "idx", "running")) == "UNION {\n  running\n  +run(expanded)\n  run(expanded)\n}\n"
+    assert text(both.execute_command("FT.EXPLAIN", "idx", "running", "VERBATIM")) == "running\n"
+    with raises(redis.ResponseError, match="No such scorer"):
+        ids(both, "fox", "SCORER", "NOPE")
