@@ -11,7 +11,7 @@ from native._vec import ffi, lib
 
 __all__ = ["Index", "Pool", "Crew", "Query", "Names", "Form", "Ruler", "Allowed", "NativeError", "NonFiniteError", "SearchTimeout",
            "ImageError", "COMPRESSIONS", "DTYPES", "isa", "bytes_per_vector", "distance_text", "crc32c",
-           "SlotReader"]
+           "SlotReader", "estimate"]
 
 METRICS = {"L2": lib.VEC_L2, "IP": lib.VEC_IP, "COSINE": lib.VEC_COSINE}
 # Redis's type names -> (code, numpy type of the elements); bfloat16 has no numpy type and travels as its 16 bits.
@@ -99,6 +99,22 @@ def bytes_per_vector(dim, dtype="FLOAT32", compression=None, reduce=None, metric
     name = ffi.new("char[]", (compression or "").encode())
     params = ffi.new("vec_params *", dict(dim=dim, metric=METRICS[metric], dtype=DTYPES[dtype][0], compression=name, reduce=reduce or 0))
     return _check(lib.vec_bytes_per_vector(params))
+
+
+def estimate(n, dim, metric="COSINE", dtype="FLOAT32", algorithm="SVS-VAMANA", compression=None, reduce=None, training_threshold=10240,
+             graph_max_degree=32, construction_window_size=200, threads=1, reduction=None, search_threads=1, widest=64, **_):
+    """What an Index with these arguments will take with n vectors under labels 0 .. n - 1: a dict as Index.nbytes, with two more entries:
+    peak_training, the most in all that is taken on the way there (if during the training as many come again as were there), and
+    peak_retraining, the most while all of it is trained again. search_threads: that search at the same time, one of them with a window as
+    wide as `widest`. Raises NativeError."""
+    name = ffi.new("char[]", (compression or "").encode())
+    params = ffi.new("vec_params *", dict(
+        dim=dim, metric=METRICS[metric], dtype=DTYPES[dtype][0], algorithm=ALGORITHMS[algorithm], compression=name, reduce=reduce or 0,
+        training_threshold=training_threshold, max_degree=graph_max_degree, build_window=construction_window_size, threads=threads, alpha=1,
+        reduction=max(_reduction(reduction), 0)))
+    parts, first, again = ffi.new("uint64_t[8]"), ffi.new("uint64_t *"), ffi.new("uint64_t *")
+    _check(lib.vec_estimate(params, n, ffi.new("vec_searchers *", (search_threads, widest)), parts, first, again))
+    return dict(zip(PARTS, parts, strict=True)) | {"peak_training": first[0], "peak_retraining": again[0]}
 
 
 def crc32c(data, crc=0):
@@ -644,6 +660,11 @@ class Names:
     def nbytes(self):
         """Bytes allocated."""
         return lib.vec_names_bytes(self._ptr)
+
+    @staticmethod
+    def bytes_of(n, length):
+        """Bytes allocated for labels 0 .. n - 1 with names of this length."""
+        return lib.vec_names_bytes_of(n, length)
 
 
 class Form:

@@ -4,6 +4,7 @@ A *row* is a small integer: the document's bit in every set, its label in every 
 It stays the same while the key is indexed and is given away again afterwards. A *doc id* only grows: every
 (re-)indexing of a key takes the next one. Results without SORTBY come in the order of doc ids, as in Redis.
 """
+import math
 from array import array
 from collections.abc import Iterator
 
@@ -15,6 +16,15 @@ import native
 _SLOTS = 512                # of a segment
 _MOST = 3 * _SLOTS // 4     # rows in it
 _FREE = -1
+_SEGMENT_BYTES = 4 * _SLOTS + 160
+_ROW_BYTES = 51             # of a document, beside its key's text: a bytes object and two list slots
+
+
+def grown(size: int, wanted: int, part: int, least: int) -> int:
+    """The size that a column of `size` has once it has grown by its `part`-th, at least by `least`, until it holds `wanted`."""
+    while size < wanted:
+        size += max(size // part, least)
+    return size
 
 
 class _Segment:
@@ -125,7 +135,19 @@ class RowMap:
     def nbytes(self) -> int:
         """Bytes held, without the list of keys."""
         n = len({id(segment) for segment in self._directory})
-        return n * (4 * _SLOTS + 160) + 8 * len(self._directory)
+        return n * _SEGMENT_BYTES + 8 * len(self._directory)
+
+    @staticmethod
+    def bytes_of(n: int) -> float:
+        """What `nbytes` may be expected to be with n keys: each bit of depth splits those of the segments that are full."""
+        n_segments, share, depth = 0.0, 1.0, 0          # share: of the paths to this depth that go on
+        while 2 ** depth * share > 0.01:
+            mean = n / 2 ** depth
+            goes_on = 0.5 * math.erfc((_MOST + 0.5 - mean) / math.sqrt(2 * mean + 1e-9))
+            n_segments += 2 ** depth * share * (1 - goes_on)
+            share *= goes_on
+            depth += 1
+        return n_segments * _SEGMENT_BYTES + 8 * 2 ** (depth - 1)
 
 
 class DocumentTable:
@@ -218,6 +240,12 @@ class DocumentTable:
         n = len(self.keys)
         sample = [key for key in self.keys[:256] if key is not None]
         mean = sum(map(len, sample)) / len(sample) if sample else 0
-        # A bytes object and two list slots. The key itself is the keyspace's, but Redis has one of its own.
+        # The key itself is the keyspace's, but Redis has one of its own.
         held = self.names.nbytes + self.row_of.nbytes + self.doc_ids.nbytes + (self.born.nbytes if self.born is not self.doc_ids else 0)
-        return int(n * (33 + mean + 18)) + held
+        return int(n * (_ROW_BYTES + mean)) + held
+
+    @staticmethod
+    def bytes_of(n: int, key_bytes: int) -> int:
+        """What `nbytes` may be expected to be with n documents that were indexed once."""
+        name_bytes = len(b"$%d\r\n\r\n" % key_bytes) + key_bytes
+        return int(n * (_ROW_BYTES + key_bytes)) + 8 * grown(64, n, 8, 64) + native.Names.bytes_of(n, name_bytes) + int(RowMap.bytes_of(n))

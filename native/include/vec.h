@@ -98,6 +98,11 @@ const char *vec_codec_name(int i, int *bits, int *reduces);
    compression and reduce. Negative: a code. */
 int64_t vec_bytes_per_vector(const vec_params *params);
 
+/* What vec_stats will count of an index with these parameters, filled with n vectors in one go under labels 0 .. n-1, by VEC_MEM_*; the
+   most that it takes meanwhile if during its training as many come again as were there, and the most while all of it is trained again. */
+typedef struct { uint32_t threads, widest; } vec_searchers;      /* that search at the same time; one of them with this window */
+int vec_estimate(const vec_params *params, uint64_t n, const vec_searchers *by, uint64_t bytes[8], uint64_t *peak_training, uint64_t *peak_retraining);
+
 int vec_create(const vec_params *params, vec_index **out);
 /* Stops the background work, waits for pending jobs of pools, frees everything. No other call may be under way. */
 void vec_free(vec_index *index);
@@ -170,6 +175,8 @@ int vec_names_set(vec_names *names, uint64_t label, const char *text, uint32_t n
 /* How many bytes a label's name has, and where they are until the next vec_names_set; 0: it has none. */
 uint32_t vec_names_get(const vec_names *names, uint64_t label, const char **text);
 uint64_t vec_names_bytes(const vec_names *names);
+/* What that will be with names of this length for the labels 0 .. n-1. */
+uint64_t vec_names_bytes_of(uint64_t n, uint64_t length);
 
 /* The form of a reply: START count AFTER_COUNT, [total AFTER_TOTAL,] rows, [BEFORE_TOTAL total AFTER_TOTAL]. The total is first or last and
    is the number of rows; the count is per_row times that, and one more where the total is first. A row: BEFORE_ROW name, BEFORE_DISTANCE

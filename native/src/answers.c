@@ -39,12 +39,21 @@ void vec_names_free(vec_names *t) {
     free(t);
 }
 
+static uint64_t grown(uint64_t size, uint64_t label) {
+    if (!size) size = 64;
+    while (size <= label) size += size / 2;
+    return size;
+}
+
+uint64_t vec_names_bytes_of(uint64_t n, uint64_t length) {
+    return n ? grown(0, n - 1) * sizeof(name) + (length > INLINE_NAME ? n * length : 0) : 0;
+}
+
 int vec_names_set(vec_names *t, uint64_t label, const char *text, uint32_t n) {
     if (label >= t->n) {
         if (!n) return VEC_OK;
         if (label >= t->size) {
-            uint64_t size = t->size ? t->size : 64;
-            while (size <= label) size += size / 2;
+            uint64_t size = grown(t->size, label);
             name *more = realloc(t->names, size * sizeof *more);
             if (!more) return VEC_ENOMEM;
             t->names = more, t->size = size;

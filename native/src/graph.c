@@ -42,6 +42,12 @@ static uint32_t candidates_at_most(const vec_params *p) {
     return w < 256 ? 512 : 2 * w;
 }
 
+uint64_t prune_bytes(const vec_params *params, const coder *c) {
+    uint64_t n = candidates_at_most(params);
+    return mem_bytes(sizeof(prune_space)) + mem_bytes(n * sizeof(entry)) + mem_bytes((n + 1) * c->row_bytes) + mem_bytes(n * sizeof(uint8_t *))
+         + 2 * mem_bytes(n * 4) + mem_bytes(n) + mem_bytes(c->padded + 64) + mem_bytes((params->max_degree + 1) * sizeof(uint32_t));
+}
+
 static prune_space *space_for(vec_index *ix, scratch *s, const coder *c) {
     prune_space *p = s->prune;
     if (p && p->shaped_id == c->id) return p;

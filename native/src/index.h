@@ -205,6 +205,7 @@ static inline int is_trained(const vec_index *ix) {                     /* under
 /* recent.c */
 void recent_note(vec_index *ix, const float *x);                        /* x as ingested */
 uint32_t recent_count(const vec_index *ix);
+uint64_t recent_bytes(const vec_params *p);                             /* what they count */
 int recent_take(vec_index *ix, float **queries, size_t *n);             /* n x dim floats, to be freed; NULL if there are none */
 
 /* vec.c */
@@ -237,6 +238,7 @@ uint32_t default_window(const vec_index *ix, uint32_t k);
 
 /* graph.c */
 void prune_space_free(struct prune_space *space);
+uint64_t prune_bytes(const vec_params *p, const coder *c);            /* what a linker's counts */
 int link_slot(vec_index *ix, scratch *s, uint32_t slot);
 void choose_seeds(vec_index *ix);
 int sweep_begin(vec_index *ix);

@@ -97,11 +97,22 @@ static int grow_hash(label_map *m) {
     return VEC_OK;
 }
 
+static uint64_t dense_limit(uint64_t label) {
+    uint64_t limit = 4 * PAGE;
+    while (limit <= label) limit *= 2;
+    return limit;
+}
+
+uint64_t labels_bytes(uint64_t n) {
+    uint64_t pages = (n + PAGE - 1) / PAGE, limit = n ? dense_limit(n - 1) : 0;
+    return mem_bytes(sizeof(label_pages) + limit / PAGE * sizeof(_Atomic(label_page *))) + pages * mem_bytes(sizeof(label_page))
+         + mem_bytes(sizeof(label_hash) + 16 * sizeof(hash_entry));
+}
+
 /* Extends the dense part over label, moving what the hash holds below the new limit. */
 static int grow_pages(label_map *m, uint64_t label) {
     label_pages *old = atomic_load(&m->pages);
-    uint64_t limit = 4 * PAGE;
-    while (limit <= label) limit *= 2;
+    uint64_t limit = dense_limit(label);
     label_pages *p = new_pages(m, limit);
     if (!p) return VEC_ENOMEM;
     for (uint64_t i = 0; i < old->limit / PAGE; i++) atomic_store(&p->page[i], atomic_load(&old->page[i]));

@@ -19,6 +19,8 @@ typedef struct label_map {
 int labels_init(label_map *m, mem_account *account, void (*retire)(void *, void *), void *owner);
 void labels_free(label_map *m);
 uint32_t labels_find(const label_map *m, uint64_t label);
+/* What a map of the labels 0 .. n-1 counts. */
+uint64_t labels_bytes(uint64_t n);
 /* Tells an empty map that n labels up to `most` are to come: it takes its final shape at once. */
 int labels_expect(label_map *m, uint64_t n, uint64_t most);
 /* Makes room so that the next labels_set of this label cannot fail. */

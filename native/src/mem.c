@@ -14,9 +14,11 @@ static void count(mem_account *account, int part, int64_t bytes) {
     if (account) atomic_fetch_add_explicit(&account->bytes[part], bytes, memory_order_relaxed);
 }
 
+size_t mem_bytes(size_t bytes) { return (bytes + HEAD + 63) & ~(size_t)63; }
+
 void *mem_alloc(mem_account *account, int part, size_t bytes) {
     if (bytes > SIZE_MAX / 2) return NULL;
-    size_t total = (bytes + HEAD + 63) & ~(size_t)63;
+    size_t total = mem_bytes(bytes);
     head *h = aligned_alloc(64, total);
     if (!h) return NULL;
     *h = (head){account, total, part};
@@ -99,10 +101,32 @@ static uint8_t *map_arena(slab *s, size_t bytes) {
     return base;
 }
 
+/* The next arena of a slab of so many chunks: its chunks and bytes. */
+static size_t next_arena(size_t chunk, uint64_t n_chunks, size_t *bytes) {
+    size_t held = chunk * n_chunks, want = held < HUGE_PAGE ? held : held / 8 > HUGE_PAGE ? held / 8 : HUGE_PAGE;
+    size_t n = want > chunk ? (want + chunk - 1) / chunk : 1;
+    *bytes = (n * chunk + 4095) & ~(size_t)4095;
+    return n;
+}
+
+static size_t table_bytes(uint32_t size) { return 64 + size * sizeof(uint8_t *); }
+
+uint64_t slab_bytes(size_t stride, uint64_t n) {
+    uint64_t n_chunks = 0, sum = 0, wanted = (n + CHUNK_RECORDS - 1) >> CHUNK_SHIFT;
+    while (n_chunks < wanted) {
+        size_t bytes;
+        n_chunks += next_arena(stride << CHUNK_SHIFT, n_chunks, &bytes);
+        sum += bytes + mem_bytes(sizeof(struct arena));
+    }
+    for (uint32_t size = 8; wanted; size *= 2) {                /* old tables live on */
+        sum += mem_bytes(table_bytes(size));
+        if (size >= wanted) break;
+    }
+    return sum;
+}
+
 static int add_arena(slab *s) {
-    size_t chunk = s->stride << CHUNK_SHIFT, held = chunk * s->n_chunks;
-    size_t want = held < HUGE_PAGE ? held : held / 8 > HUGE_PAGE ? held / 8 : HUGE_PAGE, n = want > chunk ? (want + chunk - 1) / chunk : 1;
-    size_t bytes = (n * chunk + 4095) & ~(size_t)4095;
+    size_t bytes, n = next_arena(s->stride << CHUNK_SHIFT, s->n_chunks, &bytes);
     make_huge(s->arenas);
     uint8_t *base = map_arena(s, bytes);
     if (!base) return VEC_ENOMEM;
@@ -112,7 +136,7 @@ static int add_arena(slab *s) {
 
 static int grow_table(slab *s) {
     uint32_t size = s->table_size ? 2 * s->table_size : 8;
-    uint8_t *block = mem_alloc(s->account, s->part, 64 + size * sizeof(uint8_t *));
+    uint8_t *block = mem_alloc(s->account, s->part, table_bytes(size));
     if (!block) return VEC_ENOMEM;
     uint8_t **fresh = (uint8_t **)(void *)(block + 64), **old = atomic_load(&s->chunks);
     if (old) {

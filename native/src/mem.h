@@ -10,6 +10,8 @@
 
 typedef struct { _Atomic int64_t bytes[VEC_MEM_PARTS]; } mem_account;
 
+/* What a block of so many bytes counts. */
+size_t mem_bytes(size_t bytes);
 /* 64-byte aligned, not cleared; NULL when there is none. */
 void *mem_alloc(mem_account *account, int part, size_t bytes);
 void *mem_zeroed(mem_account *account, int part, size_t bytes);
@@ -36,6 +38,8 @@ void slab_init(slab *s, mem_account *account, int part, size_t stride, int fill)
 void slab_free(slab *s);
 /* Makes records 0 .. n-1 addressable; readers may go on reading meanwhile. One caller at a time. */
 int slab_reserve(slab *s, uint32_t n);
+/* What a slab grown to n records counts. */
+uint64_t slab_bytes(size_t stride, uint64_t n);
 /* Makes mapped memory an empty slab's first chunks; it is unmapped with the slab. */
 int slab_adopt(slab *s, uint8_t *base, size_t bytes, uint32_t n_chunks);
 /* Gives an empty slab its first chunks in one piece of `bytes` >= their size, not filled. */

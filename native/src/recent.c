@@ -19,10 +19,14 @@ struct recent {
     uint16_t vectors[];
 };
 
+static size_t size_of(const vec_params *p) { return sizeof(struct recent) + (size_t)N_RECENT * p->dim * 2; }
+
+uint64_t recent_bytes(const vec_params *p) { return mem_bytes(size_of(p)); }
+
 static struct recent *recent_of(vec_index *ix) {
     struct recent *r = atomic_load_explicit(&ix->recent, memory_order_acquire);
     if (r) return r;
-    struct recent *fresh = mem_zeroed(&ix->account, VEC_MEM_OTHER, sizeof *fresh + (size_t)N_RECENT * ix->params.dim * 2);
+    struct recent *fresh = mem_zeroed(&ix->account, VEC_MEM_OTHER, size_of(&ix->params));
     if (fresh && !atomic_compare_exchange_strong(&ix->recent, &r, fresh)) {
         mem_free(fresh);                        /* somebody was faster */
         return r;

@@ -87,8 +87,7 @@ uint32_t default_window(const vec_index *ix, uint32_t k) {
 
 uint32_t vec_default_window(const vec_index *ix, uint32_t k) { return default_window(ix, k); }
 
-/* Below this many vectors a scan in memory order beats a walk, which reads at random about 20 new neighbours per expansion. */
-static uint64_t scan_up_to(uint64_t window) { return 40 * window; }
+uint64_t scan_up_to(uint64_t window) { return 40 * window; }
 
 /* From this share of allowed vectors on, those that are not guide a walk better than they hinder it. */
 #define WALK_ALL_FROM 0.35

@@ -141,6 +141,8 @@ int scan_tail(scan *c, const label_set *allowed);
 /* search.c */
 /* What a search does: k, window and candidates for exact distances, in what the index holds. */
 typedef struct { uint32_t k, window, wanted; int plan; } search_order;
+/* Below this many vectors a scan in memory order beats a walk, which reads at random about 20 new neighbours per expansion. */
+uint64_t scan_up_to(uint64_t window);
 search_order order_of(vec_index *ix, const store *st, vec_query *q);
 uint32_t scan_capacity(vec_index *ix, const store *st, const vec_query *q, uint32_t wanted);
 int scan_any(scan *c, const label_set *allowed, uint64_t n_allowed);

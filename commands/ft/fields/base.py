@@ -3,6 +3,8 @@ from itertools import islice
 
 from pyroaring import BitMap
 
+_SORT_KEY = 133                                 # bytes that a sort key takes beside its text: objects and a dict's entry
+
 
 class FieldError(Exception):
     """A value that cannot be indexed. `text` is what FT.INFO shows as the last indexing error."""
@@ -88,7 +90,17 @@ class Field:
             return 0
         n = len(self.sort_keys)
         sample = [len(text) for text in islice(self.sort_keys.values(), 256)]
-        return int(n * (sum(sample) / len(sample) + 133))
+        return int(n * (sum(sample) / len(sample) + _SORT_KEY))
+
+    @classmethod
+    def bytes_of(cls, spec, n: int, assumed: dict) -> int:
+        """What `nbytes` will be with a value in n documents, of which `assumed` (measure/estimate.py) says more."""
+        return 0
+
+    @staticmethod
+    def sortable_bytes_of(n: int, assumed: dict) -> int:
+        """What `sortable_nbytes` will be with a value in n documents."""
+        return n * (assumed["SORTABLE_BYTES"] + _SORT_KEY)
 
     def containers(self) -> list:
         """The dicts and lists that hold an object per row or value."""

@@ -105,6 +105,13 @@ class NumericField(Field):
     def n_values(self) -> int:
         return 0 if self.spec.no_index else int(np.count_nonzero(self.column == self.column))
 
+    @classmethod
+    def bytes_of(cls, spec, n, assumed):
+        size = 64
+        while size < n:
+            size *= 2
+        return 9 * size + (0 if spec.no_index else 12 * n if n > _MAX_LOOSE else 4 * n)     # sorted, as range queries leave it
+
     @property
     def nbytes(self) -> int:
         return self.column.nbytes + self._run_values.nbytes + self._run_rows.nbytes + 4 * len(self._loose) + len(self._is_loose)

@@ -146,11 +146,22 @@ class TagField(Field):
     def n_values(self) -> int:
         return len(self._rows)
 
+    @classmethod
+    def bytes_of(cls, spec, n, assumed):
+        if spec.no_index:
+            return 0
+        n_tags = min(assumed["TAG_VALUES"], n * assumed["TAGS_PER_DOCUMENT"])
+        return _bytes_of(n_tags, n_tags * assumed["TAG_BYTES"], n * assumed["TAGS_PER_DOCUMENT"], n)
+
     @property
     def nbytes(self) -> int:
-        # Per tag: a bytes object, entries in two dicts, now and then a set; per membership two bytes in a set; per row
-        # a place in a list.
-        return self._tag_bytes + 280 * len(self.postings) + 2 * self._n_memberships + 9 * len(self._tags_of)
+        return _bytes_of(len(self.postings), self._tag_bytes, self._n_memberships, len(self._tags_of))
+
+
+def _bytes_of(n_tags: int, tag_bytes: int, n_memberships: int, n_rows: int) -> int:
+    # Per tag: a bytes object, entries in two dicts, now and then a set; per membership two bytes in a set; per row
+    # a place in a list.
+    return tag_bytes + 280 * n_tags + 2 * n_memberships + 9 * n_rows
 
 
 def wildcard(pattern: bytes) -> re.Pattern:

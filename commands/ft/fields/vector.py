@@ -5,7 +5,7 @@ import numpy as np
 
 import native
 
-from .. import errors
+from .. import errors, rescore
 from ..originals import array_of
 from .base import Field, FieldError
 
@@ -99,6 +99,14 @@ class VectorField(Field):
         elif self._is_building:
             self._is_building = False
             log.info("Vector index %s: all %d vectors are linked", name, linked)
+
+    @classmethod
+    def parts_of(cls, spec, n: int, n_threads: int) -> dict:
+        """What the engine will take with n vectors, searched by so many threads: by part, and at its peaks, as native.estimate. Raises
+        NativeError."""
+        widest = rescore.MEASURED[-1][1] if spec.compression and spec.rerank == "AUTO" else 64
+        return native.estimate(n, spec.dim, spec.metric, spec.dtype, spec.algorithm, search_threads=n_threads, widest=widest,
+                               **_engine_options(spec))
 
     @property
     def nbytes(self) -> int:

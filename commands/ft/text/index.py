@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 from pyroaring import BitMap
 
+from ..documents import grown
 from . import language as lang
 from .terms import Terms
 from .words import split
@@ -24,6 +25,7 @@ _NUMBER_SHIFT, _FIELDS_SHIFT = 32, 16
 #: The number of a set of fields beyond the first 65535: all of them.
 _ANY_FIELDS = 0xffff
 _DEAD = 0xffffffff
+_LIST = 88                      # bytes of a list of postings, without these
 
 
 class Postings:
@@ -335,12 +337,21 @@ class TextIndex:
                 self.postings[term] = None if not n else int(words[0]) if n == 1 else array("Q", words.tobytes())
         self.n_dead = 0
 
+    @staticmethod
+    def bytes_of(n: int, assumed: dict) -> int:
+        """What `nbytes` may be expected to be with n documents, of whose text `assumed` (measure/estimate.py) says more."""
+        n_words, n_postings = n * assumed["TEXT_WORDS"], n * assumed["TEXT_POSTINGS"]
+        n_terms = min(assumed["TEXT_TERMS"], n_postings)
+        columns = grown(64, n, 4, 64)
+        held = 20 * columns + 8 + 4 * grown(256, n_words, 4, 4096) + 8 * grown(64, n, 4, 1024)
+        return held + n_terms * (4 + 8 + _LIST) + Terms.bytes_of(n_terms, assumed["TEXT_TERM_BYTES"]) + 8 * n_postings
+
     @property
     def nbytes(self) -> int:
         held = self._row_of.nbytes + self._lengths.nbytes + self._peaks.nbytes + self._starts.nbytes + self._words.nbytes
         held += self._number_of.nbytes + 4 * len(self.stem_of) + self.terms.nbytes
         n_lists = sum(type(packed) is array for packed in self.postings)
-        return held + 8 * len(self.postings) + 36 * (len(self.postings) - n_lists) + 88 * n_lists + 8 * self.n_postings
+        return held + 8 * len(self.postings) + 36 * (len(self.postings) - n_lists) + _LIST * n_lists + 8 * self.n_postings
 
     def bits(self, names: Collection[bytes] | None) -> int | None:
         """The set of fields of these names; None for all."""

@@ -124,11 +124,15 @@ class Terms:
     def containers(self) -> list:
         return [self._numbers, self._names, self._sorted, self._loose]
 
+    @staticmethod
+    def bytes_of(n: int, length: float) -> int:
+        """What `nbytes` is with n terms of this mean length."""
+        # Per term a bytes object, its number, a place in a dict and two lists.
+        return int(n * (length + 33 + 28 + 50 + 16))
+
     @property
     def nbytes(self) -> int:
-        # Per term a bytes object, its number, a place in a dict and two lists.
-        n = len(self._names)
-        return self._bytes + (33 + 28 + 50 + 16) * n + (len(self._text) if self._text is not None else 0)
+        return self._bytes + self.bytes_of(len(self._names), 0) + (len(self._text) if self._text is not None else 0)
 
 
 def _near(words: list[bytes], word: bytes, distance: int) -> Iterator[bytes]:
