@@ -212,7 +212,7 @@ static void insert_behind_locked(vec_index *ix, uint32_t from, uint32_t to, uint
     for (uint32_t i = 0; i < n; i++)
         if (ids[i] == to) return;
     uint32_t place = n < degree ? n : degree - 1, moved = n < degree ? NO_EDGE : ids[place];
-    if (moved != NO_EDGE && !is_deleted(ix, moved)) {           /* a deleted one is let go: a sweep may have passed to's row already */
+    if (moved != NO_EDGE && !(ix->sweep_end && is_deleted(ix, moved))) {        /* let go: a sweep may have passed to's row already */
         n = read_row(ix, to, ids);
         int is_there = moved == to;
         for (uint32_t i = 0; i < n; i++) is_there |= ids[i] == moved;

@@ -277,7 +277,7 @@ static int load_state(loader *l) {
     atomic_store(&ix->auto_window, h->auto_window);
     atomic_store(&ix->is_calibrated, (int)h->is_calibrated);
     atomic_store(&ix->calibrated_at, h->is_calibrated ? h->n_linked : 0);
-    ix->mended_at = h->needs_mending ? 0 : h->n_linked;
+    ix->is_swept = (int)h->needs_mending;
     atomic_store(&ix->training, h->is_trained ? VEC_TRAIN_DONE : VEC_TRAIN_IDLE);
     int rc = h->algorithm == VEC_GRAPH ? load_seeds(l) : VEC_OK;
     if (rc != VEC_OK) return rc;

@@ -136,7 +136,7 @@ struct vec_index {
 
     _Atomic uint32_t seeds[MAX_SEEDS];
     _Atomic uint32_t n_seeds;
-    uint32_t mended_at;                         /* n_linked when everything was last seen to be in reach */
+    _Atomic uint64_t mended_at;                 /* n_linkings when everything was last seen to be in reach */
     uint32_t seeds_at;                          /* n_linked when they were last chosen */
     _Atomic float usual_norm2;                  /* IP: a moving average of |x|^2 */
     _Atomic uint32_t most_norm2_bits;           /* IP: greatest |x|^2 seen, as float bits (positive floats order as integers) */
@@ -150,6 +150,9 @@ struct vec_index {
     pthread_cond_t wake, idle;                  /* work for the writer; the writer has none left */
     pthread_t writer;
     int has_writer, is_stopping, is_idle;
+    int is_working, is_quiet;                   /* the writer is at a turn; it had nothing to do for a while */
+    uint32_t n_waiting;                         /* who waits for it to have done everything */
+    uint32_t n_pausing;                         /* who wants it to wait after this turn */
     scratch link_scratch;                       /* the writer's own */
     linker *linkers;                            /* those beside the writer; started when there is a lot to link */
     uint32_t n_linkers;
@@ -251,6 +254,11 @@ int mend_slice(vec_index *ix, uint32_t n_rows);
 /* writer.c */
 int writer_start(vec_index *ix);                                      /* under ix->lock */
 void writer_stop(vec_index *ix);
+/* Keeps the writer from working, between two turns, until it may go on. Under ix->lock, which waiting gives up for a while. */
+void writer_pause(vec_index *ix);
+void writer_resume(vec_index *ix);
+/* Whether every edge was looked at since the last that was written. */
+int is_mended(const vec_index *ix);                                     /* under ix->lock while it is idle, or by the writer */
 int links_turn(vec_index *ix);                                        /* links some of the tail; 0: it is empty */
 
 /* calibrate.c */

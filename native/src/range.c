@@ -54,14 +54,15 @@ static double error_of_keys(vec_index *ix, const store *st, scratch *s) {
 }
 
 /* How far beyond the radius keys may lie: epsilon, and the error of keys against exact distances. */
-static float reach_of(const coder *c, const query *q, const vec_query *order, double epsilon, double error) {
+static float reach_of(const vec_index *ix, const coder *c, const query *q, const vec_query *order, double epsilon, double error) {
     double r = order->radius, slack = 1e-5 * (1 + fabs(r));
     if (is_compressed(c->codec) && error >= 0) {
         double least = 0.01 * (c->metric == VEC_L2 ? q->base + r : 1 + fabs(r));        /* it is also what a flood flows through */
         slack = error > least ? error : least;
     } else if (is_compressed(c->codec)) {
-        double scale = c->metric == VEC_L2 ? sqrt(q->base) : 1;         /* first levels err in proportion to the vectors' size */
-        slack = (c->bits1 == 4 ? 0.1 : 0.01) * (c->metric == VEC_L2 ? scale * scale + r : scale + fabs(r));
+        double scale = c->metric == VEC_L2 ? q->base + r : 1 + fabs(r);         /* first levels err in proportion to the vectors' sizes */
+        if (c->metric == VEC_IP && most_norm2(ix) > 0) scale = sqrt(q->norm2 * most_norm2(ix)) + fabs(r);
+        slack = (c->bits1 == 4 ? 0.1 : 0.01) * scale;
         if (c->codec->reduces) slack *= 4;
     }
     return (float)(r + fabs(r) * epsilon + slack);
@@ -75,7 +76,7 @@ static int range_hits(vec_index *ix, scratch *s, const char *given, vec_query *q
     uint64_t n_vectors = atomic_load(&ix->n_vectors);
     label_set allowed = {q->allowed, q->n_words};
     double epsilon = q->epsilon < 0 ? ix->params.epsilon : q->epsilon;
-    float reach = reach_of(st->coder, &s->query, q, epsilon, error_of_keys(ix, st, s));
+    float reach = reach_of(ix, st->coder, &s->query, q, epsilon, error_of_keys(ix, st, s));
     scan c = {.ix = ix, .st = st, .s = s, .deadline_ns = deadline, .reach = reach, .is_range = 1};
     uint32_t n_hits = 0, n;
     s->n_found = 0;

@@ -51,7 +51,7 @@ static const char *check_rows(vec_index *ix) {
     return NULL;
 }
 
-/* What walks cannot reach they cannot find: at most one vector in a hundred may be out of reach. */
+/* What walks cannot reach they cannot find. With fewer than four neighbours not everything can be kept in reach. */
 static const char *check_reach(vec_index *ix) {
     uint32_t n = atomic_load(&ix->n_slots), degree = ix->params.max_degree, n_stack = 0, reached = 0;
     if (!atomic_load(&ix->n_linked)) return NULL;
@@ -71,7 +71,7 @@ static const char *check_reach(vec_index *ix) {
     }
     mem_free(seen), mem_free(stack);
     uint32_t linked = atomic_load(&ix->n_linked);
-    return degree > 3 && linked > 50 && linked - reached > linked / 100 ? "too many vectors are out of reach" : NULL;
+    return degree > 3 && reached != linked ? "vectors are out of reach" : NULL;
 }
 
 static const char *check_codes(vec_index *ix) {
@@ -88,11 +88,13 @@ static const char *check_codes(vec_index *ix) {
 
 int vec_validate(vec_index *ix, const char **what) {
     pthread_mutex_lock(&ix->lock);
+    writer_pause(ix);
     *what = check_labels(ix);
     if (!*what) *what = check_counts(ix);
     if (!*what) *what = check_codes(ix);
     if (!*what && ix->params.algorithm == VEC_GRAPH) *what = check_rows(ix);
-    if (!*what && ix->params.algorithm == VEC_GRAPH) *what = check_reach(ix);
+    if (!*what && ix->params.algorithm == VEC_GRAPH && ix->is_idle && is_mended(ix)) *what = check_reach(ix);
+    writer_resume(ix);
     pthread_mutex_unlock(&ix->lock);
     return *what ? VEC_EINVARIANT : VEC_OK;
 }

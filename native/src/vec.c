@@ -315,7 +315,7 @@ static int add_locked(vec_index *ix, uint64_t label, const uint8_t *given) {
     store *s = atomic_load(&ix->store), *other = atomic_load(&ix->other_store);
     encode_into(ix, s, slot, given);
     if (other) encode_into(ix, other, slot, given);
-    if (p->metric == VEC_IP && !is_flat) note_norm(ix, s, slot);
+    if (p->metric == VEC_IP) note_norm(ix, s, slot);
     if (!is_flat) atomic_store_explicit(row_at(ix, slot), NO_EDGE, memory_order_relaxed);
     note_label(ix, slot, label, is_new && slot % 64 == 0);
     atomic_store_explicit(meta_at(ix, slot), meta_of(is_flat ? SLOT_LINKED : SLOT_TAIL, label), memory_order_release);
@@ -381,8 +381,14 @@ int vec_wait(vec_index *ix, uint64_t timeout_us) {
     struct timespec at = {(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
     int rc = 0;
     pthread_mutex_lock(&ix->lock);
+    ix->n_waiting++;
+    if (ix->is_idle && ix->has_writer && !is_mended(ix)) {
+        ix->is_idle = 0;
+        pthread_cond_signal(&ix->wake);
+    }
     while (rc == 0 && (!ix->is_idle || atomic_load(&ix->training) == VEC_TRAIN_RUNNING))
         rc = timeout_us ? pthread_cond_timedwait(&ix->idle, &ix->lock, &at) : pthread_cond_wait(&ix->idle, &ix->lock);
+    ix->n_waiting--;
     pthread_mutex_unlock(&ix->lock);
     return rc ? VEC_ETIMEOUT : VEC_OK;
 }

@@ -5,6 +5,7 @@
    they walk and prune side by side and write rows under sharded locks. Everything else happens between turns, alone. */
 #include "index.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -163,16 +164,24 @@ static int wants_sweep(const vec_index *ix, int is_quiet) {
     return deleted && (deleted >= live / 20 + 64 || (is_quiet && deleted >= live / 100));
 }
 
+int is_mended(const vec_index *ix) {
+    return !ix->is_swept && !ix->mending.seen && atomic_load(&((vec_index *)ix)->n_linkings) == atomic_load(&((vec_index *)ix)->mended_at);
+}
+
+/* Every edge that pruning drops may have been the only one to its end, or to many. A look at all rows costs about what linking one of a
+   thousand does: it follows when that is little, or nobody else wants anything. */
+enum { FEW = 1024, LINKS_PER_LOOK = 64 };
 static int wants_mending(const vec_index *ix) {
-    uint32_t n = atomic_load(&((vec_index *)ix)->n_linked);
-    return n >= 1000 && n >= ix->mended_at + ix->mended_at / 2;
+    uint64_t n = atomic_load(&((vec_index *)ix)->n_linked);
+    uint64_t unseen = atomic_load(&((vec_index *)ix)->n_linkings) - atomic_load(&((vec_index *)ix)->mended_at);
+    return unseen > n / LINKS_PER_LOOK || (unseen && (n < FEW || ix->n_waiting || ix->is_quiet));
 }
 
 static int mend(vec_index *ix) {
     int rc = VEC_OK;
     reader_enter(ix, &ix->link_scratch);
     if (!ix->mending.seen) {
-        ix->mended_at = atomic_load(&ix->n_linked);
+        atomic_store(&ix->mended_at, atomic_load(&ix->n_linkings));
         rc = mend_begin(ix);
     }
     if (rc == VEC_OK) rc = mend_slice(ix, ROWS_PER_TURN);
@@ -188,10 +197,24 @@ static int wants_calibration(const vec_index *ix) {
     return (!ix->params.search_window || atomic_load(&((vec_index *)ix)->is_curve_wanted)) && n >= then + then / 2 + 1;
 }
 
+/* Under the lock. A reader that still holds something is looked at again soon; what was not mended is after a while of quiet, which is the
+   longer the more there is to look at. */
+static void sleep_idle(vec_index *ix) {
+    if (!ix->retired && is_mended(ix)) { pthread_cond_wait(&ix->wake, &ix->lock); return; }
+    uint64_t ns = 20000000, quiet = 2000 * (uint64_t)atomic_load(&ix->n_linked);
+    if (!ix->retired && quiet > ns) ns = quiet;
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    ns += (uint64_t)at.tv_nsec;
+    at.tv_sec += (time_t)(ns / 1000000000), at.tv_nsec = (long)(ns % 1000000000);
+    ix->is_quiet = pthread_cond_timedwait(&ix->wake, &ix->lock, &at) == ETIMEDOUT && !ix->retired;
+}
+
 static void *run(void *arg) {
     vec_index *ix = arg;
     pthread_mutex_lock(&ix->lock);
     while (!ix->is_stopping) {
+        while (ix->n_pausing && !ix->is_stopping) pthread_cond_wait(&ix->wake, &ix->lock);
         int has_tail = atomic_load(&ix->tail_head) != atomic_load(&ix->tail_end);
         int is_sweeping = ix->sweep_end != 0, rc = VEC_OK;
         int sweeps = is_sweeping || wants_sweep(ix, !has_tail), calibrates = !has_tail && wants_calibration(ix);
@@ -200,16 +223,10 @@ static void *run(void *arg) {
             reclaim(ix);
             ix->is_idle = 1;
             pthread_cond_broadcast(&ix->idle);
-            if (!ix->retired) pthread_cond_wait(&ix->wake, &ix->lock);
-            else {                              /* a reader still holds something: look again soon */
-                struct timespec at;
-                clock_gettime(CLOCK_MONOTONIC, &at);
-                at.tv_nsec += 20000000;
-                at.tv_sec += at.tv_nsec / 1000000000, at.tv_nsec %= 1000000000;
-                pthread_cond_timedwait(&ix->wake, &ix->lock, &at);
-            }
+            sleep_idle(ix);
             continue;
         }
+        ix->is_working = 1, ix->is_idle = ix->is_quiet = 0;
         pthread_mutex_unlock(&ix->lock);
         if (has_tail) rc = links_turn(ix);
         if (rc >= 0 && sweeps) {
@@ -231,9 +248,21 @@ static void *run(void *arg) {
             nanosleep(&pause, NULL);
         }
         pthread_mutex_lock(&ix->lock);
+        ix->is_working = 0;
+        if (ix->n_pausing) pthread_cond_broadcast(&ix->idle);
     }
     pthread_mutex_unlock(&ix->lock);
     return NULL;
+}
+
+void writer_pause(vec_index *ix) {
+    ix->n_pausing++;
+    while (ix->is_working) pthread_cond_wait(&ix->idle, &ix->lock);
+}
+
+void writer_resume(vec_index *ix) {
+    ix->n_pausing--;
+    pthread_cond_broadcast(&ix->wake);
 }
 
 int writer_start(vec_index *ix) {
