@@ -64,6 +64,13 @@ static int search_batch(vec_index *ix, const char *given, uint32_t n, vec_query 
         rc = answer(&c, j, &allowed, o.k, labels + (size_t)j * q->k, distances + (size_t)j * q->k, &counts[j]);
     atomic_fetch_add_explicit(&ix->n_searches, n - 1, memory_order_relaxed);
     finish_search(ix, s, q->plan);
+    for (uint32_t j = 0; j < n && rc == VEC_OK; j++) {
+        if (counts[j] >= o.k || counts[j] == c.n_held[j]) continue;             /* some were deleted before they were measured */
+        int64_t found = vec_search(ix, given + j * ix->params.dim * dtype_bytes(ix->params.dtype), q, labels + (size_t)j * q->k,
+                                   distances + (size_t)j * q->k);
+        if (found < 0) return (int)found;
+        counts[j] = (uint32_t)found;
+    }
     return rc;
 }
 

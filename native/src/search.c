@@ -161,10 +161,17 @@ int scan_any(scan *c, const label_set *allowed, uint64_t n_allowed) {
     return allowed->words && n_allowed < atomic_load(&c->ix->n_vectors) / 8 ? scan_allowed(c, allowed) : scan_all(c, allowed);
 }
 
+/* What was found may be deleted before it is measured: where that leaves too few, the scan starts again. */
 static int plan_exact(scan *c, const label_set *allowed, const vec_query *q, uint32_t wanted, uint32_t *n_hits) {
+    int rc = VEC_OK;
     c->capacity = scan_capacity(c->ix, c->st, q, wanted);
-    int rc = scan_any(c, allowed, q->n_allowed);
-    return rc == VEC_OK ? hits_of_buffer(c->ix, c->st, c->s, allowed, c->n, c->n, n_hits) : rc;
+    for (int tries = 0; tries < 3 && rc == VEC_OK; tries++) {
+        *n_hits = 0;
+        rc = scan_any(c, allowed, q->n_allowed);
+        if (rc == VEC_OK) rc = hits_of_buffer(c->ix, c->st, c->s, allowed, c->n, c->n, n_hits);
+        if (*n_hits >= q->k || *n_hits == c->n) break;
+    }
+    return rc;
 }
 
 /* What a walk may do before a scan of all that is allowed would have been cheaper: what is scored or searched for allowed ones on a walk
