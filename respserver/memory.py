@@ -3,6 +3,7 @@ import ctypes
 import gc
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -90,7 +91,40 @@ def memory_report(server) -> Iterator[tuple[str, object]]:
 def purge() -> None:
     """Collects all cyclic garbage and gives free memory back to the system, as far as the C library can."""
     gc.collect()
+    _trim()
+
+
+def _trim() -> None:
     try:
         ctypes.CDLL(None).malloc_trim(0)
-    except (OSError, AttributeError):
+    except (OSError, AttributeError):           # another C library
         pass
+
+
+class Trimmer:
+    """Gives memory back that the C library would keep: the holes that tables leave behind while they grow, what threads have used.
+
+    That takes the longer the more holes there are (some 100 ms after the deletion of hundreds of thousands of long values), so it waits for a
+    second without much traffic, for a growth that is worth it, and after a long one longer."""
+
+    #: Calls in a second that are hardly any; growth (bytes) and changes of keys that make it worth while; the share of the time it may take.
+    CALLS, GROWTH, CHANGES, SHARE = 10, 1 << 20, 10_000, 0.001
+
+    def __init__(self):
+        self.is_due = False                     # to be set by who has freed a lot
+        self._used = used_memory()              # the least since the last time
+        self._changes = 0                       # then
+        self._next_at = 0.0
+
+    def look(self, calls: int, changes: int, now: float) -> None:
+        """To be called each second, with the calls in it, the changes since the start and the time (time.monotonic())."""
+        if calls > self.CALLS or now < self._next_at:
+            return
+        used = used_memory()
+        self._used = min(self._used, used)
+        if not self.is_due and used < self._used + self.GROWTH and abs(changes - self._changes) < self.CHANGES:
+            return
+        started = time.monotonic()
+        _trim()
+        self._next_at = now + (time.monotonic() - started) / self.SHARE
+        self._used, self._changes, self.is_due = used_memory(), changes, False

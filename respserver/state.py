@@ -12,7 +12,7 @@ from .config import Config
 from .dispatch import Dispatcher
 from .info import Info
 from .keyspace import Database, Keyspace
-from .memory import used_memory
+from .memory import Trimmer, used_memory
 from .modules import Module
 from .outbox import Outbox
 from .protocol import errors
@@ -45,6 +45,7 @@ class Server:
         self.last_save = int(self.started)
         self.active_expiry = True                           # DEBUG SET-ACTIVE-EXPIRE
         self.memory_at_start = used_memory()                # bytes
+        self.trimmer = Trimmer()
         self.listeners: list[str] = []                      # as INFO server describes them
         self.executable = ""
         self.stopping: asyncio.Event | None = None
@@ -142,6 +143,7 @@ class Server:
         self.stats.input_kbps = max(0, net_in - in_before) / span / 1024
         self.stats.output_kbps = max(0, net_out - out_before) / span / 1024
         self._last_sample = now, calls, net_in, net_out
+        self.trimmer.look(calls - calls_before, self.keyspace.dirty, now)
 
     def check_memory(self) -> None:
         """Samples the memory in use and compares it with maxmemory."""

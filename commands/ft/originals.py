@@ -167,6 +167,7 @@ class Originals:
                 n_moved += sum([self.move_out(value, path, width) for path, width in wanted.items()])
                 if n_moved:
                     yield
+        self.server.trimmer.is_due = True
         self.compact()
 
     # Upkeep

@@ -5,6 +5,7 @@ distances. How many candidates it takes is measured: sample queries are answered
 all of them are measured exactly, and the number is the place among the codes' order at which (nearly) all of the true
 nearest have come. Where the codes' own first k are as good, nothing is rescored."""
 import math
+import random
 from collections.abc import Generator
 
 import numpy as np
@@ -183,9 +184,9 @@ class Rescorer:
         n = len(live)
         if n < 2:
             return
-        random = np.random.default_rng(1)
-        for first, second in random.integers(0, n, (N_QUERIES, 2)).tolist():
-            blobs = self.originals([live[first], live[second]])
+        rng = random.Random(1)                  # numpy's would be the only use of a module of some megabytes
+        for _ in range(N_QUERIES):
+            blobs = self.originals([live[rng.randrange(n)], live[rng.randrange(n)]])
             if None not in blobs:
                 yield _mixed(blobs, spec.dtype)
 

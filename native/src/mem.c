@@ -7,6 +7,9 @@
 #include <sys/mman.h>
 
 enum { HEAD = 64, HUGE_PAGE = 2 << 20, LARGE_ARENA = 2 * HUGE_PAGE };
+/* Blocks from this size on are mapped one by one, so that freeing them gives the memory back: malloc may keep what a thread has freed, and
+   what training needs is as much as all codes. */
+enum { MAPPED = 1 << 20 };
 
 typedef struct { mem_account *account; size_t bytes; int part; } head;
 
@@ -14,12 +17,21 @@ static void count(mem_account *account, int part, int64_t bytes) {
     if (account) atomic_fetch_add_explicit(&account->bytes[part], bytes, memory_order_relaxed);
 }
 
-size_t mem_bytes(size_t bytes) { return (bytes + HEAD + 63) & ~(size_t)63; }
+size_t mem_bytes(size_t bytes) {
+    size_t total = (bytes + HEAD + 63) & ~(size_t)63;
+    return total < MAPPED ? total : (total + 4095) & ~(size_t)4095;
+}
 
 void *mem_alloc(mem_account *account, int part, size_t bytes) {
     if (bytes > SIZE_MAX / 2) return NULL;
     size_t total = mem_bytes(bytes);
-    head *h = aligned_alloc(64, total);
+    head *h;
+    if (total < MAPPED) {
+        h = aligned_alloc(64, total);
+    } else {
+        h = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (h == MAP_FAILED) h = NULL;
+    }
     if (!h) return NULL;
     *h = (head){account, total, part};
     count(account, part, (int64_t)total);
@@ -45,7 +57,8 @@ void mem_free(void *block) {
     if (!block) return;
     head *h = (head *)((uint8_t *)block - HEAD);
     count(h->account, h->part, -(int64_t)h->bytes);
-    free(h);
+    if (h->bytes < MAPPED) free(h);
+    else munmap(h, h->bytes);
 }
 
 struct arena { struct arena *next; uint8_t *base; size_t bytes; };

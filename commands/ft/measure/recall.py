@@ -144,7 +144,7 @@ class Measurement:
         for own in self._own:
             blob = self.field.rescorer.originals([own])[0]
             if blob is not None:
-                self._queries.append(blob)
+                self._queries.append(bytes(blob))
                 kept.append(own)
             yield
         self._own = kept

@@ -292,6 +292,16 @@ def test_rescoring_reads_the_file(r2):
         assert np.allclose([float(pairs[1]) for pairs in found[2::2]], np.sort(exact)[:20], rtol=1e-5)
 
 
+def test_recall_is_measured_from_the_file(r2):
+    vectors = np.random.default_rng(6).normal(size=(1500, DIM)).astype("<f4")
+    create(r2, "DISK", algorithm="SVS-VAMANA")
+    for i, vector in enumerate(vectors):
+        r2.hset(f"d:{i}", "v", vector.tobytes())
+    reply = r2.execute_command("VAMANA.RECALL", "idx", "v", "SAMPLE", 50, "SOURCE", "DOCUMENTS")
+    found = dict(zip(reply[::2], reply[1::2]))
+    assert int(found[b"queries"]) == 50 and float(found[b"recall"]) > 0.9 and found[b"exact_by"] == b"originals" and on_disk(r2) == 1500
+
+
 def test_a_field_of_several_widths(r2):
     """Two indexes disagree about the width of a field: each finds, and scores again, what is its own."""
     n_damaged = figures(r2)["damaged"]
