@@ -166,6 +166,8 @@ class Index:
             self.n_records += sum(field.records_per_document for field in self.fields if field.path in value)
         if self.text is not None and (any(type(field) is TextField for field, _ in work) or self._language_changed(changed)):
             self.n_records += self.text.put(row, value, self.language_of(value))
+        elif self.text is not None and not is_new:
+            self.n_records += self.text.count(row)
         self._put_attributes(row, value)
         for path, width in self.disk_fields:
             self.move_out(value, path, width)

@@ -12,10 +12,10 @@ import native
 from respserver.protocol.errors import CommandError
 
 from . import errors, tree
-from .fields import NumericField, TagField, VectorField
+from .fields import GeoField, GeoShapeField, NumericField, TagField, VectorField
 from .fields.tag import MAX_TAG_BYTES
 from .fields.vector import RANGE_QUERY
-from .matches import ALL, ANY, Everything, Group, Leaf, Match, Perhaps, any_of, row_array
+from .matches import ALL, ANY, Everything, Group, Leaf, Match, Perhaps, any_of, row_array, row_set
 from .runtime import check_blob, range_runtime
 from .text.leaves import TextReader
 
@@ -203,16 +203,26 @@ class Evaluation:
     def _pattern(self, node: tree.Pattern) -> Match:
         return Match(BitMap()) if self.index.text is None else self.text.pattern(node)
 
-    def _not_available(self, node) -> Match:
-        raise errors.fail(errors.NOT_YET_AVAILABLE, "A query on " + _KINDS[type(node)] + " fields")
+    def _geo(self, node: tree.Geo) -> Match:
+        field = self.index.by_name.get(node.field)
+        if type(field) is not GeoField:
+            return Match(BitMap())
+        return Match(row_set(field.rows_near(node.lon, node.lat, node.radius, node.unit)), _weight(node))
+
+    def _geo_shape(self, node: tree.GeoShape) -> Match:
+        field = self.index.by_name.get(node.field)
+        if type(field) is not GeoShapeField:
+            return Match(BitMap())
+        try:
+            return Match(field.rows_that(node.predicate, node.shape), _weight(node))
+        except ValueError as error:
+            raise errors.fail(errors.SHAPE_QUERY, error) from None
 
 
 def _weight(node) -> float:
     attributes = node.attributes
     return 1.0 if attributes is None or attributes.weight is None else attributes.weight
 
-
-_KINDS = {tree.Geo: "GEO", tree.GeoShape: "GEOSHAPE"}
 
 _HANDLERS = {
     tree.Wildcard: Evaluation._wildcard, tree.Empty: Evaluation._empty, tree.Ids: Evaluation._ids,
@@ -222,7 +232,7 @@ _HANDLERS = {
     tree.Tag: Evaluation._tag, tree.VectorRange: Evaluation._range,
     tree.Term: Evaluation._term, tree.Phrase: Evaluation._phrase, tree.Affix: Evaluation._affix,
     tree.Fuzzy: Evaluation._fuzzy, tree.Pattern: Evaluation._pattern,
-    **{kind: Evaluation._not_available for kind in _KINDS},
+    tree.Geo: Evaluation._geo, tree.GeoShape: Evaluation._geo_shape,
 }
 
 

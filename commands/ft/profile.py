@@ -9,6 +9,7 @@ from . import errors, tree
 from .aggregate import prepare, run_beside
 from .aggregate_options import parse_aggregate
 from .explain import explain, explain_lines
+from .matches import ALL, Group, Leaf, Match
 from .pipeline import Timing
 from .plan import Evaluation
 from .query import bind, check_yields, parse_query
@@ -75,26 +76,27 @@ class _Profiled(Evaluation):
         match = super().match(node)
         took = (perf_counter_ns() - started) / 1e6
         children, self._children = self._children, siblings
-        order = {id(child): i for i, child in enumerate(getattr(node, "children", ()))}
-        children = [entry for _, entry in sorted(children, key=lambda pair: order.get(pair[0], 0))]
-        siblings.append((id(node), self._entry(node, took, len(match.rows), children)))
+        if type(node) is tree.And:
+            children.sort(key=lambda pair: pair[0].estimate)
+        children = [entry for _, entry in children]
+        siblings.append((match, self._entry(node, match, took, children)))
         return match
 
-    def _entry(self, node, took: float, n: int, children: list) -> Pairs:
+    def _entry(self, node, match: Match, took: float, children: list) -> Pairs:
+        n = len(match.rows)
         time = [(Simple("Time"), took), (Simple("Number of reading operations"), n)]
-        estimate = [(Simple("Estimated number of matches"), n)]
         kind = _TYPES.get(type(node), type(node).__name__.upper())
         head = [(Simple("Type"), Simple(kind))]
-        if type(node) is tree.VectorRange and not n:
-            return Pairs([(Simple("Type"), Simple("EMPTY")), *time])
-        if type(node) is tree.VectorRange:
+        if type(node) is tree.VectorRange and n:
             field = self.index.by_name[node.field]
             return Pairs([*head, *time, (Simple("Vector search mode"), Simple(field.last_search_mode))])
-        if type(node) is tree.Tag:
-            terms = " | ".join(errors.show(value.text) for value in node.values)
-            return Pairs([*head, (Simple("Term"), Simple(terms)), *time, *estimate])
+        if type(node) in _LABELS:
+            return _matched(match, _LABELS[type(node)](node), took)
+        if type(node) is tree.VectorRange:
+            return _matched(match, "", took)
         if type(node) is tree.Numeric:
-            return Pairs([*head, (Simple("Term"), Simple(f"{node.low:g} - {node.high:g}")), *time, *estimate])
+            return Pairs([*head, (Simple("Term"), Simple(f"{node.low:g} - {node.high:g}")), *time,
+                          (Simple("Estimated number of matches"), n)])
         if type(node) is tree.Or:
             return Pairs([*head, (Simple("Query type"), Simple("UNION")), *time, (Simple("Child iterators"), children)])
         if type(node) is tree.And:
@@ -134,6 +136,29 @@ def _rescores(field, root: tree.Knn) -> bool:
     return field.rescorer.candidates(runtime.k, runtime.rerank) > 0
 
 
+def _matched(match: Match, label: str, took: float) -> Pairs:
+    """The entry of what words, tags or shapes matched. `label`: how a union of several came about."""
+    time = [(Simple("Time"), took), (Simple("Number of reading operations"), len(match.rows))]
+    if isinstance(match, Leaf):
+        return Pairs([(Simple("Type"), Simple("TEXT" if match.is_term else "TAG")), (Simple("Term"), Simple(errors.show(match.name))), *time,
+                      (Simple("Estimated number of matches"), match.estimate)])
+    if isinstance(match, Group):
+        children = [_matched(child, "UNION", took / len(match.children)) for child in match.children]
+        if match.kind is ALL:
+            return Pairs([(Simple("Type"), Simple("INTERSECT")), *time, (Simple("Child iterators"), children)])
+        return Pairs([(Simple("Type"), Simple("UNION")), (Simple("Query type"), Simple(label)), *time, (Simple("Child iterators"), children)])
+    if label == "GEO":
+        return Pairs([(Simple("Type"), Simple("UNION")), (Simple("Query type"), Simple(label)), *time, (Simple("Child iterators"), [])])
+    return Pairs([(Simple("Type"), Simple("EMPTY")), *time])
+
+
+def _affix_label(node: tree.Affix) -> str:
+    return f"PREFIX - {errors.show(node.text)}"
+
+
+_LABELS = {tree.Term: lambda node: "UNION", tree.Phrase: lambda node: "", tree.Affix: _affix_label,
+           tree.Fuzzy: lambda node: f"FUZZY - {errors.show(node.text)}", tree.Pattern: lambda node: f"WILDCARD - {errors.show(node.text)}",
+           tree.Tag: lambda node: "TAG", tree.Geo: lambda node: "GEO", tree.GeoShape: lambda node: "GEO"}
 _TYPES = {tree.And: "INTERSECT", tree.Or: "UNION", tree.Not: "NOT", tree.Optional: "OPTIONAL",
           tree.VectorRange: "METRIC - VECTOR DISTANCE",
           tree.Ids: "ID-LIST"}

@@ -45,7 +45,7 @@ class RowWriter:
     `returns` as in SearchOptions.returns; `yields`: names of the distances that the query gives; `lead`: path and name
     of the field that SORTBY had to load, or None."""
 
-    __slots__ = ("is_empty", "distances", "named", "columns", "lead", "is_all", "only_distance")
+    __slots__ = ("is_empty", "distances", "named", "columns", "lead", "is_all", "only_distance", "edit")
 
     def __init__(self, index, returns, no_content: bool, yields: list[bytes], lead: tuple[bytes, bytes] | None):
         self.is_empty = no_content or returns == []
@@ -54,6 +54,7 @@ class RowWriter:
         self.named: list[tuple[bytes, bytes]] = []          # (path in the hash, name's reply)
         self.columns: list[tuple] = []                      # (position in `named`, numeric field whose sort key is shown)
         self.lead = lead
+        self.edit = None            # function(row, path, value) that gives the value to return; None: as it is
         if self.is_empty:
             pass
         elif self.is_all:
@@ -83,14 +84,21 @@ class RowWriter:
         if self.is_all:
             lead = self.lead
             if lead is not None and (text := value.get(lead[0])) is not None:
+                if self.edit is not None:
+                    text = self.edit(row, lead[0], text)
                 out.append(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(lead[1]), lead[1], len(text), text))
             skip = None if lead is None or lead[0] != lead[1] else lead[0]
+            edit = self.edit
             for name, text in value.items():
                 if name != skip:
+                    if edit is not None:
+                        text = edit(row, name, text)
                     out.append(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(text), text))
         else:
             get = value.get
             texts = [get(path) for path, _ in self.named]
+            if self.edit is not None:
+                texts = [None if text is None else self.edit(row, path, text) for text, (path, _) in zip(texts, self.named)]
             for i, field in self.columns:
                 number = field.sort_key(row)
                 texts[i] = None if number is None else distance_text(number)

@@ -124,7 +124,9 @@ class Scorer:
         if isinstance(match, Group):
             return self._group(match, rows) * match.weight
         if isinstance(match, Perhaps):
-            return self.values(match.children[0], rows) * match.weight
+            values, (_, there) = np.zeros(len(rows)), among(row_array(match.children[0].rows), rows)
+            values[there] = self.values(match.children[0], rows[there]) * match.weight
+            return values
         if isinstance(match, Everything) and self.name in _STD and self.mean_length > 0:
             return match.weight * self._saturated(np.ones(len(rows)), rows)
         return np.full(len(rows), self.plain_value(match))
@@ -154,10 +156,9 @@ class Scorer:
         """What a term adds to rows that have it with these frequencies."""
         name = self.name
         if name in _STD:
-            idf = probabilistic_idf(self.n_docs, leaf.n_docs)
-            if self.mean_length > 0:
-                return leaf.weight * idf * self._saturated(freqs, rows)
-            return leaf.weight * idf * (freqs * (K1 + 1) / (freqs + K1))
+            if not self.mean_length > 0:        # Redis divides by it: no order comes of tags alone
+                return np.zeros(len(rows))
+            return leaf.weight * probabilistic_idf(self.n_docs, leaf.n_docs) * self._saturated(freqs, rows)
         if name == "DISMAX":
             return leaf.weight * freqs
         idf = whole_idf(self.n_docs, leaf.n_docs)
@@ -197,4 +198,4 @@ class Scorer:
         """Whether every row has the same score for what it matched."""
         if self.index.docs.scores or self.name in ("HAMMING", "TFIDF", "TFIDF.DOCNORM"):
             return False
-        return self.name == "DOCSCORE" or self.name in _STD and (type(root) is Match or type(root) is Everything and not self.mean_length > 0)
+        return self.name == "DOCSCORE" or self.name in _STD and (type(root) is Match or not self.mean_length > 0)

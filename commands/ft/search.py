@@ -26,6 +26,7 @@ from .reply import Hit, RowWriter, bulk, distance_text, encode_page, sort_key_te
 from .runtime import check_blob, knn_runtime
 from .score import Scorer
 from .search_options import parse_search
+from .text.fragments import Editor
 
 #: Prepared searches kept per index; when there are more, all are forgotten.
 MAX_PREPARED = 1024
@@ -161,8 +162,12 @@ def prepare(client, index, text: bytes, words: tuple) -> Prepared:
                            default_dialect=config["search-default-dialect"])
     if not has_limit:
         options.count = most        # fewer than the page that nobody asked for
-    if options.summarize or options.highlight:
-        raise errors.fail(errors.NOT_YET_AVAILABLE, "SUMMARIZE and HIGHLIGHT")
+    for part in (options.summarize, options.highlight):
+        for field in part.fields if part is not None else ():
+            if field not in index.schema:
+                raise errors.fail(errors.NO_PROPERTY, field)
+    if options.format == "EXPAND" and index.options.on != "JSON":
+        raise CommandError(errors.EXPAND_HASH)
     options.params = options.params or {}
     query = parse_query(text, options.dialect, index.schema, **stopwords_of(index, options))
     prepared = Prepared(words, options, query)
@@ -258,8 +263,8 @@ def restrict(index, root, options):
         if type(field) is not NumericField:
             raise errors.fail(errors.FILTER_FIELD, one.field)
         extra.append(tree.Numeric(one.field, one.low, one.high, one.low_inclusive, one.high_inclusive))
-    if options.geo_filters:
-        raise errors.fail(errors.NOT_YET_AVAILABLE, "GEOFILTER")
+    for one in options.geo_filters:
+        extra.append(tree.Geo(one.field, one.lon, one.lat, one.radius, one.unit.encode()))
     if options.in_keys is not None:
         extra.append(tree.Ids(options.in_keys))
     if not extra:
@@ -407,6 +412,8 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
     if options.sort_by is not None and options.sort_by in index.by_name:
         lead = (index.by_name[options.sort_by].path, options.sort_by)
     writer = RowWriter(index, options.returns, options.no_content, names, lead)
+    if (options.summarize or options.highlight) and index.text is not None:
+        writer.edit = Editor(index, options, found.match).edit
     yielded = [found.distances.get(name, {}) for name in names]
     hits = []
     for row in chosen.tolist():

@@ -249,6 +249,7 @@ def _part_count(cursor: Words, template: str) -> int:
 
 
 def _summarize(cursor: Words, options: SearchOptions) -> None:
+    earlier = options.summarize
     part = options.summarize = Summarize()
     bad = errors.SUMMARIZE_ARGUMENTS
     while word := cursor.match(b"FIELDS", b"FRAGS", b"LEN", b"SEPARATOR"):
@@ -262,9 +263,16 @@ def _summarize(cursor: Words, options: SearchOptions) -> None:
             raise fail(bad)
         else:
             part.separator = cursor.next()
+    part.fields = _together(earlier, part)
+
+
+def _together(earlier, part) -> tuple[bytes, ...]:
+    """The fields of a SUMMARIZE or HIGHLIGHT that is given once more: those of both, or all."""
+    return part.fields if earlier is None else earlier.fields + part.fields if earlier.fields and part.fields else ()
 
 
 def _highlight(cursor: Words, options: SearchOptions) -> None:
+    earlier = options.highlight
     part = options.highlight = Highlight()
     bad = errors.HIGHLIGHT_ARGUMENTS
     while word := cursor.match(b"FIELDS", b"TAGS"):
@@ -274,6 +282,7 @@ def _highlight(cursor: Words, options: SearchOptions) -> None:
             raise fail(bad)
         else:
             part.opening, part.closing = cursor.next(), cursor.next()
+    part.fields = _together(earlier, part)
 
 
 def _field_names(cursor: Words, template: str) -> tuple[bytes, ...]:
@@ -324,6 +333,7 @@ READERS: dict[bytes, _Reader] = {
     b"BM25STD_TANH_FACTOR": lambda cursor, options: setattr(options, "tanh_factor", cursor.integer("BM25STD_TANH_FACTOR", 1)),
     b"DIALECT": _dialect,
     b"ADDSCORES": _add_scores,
+    b"_NUM_SSTRING": lambda cursor, options: None,       # of Redis's own coordinators
     b"GROUPBY": _aggregate_only("GROUPBY"),
     b"APPLY": _aggregate_only("APPLY"),
 }

@@ -52,7 +52,7 @@ def allowed(path: Path) -> tuple[str, ...]:
     if parts[:2] == ("commands", "ft"):
         if len(parts) == 3 and path.stem in grammar():
             return tuple(f"commands.ft.{name}" for name in grammar()) + ("respserver.protocol.errors",)
-        return ("commands", "respserver", "native", "numpy", "pyroaring", "Stemmer", "metaphone")
+        return ("commands", "respserver", "native", "numpy", "pyroaring", "Stemmer", "metaphone", "shapely")
     if parts[:2] == ("commands", "json"):
         return ("commands.json", "commands.arguments", "respserver", "orjson")
     return ("commands", "respserver")

@@ -38,7 +38,6 @@ class Field:
 
     type_name = ""              # TEXT, TAG, ...
     records_per_document = 0    # what a stored value adds to FT.INFO's num_records
-    is_available = True         # False: values are accepted, queries on them are refused for now
     keeps_document = False      # True: a bad value is counted but the document is indexed without it
 
     def __init__(self, spec):

@@ -42,7 +42,7 @@ class TagField(Field):
             tag = raw.strip()[:MAX_TAG_BYTES]
             tags = (self.normal(tag),) if tag else ()
         else:
-            tags = tuple(dict.fromkeys(self.normal(tag[:MAX_TAG_BYTES]) for part in parts if (tag := part.strip())))
+            tags = tuple(dict.fromkeys(self.normal(tag[:MAX_TAG_BYTES]) for part in parts if (tag := part.strip()) or self.takes_empty))
         if not tags and self.takes_empty and not raw.strip():
             tags = (b"",)
         return tags, raw

@@ -60,7 +60,8 @@ class TextIndex:
         self.n_numbers = 0
         self._row_of = np.empty(64, dtype=np.uint32)    # by number, _DEAD: none
         self._lengths = np.empty(64, dtype=np.uint32)
-        self._peaks = np.empty(64, dtype=np.uint32)     # the greatest frequency of a term in the document
+        self._peaks = np.empty(64, dtype=np.uint16)     # the greatest frequency of a term in the document
+        self._counts = np.empty(64, dtype=np.uint16)    # of its postings
         self._starts = np.zeros(65, dtype=np.uint64)    # of the document's words in `_words`
         self._words = np.empty(256, dtype=np.uint32)
         self._number_of = np.full(64, -1, dtype=np.int64)   # by row
@@ -150,8 +151,14 @@ class TextIndex:
                 postings[term] = array("Q", (old, posting))
             else:
                 old.append(posting)
-        self._peaks[number] = peak
+        self._peaks[number] = min(peak, _MOST_FREQUENT)
+        self._counts[number] = min(len(freqs), _MOST_FREQUENT)
         return len(freqs)
+
+    def count(self, row: int) -> int:
+        """How many postings a row has."""
+        number = int(self._number_of[row]) if row < len(self._number_of) else -1
+        return int(self._counts[number]) if number >= 0 else 0
 
     def clear(self, row: int) -> None:
         """Forgets the text of a row, if it had any."""
@@ -166,8 +173,9 @@ class TextIndex:
 
     def _grow_columns(self) -> None:
         more = max(64, len(self._row_of) // 4)
-        for name in ("_row_of", "_lengths", "_peaks"):
-            setattr(self, name, np.concatenate([getattr(self, name), np.empty(more, dtype=np.uint32)]))
+        for name in ("_row_of", "_lengths", "_peaks", "_counts"):
+            column = getattr(self, name)
+            setattr(self, name, np.concatenate([column, np.empty(more, dtype=column.dtype)]))
         self._starts = np.concatenate([self._starts, np.empty(more, dtype=np.uint64)])
 
     def _new_mask(self, fields: int) -> int:
@@ -348,7 +356,7 @@ class TextIndex:
 
     @property
     def nbytes(self) -> int:
-        held = self._row_of.nbytes + self._lengths.nbytes + self._peaks.nbytes + self._starts.nbytes + self._words.nbytes
+        held = self._row_of.nbytes + self._lengths.nbytes + 2 * self._peaks.nbytes + self._starts.nbytes + self._words.nbytes
         held += self._number_of.nbytes + 4 * len(self.stem_of) + self.terms.nbytes
         n_lists = sum(type(packed) is array for packed in self.postings)
         return held + 8 * len(self.postings) + 36 * (len(self.postings) - n_lists) + _LIST * n_lists + 8 * self.n_postings

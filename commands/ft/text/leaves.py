@@ -25,7 +25,7 @@ def field_set(index, options, fields) -> int | None:
 
 def expand(index, options, node: tree.Term) -> list[bytes]:
     """The terms that a word stands for besides itself: synonym groups, how it sounds, its stem."""
-    if node.exact or options is not None and (options.verbatim or options.expander is not None
+    if node.exact or node.fields == () or options is not None and (options.verbatim or options.expander is not None
                                               and options.expander.upper() not in _EXPANDERS):
         return []
     text = index.text

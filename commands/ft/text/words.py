@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterator
 
 from ..fields.base import fold
 
+#: As a class of bytes in a regular expression.
 _SEPARATORS = rb"\t\n\v\f\r !\"#$%&'()*+,\-./:;<=>?@\[\]^`{|}~"
 _MARKS = rb"!-/:-@\[-`{-~ \t\n\v\f\r"
+SEPARATORS = frozenset(bytes(range(256))[i] for i in range(256) if re.match(rb"[" + _SEPARATORS + rb"]", bytes((i,))))
 _plain = re.compile(rb"[^" + _SEPARATORS + rb"]+").findall
 _escaped = re.compile(rb"(?:[^" + _SEPARATORS + rb"\\]|\\[" + _MARKS + rb"]|\\(?![" + _MARKS + rb"]))+")
 _unescape = re.compile(rb"\\([" + _MARKS + rb"])").sub

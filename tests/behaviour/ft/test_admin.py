@@ -151,15 +151,6 @@ def test_missing_and_empty(both):
     assert found("ismissing(@g)") == []
 
 
-def test_what_is_not_there_is_refused_clearly(r3):
-    r3.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "l", "GEO", "n", "NUMERIC")
-    r3.hset("a", mapping={"t": "some words", "l": "1,2", "n": 1})
-    assert search(r3, "@n:[1 1]")[0] == 1
-    for query in ("@l:[1 2 3 km]", "@n:[1 1] @l:[1 2 3 km]"):
-        with pytest.raises(redis.ResponseError, match="not yet available"):
-            search(r3, query)
-
-
 def test_config(both):
     assert both.execute_command("FT.CONFIG", "SET", "TIMEOUT", 750) in (b"OK", "OK")
     assert text(both.config_get("search-timeout")["search-timeout"]) == "750"

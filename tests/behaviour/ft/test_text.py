@@ -82,3 +82,58 @@ def test_explain(both):
     assert text(both.execute_command("FT.EXPLAIN", "idx", "running", "VERBATIM")) == "running\n"
     with raises(redis.ResponseError, match="No such scorer"):
         ids(both, "fox", "SCORER", "NOPE")
+
+
+PLACES = {"paris": "2.3522,48.8566", "versailles": "2.1204 48.8049", "london": "-0.1276,51.5072", "tokyo": "139.6917,35.6895"}
+
+
+def test_geo(both):
+    both.execute_command("FT.CREATE", "idx", "SCHEMA", "l", "GEO", "SORTABLE", "n", "TAG")
+    for name, place in PLACES.items():
+        both.hset(name, mapping={"l": place, "n": name})
+    for query, expected in (("@l:[2.35 48.85 10 km]", {"paris"}), ("@l:[2.35 48.85 30000 m]", {"paris", "versailles"}), ("@l:[2.35 48.85 220 mi]", {"paris", "versailles", "london"}),
+                            ("-@l:[2.35 48.85 30 km]", {"london", "tokyo"}), ("@l:[139 35 200 km] | @n:{london}", {"london", "tokyo"}), ("@l:[0 0 20015 km]", set(PLACES))):
+        assert set(ids(both, query)) == expected, query
+    assert set(ids(both, "*", "GEOFILTER", "l", 2.35, 48.85, 30, "km")) == {"paris", "versailles"}
+    both.hset("paris", "l", "10,10")
+    both.delete("versailles")
+    assert ids(both, "@l:[2.35 48.85 30 km]") == [] and ids(both, "@l:[10 10 1 m]") == ["paris"]
+
+
+def test_shapes(both):
+    both.execute_command("FT.CREATE", "idx", "SCHEMA", "g", "GEOSHAPE", "FLAT")
+    shapes = {"big": "POLYGON((1 1, 1 10, 10 10, 10 1, 1 1))", "small": "POLYGON((2 2, 2 4, 4 4, 4 2, 2 2))", "point": "POINT(3 3)", "far": "POINT(25 25)",
+              "bad": "LINESTRING(0 0, 1 1)"}
+    for key, shape in shapes.items():
+        both.hset(key, "g", shape)
+
+    def those(predicate, shape):
+        return set(ids(both, f"@g:[{predicate} $w]", "PARAMS", 2, "w", shape))
+
+    for _ in range(2):
+        assert those("WITHIN", "POLYGON((0 0, 0 11, 11 11, 11 0, 0 0))") == {"big", "small", "point"}
+        assert those("CONTAINS", "POINT(3 3)") == {"big", "small"}
+        assert those("INTERSECTS", "POINT(3 3)") == {"big", "small", "point"}
+        assert those("DISJOINT", "POLYGON((0 0, 0 11, 11 11, 11 0, 0 0))") == {"far"}
+        for i in range(400):                    # more than are looked at one by one
+            both.hset(f"x{i}", "g", f"POINT({100 + i} 100)")
+            both.delete(f"x{i}")
+    with raises(redis.ResponseError, match="Error querying geoshape index"):
+        those("WITHIN", "nonsense")
+
+
+def test_highlighted_and_summarized(both):
+    both.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "b", "TEXT")
+    both.hset("d1", mapping={"t": "The Quick brown fox", "b": "Lorem ipsum dolor sit amet, the quick brown fox jumps over the lazy dog. " * 2})
+    both.hset("d2", mapping={"t": "nothing at all", "b": "fox"})
+
+    def fields(*words):
+        return {key: {name: text(value) for name, value in one.items()} for key, one in results(both.execute_command("FT.SEARCH", "idx", "fox", *words, "DIALECT", 2))[1]}
+
+    found = fields("HIGHLIGHT", "FIELDS", 1, "t", "TAGS", "[", "]")
+    assert found["d1"]["t"] == "The Quick brown [fox]" and "[" not in found["d1"]["b"] and found["d2"] == {"t": "nothing at all", "b": "fox"}
+    found = fields("SUMMARIZE", "FIELDS", 1, "b", "FRAGS", 2, "LEN", 5, "SEPARATOR", " / ", "HIGHLIGHT", "FIELDS", 1, "b", "RETURN", 1, "b")
+    assert found["d1"] == {"b": "brown <b>fox</b> jumps over / brown <b>fox</b> jumps over / "}
+    assert fields("SUMMARIZE", "FIELDS", 1, "t")["d2"]["t"] == "nothing at"
+    with raises(redis.ResponseError, match="No such property `nope`"):
+        fields("HIGHLIGHT", "FIELDS", 1, "nope")
