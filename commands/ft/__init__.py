@@ -12,7 +12,7 @@ def load(server) -> None:
 
     from . import admin, aggregate, config, cursor, debug, info, profile, search  # noqa: F401
     from .manager import Manager
-    from .measure import estimate, recall  # noqa: F401
+    from .measure import estimate, recall, tune  # noqa: F401
     config.register_directives()
     manager = server.search = Manager(server)
     server.modules.append(Module("search", VERSION))

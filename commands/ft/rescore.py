@@ -91,7 +91,7 @@ class Rescorer:
                 k: int) -> tuple[list[int], list[float]]:
         """The k nearest of the candidates, ties by row; the first n by their exact distances. One whose original is
         gone, or is not finite, keeps the distance of its code."""
-        new = self._measured(blob, rows[:n], distances)
+        new = self.exact(blob, rows[:n], distances)
         if len(rows) > n:
             new += distances[n:]
         order = sorted(zip(new, rows))[:k]
@@ -114,13 +114,13 @@ class Rescorer:
         elif n < len(rows):
             nearest = sorted(zip(distances, rows))
             rows, distances = [row for _, row in nearest], [distance for distance, _ in nearest]
-        new = self._measured(blob, rows[:n], distances) + distances[n:]
+        new = self.exact(blob, rows[:n], distances) + distances[n:]
         order = sorted((distance, row) for distance, row in zip(new, rows) if distance <= radius)
         after = [row for _, row in order]
         self.last = (len(rows), min(n, len(rows)), sum(a != b for a, b in zip(after, rows)))
         return after, [distance for distance, _ in order]
 
-    def _measured(self, blob: bytes, rows: list[int], distances: list[float]) -> list[float]:
+    def exact(self, blob: bytes, rows: list[int], distances: list[float]) -> list[float]:
         """The exact distances of rows; those of their codes where there is none."""
         new = []
         for start in range(0, len(rows), _PIECE):
@@ -166,11 +166,11 @@ class Rescorer:
                 if not self.field.is_open:
                     return
                 rows, by_code = self.field.engine.search_blob(blob, wide)
-                exact = self._measured(blob, rows, by_code)
+                exact = self.exact(blob, rows, by_code)
                 errors.append(np.abs(np.subtract(exact, by_code)))
                 order = sorted(zip(exact, rows, range(1, len(rows) + 1)))
                 places += [place for _, _, place in order[:k]]
-            found.append((k, _enough(places, k)))
+            found.append((k, enough(places, k)))
         self.measured_codec, self.measured_at = codec, n_vectors
         if found:
             self.measured = found
@@ -201,7 +201,7 @@ def _mixed(blobs: list[bytes], dtype: str) -> bytes:
     return (np.rint(mixed) if dtype in ("INT8", "UINT8") else mixed).astype(kind).tobytes()
 
 
-def _enough(places: list[int], k: int) -> int:
+def enough(places: list[int], k: int) -> int:
     """The number of candidates that holds COVERAGE of the places; 0 if k are good enough."""
     at = np.sort(np.array(places))
     if not len(at) or np.mean(at <= k) >= GOOD_ENOUGH:

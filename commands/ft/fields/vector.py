@@ -39,7 +39,7 @@ class VectorField(Field):
         self._is_filtered = False
         self._is_building = False               # the log has said so
         self.engine = native.Index(spec.dim, metric=spec.metric, dtype=spec.dtype, algorithm=spec.algorithm,
-                                   **_engine_options(spec))
+                                   **engine_options(spec))
 
     @property
     def last_search_mode(self) -> str:
@@ -106,7 +106,7 @@ class VectorField(Field):
         NativeError."""
         widest = rescore.MEASURED[-1][1] if spec.compression and spec.rerank == "AUTO" else 64
         return native.estimate(n, spec.dim, spec.metric, spec.dtype, spec.algorithm, search_threads=n_threads, widest=widest,
-                               **_engine_options(spec))
+                               **engine_options(spec))
 
     @property
     def nbytes(self) -> int:
@@ -117,7 +117,7 @@ class VectorField(Field):
         self.engine.close()
 
 
-def _engine_options(spec) -> dict:
+def engine_options(spec) -> dict:
     """The engine's options for the algorithm's arguments. HNSW runs on the same graph: twice M neighbours, EF as
     windows. A window that was not given is left to the engine, which knows one that is good enough."""
     if spec.algorithm == "HNSW":

@@ -4,7 +4,7 @@ import pytest
 
 from commands.ft.documents import DocumentTable
 from commands.ft.fields.vector import VectorField
-from commands.ft.rescore import Rescorer, _enough
+from commands.ft.rescore import Rescorer, enough
 from commands.ft.specs import VectorSpec
 from respserver.values.hash import Hash
 
@@ -59,10 +59,10 @@ def test_a_long_range_is_measured_in_pieces(rescorer):
 
 
 def test_how_many_hold_the_share_asked_for():
-    assert _enough([1, 2, 3, 4], 4) == 0
-    assert _enough([], 10) == 0
-    assert _enough([*range(1, 10), 30], 10) == 30
-    assert _enough([1] * 999 + [50], 1) == 0          # one in a thousand is good enough
+    assert enough([1, 2, 3, 4], 4) == 0
+    assert enough([], 10) == 0
+    assert enough([*range(1, 10), 30], 10) == 30
+    assert enough([1] * 999 + [50], 1) == 0          # one in a thousand is good enough
 
 
 def test_how_many_candidates(rescorer):
