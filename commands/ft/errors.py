@@ -246,6 +246,18 @@ AGGREGATION_FAILED = "SEARCH_GENERIC The aggregation failed: {}"
 ENGINE_FAILED = "SEARCH_GENERIC The vector engine failed: {}"
 NOT_YET_AVAILABLE = "SEARCH_GENERIC {} is not yet available"
 
+# ---- words: dictionaries, synonyms, spelling, suggestions
+SYNADD = "No longer supported, use FT.SYNUPDATE"
+SPELL_DISTANCE = "SEARCH_PARSE_ARGS bad distance given, distance must be a natural number between 1 to 4"
+SPELL_DISTANCE_MISSING = "SEARCH_PARSE_ARGS DISTANCE arg is given but no DISTANCE comes after"
+SPELL_TERMS_MISSING = "SEARCH_PARSE_ARGS TERM arg is given but no TERM params comes after"
+SPELL_OPERATION = "SEARCH_PARSE_ARGS bad format, exclude/include operation was not given"
+SPELL_DICTIONARY = "SEARCH_PARSE_ARGS Dict does not exist: {}"
+SUGGEST_SCORE = "ERR invalid score"
+SUGGEST_PAYLOAD = "SEARCH_PARSE_ARGS Invalid payload: Expected an argument, but none provided"
+SUGGEST_ARGUMENT = "SEARCH_PARSE_ARGS Unrecognized argument: {}"
+SUGGEST_MAX = "SEARCH_PARSE_ARGS MAX: {}"
+
 # ---- FT.CONFIG, aliases
 CONFIG_VALUE = "SEARCH_PARSE_ARGS {}"
 BAD_ON_TIMEOUT = "SEARCH_VALUE_BAD Invalid ON_TIMEOUT value"

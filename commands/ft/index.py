@@ -81,6 +81,10 @@ class Index:
         self.plans.clear()
         self.revision += 1
 
+    def words(self) -> TextIndex:
+        """The text index, even if there is no TEXT field yet."""
+        return self._text_index()
+
     def _text_index(self) -> TextIndex:
         if self.text is None:
             config = self.config

@@ -27,6 +27,7 @@ class Manager:
         self.server = server
         self.indexes: dict[bytes, Index] = {}
         self.aliases: dict[bytes, Index] = {}
+        self.dictionaries: dict[bytes, set[bytes]] = {}      # of FT.DICTADD
         self._by_prefix: dict[bytes, list[Index]] = {}
         self._prefix_lengths: list[int] = []
         self.turns = Turns(server)
@@ -65,9 +66,7 @@ class Manager:
             raise CommandError(errors.INDEX_EXISTS)
         self.originals.prepare(options.fields)
         index = Index(name, options, self.server.config)
-        keyspace = self.server.keyspace
-        if self not in keyspace.listeners:              # while there is an index: events cost every write
-            keyspace.listeners = [self, *keyspace.listeners]
+        self.listen()
         self.indexes[name] = index
         self.originals.refresh()
         for prefix in dict.fromkeys(index.prefixes):
@@ -78,11 +77,17 @@ class Manager:
             self.scan(index)
         return index
 
+    def listen(self) -> None:
+        """Has the keyspace tell of changes: while there is an index or a dictionary, for events cost every write."""
+        keyspace = self.server.keyspace
+        if self not in keyspace.listeners:
+            keyspace.listeners = [self, *keyspace.listeners]
+
     def drop(self, index: Index) -> None:
         """Removes an index; its documents stay."""
         if self.indexes.pop(index.name, None) is None:
             return
-        if not self.indexes:
+        if not self.indexes and not self.dictionaries:
             keyspace = self.server.keyspace
             keyspace.listeners = [one for one in keyspace.listeners if one is not self]     # a new list: this may be for one of its events
         for alias in index.aliases:
@@ -177,6 +182,7 @@ class Manager:
     def flushed(self, db: int) -> None:
         """FLUSHALL and FLUSHDB take the indexes with them, as in Redis."""
         if db == 0:
+            self.dictionaries.clear()
             for index in list(self.indexes.values()):
                 self.drop(index)
 

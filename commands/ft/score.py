@@ -26,6 +26,11 @@ _STD = frozenset(("BM25STD", "BM25STD.NORM", "BM25STD.TANH"))
 _SPREADS = frozenset(("TFIDF", "TFIDF.DOCNORM", "BM25"))
 
 
+def number_of(proto: int, value: float):
+    """A score as a reply: text in RESP2, whole numbers without a point."""
+    return float(value) if proto == 3 else b"%d" % value if value == int(value) else repr(float(value)).encode()
+
+
 def probabilistic_idf(n_total: int, n: int) -> float:
     """The inverse document frequency of BM25STD."""
     return math.log(1 + (n_total - n + 0.5) / (n + 0.5))

@@ -130,6 +130,11 @@ class Terms:
         # Per term a bytes object, its number, a place in a dict and two lists.
         return int(n * (length + 33 + 28 + 50 + 16))
 
+    @staticmethod
+    def near_among(words: list[bytes], word: bytes, distance: int) -> list[bytes]:
+        """Those of the sorted words that are as near as `near` says."""
+        return list(_near(words, word, distance))
+
     @property
     def nbytes(self) -> int:
         return self._bytes + self.bytes_of(len(self._names), 0) + (len(self._text) if self._text is not None else 0)
@@ -137,7 +142,7 @@ class Terms:
 
 def _near(words: list[bytes], word: bytes, distance: int) -> Iterator[bytes]:
     """Walks the sorted words as a trie: rows of the distance table are kept per shared prefix, and what cannot come near any more
-    is stepped over."""
+    is stepped over. As in Redis, two characters that changed places at the very end are one edit."""
     target = word.decode("utf-8", "replace")
     n = len(target)
     rows = [list(range(n + 1))]
@@ -172,9 +177,38 @@ def _near(words: list[bytes], word: bytes, distance: int) -> Iterator[bytes]:
             prefix = text[:dead + 1].encode("utf-8", "replace")
             i = _after(words, prefix, i)
             continue
-        if rows[-1][n] <= distance:
+        if rows[-1][n] <= distance or _ends_swapped(target, text) and rows[-3][n - 2] < distance:
             yield words[i]
         i += 1
+
+
+def _ends_swapped(one: str, other: str) -> bool:
+    return len(one) > 1 < len(other) and one[-1] == other[-2] != one[-2] == other[-1]
+
+
+def prefixes_near(words: list[bytes], prefix: bytes, distance: int) -> Iterator[tuple[int, int]]:
+    """Those of the sorted words that have a beginning `distance` or fewer edits from `prefix`: their places, and how few edits."""
+    target = prefix.decode("utf-8", "replace")
+    n = len(target)
+    i = 0
+    while i < len(words):
+        text = words[i].decode("utf-8", "replace")[:n + distance]
+        row = list(range(n + 1))
+        best = distance + 1
+        for at, char in enumerate(text):
+            above, row = row, [at + 1]
+            for j in range(n):
+                row.append(above[j] if target[j] == char else 1 + min(above[j], above[j + 1], row[j]))
+            best = min(best, row[n])
+            if min(row) > distance:
+                break
+        if best <= distance:
+            yield i, best
+            i += 1
+        elif min(row) > distance:
+            i = _after(words, text[:at + 1].encode("utf-8", "replace"), i)
+        else:
+            i += 1
 
 
 def _after(words: list[bytes], prefix: bytes, i: int) -> int:

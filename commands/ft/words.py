@@ -1,0 +1,166 @@
+"""Commands about words: dictionaries (FT.DICT*), synonyms (FT.SYN*) and spelling (FT.SPELLCHECK)."""
+from respserver.protocol.errors import WRONG_ARITY, CommandError
+from respserver.protocol.reply import OK, Pairs, SetOf, Simple
+from respserver.registry import command
+
+from . import errors, tree
+from .fields.base import fold
+from .options import Words, to_integer
+from .query import parse_query
+from .score import number_of
+
+
+# ------------------------------------------------------------------------------------------------------------ dictionaries
+
+@command("FT.DICTADD", arity=-2, group="search", since="1.4.0", flags="write denyoom", summary="Adds terms to a dictionary", complexity="O(1)")
+def ft_dictadd(client, name, *terms):
+    if not terms:
+        raise CommandError(WRONG_ARITY.format("FT.DICTADD"))
+    client.server.search.listen()           # FLUSHALL takes dictionaries, too
+    words = client.server.search.dictionaries.setdefault(name, set())
+    before = len(words)
+    words.update(term for term in terms if term)
+    if not words:
+        del client.server.search.dictionaries[name]
+    return len(words) - before
+
+
+@command("FT.DICTDEL", arity=-2, group="search", since="1.4.0", flags="write", summary="Deletes terms from a dictionary", complexity="O(1)")
+def ft_dictdel(client, name, *terms):
+    if not terms:
+        raise CommandError(WRONG_ARITY.format("FT.DICTDEL"))
+    dictionaries = client.server.search.dictionaries
+    words = dictionaries.get(name)
+    if words is None:
+        return 0
+    before = len(words)
+    words.difference_update(terms)
+    if not words:
+        del dictionaries[name]
+    return before - len(words)
+
+
+@command("FT.DICTDUMP", arity=-1, group="search", since="1.4.0", flags="readonly", summary="Dumps all terms in the given dictionary",
+         complexity="O(N) for N terms")
+def ft_dictdump(client, *names):
+    if len(names) != 1:
+        raise CommandError(WRONG_ARITY.format("FT.DICTDUMP"))
+    return SetOf(sorted(client.server.search.dictionaries.get(names[0], ())))
+
+
+# ------------------------------------------------------------------------------------------------------------ synonyms
+
+@command("FT.SYNUPDATE", arity=-2, group="search", since="1.2.0", flags="write denyoom", summary="Creates or updates a synonym group with additional terms",
+         complexity="O(1); O(N) for the documents that are indexed again")
+def ft_synupdate(client, name, *words):
+    server = client.server
+    index = server.search.find(name)
+    if len(words) < 2:
+        raise CommandError(WRONG_ARITY.format("FT.SYNUPDATE"))
+    group, *terms = words
+    skips_scan = terms[0].upper() == b"SKIPINITIALSCAN"
+    if skips_scan:
+        terms = terms[1:]
+    text = index.words()
+    for term in terms:
+        groups = text.groups.setdefault(fold(term), [])
+        if group not in groups:
+            groups.append(group)
+    text.forget_words()
+    index.plans.clear()
+    if not skips_scan and text.fields:
+        server.search.scan(index, [field.path for field in text.fields])
+    return OK
+
+
+@command("FT.SYNDUMP", arity=-1, group="search", since="1.2.0", flags="readonly", summary="Dumps the contents of a synonym group", complexity="O(N)")
+def ft_syndump(client, *names):
+    if len(names) != 1:
+        raise CommandError(WRONG_ARITY.format("FT.SYNDUMP"))
+    index = client.server.search.find(names[0])
+    return Pairs([(word, list(groups)) for word, groups in index.words().groups.items()])
+
+
+@command("FT.SYNADD", arity=-1, group="search", since="1.2.0", flags="write", summary="Not supported any more", complexity="O(1)")
+def ft_synadd(client, *words):
+    raise CommandError(errors.SYNADD)
+
+
+# ------------------------------------------------------------------------------------------------------------ spelling
+
+_MOST_NEAR = 1000
+
+
+def _spelling_options(manager, words: tuple, default_dialect: int):
+    """-> (distance, words that are suggested too, words that are right, dialect). Raises CommandError."""
+    cursor, distance, dialect = Words(words), 1, default_dialect
+    include: set[bytes] = set()
+    exclude: set[bytes] = set()
+    while cursor:
+        word = cursor.match(b"DISTANCE", b"TERMS", b"DIALECT")
+        if word == b"DISTANCE":
+            if not cursor:
+                raise errors.fail(errors.SPELL_DISTANCE_MISSING)
+            distance = to_integer(cursor.next())
+            if distance is None or not 1 <= distance <= 4:
+                raise errors.fail(errors.SPELL_DISTANCE)
+        elif word == b"TERMS":
+            if not cursor:
+                raise errors.fail(errors.SPELL_TERMS_MISSING)
+            operation = cursor.match(b"INCLUDE", b"EXCLUDE")
+            if not operation:
+                raise errors.fail(errors.SPELL_OPERATION)
+            if not cursor:
+                raise errors.fail(errors.SPELL_TERMS_MISSING)
+            name = cursor.next()
+            terms = manager.dictionaries.get(name)
+            if terms is None:
+                raise errors.fail(errors.SPELL_DICTIONARY, name)
+            (include if operation == b"INCLUDE" else exclude).update(terms)
+        elif word == b"DIALECT":
+            number = to_integer(cursor.next()) if cursor else None
+            if number is None or not 1 <= number <= 4:
+                raise errors.fail(errors.DIALECT_VALUE)
+            dialect = number
+        else:
+            cursor.next()
+    return distance, include, exclude, dialect
+
+
+def _terms(node, found: list) -> None:
+    """The words of a query."""
+    if type(node) is tree.Term:
+        found.append(node.text)
+    elif type(node) is tree.Phrase:
+        found += node.words
+    for child in getattr(node, "children", ()):
+        _terms(child, found)
+    if getattr(node, "child", None) is not None:
+        _terms(node.child, found)
+
+
+@command("FT.SPELLCHECK", arity=-3, group="search", since="1.4.0", flags="readonly",
+         summary="Performs spelling correction on a query, returning suggestions for misspelled terms", complexity="O(N) for N terms of the index")
+def ft_spellcheck(client, name, query, *words):
+    server = client.server
+    index = server.search.find(name)
+    distance, include, exclude, dialect = _spelling_options(server.search, words, server.config["search-default-dialect"])
+    found: list = []
+    _terms(parse_query(query, dialect, index.schema, ()).root, found)
+    text, n_docs = index.words(), len(index.docs)
+    near = sorted(include)
+    entries = []
+    for word in dict.fromkeys(found):
+        if type(word) is tree.Param or word in exclude or text.frequency(word):
+            continue
+        suggestions = {}
+        for other in text.terms.near(word, distance, _MOST_NEAR):
+            postings = text.read(other, None)
+            if postings is not None:
+                suggestions[other] = len(postings.rows) / n_docs
+        for other in text.terms.near_among(near, word, distance):
+            suggestions.setdefault(other, 0.0)
+        entries.append((word, sorted(suggestions.items(), key=lambda pair: -pair[1])))
+    if client.proto == 3:
+        return Pairs([(Simple("results"), Pairs([(word, [Pairs([(other, score)]) for other, score in suggestions]) for word, suggestions in entries]))])
+    return [[Simple("TERM"), word, [[number_of(2, score), other] for other, score in suggestions]] for word, suggestions in entries]
