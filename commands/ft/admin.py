@@ -31,7 +31,7 @@ def _create(client, name: bytes, words: tuple) -> None:
         raise CommandError(errors.WRONG_DB)
     if name in server.search.indexes:
         raise CommandError(errors.INDEX_EXISTS)
-    options = parse_create(words, compressions=native.COMPRESSIONS, memory_limit=_block_limit(server), json=False)
+    options = parse_create(words, compressions=native.COMPRESSIONS, memory_limit=_block_limit(server))
     try:
         index = server.search.create(name, options)
     except native.NativeError as error:
@@ -67,8 +67,9 @@ def _alter(client, name: bytes, words: tuple, is_quiet: bool) -> None:
     if is_quiet and len(words) > 2 and words[2] in index.schema:
         return
     options = parse_alter(words, existing=index.schema.values(), compressions=native.COMPRESSIONS,
-                          memory_limit=_block_limit(server))
-    server.search.originals.prepare(options.fields)
+                          memory_limit=_block_limit(server), json=index.source.is_json)
+    if not index.source.is_json:
+        server.search.originals.prepare(options.fields)
     try:
         index.add_fields(options.fields)
     except native.NativeError as error:

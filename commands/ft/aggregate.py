@@ -11,16 +11,18 @@ from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Raw, Simple, encode
 from respserver.registry import command
 
+from ..json.documents import expanded
 from . import errors, tree
 from .aggregate_options import AggregateOptions, parse_aggregate
 from .pipeline import ORDINAL, Batch, DocumentLayout, Layout, Progress, Timing, build
 from .matches import row_array
 from .plan import Evaluation
 from .query import bind, parse_query
+from .reply import RESP3_HEAD
 from .score import Scorer
 from .search import (MAX_PREPARED, MAX_PREPARED_BYTES, Found, default_scorer, find_names, match, restrict, stopwords_of,
                      time_limit_us)
-from .values import NULL, number_text
+from .values import NULL, Several, number_text
 
 #: How long a request may run before others are let in between. Nanoseconds.
 _AT_ONCE = 2_000_000
@@ -49,13 +51,14 @@ def prepare(client, index, text: bytes, options: AggregateOptions, make_evaluati
     config = client.server.config
     root = bind(_query(index, text, options), options.params)
     names = find_names(index, options, root)
-    if options.format == "EXPAND":
+    if options.format == "EXPAND" and not index.source.is_json:
         raise CommandError(errors.EXPAND_HASH)
     index.dialect_uses[options.dialect - 1] += 1
     root = restrict(index, root, options)
     limit_us = time_limit_us(config, options)
     db = client.server.keyspace.databases[0]
     layout = DocumentLayout(db, index)
+    layout.is_whole = index.source.is_json and (options.dialect >= 3 or options.format == "EXPAND")
     for distance in names:
         layout.add(distance)
     if options.add_scores:
@@ -216,7 +219,8 @@ class Results:
             total = progress.n_rows
         self._base = last
         if proto == 3:
-            return Raw(b"".join([b"%%5\r\n+attributes\r\n*0\r\n+format\r\n+STRING\r\n+results\r\n*%d\r\n" % n, *out,
+            head = RESP3_HEAD if options.format != "EXPAND" else RESP3_HEAD.replace(b"STRING", b"EXPAND")
+            return Raw(b"".join([head % n, *out,
                                  b"+total_results\r\n:%d\r\n+warning\r\n" % total, encode(warnings, 3)]))
         shown = 0 if options.no_content else n * (2 if options.with_scores else 1)
         return Raw(b"".join([b"*%d\r\n:%d\r\n" % (1 + shown, total), *out]))
@@ -246,7 +250,20 @@ def _encoded(value, nil: bytes) -> bytes:
         return b"$%d\r\n%b\r\n" % (len(text), text)
     if value is NULL:
         return nil
+    if type(value) is _Expanded:
+        return value.reply
+    if type(value) is Several:
+        return b"$%d\r\n%b\r\n" % (len(value.shown), value.shown)
     return b"*%d\r\n" % len(value) + b"".join([_encoded(element, nil) for element in value])
+
+
+class _Expanded:
+    """A value that FORMAT EXPAND shows as what it is: a number, or an array of several values."""
+
+    __slots__ = ("reply",)
+
+    def __init__(self, value: Several | float):
+        self.reply = encode(value if type(value) is float else [expanded(one, True) for one in value.values], 3)
 
 
 def _pairs(row: list, names: list[tuple[int, bytes]], nil: bytes) -> list[bytes]:
@@ -287,12 +304,15 @@ def _rows_resp3(batch: Batch, results: Results) -> bytes:
     options = results.options
     out: list[bytes] = []
     names = results.names()
+    is_expanded = options.format == "EXPAND"
     head = b"%%%d\r\n" % (1 + options.with_scores + (not options.no_content))
     for row in batch:
         out.append(head)
         if options.with_scores:
             out.append(b"+score\r\n,%b\r\n" % _score_text(row, results))
         if not options.no_content:
+            if is_expanded:
+                row = [_Expanded(value) if type(value) is Several or type(value) is float else value for value in row]
             pairs = _pairs(row, names, _NIL[3])
             out.append(b"+extra_attributes\r\n%%%d\r\n" % len(pairs))
             out += pairs

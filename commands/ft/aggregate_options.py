@@ -7,7 +7,7 @@ from typing import Sequence
 from . import errors
 from .errors import fail
 from .options import Words, keyword, to_integer
-from .search_options import READERS, SearchOptions
+from .search_options import READERS, SearchOptions, check_format
 
 __all__ = ["AggregateOptions", "Load", "Group", "Reduce", "Arrange", "Apply", "Filter", "CursorOptions",
            "parse_aggregate"]
@@ -101,11 +101,7 @@ def parse_aggregate(words: Sequence[bytes], *, proto: int = 2, max_results: int 
                 raise fail(errors.OFFSET_MAXIMUM, max_results)
             if step.count is not None and step.count > max_results:
                 raise fail(errors.LIMIT_MAXIMUM, max_results)
-    if options.format == "EXPAND":
-        if options.dialect < 3:
-            raise fail(errors.EXPAND_DIALECT)
-        if proto < 3:
-            raise fail(errors.EXPAND_RESP2)
+    check_format(options, proto)
     if options.params is None:
         options.params = {}
     return options

@@ -217,6 +217,8 @@ def _fields(cursor: Words, existing: tuple[FieldSpec, ...], compressions: Collec
         elif kind in _KINDS:
             make, read = _KINDS[kind]
             spec = make(path=path, name=name)
+            if json and kind == b"TAG":
+                spec.separator = b""                    # an array holds several tags
             if kind == b"GEOSHAPE" and (system := cursor.match(b"FLAT", b"SPHERICAL")):
                 spec.coord_system = system.decode()
             while read(cursor, spec):

@@ -19,7 +19,7 @@ def _flat(pairs) -> list:
 def _head(field: VectorField, algorithm: str, size: int, memory: int) -> list:
     spec = field.spec
     return [("ALGORITHM", algorithm), ("TYPE", spec.dtype), ("DIMENSION", spec.dim), ("METRIC", spec.metric),
-            ("IS_MULTI_VALUE", 0), ("IS_DISK", 0),
+            ("IS_MULTI_VALUE", int(spec.is_multi)), ("IS_DISK", 0),
             ("INDEX_SIZE", size), ("INDEX_LABEL_COUNT", size), ("MEMORY", memory),
             ("LAST_SEARCH_MODE", field.last_search_mode)]
 

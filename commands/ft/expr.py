@@ -19,7 +19,7 @@ from typing import Callable, NamedTuple
 from . import errors
 from .errors import fail
 from .functions import FUNCTIONS
-from .values import MINUS_NAN, NULL, compare, is_true, to_number
+from .values import MINUS_NAN, NULL, Several, compare, is_true, to_number
 
 __all__ = ["Literal", "Property", "Call", "Operation", "Negation", "parse", "properties", "compile_expression"]
 
@@ -268,7 +268,7 @@ def _property(slot: int, name: bytes) -> Evaluator:
         value = row[slot]
         if value is None:
             raise fail(errors.EXPR_NO_VALUE, name)
-        return value
+        return value.first if type(value) is Several else value
     return read
 
 

@@ -12,13 +12,14 @@ from .lexer import DEFAULT_STOPWORDS
 from .measure.recall import Estimate
 from .rescore import Rescorer
 from .rule import Rule
+from .sources import prepare_json, source_of
 from .text.index import TextIndex
 
 _ABSENT = object()
 
 
 class Index:
-    """A search index over hashes.
+    """A search index over hashes or JSON documents.
 
     Everything happens on the loop thread. `revision` grows with every change of the contents, `plans` is emptied when
     the schema changes: what others cache about an index, they key by one of the two."""
@@ -26,6 +27,7 @@ class Index:
     def __init__(self, name: bytes, options, config=None):
         self.name = name
         self.options = options
+        self.source = source_of(options)
         self.config = config
         self.text: TextIndex | None = None          # of the TEXT fields, if there are any
         self.prefixes: tuple[bytes, ...] = options.prefixes
@@ -60,6 +62,8 @@ class Index:
         """Appends fields to the schema. Raises CommandError, with the schema unchanged, if one cannot be had (its
         compression, say)."""
         made: list[Field] = []
+        if self.source.is_json:
+            prepare_json(self.name, specs)
         try:
             for spec in specs:
                 made.append(CLASSES[spec.type](spec))
@@ -72,7 +76,7 @@ class Index:
             self.by_name[field.name] = field
             self.schema[field.name] = field.spec
             if type(field) is VectorField:
-                field.rescorer = Rescorer(self.docs, field)
+                field.rescorer = Rescorer(self.docs, field, self.source)
                 field.estimate = Estimate()
             elif type(field) is TextField:
                 self._text_index().fields.append(field)
@@ -109,10 +113,14 @@ class Index:
         return [field for field in self.fields if type(field) is VectorField]
 
     def put(self, key: bytes, value, old=None, changed=None) -> None:
-        """Indexes a hash, new or changed. `changed` as in keyspace.Change.fields: only these fields differ from what
-        the index has; None: look at all, `old` being the hash that was there before (if any). A value that cannot be
-        indexed is counted and takes the document out of the index."""
+        """Indexes a hash or JSON document, new or changed. `changed` as in keyspace.Change.fields: only these fields differ
+        from what the index has; None: look at all, `old` being the value that was there before (if any). A value that cannot
+        be indexed is counted and takes the document out of the index."""
         start = time.perf_counter_ns()
+        source = self.source
+        value = source.view(value)
+        if old is not None:
+            old = source.view(old)
         if self.rule is not None and not self.rule.accepts(key, value, self.schema):
             self.remove(key)
             return
@@ -120,11 +128,10 @@ class Index:
         row = docs.row_of.get(key)
         work = []
         for field in self._in_put_order:
-            path = field.path
-            if row is not None and changed is not None and path not in changed:
+            if row is not None and changed is not None and not source.is_touched(field, changed):
                 continue
             try:
-                raw = value.get(path)
+                raw = source.read(value, field)
             except CommandError as error:           # damaged on disk
                 self.count_failure(field, key, error.text)
                 self.remove(key)
@@ -133,10 +140,14 @@ class Index:
                 if row is not None:
                     work.append((field, _ABSENT))
                 continue
-            if row is not None and type(field) is VectorField and raw == _previous(path, old, changed):
+            if row is not None and type(field) is VectorField and raw == source.previous(field, old, changed):
                 continue
             try:
-                work.append((field, field.parse(raw)))
+                parsed = source.parse(field, raw)
+                if parsed is not None:
+                    work.append((field, parsed))
+                elif row is not None:
+                    work.append((field, _ABSENT))
             except FieldError as error:
                 self.count_failure(field, key, error.text)
                 if field.keeps_document:
@@ -165,11 +176,11 @@ class Index:
                 return
             field.note_presence(row, True)
             if is_new:
-                self.n_records += field.records_per_document
+                self.n_records += field.n_records_of(row)
         if not is_new:
-            self.n_records += sum(field.records_per_document for field in self.fields if field.path in value)
+            self.n_records += sum(field.n_records_of(row) for field in self.fields if field.path in value)
         if self.text is not None and (any(type(field) is TextField for field, _ in work) or self._language_changed(changed)):
-            self.n_records += self.text.put(row, value, self.language_of(value))
+            self.n_records += self.text.put(row, source.texts(value), self.language_of(value))
         elif self.text is not None and not is_new:
             self.n_records += self.text.count(row)
         self._put_attributes(row, value)
@@ -178,7 +189,9 @@ class Index:
         self.indexing_ns += time.perf_counter_ns() - start
 
     def _language_changed(self, changed) -> bool:
-        return changed is not None and self.options.language_field is not None and self.options.language_field in changed
+        if changed is None or self.options.language_field is None:
+            return False
+        return self.source.is_json or self.options.language_field in changed
 
     def language_of(self, value) -> str:
         """The language of a document's text."""
@@ -281,13 +294,6 @@ class Index:
                 for _ in range(min(256, len(container))):
                     take()
                 yield
-
-
-def _previous(path: bytes, old, changed):
-    """The bytes that a field had before the change, or None."""
-    if changed is not None:
-        return changed.get(path)
-    return old.previous(path) if old is not None else None
 
 
 def no_such_index(name: bytes):

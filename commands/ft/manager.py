@@ -6,6 +6,7 @@ from respserver.deferred import Deferred
 from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import OK
 from respserver.values.hash import Hash
+from respserver.values.json import Json
 
 from . import errors
 from .cursor import Cursors
@@ -64,7 +65,8 @@ class Manager:
         """Makes an index and starts to scan the keys that exist. Raises CommandError."""
         if name in self.indexes:
             raise CommandError(errors.INDEX_EXISTS)
-        self.originals.prepare(options.fields)
+        if options.on == "HASH":
+            self.originals.prepare(options.fields)
         index = Index(name, options, self.server.config)
         self.listen()
         self.indexes[name] = index
@@ -153,12 +155,16 @@ class Manager:
         indexes = self.matching(key)
         if not indexes:
             return
-        if type(new) is Hash:
+        kind = type(new)
+        if kind is Hash or kind is Json:
             if fields is not None and not fields:       # an expiry time came or went
                 return
-            was_hash = old if type(old) is Hash and old is not new else None
+            before = old if type(old) is kind and old is not new else None
             for index in indexes:
-                index.put(key, new, was_hash, fields)
+                if index.source.kind is kind:
+                    index.put(key, new, before, fields)
+                else:
+                    index.remove(key)
         else:
             for index in indexes:
                 index.remove(key)
@@ -166,7 +172,8 @@ class Manager:
     def _finish_rename(self, renamed: tuple, event: str, key: bytes, new) -> bool:
         """Second half of a RENAME. Returns whether the event was dealt with."""
         from_key, value = renamed
-        is_pair = event == "rename_to" and new is value and type(value) is Hash
+        kind = type(value)
+        is_pair = event == "rename_to" and new is value and (kind is Hash or kind is Json)
         targets = self.matching(key) if is_pair else []
         done = []
         for index in self.matching(from_key):
@@ -175,7 +182,7 @@ class Manager:
             else:
                 index.remove(from_key)
         for index in targets:
-            if index not in done:
+            if index not in done and index.source.kind is kind:
                 index.put(key, new)
         return is_pair
 
@@ -261,7 +268,7 @@ class Manager:
                 if not key.startswith(prefixes) or (changed is None and key in index.docs):
                     continue
                 value = db.get(key)
-                if type(value) is Hash:
+                if type(value) is index.source.kind:
                     index.put(key, value, None, changed)
             index.n_scanned = min(i + _SCAN_PIECE, len(keys))
             now = time.monotonic()

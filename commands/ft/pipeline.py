@@ -11,14 +11,13 @@ from time import perf_counter_ns
 import numpy as np
 
 from respserver.protocol.errors import CommandError
-from respserver.values.hash import Hash
 
 from . import aggregate_options as steps
 from . import errors, expr
 from .aggregate_options import DEFAULT_SORTED
 from .fields import NumericField
 from .reducers import REDUCERS
-from .values import NULL, is_true
+from .values import NULL, Several, is_true
 
 Batch = list[list]
 Stage = Callable[[Iterator[Batch]], Iterator[Batch]]
@@ -97,15 +96,20 @@ class DocumentLayout(Layout):
         self.db = db
         self.index = index
         self.newest = index.docs.max_doc_id     # documents with a higher id are not meant
+        self.is_whole = False                   # a JSONPath stands for all that it finds
+        self._with_all: list | None = None      # after LOAD * of JSON: (slot, path) of the fields that were asked for since
         self.columns: dict[int, Callable] = {}  # slot -> (rows, the same as a list) -> values
 
     def find(self, name: bytes) -> int | None:
         slot = self.slots.get(name)
         field = self.index.by_name.get(name)
-        if slot is None and field is not None and (field.spec.sortable
+        if slot is None and field is not None and not self.is_whole and not field.has_arrays and (field.spec.sortable
                                                    or (self.is_open and type(field) is NumericField)):
             slot = self.add(name)
             self.columns[slot] = _column(field)
+        elif slot is None and field is not None and self._with_all is not None:
+            slot = self.add(name)
+            self._with_all.append((slot, field.path))
         return super().find(name) if slot is None else slot
 
     def find_or_load(self, name: bytes, stages: list[NamedStage]) -> int | None:
@@ -129,7 +133,8 @@ class DocumentLayout(Layout):
                 self.columns[slot] = self._keys
             elif field is None:
                 from_hash.append((slot, path))
-            elif type(field) is NumericField or (field.sort_keys is not None and field.spec.unf):
+            elif not self.is_whole and not field.has_arrays and (type(field) is NumericField
+                                                                 or (field.sort_keys is not None and field.spec.unf)):
                 self.columns[slot] = _column(field)
             else:
                 from_hash.append((slot, field.path))
@@ -146,16 +151,21 @@ class DocumentLayout(Layout):
         if docs.max_doc_id != self.newest and docs.born[row] > self.newest:
             return None
         value = self.db.data.get(docs.keys[row])
-        return value if type(value) is Hash else None
+        source = self.index.source
+        if type(value) is not source.kind:
+            return None
+        return source.view(value).whole if self.is_whole else source.view(value)
 
     def _load_stage(self, fields: list[tuple[int, bytes]]) -> Stage:
+        is_json = self.index.source.is_json
+
         def stage(batches):
             document = self._document
             for batch in batches:
                 for row in batch:
                     value = document(row[DOCUMENT])
                     if value is not None:
-                        get = value.get
+                        get = value.load if is_json else value.get
                         for slot, path in fields:
                             row[slot] = get(path)
                 yield batch
@@ -164,7 +174,9 @@ class DocumentLayout(Layout):
     def load_all(self, stages: list[NamedStage]) -> None:
         """LOAD *: every field of the hash. A number that is used comes from its column, so that it is one and not its
         text."""
-        self.is_open = True
+        is_json = self.index.source.is_json
+        self.is_open = not is_json              # a JSON document comes as a whole
+        more = self._with_all = [] if is_json else None
 
         def stage(batches):
             slots = self.slots
@@ -176,7 +188,9 @@ class DocumentLayout(Layout):
                     value = self._document(row[DOCUMENT])
                     if value is None:
                         continue
-                    for name, text in value.items():
+                    for slot, path in more or ():
+                        row[slot] = value.load(path)
+                    for name, text in value.load_items() if is_json else value.items():
                         if name in numeric:
                             continue
                         slot = slots.get(name)
@@ -466,6 +480,8 @@ def _ascending_key(value) -> tuple:
         return 2, value
     if value is None:
         return 9, 0
+    if type(value) is Several:
+        return _ascending_key(value.first)
     return _ascending_key(value[0]) if type(value) is list and value else (0, 0)
 
 
@@ -477,6 +493,8 @@ def _descending_key(value) -> tuple:
         return 1, _Descending(value)
     if value is None:
         return 9, 0
+    if type(value) is Several:
+        return _descending_key(value.first)
     return _descending_key(value[0]) if type(value) is list and value else (4, 0)
 
 

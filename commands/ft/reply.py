@@ -2,6 +2,7 @@
 import native
 from respserver.protocol.reply import encode
 
+from ..json.documents import expanded
 from .fields import NumericField
 
 _NIL = {2: b"$-1\r\n", 3: b"_\r\n"}
@@ -45,9 +46,13 @@ class RowWriter:
     `returns` as in SearchOptions.returns; `yields`: names of the distances that the query gives; `lead`: path and name
     of the field that SORTBY had to load, or None."""
 
-    __slots__ = ("is_empty", "distances", "named", "columns", "lead", "is_all", "only_distance", "edit")
+    __slots__ = ("is_empty", "distances", "named", "columns", "lead", "is_all", "only_distance", "is_whole", "is_expanded",
+                 "edit")
 
-    def __init__(self, index, returns, no_content: bool, yields: list[bytes], lead: tuple[bytes, bytes] | None):
+    def __init__(self, index, returns, no_content: bool, yields: list[bytes], lead: tuple[bytes, bytes] | None,
+                 is_whole: bool = False, is_expanded: bool = False):
+        self.is_whole = is_whole                            # JSONPaths stand for all that they find ...
+        self.is_expanded = is_expanded                      # ... as RESP values instead of JSON texts
         self.is_empty = no_content or returns == []
         self.is_all = returns is None
         self.distances: list[tuple[int, bytes]] = []        # (position among yields, its name's reply)
@@ -60,7 +65,7 @@ class RowWriter:
         elif self.is_all:
             self.distances = [(i, bulk(name)) for i, name in enumerate(yields)]
         else:
-            wanted = list({name: path for path, name in returns}.items())
+            wanted = list({name: path for path, name in reversed(returns)}.items())[::-1]
             for i, given in enumerate(yields):
                 self.distances += [(i, bulk(name)) for name, path in wanted if path == given]
             rest = [(name, path) for name, path in wanted if path not in yields]
@@ -68,20 +73,26 @@ class RowWriter:
                 rest.sort(key=lambda entry: entry[1] != lead[1])
             for name, path in rest:
                 field = index.by_name.get(path)
-                if type(field) is NumericField and field.spec.sortable:
+                if type(field) is NumericField and field.spec.sortable and not is_whole:
                     self.columns.append((len(self.named), field))
                 self.named.append((path if field is None else field.path, bulk(name)))
         self.only_distance = len(self.distances) == 1 and not self.named and not self.is_all
 
     def fields(self, row: int, value, distances) -> tuple[int, bytes]:
-        """The pairs of one document: how many, and their bytes. `value`: its hash; `distances`: texts in the order of
-        `yields`."""
+        """The pairs of one document: how many, and their bytes. `value`: its hash; `distances`: texts (for FORMAT EXPAND:
+        numbers) in the order of `yields`."""
         out = []
         for i, name in self.distances:
             text = distances[i]
-            if text is not None:
+            if self.is_expanded:
+                out.append(name + encode(text, 3))
+            elif text is not None:
                 out.append(b"%b$%d\r\n%b\r\n" % (name, len(text), text))
-        if self.is_all:
+        if self.is_whole:
+            value = value.whole
+        if self.is_expanded:
+            out += self._expanded(value)
+        elif self.is_all:
             lead = self.lead
             if lead is not None and (text := value.get(lead[0])) is not None:
                 if self.edit is not None:
@@ -100,12 +111,24 @@ class RowWriter:
             if self.edit is not None:
                 texts = [None if text is None else self.edit(row, path, text) for text, (path, _) in zip(texts, self.named)]
             for i, field in self.columns:
+                if field.has_arrays:
+                    continue
                 number = field.sort_key(row)
                 texts[i] = None if number is None else distance_text(number)
             for text, (_, name) in zip(texts, self.named):
                 if text is not None:
                     out.append(b"%b$%d\r\n%b\r\n" % (name, len(text), text))
         return len(out), b"".join(out)
+
+
+    def _expanded(self, view) -> list[bytes]:
+        """The pairs of a JSON document whose values are RESP3 arrays and maps."""
+        if self.is_all:
+            whole = b"$1\r\n$\r\n" + encode([expanded(view.document.root, True)], 3)
+            values = view.found(self.lead[0]) if self.lead is not None else ()
+            return [bulk(self.lead[1]) + encode([expanded(one, True) for one in values], 3), whole] if values else [whole]
+        found = [(name, view.found(path)) for path, name in self.named]
+        return [name + encode([expanded(one, True) for one in values], 3) for name, values in found if values]
 
 
 def forms(writer: RowWriter) -> dict[int, native.Form]:
@@ -157,7 +180,8 @@ def encode_page(proto: int, total: int, hits: list[Hit], options, warnings=()) -
                 out.append(b"*%d\r\n" % (2 * hit.n_pairs))
                 out.append(hit.pairs)
         return b"".join(out)
-    out = [RESP3_HEAD % len(hits)]
+    head = RESP3_HEAD if options.format != "EXPAND" else RESP3_HEAD.replace(b"STRING", b"EXPAND")
+    out = [head % len(hits)]
     for hit in hits:
         out.append(b"%%%d\r\n+id\r\n%b" % (2 + scores + payloads + keys + (hit.pairs is not None), hit.key_reply))
         if scores and hit.explained is not None:

@@ -13,6 +13,7 @@ import numpy as np
 import native
 
 from .originals import blobs
+from .sources import HashSource, json_blobs
 
 #: The share of the true nearest that must be among the candidates.
 COVERAGE = 0.998
@@ -33,10 +34,11 @@ GUESSES = ((2, 10.0), (5, 4.0))
 class Rescorer:
     """Rescoring of one vector field. `policy`: "AUTO", "OFF", or the number of candidates."""
 
-    def __init__(self, docs, field):
+    def __init__(self, docs, field, source=HashSource):
         spec = field.spec
         self.docs = docs
         self.field = field
+        self.source = source
         self.policy = spec.rerank
         self.path = spec.path
         self.blob_bytes = spec.blob_size
@@ -85,6 +87,8 @@ class Rescorer:
 
     def originals(self, rows: list[int]) -> list[bytes | memoryview | None]:
         """The documents' own vectors; None where a document, its field or a vector of the right size is gone."""
+        if self.source.is_json:
+            return [found[0] if len(found) == 1 else None for found in json_blobs(self.docs.values, self.field.spec, rows)]
         return blobs(self.docs.values, self.path, self.blob_bytes, rows)
 
     def rescore(self, blob: bytes, rows: list[int], distances: list[float], n: int,
@@ -122,6 +126,8 @@ class Rescorer:
 
     def exact(self, blob: bytes, rows: list[int], distances: list[float]) -> list[float]:
         """The exact distances of rows; those of their codes where there is none."""
+        if self.field.spec.is_multi:
+            return self._measured_multi(blob, rows, distances)
         new = []
         for start in range(0, len(rows), _PIECE):
             blobs = self.originals(rows[start:start + _PIECE])
@@ -137,6 +143,18 @@ class Rescorer:
                 if distance == distance:
                     piece[i - start] = distance
             new += piece
+        return new
+
+    def _measured_multi(self, blob: bytes, rows: list[int], distances: list[float]) -> list[float]:
+        """Likewise, where a row may have several vectors: the distance of the nearest of them."""
+        new = []
+        for start in range(0, len(rows), _PIECE):
+            of_rows = json_blobs(self.docs.values, self.field.spec, rows[start:start + _PIECE])
+            flat = [one for found in of_rows for one in found]
+            exact = iter(self.ruler.distances(blob, b"".join(flat), len(flat)) if flat else ())
+            for found, by_code in zip(of_rows, distances[start:]):
+                nearest = min((next(exact) for _ in found), default=by_code)
+                new.append(nearest if nearest == nearest else by_code)
         return new
 
     # ------------------------------------------------------------------------------------------------- measuring

@@ -92,7 +92,7 @@ class Prepared:
         hot = self.variants.get(key)
         if hot is None:
             root = bind(self.query, self.params(words))
-            if not HotKnn.can_run(self.options, root) or not index.by_name[root.field].had_vectors:
+            if not _takes_short_way(index, self.options, root):
                 return None
             find_names(index, self.options, root)
             hot = HotKnn(client.server, index, root, self.options, words[self.vector_at])
@@ -153,6 +153,13 @@ def ft_search(client, name, text, *words):
                    if prepared.positions else prepared.options.params).encode(client.proto))
 
 
+def _takes_short_way(index, options, root) -> bool:
+    """Whether HotKnn does for a bound KNN clause."""
+    if index.source.is_json and (options.dialect >= 3 or options.format == "EXPAND"):
+        return False
+    return HotKnn.can_run(options, root) and index.by_name[root.field].takes_short_way
+
+
 def prepare(client, index, text: bytes, words: tuple) -> Prepared:
     """Reads a search's words and text and keeps the result with the index. Raises CommandError."""
     config = client.server.config
@@ -162,19 +169,21 @@ def prepare(client, index, text: bytes, words: tuple) -> Prepared:
                            default_dialect=config["search-default-dialect"])
     if not has_limit:
         options.count = most        # fewer than the page that nobody asked for
+    if options.format == "EXPAND" and not index.source.is_json:
+        raise CommandError(errors.EXPAND_HASH)
+    if (options.summarize or options.highlight) and index.source.is_json:
+        raise CommandError(errors.HIGHLIGHT_JSON)
     for part in (options.summarize, options.highlight):
         for field in part.fields if part is not None else ():
             if field not in index.schema:
                 raise errors.fail(errors.NO_PROPERTY, field)
-    if options.format == "EXPAND" and index.options.on != "JSON":
-        raise CommandError(errors.EXPAND_HASH)
     options.params = options.params or {}
     query = parse_query(text, options.dialect, index.schema, **stopwords_of(index, options))
     prepared = Prepared(words, options, query)
     index.dialect_uses[options.dialect - 1] += 1
     if query.hot is not None and len(options.params) == 1:
         root = bind(query, options.params)
-        if HotKnn.can_run(options, root) and index.by_name[root.field].had_vectors:
+        if _takes_short_way(index, options, root):
             find_names(index, options, root)
             prepared.hot = HotKnn(client.server, index, root, options, options.params[query.hot])
     elif prepared.is_reusable:
@@ -411,7 +420,9 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
     lead = None
     if options.sort_by is not None and options.sort_by in index.by_name:
         lead = (index.by_name[options.sort_by].path, options.sort_by)
-    writer = RowWriter(index, options.returns, options.no_content, names, lead)
+    is_expanded = options.format == "EXPAND"
+    writer = RowWriter(index, options.returns, options.no_content, names, lead,
+                       index.source.is_json and (options.dialect >= 3 or is_expanded), is_expanded)
     if (options.summarize or options.highlight) and index.text is not None:
         writer.edit = Editor(index, options, found.match).edit
     yielded = [found.distances.get(name, {}) for name in names]
@@ -428,7 +439,9 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
         if options.with_sort_keys and keys is not None:
             hit.sort_key = sort_key_text(keys(row))
         if not writer.is_empty:
-            distances = [None if (distance := one.get(row)) is None else distance_text(distance) for one in yielded]
+            distances = [one.get(row) for one in yielded]
+            if not is_expanded:
+                distances = [None if distance is None else distance_text(distance) for distance in distances]
             hit.n_pairs, hit.pairs = writer.fields(row, docs.values[row], distances)
         hits.append(hit)
     return Outcome(total, hits, options, found.warnings)

@@ -83,6 +83,7 @@ class SearchOptions:
     format: str | None = None                    # STRING | EXPAND
     tanh_factor: int | None = None
     dialect: int = 1
+    given_dialect: int | None = None             # by DIALECT
 
 
 def parse_search(words: Sequence[bytes], *, proto: int = 2, max_results: int = 1_000_000,
@@ -105,11 +106,19 @@ def parse_search(words: Sequence[bytes], *, proto: int = 2, max_results: int = 1
         raise fail(errors.OFFSET_MAXIMUM, max_results)
     if options.count > max_results:
         raise fail(errors.LIMIT_MAXIMUM, max_results)
-    if options.format == "EXPAND" and proto < 3:
-        raise fail(errors.EXPAND_RESP2)
+    check_format(options, proto)
     if options.params is None:
         options.params = {}
     return options
+
+
+def check_format(options: SearchOptions, proto: int) -> None:
+    """Raises CommandError for FORMAT EXPAND with what does not have it."""
+    if options.format == "EXPAND":
+        if options.given_dialect is not None and options.given_dialect < 3:
+            raise fail(errors.EXPAND_DIALECT)
+        if proto < 3:
+            raise fail(errors.EXPAND_RESP2)
 
 
 _Reader = Callable[[Words, SearchOptions], None]
@@ -184,7 +193,7 @@ def _timeout(cursor: Words, options: SearchOptions) -> None:
 
 
 def _dialect(cursor: Words, options: SearchOptions) -> None:
-    options.dialect = _unsigned(cursor, errors.DIALECT_ARGUMENT, errors.DIALECT_VALUE, 1, 4)
+    options.dialect = options.given_dialect = _unsigned(cursor, errors.DIALECT_ARGUMENT, errors.DIALECT_VALUE, 1, 4)
 
 
 def _format(cursor: Words, options: SearchOptions) -> None:

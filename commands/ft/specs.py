@@ -79,6 +79,7 @@ class VectorSpec(FieldSpec):
     target_recall: float | None = None           # what the calibrated window is to find; None: 0.95
     rerank: str | int = "AUTO"                   # AUTO | OFF | candidates that are scored again with the originals
     originals: str | None = None                 # memory | disk; None: as search-vector-originals says
+    is_multi: bool = False                       # a JSON path that may find several vectors
 
     @property
     def blob_size(self) -> int:

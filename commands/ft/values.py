@@ -6,7 +6,24 @@ import math
 
 from .options import to_float
 
-__all__ = ["NULL", "MINUS_NAN", "number_text", "text_of", "to_number", "is_true", "compare"]
+__all__ = ["NULL", "Several", "MINUS_NAN", "number_text", "text_of", "to_number", "is_true", "compare"]
+
+
+class Several:
+    """All values that a JSONPath has found, from dialect 3 on. Shown as a JSON array, computed with and compared by the first."""
+
+    __slots__ = ("values", "first", "shown")
+
+    def __init__(self, values: list, first, shown: bytes):
+        self.values = values            # JSON values
+        self.first = first              # as other rows hold it
+        self.shown = shown              # their JSON text
+
+    def __eq__(self, other) -> bool:
+        return type(other) is Several and self.shown == other.shown
+
+    def __hash__(self) -> int:
+        return hash(self.shown)
 
 
 class _Null:
@@ -40,11 +57,13 @@ def text_of(value) -> bytes:
         return number_text(value)
     if type(value) is list:
         return b", ".join(map(text_of, value))
-    return b"null"
+    return text_of(value.first) if type(value) is Several else b"null"
 
 
 def to_number(value) -> float | None:
     """The number that a value is or that its whole text spells, or None."""
+    if type(value) is Several:
+        value = value.first
     if type(value) is float:
         return value
     return to_float(value) if type(value) is bytes else None
@@ -52,6 +71,8 @@ def to_number(value) -> float | None:
 
 def is_true(value) -> bool:
     """Whether a value counts as true: numbers other than 0, and texts and lists that are not empty."""
+    if type(value) is Several:
+        value = value.first
     if type(value) is float:
         return value != 0
     return value is not NULL and len(value) > 0
@@ -60,6 +81,10 @@ def is_true(value) -> bool:
 def compare(a, b) -> int:
     """-1, 0 or 1 as `a` is less than, equal to or greater than `b`. A null is less than all else; a text that spells a
     number compares with numbers as one; a list compares by its elements."""
+    if type(a) is Several:
+        a = a.first
+    if type(b) is Several:
+        b = b.first
     if type(a) is type(b):
         if type(a) is list:
             for x, y in zip(a, b):

@@ -45,12 +45,18 @@ class Field:
         self.path: bytes = spec.path            # the field of the hash
         self.name: bytes = spec.name            # what queries call it
         self.errors = ErrorCount()
+        self.has_arrays = False                 # whether a JSON document had an array for it
         self.present = BitMap() if spec.index_missing else None
         self.sort_keys: dict[int, bytes] | None = {} if spec.sortable and self.type_name != "NUMERIC" else None
 
     def parse(self, raw: bytes):
         """The value in the form that `put` takes. Raises FieldError for one that cannot be indexed."""
         raise NotImplementedError
+
+    def parse_texts(self, texts: list[bytes]):
+        """Likewise for the texts that a JSON document has for the field, at least one. Each must be one that `parse` takes;
+        where a field cannot have several, the first counts. Raises FieldError."""
+        return [self.parse(text) for text in texts][0]
 
     def put(self, row: int, value) -> None:
         """Stores the value of a row, in place of what it had."""
@@ -71,6 +77,10 @@ class Field:
     def sort_key(self, row: int):
         """The value that SORTBY compares: a float, bytes, or None where there is none. Only for sortable fields."""
         return self.sort_keys.get(row) if self.sort_keys is not None else None
+
+    def n_records_of(self, row: int) -> int:
+        """What a row that has a value has added to FT.INFO's num_records."""
+        return self.records_per_document
 
     @property
     def n_values(self) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import errors
 from .base import Field, FieldError
+from .labels import Labels
 
 #: Rows changed since the last sort are looked at one by one; more than this many (or than a quarter of the run) are
 #: sorted in.
@@ -13,7 +14,8 @@ _MAX_LOOSE = 4096
 
 
 class NumericField(Field):
-    """`column[row]` is the value, NaN where there is none.
+    """`column[row]` is the value, NaN where there is none. Of several values that a JSON document has it is the first; the others
+    are in a field of their own, by label.
 
     A range is answered from a run of (value, row) sorted by value, plus the rows that changed since it was sorted.
     Entries of the run whose row has changed since are recognised by the column."""
@@ -28,6 +30,8 @@ class NumericField(Field):
         self._run_rows = np.empty(0, dtype=np.uint32)
         self._loose = array("I")                # rows put since the run was sorted, each once; cleared ones stay in it
         self._is_loose = bytearray(64)          # by row: whether it is among them
+        self._more: NumericField | None = None  # values beyond the first of a row ...
+        self._labels: Labels | None = None      # ... and which they are
 
     def parse(self, raw: bytes) -> float:
         try:
@@ -38,7 +42,10 @@ class NumericField(Field):
             raise FieldError(errors.INVALID_NUMERIC_VALUE.format(raw.decode("utf-8", "replace")))
         return value
 
-    def put(self, row: int, value: float) -> None:
+    def put(self, row: int, value: float | tuple[float, ...]) -> None:
+        if type(value) is tuple:
+            self._put_more(row, value[1:])
+            value = value[0]
         if row >= len(self.column):
             self._grow(row)
         self.column[row] = value
@@ -52,9 +59,21 @@ class NumericField(Field):
         self.column = column
         self._is_loose.extend(bytes(len(column) - len(self._is_loose)))
 
+    def _put_more(self, row: int, values: tuple[float, ...]) -> None:
+        if self._more is None:
+            if not values or self.spec.no_index:
+                return
+            self._more, self._labels = NumericField(self.spec), Labels()
+        for label in self._labels.give_back(row):
+            self._more.clear(label)
+        for label, value in zip(self._labels.take(row, len(values)), values):
+            self._more.put(label, value)
+
     def clear(self, row: int) -> None:
         if row < len(self.column):
             self.column[row] = math.nan
+        if self._more is not None:
+            self._put_more(row, ())
 
     def sort_key(self, row: int):
         if row >= len(self.column):
@@ -64,7 +83,14 @@ class NumericField(Field):
 
     def rows_between(self, low: float, high: float, low_inclusive: bool = True,
                      high_inclusive: bool = True) -> np.ndarray:
-        """The rows whose value lies in the range, as an array of uint32 in no particular order."""
+        """The rows with a value that lies in the range, as an array of uint32 in no particular order."""
+        rows = self._between(low, high, low_inclusive, high_inclusive)
+        if self._more is not None:
+            labels = self._more._between(low, high, low_inclusive, high_inclusive)
+            return np.union1d(rows, self._labels.rows[labels].astype(np.uint32))
+        return rows
+
+    def _between(self, low: float, high: float, low_inclusive: bool, high_inclusive: bool) -> np.ndarray:
         if len(self._loose) > max(_MAX_LOOSE, len(self._run_rows) // 4):
             self._sort()
         first = np.searchsorted(self._run_values, low, "left" if low_inclusive else "right")
@@ -101,9 +127,14 @@ class NumericField(Field):
         self._loose = array("I")
         self._is_loose = bytearray(len(self.column))
 
+    def n_records_of(self, row: int) -> int:
+        return 1 + (len(self._labels.of_row.get(row, ())) if self._labels is not None else 0)
+
     @property
     def n_values(self) -> int:
-        return 0 if self.spec.no_index else int(np.count_nonzero(self.column == self.column))
+        if self.spec.no_index:
+            return 0
+        return int(np.count_nonzero(self.column == self.column)) + (self._more.n_values if self._more is not None else 0)
 
     @classmethod
     def bytes_of(cls, spec, n, assumed):
@@ -114,4 +145,6 @@ class NumericField(Field):
 
     @property
     def nbytes(self) -> int:
-        return self.column.nbytes + self._run_values.nbytes + self._run_rows.nbytes + 4 * len(self._loose) + len(self._is_loose)
+        more = self._more.nbytes + self._labels.nbytes if self._more is not None else 0
+        return (more + self.column.nbytes + self._run_values.nbytes + self._run_rows.nbytes + 4 * len(self._loose)
+                + len(self._is_loose))

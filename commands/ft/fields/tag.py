@@ -35,6 +35,13 @@ class TagField(Field):
         """A tag as it is stored: folded unless the field is case sensitive."""
         return tag if self.is_case_sensitive else fold(tag)
 
+    def parse_texts(self, texts: list[bytes]):
+        parts = [part for text in texts for part in text.split(self.separator)] if self.separator else texts
+        tags = dict.fromkeys(self.normal(tag[:MAX_TAG_BYTES]) for part in parts if (tag := part.strip()))
+        if self.takes_empty and not all(map(bytes.strip, texts)):
+            tags[b""] = None
+        return tuple(tags), texts[0]
+
     def parse(self, raw: bytes):
         raw = raw.partition(b"\0")[0]
         parts = raw.split(self.separator)

@@ -16,6 +16,9 @@ class TextField(Field):
     def parse(self, raw: bytes) -> bytes:
         return raw
 
+    def parse_texts(self, texts: list[bytes]) -> bytes:
+        return texts[0]
+
     def put(self, row: int, value: bytes) -> None:
         if self.sort_keys is not None:
             self.sort_keys[row] = value if self.spec.unf else fold(value)

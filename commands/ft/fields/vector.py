@@ -8,6 +8,7 @@ import native
 from .. import errors, rescore
 from ..originals import array_of
 from .base import Field, FieldError
+from .labels import MultiEngine
 
 #: The modes that _FT.DEBUG VECSIM_INFO and FT.PROFILE name.
 EMPTY_MODE, STANDARD_KNN, HYBRID_ADHOC_BF, HYBRID_BATCHES, RANGE_QUERY = (
@@ -40,6 +41,8 @@ class VectorField(Field):
         self._is_building = False               # the log has said so
         self.engine = native.Index(spec.dim, metric=spec.metric, dtype=spec.dtype, algorithm=spec.algorithm,
                                    **engine_options(spec))
+        if spec.is_multi:
+            self.engine = MultiEngine(self.engine)
 
     @property
     def last_search_mode(self) -> str:
@@ -65,11 +68,19 @@ class VectorField(Field):
             raise FieldError(errors.BLOB_SIZE_MISMATCH.format(len(raw), self.blob_bytes))
         return raw
 
-    def put(self, row: int, value: bytes) -> None:
-        """Stores a vector; it can be found when this returns. Raises FieldError for one with coordinates that are not
-        finite."""
+    @property
+    def takes_short_way(self) -> bool:
+        """Whether a search may be done as HotKnn does it: there are vectors, and their labels are rows."""
+        return self.had_vectors and not self.spec.is_multi
+
+    def put(self, row: int, value: bytes | list[bytes]) -> None:
+        """Stores a vector, or those of a document that may have several; they can be found when this returns. Raises
+        FieldError for one with coordinates that are not finite."""
         try:
-            self.engine.add_blob(row, value)
+            if self.spec.is_multi:
+                self.engine.add_blobs(row, value)
+            else:
+                self.engine.add_blob(row, value)
             self.had_vectors = True
         except native.NonFiniteError:
             raise FieldError(errors.VECTOR_NOT_FINITE) from None

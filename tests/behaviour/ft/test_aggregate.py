@@ -210,7 +210,7 @@ def test_counts(people):
 
 def test_other_refusals(people):
     assert refusal(people, "SORTBY", 1, "@nope") == "Property `nope` not loaded nor in schema"
-    assert refusal(people, "FORMAT", "EXPAND") == "EXPAND format requires dialect 3 or greater"
+    assert refusal(people, "FORMAT", "EXPAND", "DIALECT", 2) == "EXPAND format requires dialect 3 or greater"
     assert refusal(people, "DIALECT", 2, query="@nope:[1 2]") == "Unknown field at offset 0 near nope"
     with pytest.raises(redis.ResponseError, match="Index not found: nope"):
         people.execute_command("FT.AGGREGATE", "nope", "*")
