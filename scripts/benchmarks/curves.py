@@ -1,4 +1,5 @@
 """The engine in process, one thread: recall against queries per second, bytes and build rate, beside its peers in alternating rounds."""
+import statistics
 import time
 
 from engines import K, load, make, recall
@@ -19,18 +20,30 @@ def prepare(name, directory):
     engine.tune(queries)
     facts = {"vectors_per_s": len(base) / built, "bytes": engine.nbytes() / len(base)}
 
-    def measure():
-        """[setting, recall, queries per second] of each setting; queries are prepared by the engine, within the time."""
-        curve = []
-        for setting in engine.settings:
-            start = time.perf_counter()
-            found = engine.search(queries, K, **setting)
-            elapsed = time.perf_counter() - start
-            curve.append([setting, recall(found, exact), len(queries) / elapsed])
-            if curve[-1][1] > 0.9995:
-                break
-        return curve
-    return facts, measure
+    return facts, lambda: climb(engine, queries, exact)
+
+
+def climb(engine, queries, exact, **more) -> list:
+    """[setting, recall, queries per second] of each setting; queries are prepared by the engine, within the time. `more`: for search()."""
+    curve = []
+    for setting in engine.settings:
+        start = time.perf_counter()
+        found = engine.search(queries, K, **setting, **more)
+        elapsed = time.perf_counter() - start
+        curve.append([setting, recall(found, exact), len(queries) / elapsed])
+        if curve[-1][1] > 0.9995:
+            break
+    return curve
+
+
+def median_curve(curves: list) -> list:
+    """[setting, recall, median of queries per second] of the settings that all of the curves have."""
+    return [[*points[0][:2], statistics.median(point[2] for point in points)] for points in zip(*curves)]
+
+
+def qps_at(curve: list) -> dict:
+    """Queries per second by recall."""
+    return {level: at_recall([(r, qps) for _, r, qps in curve], level) for level in LEVELS}
 
 
 def run(directory: str, options) -> dict:
@@ -38,12 +51,8 @@ def run(directory: str, options) -> dict:
     workers = alternate("curves", options.engines or ENGINES, directory, options.rounds or 5)
     rows, result, by_level = [], {}, {level: {} for level in LEVELS}
     for worker in workers:
-        shortest = min(map(len, worker.measures))
-        curve = []
-        for i in range(shortest):
-            points = sorted(one[i][2] for one in worker.measures)
-            curve.append([worker.measures[0][i][0], worker.measures[0][i][1], points[len(points) // 2]])
-        at = {level: at_recall([(r, qps) for _, r, qps in curve], level) for level in LEVELS}
+        curve = median_curve(worker.measures)
+        at = qps_at(curve)
         for level in LEVELS:
             by_level[level][worker.name] = at[level]
         result[worker.name] = {**worker.built, "qps": {str(level): at[level] for level in LEVELS}, "curve": curve}

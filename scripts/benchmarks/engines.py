@@ -53,6 +53,36 @@ class Ours(Engine):
         self.index.wait()
 
 
+class Rescored(Ours):
+    """The same with the best candidates scored again by the original vectors: `rescored-LVQ4`. As many as RERANK AUTO takes: chosen by
+    tune(), among the queries' nearest by their codes. `count`: of them, 0: there is nothing to gain."""
+
+    def __init__(self, kind: str, base: np.ndarray, metric: str, **options):
+        import native
+        super().__init__(kind, base, metric, **options)
+        self.base, self.ruler, self.count = base, native.Ruler(base.shape[1], metric), 0
+
+    def tune(self, queries):
+        from commands.ft.rescore import MEASURED, N_QUERIES, enough
+        wide, asked = dict(MEASURED)[K], queries[:N_QUERIES]
+        near = nearest(self.base, asked, self.index.metric)
+        by_codes = self.index.search(asked, wide, window=len(self.base))[0]
+        places = [1 + found.index(label) if label in found else wide for found, best in zip(by_codes.tolist(), near.tolist()) for label in best]
+        self.count = enough(places, K)
+
+    def search(self, queries, k, window=0, count=None):
+        count = self.count if count is None else count
+        if not count:
+            return super().search(queries, k, window)
+        candidates = super().search(queries, max(count, k), window)
+        found = np.empty((len(queries), k), np.int64)
+        for query, labels, row in zip(queries, candidates, found):
+            labels = labels[labels >= 0]
+            distances = self.ruler.distances(query.tobytes(), self.base[labels].tobytes(), len(labels))
+            row[:] = labels[np.argsort(distances, kind="stable")[:k]]
+        return found
+
+
 class Svs(Engine):
     """Intel's SVS as published on PyPI; its LVQ and LeanVec run on Intel's processors only."""
 
@@ -225,7 +255,7 @@ class Numpy(Engine):
         return np.take_along_axis(best, np.argsort(np.take_along_axis(scores, best, 1), axis=1), 1)
 
 
-ENGINES = {"ours": Ours, "svs": Svs, "hnswlib": Hnswlib, "faiss": Faiss, "usearch": Usearch, "numpy": Numpy}
+ENGINES = {"ours": Ours, "rescored": Rescored, "svs": Svs, "hnswlib": Hnswlib, "faiss": Faiss, "usearch": Usearch, "numpy": Numpy}
 
 
 def make(name: str, base: np.ndarray, metric: str, **options) -> Engine:
@@ -248,11 +278,11 @@ def recall(found: np.ndarray, exact: np.ndarray) -> float:
     return hits / max(exact.size, 1)
 
 
-def nearest(base: np.ndarray, queries: np.ndarray, metric: str, among: np.ndarray | None = None) -> np.ndarray:
-    """The ten nearest of each query by brute force, of the rows `among` only."""
+def nearest(base: np.ndarray, queries: np.ndarray, metric: str, among: np.ndarray | None = None, k: int = K) -> np.ndarray:
+    """The k nearest of each query by brute force, of the rows `among` only."""
     rows = np.arange(len(base)) if among is None else among
     part = base[rows]
     scores = (part**2).sum(axis=1) - 2 * (queries @ part.T) if metric == "L2" else -(queries @ part.T)
-    k = min(K, len(rows))
+    k = min(k, len(rows))
     best = np.argpartition(scores, k - 1, axis=1)[:, :k]
     return rows[np.take_along_axis(best, np.argsort(np.take_along_axis(scores, best, 1), axis=1), 1)]

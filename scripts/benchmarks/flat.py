@@ -61,3 +61,16 @@ def run(directory: str, options) -> dict:
     result["ratios"] = {"faiss SQ8": print_ratio("8 bits, against faiss", eight),
                         "numpy": print_ratio("8 bits, against numpy", {name: qps for name, qps in rates.items() if name in (*eight, "numpy") and name != "faiss-SQ8"})}
     return result
+
+
+def draw(result: dict, axes, title: str) -> None:
+    """Share of float32's memory to the right, recall upwards, queries per second beside the points."""
+    whole = result["single"]["ours-flat-f32"]["bytes"]
+    for name, f in result["single"].items():
+        axes.plot(100 * f["bytes"] / whole, f["recall"], "o")
+        axes.annotate(f"{name}\n{f['qps']:.0f} QPS", (100 * f["bytes"] / whole, f["recall"]), fontsize=7, xytext=(4, -12),
+                      textcoords="offset points")
+    for memory, found in ((27.3, 0.942), (54.7, 1.0), (100, 1.0)):
+        axes.plot(memory, found, "x", color="gray")
+    axes.set(xlabel="% of float32's memory; x: published", ylabel="recall@10", title=title)
+    axes.grid(True, alpha=0.3)
