@@ -200,6 +200,8 @@ static int load_rows(loader *l) {
         for (uint64_t i = 0; i < (uint64_t)records * degree; i++) is_bad |= (uint32_t)(ids[i] >= n) & (uint32_t)(ids[i] != NO_EDGE);
         if (is_bad) return REFUSE(l, "an edge leads nowhere");
     }
+    const tail_ring *t = atomic_load(&ix->tail);
+    for (uint64_t i = 0; i < l->head.n_tail; i++) note_place(ix, atomic_load(&((tail_ring *)t)->slot[i]), i);
     return VEC_OK;
 }
 

@@ -110,7 +110,7 @@ static int take_snapshot(saver *s) {
         tail_ring *t = atomic_load(&ix->tail);
         for (uint64_t i = atomic_load(&ix->tail_head); i < atomic_load(&ix->tail_end); i++) {
             uint32_t slot = atomic_load(&t->slot[i & t->mask]);
-            if (meta_state(s->meta[slot]) == SLOT_DELETED) s->meta[slot] = meta_of(SLOT_FREE, 0);
+            if (slot != NO_SLOT && meta_state(s->meta[slot]) == SLOT_DELETED) s->meta[slot] = meta_of(SLOT_FREE, 0);
         }
     }
     copy_params(s);

@@ -11,6 +11,7 @@
 
    A slot's life: FREE -> TAIL (stored, found by scanning the tail) -> LINKED (in the graph) -> DELETED (still walked through, never
    returned) -> swept out of every row -> after the last reader that may hold it has left -> FREE. FLAT: FREE -> LINKED -> DELETED -> FREE.
+   What is deleted while it waits in the tail is FREE as soon as readers have left; its place in the tail stays, empty.
 
    Readers announce an epoch while they search. What a writer replaces (a store, a table, a slot) is retired under the epoch of that
    moment and reused once every active reader is younger. */
@@ -90,6 +91,7 @@ struct retired { struct retired *next; uint64_t epoch; void *block; store *store
 typedef struct turn {
     int is_left;                                /* it ended early: the same slots again */
     uint32_t n, slots[MAX_LINKERS * LINKS_PER_TURN];
+    uint64_t span;                              /* places of the tail that they come from, with those that were deleted there */
     uint8_t is_done[MAX_LINKERS * LINKS_PER_TURN];
     _Atomic uint32_t next;                      /* the first that nobody has taken */
     _Atomic int code;                           /* what went wrong */
@@ -133,6 +135,7 @@ struct vec_index {
 
     _Atomic(tail_ring *) tail;
     _Atomic uint64_t tail_head, tail_end;
+    uint64_t tail_taken;                        /* of the tail, what lies before is in the writer's hands; under the lock */
 
     _Atomic uint32_t seeds[MAX_SEEDS];
     _Atomic uint32_t n_seeds;
@@ -195,6 +198,11 @@ static inline _Atomic uint64_t *meta_at(const vec_index *ix, uint32_t slot) { re
 static inline _Atomic uint64_t *base_at(const vec_index *ix, uint32_t block) { return (_Atomic uint64_t *)(void *)slab_at(&ix->bases, block); }
 static inline uint64_t meta_get(const vec_index *ix, uint32_t slot) { return atomic_load_explicit(meta_at(ix, slot), memory_order_acquire); }
 static inline _Atomic uint32_t *row_at(const vec_index *ix, uint32_t slot) { return (_Atomic uint32_t *)(void *)slab_at(&ix->rows, slot); }
+/* The row of a slot in the tail is empty and, where it has room, notes the slot's place there: its lower 32 bits. */
+static inline void note_place(const vec_index *ix, uint32_t slot, uint64_t place) {
+    atomic_store_explicit(row_at(ix, slot), NO_EDGE, memory_order_relaxed);
+    if (ix->params.max_degree > 1) atomic_store_explicit(row_at(ix, slot) + 1, (uint32_t)place, memory_order_relaxed);
+}
 static inline float most_norm2(const vec_index *ix) {
     union { uint32_t bits; float f; } u = {atomic_load_explicit(&((vec_index *)ix)->most_norm2_bits, memory_order_relaxed)};
     return u.f;

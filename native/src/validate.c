@@ -18,11 +18,16 @@ static const char *check_labels(vec_index *ix) {
 }
 
 static const char *check_counts(vec_index *ix) {
-    uint32_t n[4] = {0}, in_tail = 0;
+    uint32_t n[4] = {0}, in_tail = 0, listed = 0;
     for (uint32_t i = 0; i < atomic_load(&ix->n_slots); i++) n[meta_state(meta_get(ix, i))]++;
     tail_ring *t = atomic_load(&ix->tail);
-    for (uint64_t i = atomic_load(&ix->tail_head); i < atomic_load(&ix->tail_end); i++)
-        in_tail += meta_state(meta_get(ix, atomic_load(&t->slot[i & t->mask]))) == SLOT_DELETED;
+    for (uint64_t i = atomic_load(&ix->tail_head); i < atomic_load(&ix->tail_end); i++) {
+        uint32_t slot = atomic_load(&t->slot[i & t->mask]);
+        if (slot == NO_SLOT) continue;
+        in_tail += meta_state(meta_get(ix, slot)) == SLOT_DELETED;
+        listed += meta_state(meta_get(ix, slot)) == SLOT_TAIL;
+    }
+    if (ix->params.algorithm == VEC_GRAPH && listed != n[SLOT_TAIL]) return "slots in the tail differ from its list";
     if (n[SLOT_LINKED] != atomic_load(&ix->n_linked)) return "linked slots differ from n_linked";
     if (ix->params.algorithm == VEC_GRAPH && n[SLOT_DELETED] != atomic_load(&ix->n_deleted) + in_tail)
         return "deleted slots differ from n_deleted";

@@ -273,10 +273,27 @@ void note_label(vec_index *ix, uint32_t slot, uint64_t label, int is_first) {
     else if (atomic_load_explicit(base, memory_order_relaxed) + slot % 64 != label) atomic_store_explicit(base, NO_BASE, memory_order_relaxed);
 }
 
+/* Takes a slot out of the tail, unless the writer has it already. Were it kept until its turn, writes faster than the writer would take
+   ever more slots. */
+static int leave_tail(vec_index *ix, uint32_t slot) {
+    if (ix->params.max_degree < 2) return 0;
+    tail_ring *t = atomic_load(&ix->tail);
+    uint64_t end = atomic_load(&ix->tail_end), place = end - (uint32_t)((uint32_t)end - atomic_load(row_at(ix, slot) + 1));
+    if (place < ix->tail_taken) return 0;
+    atomic_store(meta_at(ix, slot), meta_of(SLOT_FREE, 0));
+    atomic_store(&t->slot[place & t->mask], NO_SLOT);
+    retire_slots(ix, &slot, 1);
+    return 1;
+}
+
 /* Marks a slot deleted; it is out of every answer from here on. */
 static void delete_slot(vec_index *ix, uint32_t slot) {
     _Atomic uint64_t *meta = meta_at(ix, slot);
     uint64_t old = atomic_load(meta);
+    if (meta_state(old) == SLOT_TAIL && leave_tail(ix, slot)) {
+        atomic_fetch_sub(&ix->n_vectors, 1);
+        return;
+    }
     while (!atomic_compare_exchange_weak(meta, &old, meta_of(SLOT_DELETED, meta_label(old)))) {}
     atomic_fetch_sub(&ix->n_vectors, 1);
     if (meta_state(old) != SLOT_LINKED) return;                 /* in the tail: the writer drops it when it gets there */
@@ -316,7 +333,7 @@ static int add_locked(vec_index *ix, uint64_t label, const uint8_t *given) {
     encode_into(ix, s, slot, given);
     if (other) encode_into(ix, other, slot, given);
     if (p->metric == VEC_IP) note_norm(ix, s, slot);
-    if (!is_flat) atomic_store_explicit(row_at(ix, slot), NO_EDGE, memory_order_relaxed);
+    if (!is_flat) note_place(ix, slot, atomic_load(&ix->tail_end));
     note_label(ix, slot, label, is_new && slot % 64 == 0);
     atomic_store_explicit(meta_at(ix, slot), meta_of(is_flat ? SLOT_LINKED : SLOT_TAIL, label), memory_order_release);
     if (is_new) atomic_store_explicit(&ix->n_slots, slot + 1, memory_order_release);
@@ -411,7 +428,7 @@ void vec_stats(const vec_index *index, vec_stats_t *out) {
     out->is_trained = is_trained(ix);
     out->n_vectors = atomic_load(&ix->n_vectors);
     out->n_linked = atomic_load(&ix->n_linked);
-    out->n_tail = atomic_load(&ix->tail_end) - atomic_load(&ix->tail_head);
+    out->n_tail = out->n_vectors > out->n_linked ? out->n_vectors - out->n_linked : 0;
     out->n_deleted = atomic_load(&ix->n_deleted);
     out->n_slots = atomic_load(&ix->n_slots);
     pthread_mutex_unlock(&ix->lock);

@@ -106,13 +106,18 @@ static int fill_turn(vec_index *ix) {
     uint32_t n_linked = atomic_load(&ix->n_linked), most = LINKS_PER_TURN * (n_linked < 1000 ? 1 : ix->params.threads);
     if (most > n_linked / 2) most = n_linked / 2 ? n_linked / 2 : 1;
     if (!t->is_left) {
-        t->n = 0;
-        uint64_t head = atomic_load(&ix->tail_head), end = atomic_load_explicit(&ix->tail_end, memory_order_acquire);
-        reader_enter(ix, &ix->link_scratch);
-        tail_ring *ring = atomic_load_explicit(&ix->tail, memory_order_acquire);
-        for (; t->n < most && head + t->n < end; t->n++) t->slots[t->n] = atomic_load(&ring->slot[(head + t->n) & ring->mask]);
-        reader_leave(&ix->link_scratch);
+        t->n = 0, t->span = 0;
+        pthread_mutex_lock(&ix->lock);          /* from here on deletions leave these slots to the linkers */
+        uint64_t head = atomic_load(&ix->tail_head), end = atomic_load(&ix->tail_end);
+        const tail_ring *ring = atomic_load(&ix->tail);
+        for (; t->n < most && head + t->span < end; t->span++) {
+            uint32_t slot = atomic_load(&((tail_ring *)ring)->slot[(head + t->span) & ring->mask]);
+            if (slot != NO_SLOT) t->slots[t->n++] = slot;
+        }
+        ix->tail_taken = head + t->span;
+        pthread_mutex_unlock(&ix->lock);
         memset(t->is_done, 0, t->n);
+        if (!t->n) atomic_fetch_add_explicit(&ix->tail_head, t->span, memory_order_release);
     }
     atomic_store(&t->code, VEC_OK);
     return t->n != 0;
@@ -124,7 +129,7 @@ enum { LONG_TAIL = 2048, LEAST_WINDOW = 48 };
    twice as many, at 0.01 less recall of the same search window, half of it 1.5 times as many. */
 static uint32_t window_of_turn(vec_index *ix) {
     uint64_t n_searches = atomic_load_explicit(&ix->n_searches, memory_order_relaxed), n_new = n_searches - ix->n_searches_then;
-    uint64_t n_tail = atomic_load(&ix->tail_end) - atomic_load(&ix->tail_head);
+    uint64_t n_vectors = atomic_load(&ix->n_vectors), n_linked = atomic_load(&ix->n_linked), n_tail = n_vectors > n_linked ? n_vectors - n_linked : 0;
     uint32_t most = ix->params.build_window, pressed = n_tail > 8 * LONG_TAIL ? most / 3 : most / 2;
     if (pressed < LEAST_WINDOW) pressed = LEAST_WINDOW;
     ix->n_searches_then = n_searches;
@@ -152,7 +157,7 @@ int links_turn(vec_index *ix) {
     pthread_mutex_unlock(&ix->turn_lock);
     t->is_left = atomic_load(&t->code) != VEC_OK;
     if (t->is_left) return atomic_load(&t->code);
-    atomic_fetch_add_explicit(&ix->tail_head, t->n, memory_order_release);
+    atomic_fetch_add_explicit(&ix->tail_head, t->span, memory_order_release);
     uint32_t n = atomic_load(&ix->n_linked);
     if (n && (n <= 1 || !atomic_load(&ix->n_seeds) || n >= ix->seeds_at + ix->seeds_at / 2 + 1)) choose_seeds(ix);
     return 1;

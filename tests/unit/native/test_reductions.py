@@ -100,6 +100,7 @@ def test_retrain_changes_codecs():
 def test_retrain_while_everything_goes_on():
     x, queries = mismatched()
     ix = built(x[:2000 if not SMALL else 500], metric="L2", compression="LeanVec4x8", reduce=32, search_window_size=30)
+    ix.search(queries, 5)                           # enough to learn from
     stop, failures = threading.Event(), []
 
     def ask():
@@ -118,19 +119,21 @@ def test_retrain_while_everything_goes_on():
     threads = [threading.Thread(target=f) for f in (ask, ask, change)]
     for t in threads:
         t.start()
-    for reduction in ("OOD", "PCA", "RANDOM", "OOD", "PREFIX", "PCA"):
-        while True:
-            try:
-                ix.retrain(reduction=reduction)
-                break
-            except native.NativeError as error:
-                assert "under way" in str(error)
-        while ix.stats()["training"] == "running":
-            pass
-        assert ix.stats()["reduction"] == reduction
-    stop.set()
-    for t in threads:
-        t.join()
+    try:
+        for reduction in ("OOD", "PCA", "RANDOM", "OOD", "PREFIX", "PCA"):
+            while True:
+                try:
+                    ix.retrain(reduction=reduction)
+                    break
+                except native.NativeError as error:
+                    assert "under way" in str(error)
+            while ix.stats()["training"] == "running":
+                pass
+            assert ix.stats()["reduction"] == reduction
+    finally:
+        stop.set()
+        for t in threads:
+            t.join()
     ix.wait()
     ix.validate()
     assert not failures
