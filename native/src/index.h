@@ -55,6 +55,7 @@ typedef struct { double distance; uint64_t label; } hit;
 typedef struct scratch {
     _Alignas(64) _Atomic int is_busy;
     _Atomic uint64_t epoch;                     /* 0: not reading */
+    _Atomic uint64_t n_searches, n_compared;    /* done with this one: counters for all would be in every thread's way */
     query query;
     void *query_block;
     float *work;                                /* dim floats and code bytes, for encoding */
@@ -112,7 +113,7 @@ struct vec_index {
     char compression[24];
     mem_account account;
 
-    _Atomic(store *) store;
+    _Alignas(64) _Atomic(store *) store;        /* searches read what follows; what precedes it changes with every allocation */
     store *_Atomic other_store;                 /* written by adds, too: the next one while it is encoded, then the last one until its
                                                    readers have left */
     _Atomic(const codec *) wanted;              /* the codec asked for; in effect once trained */
@@ -187,7 +188,7 @@ struct vec_index {
     _Atomic uint32_t n_rungs;                   /* of these are known */
     _Atomic int is_curve_wanted;                /* though the default window is given */
 
-    _Atomic uint64_t n_linkings, link_ns, n_searches, n_scored;
+    _Alignas(64) _Atomic uint64_t n_linkings, link_ns;      /* from here on written while others search */
     _Atomic float scan_ns, walk_ns;             /* of filtered searches: per vector scanned, per unit of walk_units; 0: not measured */
     _Atomic int last_plan;
     _Atomic uint32_t n_pins;                    /* jobs in pools */
@@ -237,6 +238,8 @@ scratch *scratch_try(vec_index *ix);
 void scratch_give(scratch *s);
 int scratch_shape(vec_index *ix, scratch *s, const store *st);
 void scratch_free(scratch *s);
+/* Searches done so far, and vectors they compared. */
+uint64_t count_searches(const vec_index *ix, uint64_t *n_compared);
 void reader_enter(vec_index *ix, scratch *s);
 void reader_leave(scratch *s);
 /* Walks the graph for s->query with this window; the buffer then holds *n entries, best first. */
@@ -262,6 +265,8 @@ int mend_slice(vec_index *ix, uint32_t n_rows);
 /* writer.c */
 int writer_start(vec_index *ix);                                      /* under ix->lock */
 void writer_stop(vec_index *ix);
+/* For threads that work in the background: where processors are short, this one lets those go first that answer. */
+void step_back(void);
 /* Keeps the writer from working, between two turns, until it may go on. Under ix->lock, which waiting gives up for a while. */
 void writer_pause(vec_index *ix);
 void writer_resume(vec_index *ix);

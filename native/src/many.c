@@ -62,7 +62,7 @@ static int search_batch(vec_index *ix, const char *given, uint32_t n, vec_query 
     if (rc == VEC_OK) rc = scan_any(&c, &allowed, q->n_allowed);
     for (uint32_t j = 0; j < n && rc == VEC_OK; j++)
         rc = answer(&c, j, &allowed, o.k, labels + (size_t)j * q->k, distances + (size_t)j * q->k, &counts[j]);
-    atomic_fetch_add_explicit(&ix->n_searches, n - 1, memory_order_relaxed);
+    note_searches(s, n - 1);
     finish_search(ix, s, q->plan);
     for (uint32_t j = 0; j < n && rc == VEC_OK; j++) {
         if (counts[j] >= o.k || counts[j] == c.n_held[j]) continue;             /* some were deleted before they were measured */

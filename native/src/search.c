@@ -125,7 +125,8 @@ static int choose_plan(const vec_index *index, const vec_query *q, uint32_t wind
     double share = (double)m / (double)n, scan = scan_cost(ix, m);
     double walk = walk_cost(ix, share >= WALK_ALL_FROM ? walk_units(window, share, 0) : walk_units(FILTERED_WINDOW * window, share, 1));
     /* Where it is close, now and then the other one: an estimate that is never used is never mended. */
-    int other = atomic_load_explicit(&ix->n_searches, memory_order_relaxed) % TRY_OTHER_EVERY == 0 && scan < 2 * walk && walk < 2 * scan;
+    static _Thread_local uint32_t n_chosen;
+    int other = n_chosen++ % TRY_OTHER_EVERY == 0 && scan < 2 * walk && walk < 2 * scan;
     return (scan <= walk) != other ? VEC_PLAN_FILTER_EXACT : VEC_PLAN_FILTER_WALK;
 }
 
@@ -310,12 +311,17 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
     return VEC_OK;
 }
 
+void note_searches(scratch *s, uint64_t n) {     /* only the scratch's holder writes: no need to lock the line */
+    atomic_store_explicit(&s->n_searches, atomic_load_explicit(&s->n_searches, memory_order_relaxed) + n, memory_order_relaxed);
+    atomic_store_explicit(&s->n_compared, atomic_load_explicit(&s->n_compared, memory_order_relaxed) + s->n_scored, memory_order_relaxed);
+    s->n_scored = 0;
+}
+
 void end_search(vec_index *ix, scratch *s, int plan) {
     reader_leave(s);
-    atomic_fetch_add_explicit(&ix->n_searches, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&ix->n_scored, s->n_scored, memory_order_relaxed);
-    atomic_store_explicit(&ix->last_plan, plan, memory_order_relaxed);
-    s->n_scored = 0;
+    note_searches(s, 1);
+    if (atomic_load_explicit(&ix->last_plan, memory_order_relaxed) != plan)
+        atomic_store_explicit(&ix->last_plan, plan, memory_order_relaxed);
 }
 
 void finish_search(vec_index *ix, scratch *s, int plan) {

@@ -153,6 +153,8 @@ void sort_hits(hit *h, uint32_t n, uint32_t k);
 /* Exact distances of the first `wanted` of the n entries in s->buffer that are not BARRED, appended to s->hits. */
 int hits_of_buffer(vec_index *ix, const store *st, scratch *s, const label_set *allowed, uint32_t n, uint32_t wanted, uint32_t *n_hits);
 void prefetch_seeds(vec_index *ix, const store *st);
+/* Counts n searches, and what was scored. */
+void note_searches(scratch *s, uint64_t n);
 /* Counts a search and leaves the epoch; finish_search gives the scratch back as well. */
 void end_search(vec_index *ix, scratch *s, int plan);
 void finish_search(vec_index *ix, scratch *s, int plan);

@@ -109,6 +109,7 @@ static int train(vec_index *ix, store **out) {
 
 static void *run(void *arg) {
     vec_index *ix = arg;
+    step_back();
     store *next = NULL;
     int rc = train(ix, &next);
     pthread_mutex_lock(&ix->lock);

@@ -434,8 +434,7 @@ void vec_stats(const vec_index *index, vec_stats_t *out) {
     pthread_mutex_unlock(&ix->lock);
     out->n_linkings = atomic_load(&ix->n_linkings);
     out->link_ns = atomic_load(&ix->link_ns);
-    out->n_searches = atomic_load(&ix->n_searches);
-    out->n_scored = atomic_load(&ix->n_scored);
+    out->n_searches = count_searches(ix, &out->n_scored);
     out->training = atomic_load(&ix->training);
     uint32_t total = atomic_load(&ix->n_to_encode);
     out->progress = out->training == VEC_TRAIN_DONE ? 1 : out->training == VEC_TRAIN_RUNNING && total

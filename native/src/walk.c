@@ -54,6 +54,17 @@ void scratch_free(scratch *s) {
     prune_space_free(s->prune);
 }
 
+uint64_t count_searches(const vec_index *index, uint64_t *n_compared) {
+    vec_index *ix = (vec_index *)index;
+    uint64_t n = 0;
+    *n_compared = 0;
+    for (int i = 0; i < N_SCRATCH; i++) {
+        n += atomic_load_explicit(&ix->scratches[i].n_searches, memory_order_relaxed);
+        *n_compared += atomic_load_explicit(&ix->scratches[i].n_compared, memory_order_relaxed);
+    }
+    return n;
+}
+
 int scratch_shape(vec_index *ix, scratch *s, const store *st) {
     const vec_params *p = &ix->params;
     if (!s->query_block) {
