@@ -9,7 +9,7 @@ import numpy as np
 
 from native._vec import ffi, lib
 
-__all__ = ["Index", "Pool", "Crew", "Query", "Names", "Form", "Ruler", "Allowed", "NativeError", "NonFiniteError", "SearchTimeout",
+__all__ = ["Index", "Pool", "Crew", "Query", "Names", "Form", "Lanes", "Lane", "Places", "Ruler", "Allowed", "NativeError", "NonFiniteError", "SearchTimeout",
            "ImageError", "COMPRESSIONS", "DTYPES", "isa", "bytes_per_vector", "distance_text", "crc32c",
            "SlotReader", "estimate"]
 
@@ -616,9 +616,10 @@ class Crew:
             raise _error(n)
         return ffi.unpack(self._labels + at, n), ffi.unpack(self._distances + at, n)
 
-    def replies(self, names, form):
-        """The replies of all, list of bytes: empty for one that failed and for one with equal distances, whose order is not settled."""
-        while (size := lib.vec_write_replies(names._ptr, form._pointer, self._n, self._k, self._labels, self._distances, self._counts,
+    def replies(self, names, form, order):
+        """The replies of all, list of bytes: empty for one that failed. order: int64 array by label, which labels with equal distances
+        go by."""
+        while (size := lib.vec_write_replies(names._ptr, form._pointer, ffi.from_buffer("int64_t[]", order), self._n, self._k, self._labels, self._distances, self._counts,
                                              self._text, self._size, self._ends)) < 0:
             self._size = max(2 * self._size, -size)
             self._text = ffi.new("char[]", self._size)
@@ -683,3 +684,6 @@ def distance_text(distance):
     """A distance as replies show it: whole numbers without a point, others with 12 significant digits."""
     out = ffi.new("char[]", 32)
     return ffi.unpack(out, lib.vec_distance_text(distance, out))
+
+
+from native.lanes import Lane, Lanes, Places  # noqa: E402 (they use what is above)

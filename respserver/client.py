@@ -20,7 +20,7 @@ class Client:
         "last_active",
         "last_command", "address", "local_address", "fd", "special", "waiting", "closing", "is_unix", "write", "close",
         "output_size", "input_size",
-        "net_in", "net_out", "n_commands", "__weakref__",
+        "net_in", "net_out", "n_commands", "lend", "give_back", "repeated", "__weakref__",
     )
 
     def __init__(self, server: "Server", client_id: int = 0):
@@ -55,12 +55,15 @@ class Client:
         self.waiting = None             # the Deferred that its next reply waits for
         self.closing = False            # to be closed once its replies are sent
         self.net_in = self.net_out = self.n_commands = 0
+        self.repeated = None            # what a module remembers of its latest commands
         self.detach()
 
     def detach(self) -> None:
         """Leaves the connection that set these; a client without one (it has left, or tests) discards what is pushed."""
         self.write: Callable[[bytes], None] = _discard      # sends encoded bytes out of band
         self.close: Callable[[], None] = _nothing           # closes the connection at once
+        self.lend: Callable[[Callable[[], None]], int] = _minus_one     # see Connection.lend
+        self.give_back: Callable[..., None] = _nothing                  # see Connection.give_back
         self.output_size: Callable[[], int] = _zero         # bytes that wait to be sent
         self.input_size: Callable[[], int] = _zero          # bytes that wait for the rest of their command
 
@@ -105,8 +108,12 @@ def _discard(data: bytes) -> None:
     pass
 
 
-def _nothing() -> None:
+def _nothing(*_, **__) -> None:
     pass
+
+
+def _minus_one(recall: Callable[[], None]) -> int:
+    return -1
 
 
 def _zero() -> int:

@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
         self._soft_since = 0.0                  # since when the output is over the soft limit
         self._failure: str | None = None        # a protocol error that comes after commands still to be executed
         self._is_at_end = False                 # the client has closed its side
+        self._recall = None                     # while the socket is lent: takes it back
 
     # From the event loop
 
@@ -85,6 +86,7 @@ class Connection(asyncio.Protocol):
             keep_alive(sock, server.config["tcp-keepalive"])
         client.write = self._write_push
         client.close = self.close
+        client.lend, client.give_back = self.lend, self.give_back
         client.output_size = lambda: transport.get_write_buffer_size() + self._unsent_size
         client.input_size = self._input_size
         transport.set_write_buffer_limits(high=HIGH_WATER)
@@ -152,6 +154,7 @@ class Connection(asyncio.Protocol):
         return self._is_at_end
 
     def connection_lost(self, error) -> None:
+        self._end_loan()
         for reply in self._pending:
             if isinstance(reply, Deferred):
                 reply.abandon()
@@ -350,7 +353,7 @@ class Connection(asyncio.Protocol):
             self._execute(backlog)
         if self._failure is not None or self._is_at_end:
             self._end_if_done()
-        if not (self._reading or self._is_full or self._backlog or self.client.closing or self.transport.is_closing()):
+        if not (self._reading or self._is_full or self._backlog or self._recall or self.client.closing or self.transport.is_closing()):
             self._reading = True
             self.transport.resume_reading()
 
@@ -367,6 +370,37 @@ class Connection(asyncio.Protocol):
         if self._reading and not self.client.closing:
             self._reading = False
             self.transport.pause_reading()
+
+    # Lending
+
+    def lend(self, recall) -> int:
+        """Lends the socket of a connection that is at rest to a module, which from now on reads from it and answers what it reads, all
+        of that within one turn of the loop at a time. Returns its descriptor, -1 if the connection is not at rest. `recall` is called
+        when the connection closes: nothing may touch the socket afterwards."""
+        client, parser, transport = self.client, self._parser, self.transport
+        if not (self._is_free and self._reading) or self._unsent or self._pushes or self._running or self._fd < 0 or client.special \
+                or client.closing or self._failure is not None or parser.buffered or parser.error is not None or parser.restricted \
+                or transport.is_closing() or transport.get_write_buffer_size():
+            return -1
+        self._recall = recall
+        self._stop_reading()
+        return self._fd
+
+    def give_back(self, data: bytes = b"", unsent: bytes = b"") -> None:
+        """Ends the loan. `data`: what was read and not answered; `unsent`: the rest of a reply."""
+        self._recall = None
+        if self.client.closing:
+            return
+        if unsent:
+            self.transport.write(unsent)
+        if data:
+            self.data_received(data)
+        self._continue()
+
+    def _end_loan(self) -> None:
+        recall, self._recall = self._recall, None
+        if recall is not None:
+            recall()
 
     # Output
 
@@ -403,6 +437,7 @@ class Connection(asyncio.Protocol):
 
     def _close_gently(self) -> None:
         """Closes when everything has been sent."""
+        self._end_loan()
         self.send_now()
         self.client.closing = True
         self.transport.close()
@@ -462,6 +497,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Closes at once; unsent replies are dropped."""
+        self._end_loan()
         if self.client is not None:
             self.client.closing = True
         self.transport.abort()

@@ -42,7 +42,7 @@ class Dispatcher:
         self.loading = False
         self.out_of_memory = False                  # maxmemory is exceeded
         self._postponed: list[Callable[[], None]] = []
-        self.watch_ns = NEVER                       # calls at least this long are looked at by _note_slow
+        self.watch_ns = NEVER                       # calls at least this long are looked at by note_slow
         self._slow_ns = NEVER
         self.commands: dict[str, Command] = {}      # every command and sub-command by its wire name
 
@@ -80,6 +80,19 @@ class Dispatcher:
         """Has `function` called before the next command of any client runs; not between the commands of one EXEC."""
         self._postponed.append(function)
         self.special = True
+
+    def catch_up(self) -> None:
+        """Does what waits for the next command."""
+        if self._postponed:
+            postponed, self._postponed = self._postponed, []
+            self.refresh()
+            for function in postponed:
+                function()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing applies to all clients' reads but what waits for the next command."""
+        return not (self.monitors or self.loading or self.paused_until)
 
     # The hot path
 
@@ -123,7 +136,7 @@ class Dispatcher:
         stats.histogram[took.bit_length()] += 1
         if took >= self.watch_ns:
             words[0] = name
-            self._note_slow(client, command, words, took)
+            self.note_slow(client, command, words, took)
         return encoded
 
     # The rest
@@ -155,7 +168,8 @@ class Dispatcher:
         self.stats.count_error(text)
         return encode(CommandError(text), 2)
 
-    def _note_slow(self, client: Client, command: Command, words: list, took: int) -> None:
+    def note_slow(self, client: Client, command: Command, words: list, took: int) -> None:
+        """Takes down a call that took at least `watch_ns` (`took`: nanoseconds) where that is wanted."""
         if took >= self._slow_ns and "skip_slowlog" not in command.flags:
             self.slowlog.add(without_secrets(words), took // 1000, client)
         if self.latency.threshold:
@@ -177,14 +191,14 @@ class Dispatcher:
         stats.ns += took
         stats.histogram[took.bit_length()] += 1
         if took >= self.watch_ns:
-            self._note_slow(client, command, words, took)
+            self.note_slow(client, command, words, took)
         return encoded
 
     def _count(self, client: Client, command: Command, words: list, took: int) -> None:
         command.stats.ns += took
         command.stats.histogram[took.bit_length()] += 1
         if took >= self.watch_ns:
-            self._note_slow(client, command, words, took)
+            self.note_slow(client, command, words, took)
 
     def find(self, words: list[bytes]) -> tuple[Command | None, int, str]:
         """The command that words name and how many of them are its name; or (None or its container, 1, error text)."""
@@ -203,11 +217,7 @@ class Dispatcher:
 
     def _run_slow(self, client: Client, words: list) -> bytes | Deferred:
         """Every check that Redis makes, in its order."""
-        if self._postponed:
-            postponed, self._postponed = self._postponed, []
-            self.refresh()
-            for function in postponed:
-                function()
+        self.catch_up()
         command, n_name, problem = self.find(words)
         if problem:
             return self._reject(client, command, problem)

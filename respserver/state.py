@@ -131,6 +131,7 @@ class Server:
         self.loop.call_later(1 / self.config["hz"], self._tick)
 
     def _each_second(self) -> None:
+        self.dispatcher.catch_up()
         timeout = self.config["timeout"]
         for connection in list(self.connections.values()):
             connection.check(self.clock, timeout)

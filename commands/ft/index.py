@@ -141,6 +141,7 @@ class Index:
                     work.append((field, _ABSENT))
                 continue
             if row is not None and type(field) is VectorField and raw == source.previous(field, old, changed):
+                field.places.forget(row)        # it may be another object
                 continue
             try:
                 parsed = source.parse(field, raw)

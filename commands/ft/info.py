@@ -308,6 +308,7 @@ def _queries(server):
     yield "search_engine_searches", turns.n_searches
     yield "search_engine_time_us", turns.search_ns / 1e3        # on the loop thread
     yield "search_engine_pool_jobs", turns.n_jobs_done
+    yield "search_lane_clients", turns.lanes.n_clients
 
 
 def _errors_and_warnings(server):

@@ -22,6 +22,8 @@ from .runtime import check_blob, knn_runtime
 _NONE = (None,)
 #: How much the latest search counts in the running mean of the cost.
 _WEIGHT = 0.1
+#: A single one counts at most this many times the mean and so many microseconds: it may have been interrupted.
+_MOST_AT_ONCE, _US_FREE = 4.0, 20.0
 #: From so many results on numpy sorts them faster.
 _MANY = 256
 #: What a search takes for each result, or each candidate that it keeps, at the very least. Microseconds.
@@ -54,7 +56,7 @@ class HotKnn:
                  "timeout_us", "blob_bytes",
                  "revision", "bits", "count", "cost_us", "by_distance", "ascending", "offset", "end", "writer",
                  "per_hit", "paths", "named", "shapes", "forms", "db", "plain", "fails", "query",
-                 "rescorer", "rerank", "n_rescored", "n_wanted", "asked_window", "target", "recent")
+                 "rescorer", "rerank", "n_rescored", "n_wanted", "asked_window", "target", "recent", "is_laneless", "is_odd")
 
     @staticmethod
     def can_run(options, root) -> bool:
@@ -108,6 +110,8 @@ class HotKnn:
         #: Of replies that the engine writes, by protocol; None: it does not.
         self.forms = forms(self.writer) if self.plain and (self.writer.is_empty or self.writer.only_distance) else None
         self.query = None
+        self.is_odd = False                     # the latest search took much longer than usual
+        self.is_laneless = False                # its candidates' vectors are not where the engine could measure them
 
     def run(self, client, blob: bytes):
         """The reply for one vector: Raw, or a Deferred. Raises CommandError."""
@@ -124,14 +128,7 @@ class HotKnn:
         elif not self.k:
             return self._encode(client.proto, [], [])
         self.recent.append(blob)
-        n = self.rescorer.candidates(self.k, self.rerank)
-        if self.target is not None:
-            window = self.engine.window_for(self.k, self.target)
-            if window != self.asked_window:
-                self.asked_window = window
-                self._rescore(n)
-        if n != self.n_rescored or n and not self.asked_window:
-            self._rescore(n)
+        self._choose_candidates()
         turns = self.turns
         if not client.in_exec:
             if self.cost_us > DEAR_US and turns.pool is not None:
@@ -140,6 +137,22 @@ class HotKnn:
             if turns.is_busy():
                 return turns.add(PendingSearch(self, client, blob))
         return Raw(self._search(blob, client.proto, 1)[0]) or self._reply(blob, client.proto, 0)
+
+    def is_plain_now(self) -> bool:
+        """Brings up to date what does not depend on the vector. Whether the engine alone can make the replies. Raises
+        SearchTimeout."""
+        db = self.db
+        if self.forms is None or self.is_laneless or self.cost_us > DEAR_US or db.expires or db.field_expires:
+            return False
+        if self.child is not None:
+            if self.revision != self.index.revision:
+                self._evaluate_filter()
+            if not self.count:
+                return False
+        elif not self.k:
+            return False
+        self._choose_candidates()
+        return self.n_wanted <= _MUCH and not (self.n_rescored and self.index.disk_fields)
 
     def answer(self, searches: list[PendingSearch], proto: int) -> None:
         """Does searches of one turn, all of clients of the same protocol, and delivers their replies."""
@@ -174,24 +187,29 @@ class HotKnn:
         """Searches for n vectors. The replies that the engine writes; b"" for those that it leaves to _reply."""
         turns, index = self.turns, self.index
         crew = turns.crew
-        query = self.query
-        if query is None:
-            k = self.n_wanted if self.n_wanted <= _MUCH else min(self.n_wanted, max(1, len(index.docs)))
-            query = native.Query(k, self.window, self.capacity, self.bits, self.timeout_us)
-            if k == self.n_wanted <= _MUCH:
-                self.query = query
+        query = self.query_now()
         started = perf_counter_ns()
         crew.search(self.engine, query, vectors, n)
         took = perf_counter_ns() - started
         turns.n_searches += n
         turns.search_ns += took
         field = self.field
-        field.cost_us = self.cost_us = self.cost_us + _WEIGHT * (took * 0.001 / n - self.cost_us)
+        self.note_cost(took * 0.001 / n)
         field.note_knn(self.child is not None)
         db = self.db
         if self.forms is None or self.n_rescored or db.expires or db.field_expires:
             return [b""] * n
-        return crew.replies(index.docs.names, self.forms[proto])
+        return crew.replies(index.docs.names, self.forms[proto], index.docs.doc_ids)
+
+    def query_now(self) -> native.Query:
+        """The search in the engine's terms, but for the vector."""
+        query = self.query
+        if query is None:
+            k = self.n_wanted if self.n_wanted <= _MUCH else min(self.n_wanted, max(1, len(self.index.docs)))
+            query = native.Query(k, self.window, self.capacity, self.bits, self.timeout_us)
+            if k == self.n_wanted <= _MUCH:
+                self.query = query
+        return query
 
     def _reply(self, blob: bytes, proto: int, i: int) -> Raw:
         """The reply of the i-th of the searches just done, which was for this vector. Raises CommandError."""
@@ -205,10 +223,21 @@ class HotKnn:
             rows, distances = self._rescored(blob, rows, distances)
         return self._encode(proto, rows, distances)
 
+    def _choose_candidates(self) -> None:
+        """Follows what has been measured of the index: how many candidates to rescore, with which window."""
+        n = self.rescorer.candidates(self.k, self.rerank)
+        if self.target is not None:
+            window = self.engine.window_for(self.k, self.target)
+            if window != self.asked_window:
+                self.asked_window = window
+                self._rescore(n)
+        if n != self.n_rescored or n and not self.asked_window:
+            self._rescore(n)
+
     def _rescore(self, n: int) -> None:
         """Has the engine asked for n candidates, with the window of a search for k; 0: for the k nearest."""
         wanted, window = n or self.k, self.asked_window or (self.engine.default_window(self.k) if n else 0)
-        if (wanted, window) != (self.n_wanted, self.window):
+        if (n, wanted, window) != (self.n_rescored, self.n_wanted, self.window):
             self.query = None
         self.n_rescored, self.n_wanted, self.window = n, wanted, window
 
@@ -217,7 +246,7 @@ class HotKnn:
         rows, distances = self.rescorer.rescore(blob, rows, distances, self.n_rescored, self.k)
         took = perf_counter_ns() - started
         self.turns.search_ns += took
-        self.cost_us += _WEIGHT * took * 0.001
+        self.note_cost(self.cost_us + took * 0.001)
         return rows, distances
 
     def _evaluate_filter(self) -> None:
@@ -230,6 +259,10 @@ class HotKnn:
 
     def note_cost(self, took_us: float) -> None:
         """Takes down what a search of this kind took."""
+        most = _MOST_AT_ONCE * self.cost_us + _US_FREE
+        is_odd, self.is_odd = self.is_odd, took_us > most
+        if not is_odd and self.is_odd:
+            took_us = most
         self.cost_us += _WEIGHT * (took_us - self.cost_us)
         self.field.cost_us = self.cost_us
 

@@ -310,6 +310,7 @@ class Manager:
 
     def drop_idle(self) -> None:
         """Drops TEMPORARY indexes, and their documents, that nobody used for their time."""
+        self.turns.lanes.settle()
         now = time.monotonic()
         for index in list(self.indexes.values()):
             span = index.options.temporary

@@ -76,6 +76,9 @@ class Originals:
             index.disk_fields = tuple(dict.fromkeys((field.path, field.blob_bytes) for field in index.vector_fields
                                                     if self.is_on_disk(field.spec)))
             index.move_out = self.move_out
+            if index.disk_fields:
+                for field in index.vector_fields:
+                    field.places.clear()        # or they would stay in memory
             is_any |= bool(index.disk_fields)
         self.server.keyspace.place = self._place if is_any else None
 

@@ -12,6 +12,8 @@ import native
 from respserver.deferred import Deferred
 from respserver.protocol.errors import CommandError
 
+from .lanes import Lanes
+
 #: A search that takes longer than this in the engine goes to the pool in any case. Microseconds.
 DEAR_US = 250.0
 #: From this many searches per turn of the loop on, in the running mean, they wait for each other.
@@ -63,14 +65,20 @@ class Turns:
         self._jobs: dict[int, tuple] = {}       # job -> its search, when it went down
         self._waiting: dict = {}                # (HotKnn, protocol) -> searches of this turn
         self._n_turn = 0                        # searches seen in this turn
+        self.lanes = Lanes(server, self)
         self._mean = 0.0                        # running mean of that, over turns with any
 
     def start(self) -> None:
         """Starts the threads; to be called when the loop runs."""
         self.server.config.observe("search-workers", self._resize)
+        self.lanes.start()
 
     def stop(self) -> None:
-        """Ends the threads, with the searches that they still have."""
+        """Ends everything, with the searches that are under way."""
+        self._end_threads()
+        self.lanes.stop()
+
+    def _end_threads(self) -> None:
         while self._waiting:
             self._end_turn()
         self.crew.close()
@@ -85,7 +93,7 @@ class Turns:
 
     def _resize(self, n_threads: int) -> None:
         """`search-workers` has changed. Without threads every search runs on the loop thread."""
-        self.stop()
+        self._end_threads()
         self.n_threads = n_threads
         self.crew = native.Crew(max(0, min(n_threads, len(os.sched_getaffinity(0)) - 1, MAX_HELPERS)), SPIN_US)
         if n_threads:

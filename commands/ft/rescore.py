@@ -12,6 +12,8 @@ import numpy as np
 
 import native
 
+from respserver.values.slots import Ref
+
 from .originals import blobs
 from .sources import HashSource, json_blobs
 
@@ -90,6 +92,19 @@ class Rescorer:
         if self.source.is_json:
             return [found[0] if len(found) == 1 else None for found in json_blobs(self.docs.values, self.field.spec, rows)]
         return blobs(self.docs.values, self.path, self.blob_bytes, rows)
+
+    def find_places(self, rows: list[int]) -> bool:
+        """Takes down where the documents' own vectors are in memory; False if they are made anew each time, or one is in a file."""
+        if self.source.is_json:
+            return False
+        values, path, width = self.docs.values, self.path, self.blob_bytes
+        for row in rows:
+            value = values[row] if row < len(values) else None
+            raw = None if value is None else value.raw(path)
+            if type(raw) is Ref:
+                return False
+            self.field.places.put(row, raw if raw is not None and len(raw) == width else None)
+        return True
 
     def rescore(self, blob: bytes, rows: list[int], distances: list[float], n: int,
                 k: int) -> tuple[list[int], list[float]]:

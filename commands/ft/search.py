@@ -53,7 +53,7 @@ class Prepared:
         self.options = options
         self.query = query
         self.hot: HotKnn | None = None              # the vector is the only parameter
-        #: The place of a KNN's vector among the words, where there are other parameters too.
+        #: The place of a KNN's vector among the words, if that is certain.
         self.vector_at = -1
         self.variants: dict[tuple, HotKnn] = {}     # values of the others -> how to run it with these
         self.n_words = len(words)
@@ -142,13 +142,12 @@ def ft_search(client, name, text, *words):
             break
     else:
         prepared = prepare(client, index, text, words)
-    hot = prepared.hot
-    if hot is not None:
-        return hot.run(client, words[prepared.positions[0]])
-    if prepared.vector_at >= 0:
+    hot, at = prepared.hot, prepared.vector_at
+    if hot is None and at >= 0:
         hot = prepared.variant(client, index, words)
-        if hot is not None:
-            return hot.run(client, words[prepared.vector_at])
+    if hot is not None:
+        manager.turns.lanes.note(client, hot, prepared, name, text, words, at)
+        return hot.run(client, words[at])
     return Raw(run(client, index, prepared, prepared.params(words)
                    if prepared.positions else prepared.options.params).encode(client.proto))
 
@@ -183,15 +182,14 @@ def prepare(client, index, text: bytes, words: tuple) -> Prepared:
     index.dialect_uses[options.dialect - 1] += 1
     if query.hot is not None and len(options.params) == 1:
         root = bind(query, options.params)
-        if _takes_short_way(index, options, root):
+        if prepared.is_reusable and _takes_short_way(index, options, root):
             find_names(index, options, root)
             prepared.hot = HotKnn(client.server, index, root, options, options.params[query.hot])
+            prepared.vector_at = prepared.positions[0]
     elif prepared.is_reusable:
         prepared.find_vector()
     if prepared.is_reusable and not isinstance(options.format, str):
         keep(index, text, words, prepared)
-    if not prepared.is_reusable:
-        prepared.hot = None
     return prepared
 
 

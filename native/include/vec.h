@@ -40,6 +40,9 @@ typedef struct vec_names vec_names;
 typedef struct vec_ruler vec_ruler;
 typedef struct vec_iterator vec_iterator;
 typedef struct vec_slots vec_slots;
+typedef struct vec_places vec_places;
+typedef struct vec_lane vec_lane;
+typedef struct vec_lanes vec_lanes;
 
 typedef struct {
     uint32_t dim;                   /* elements per vector, 1 .. 32768 */
@@ -189,10 +192,10 @@ typedef struct {
     uint32_t per_row;
     int is_total_first, has_distance;
 } vec_form;
-/* Writes the replies of n searches behind one another and where each ends. A search that failed (a negative count), and one with equal
-   distances next to each other, whose order is the caller's affair, get none: 0 bytes. Returns the bytes written; if `size` may be too
-   small nothing is written and what is needed returned as a negative number. labels and distances are n rows of k. */
-int64_t vec_write_replies(const vec_names *names, const vec_form *form, size_t n, size_t k, const uint64_t *labels,
+/* Writes the replies of n searches behind one another and where each ends; a search that failed (a negative count) gets none: 0 bytes.
+   Labels with equal distances come by what `order` says of them. Returns the bytes written; if `size` may be too small nothing is written
+   and what is needed returned as a negative number. labels and distances are n rows of k. */
+int64_t vec_write_replies(const vec_names *names, const vec_form *form, const int64_t *order, size_t n, size_t k, uint64_t *labels,
                           const double *distances, const int64_t *counts, char *out, size_t size, uint64_t *ends);
 /* A distance as replies show it: whole numbers without a point, others with 12 significant digits. Returns its length, 31 at most. */
 uint32_t vec_distance_text(double distance, char *out);
@@ -201,6 +204,65 @@ int vec_ruler_create(const vec_params *params, vec_ruler **out);
 void vec_ruler_free(vec_ruler *ruler);
 /* From the query to n vectors, one behind the other; nan for a vector that holds nan or infinity. VEC_ENONFINITE: the query does. */
 int vec_ruler_distances(vec_ruler *ruler, const char *query, const char *vectors, size_t n, double *distances);
+/* The same for vectors that lie here and there; nan for NULL. */
+int vec_ruler_measure(vec_ruler *ruler, const char *query, const char *const *vectors, size_t n, double *distances);
+
+/* Where the vectors of labels lie, as far as the caller has said so; it also keeps them there. One thread. */
+int vec_places_create(vec_places **out);
+void vec_places_free(vec_places *places);
+/* A label's vector is there; NULL: it has none. */
+int vec_places_set(vec_places *places, uint64_t label, const char *vector);
+/* Nobody knows any more where a label's vector is. */
+void vec_places_forget(vec_places *places, uint64_t label);
+
+/* Lanes: connections whose requests differ in nothing but a vector are served from the socket to the reply by one call for all of them, in
+   which a crew's helpers search beside the caller. A lane is one kind of request: `head`, a vector, `tail`. Everything is to be called by
+   one thread. The descriptor becomes readable when vec_lanes_turn has something to do. */
+int vec_lanes_create(vec_lanes **out);
+/* After its lanes, and after the crews that it was used with. */
+void vec_lanes_free(vec_lanes *lanes);
+int vec_lanes_fd(const vec_lanes *lanes);
+int vec_lane_create(vec_lanes *lanes, const char *head, uint32_t n_head, const char *tail, uint32_t n_tail, uint32_t vector_bytes,
+                    vec_lane **out);
+/* When no connection is on it any more. */
+void vec_lane_free(vec_lane *lane);
+/* What is done for a request from now on: the search, for query->k results, and the form of the reply. ruler not NULL: the results are
+   candidates, of which the first n_rescored are measured again with their vectors at `places`, and the k nearest answered. All of it must
+   live until the next vec_lane_set or vec_lane_free. VEC_EARG: more than 2^16 results. */
+int vec_lane_set(vec_lane *lane, vec_index *index, const vec_query *query, const vec_names *names, const vec_form *form,
+                 const int64_t *order, vec_ruler *ruler, const vec_places *places, uint32_t n_rescored, uint32_t k);
+/* Serves a connected socket, which nobody else reads meanwhile; returns its number, or a negative code. `tag` names it in events. */
+int64_t vec_lanes_join(vec_lane *lane, int fd, uint64_t tag);
+
+/* What became of a connection, or is to be done for it. GIVEN: it is off its lane; the bytes were read and not answered (a request that is
+   another, or more than one, or could not be answered). UNSENT: it is off; the bytes are the rest of a reply. SLOW: the bytes are a request
+   that took took_ns. MISSING: the bytes are labels, uint64_t, whose places have to be set before the next turn; the tag is the lane's
+   address. n, in and out: requests answered, and their and the replies' bytes, that no tally has said before; of a connection that is
+   off. */
+enum { VEC_LANE_GIVEN = 0, VEC_LANE_UNSENT = 1, VEC_LANE_SLOW = 2, VEC_LANE_MISSING = 3 };
+typedef struct {
+    int what;
+    uint64_t tag, n, in, out, took_ns, n_bytes;
+    char *bytes;
+} vec_lane_event;
+/* Serves what has arrived, and what arrives meanwhile for about budget_ns. Requests that take watch_ns or longer become events. Returns how
+   many events there are; they live until the next call for any of the lanes. */
+int64_t vec_lanes_turn(vec_lanes *lanes, vec_crew *crew, uint64_t budget_ns, uint64_t watch_ns);
+const vec_lane_event *vec_lanes_events(const vec_lanes *lanes);
+/* Takes a connection off its lane: an event GIVEN. */
+const vec_lane_event *vec_lanes_leave(vec_lanes *lanes, int64_t connection);
+typedef struct { uint64_t tag, n, in, out; } vec_lane_tally;
+/* What was served since the last time, for up to `most` connections; returns how many it says it of. */
+int64_t vec_lanes_tallies(vec_lanes *lanes, vec_lane_tally *out, size_t most);
+/* Of one lane since the last time: requests answered, nanoseconds from their arrival to the reply, requests by the bit length of that;
+   searches on the caller's thread and their time; and the latest vectors asked for, one behind the other. */
+enum { VEC_LANE_RECENT = 32 };
+typedef struct {
+    uint64_t n, ns, n_own, own_ns, histogram[64];
+    uint32_t n_recent;
+    const char *recent;
+} vec_lane_stats;
+void vec_lane_take_stats(vec_lane *lane, vec_lane_stats *out);
 
 /* A reader of values of `width` bytes in an open file of slots, `stride` bytes from one to the next, that begins at `base`. */
 int vec_slots_open(int fd, uint64_t base, uint32_t stride, uint32_t width, vec_slots **out);

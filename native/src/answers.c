@@ -197,14 +197,17 @@ static char *put_reply(char *out, const vec_names *t, const vec_form *f, const p
     return out;
 }
 
-static int has_ties(const double *distances, uint32_t n) {
+/* Puts labels with equal distances in order. */
+static void settle_ties(const int64_t *order, uint64_t *labels, const double *distances, uint32_t n) {
     for (uint32_t i = 1; i < n; i++)
-        if (distances[i] == distances[i - 1]) return 1;
-    return 0;
+        for (uint32_t j = i; j && distances[j - 1] == distances[i] && order[labels[j - 1]] > order[labels[j]]; j--) {
+            uint64_t label = labels[j];
+            labels[j] = labels[j - 1], labels[j - 1] = label;
+        }
 }
 
-int64_t vec_write_replies(const vec_names *t, const vec_form *f, size_t n, size_t k, const uint64_t *labels, const double *distances,
-                          const int64_t *counts, char *out, size_t size, uint64_t *ends) {
+int64_t vec_write_replies(const vec_names *t, const vec_form *f, const int64_t *order, size_t n, size_t k, uint64_t *labels,
+                          const double *distances, const int64_t *counts, char *out, size_t size, uint64_t *ends) {
     pieces p = {.n = f->lengths};
     const char *text = f->pieces;
     for (int i = 0; i < VEC_FORM_PIECES; i++) p.text[i] = text, text += f->lengths[i];
@@ -214,8 +217,10 @@ int64_t vec_write_replies(const vec_names *t, const vec_form *f, size_t n, size_
     if (wanted > size) return -(int64_t)wanted;
     char *at = out;
     for (size_t i = 0; i < n; i++) {
-        if (counts[i] >= 0 && !has_ties(distances + i * k, (uint32_t)counts[i]))
+        if (counts[i] >= 0) {
+            settle_ties(order, labels + i * k, distances + i * k, (uint32_t)counts[i]);
             at = put_reply(at, t, f, &p, labels + i * k, distances + i * k, (uint32_t)counts[i]);
+        }
         ends[i] = (uint64_t)(at - out);
     }
     return at - out;

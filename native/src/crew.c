@@ -9,12 +9,12 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "crew.h"
 #include "index.h"
 
 enum { TAKEN, WRITING, DONE, DROPPED };         /* a share of the searches */
@@ -39,6 +39,7 @@ struct vec_crew {
     _Atomic uint32_t n_calls;                   /* grows with every call */
     _Atomic uint32_t n_asleep;
     _Atomic(task *) task;
+    _Atomic(vec_lanes *) lanes;
     _Alignas(64) _Atomic uint32_t n_reaching;   /* helpers between reading `task` and being one of its users */
     _Atomic uint32_t n_tasks;                   /* that still have users */
     _Atomic int is_stopping;
@@ -47,15 +48,7 @@ struct vec_crew {
     pthread_t threads[];
 };
 
-enum { LOOKS_PER_CLOCK = 32, LOOKS_BEFORE_YIELD = 1000 };
-
-static void relax(void) {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
+enum { LOOKS_PER_CLOCK = 32 };
 
 static void futex(_Atomic uint32_t *word, int what, uint32_t value) {
     syscall(SYS_futex, word, what | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
@@ -93,19 +86,28 @@ static void search_into_place(task *t, size_t i) {
     search_share(t, i, t->labels + first * t->query.k, t->distances + first * t->query.k, t->counts + first);
 }
 
-typedef struct { uint64_t *labels; double *distances; size_t n; } room;
+int has_room(room *r, size_t n, size_t n_bytes) {
+    if (r->n < n) {
+        free(r->labels), free(r->distances);
+        r->labels = malloc(n * sizeof *r->labels), r->distances = malloc(n * sizeof *r->distances);
+        r->n = r->labels && r->distances ? n : 0;
+    }
+    if (r->n_bytes < n_bytes) {
+        free(r->queries);
+        r->queries = malloc(n_bytes);
+        r->n_bytes = r->queries ? n_bytes : 0;
+    }
+    return r->n >= n && r->n_bytes >= n_bytes;
+}
 
-static int has_room(room *r, size_t n) {
-    if (r->n >= n) return 1;
-    free(r->labels), free(r->distances);
-    r->labels = malloc(n * sizeof *r->labels), r->distances = malloc(n * sizeof *r->distances);
-    r->n = r->labels && r->distances ? n : 0;
-    return r->n != 0;
+void free_room(room *r) {
+    free(r->labels), free(r->distances), free(r->queries);
+    *r = (room){0};
 }
 
 static void take_part(task *t, room *r) {
     const size_t k = t->query.k, n = n_shares(t);
-    if (!has_room(r, k * t->share)) return;
+    if (!has_room(r, k * t->share, 0)) return;
     for (size_t i; (i = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed)) < n;) {
         int64_t counts[MOST_TOGETHER];
         search_share(t, i, r->labels, r->distances, counts);
@@ -154,8 +156,10 @@ static void *help(void *arg) {
         seen = atomic_load(&c->n_calls);
         task *t = reach_task(c);
         if (t) take_part(t, &r), release(c, t);
+        vec_lanes *lanes = atomic_load(&c->lanes);
+        while (lanes && lanes_help(lanes, c->n_threads + 1, &r));
     }
-    free(r.labels), free(r.distances);
+    free_room(&r);
     return NULL;
 }
 
@@ -184,18 +188,16 @@ void vec_crew_free(vec_crew *c) {
     free(c);
 }
 
-static void call(vec_crew *c, size_t n_wanted) {
+void crew_call(vec_crew *c, size_t n_wanted) {
     atomic_fetch_add(&c->n_calls, 1);
     if (atomic_load(&c->n_asleep)) futex(&c->n_calls, FUTEX_WAKE, n_wanted < INT_MAX ? (uint32_t)n_wanted : INT_MAX);
 }
 
-void vec_crew_alert(vec_crew *c) { call(c, 1); }
+void vec_crew_alert(vec_crew *c) { crew_call(c, 1); }
 
-/* Gives way now and then: the thread that is waited for may need this processor. */
-static void wait_a_little(int turn) {
-    if (turn % LOOKS_BEFORE_YIELD) relax();
-    else sched_yield();
-}
+uint32_t crew_size(const vec_crew *c) { return c ? c->n_threads : 0; }
+
+void crew_watch(vec_crew *c, vec_lanes *lanes) { atomic_store(&c->lanes, lanes); }
 
 /* Such that each thread has two shares to take where there are enough searches, which evens out when they come. */
 static size_t share_of(const vec_crew *c, size_t n) {
@@ -221,7 +223,7 @@ uint32_t vec_search_together(vec_crew *c, vec_index *ix, const char *queries, si
     atomic_fetch_add(&ix->n_pins, 1);
     atomic_fetch_add(&c->n_tasks, 1);
     atomic_store(&c->task, t);
-    call(c, shares - 1);
+    crew_call(c, shares - 1);
     uint64_t start = now_ns(), now;
     size_t i, n_own = 0;
     for (; (i = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed)) < shares; n_own++) {

@@ -52,19 +52,32 @@ static int read_floats(const vec_ruler *r, const uint8_t *given, float *out) {
     return r->dtype < VEC_INT8 ? ingest(r->dtype, r->metric, given, r->dim, out, &norm2) : VEC_OK;
 }
 
-int vec_ruler_distances(vec_ruler *r, const char *given, const char *vectors, size_t n, double *distances) {
+int vec_ruler_measure(vec_ruler *r, const char *given, const char *const *vectors, size_t n, double *distances) {
     const codec *codec = r->coder->codec;
-    const size_t bytes = r->dim * dtype_bytes(r->dtype);
     const uint8_t *record = r->record, *query_bytes = (const uint8_t *)given;
     query q = {.coder = r->coder, .x = r->query_floats, .x64 = r->query_doubles, .raw = r->query_raw};
     int rc = read_floats(r, query_bytes, r->query_floats);
     if (rc != VEC_OK) return rc;
     codec->prepare(r->coder, r->query_floats, query_bytes, &q);
     for (size_t i = 0; i < n; i++) {
-        const uint8_t *vector = (const uint8_t *)vectors + i * bytes;
-        if (read_floats(r, vector, r->vector) != VEC_OK) { distances[i] = NAN; continue; }
+        const uint8_t *vector = (const uint8_t *)vectors[i];
+        if (!vector || read_floats(r, vector, r->vector) != VEC_OK) { distances[i] = NAN; continue; }
         codec->encode(r->coder, r->vector, vector, r->record, NULL, r->vector);
         codec->exact(&q, &record, NULL, 1, &distances[i]);
     }
     return VEC_OK;
+}
+
+int vec_ruler_distances(vec_ruler *r, const char *given, const char *vectors, size_t n, double *distances) {
+    enum { PIECE = 64 };
+    const size_t bytes = r->dim * dtype_bytes(r->dtype);
+    const char *places[PIECE];
+    int rc = VEC_OK;
+    for (size_t i = 0; (i < n || !n) && rc == VEC_OK; i += PIECE) {      /* at least once: the query may be refused */
+        size_t m = n - i < PIECE ? n - i : PIECE;
+        for (size_t j = 0; j < m; j++) places[j] = vectors + (i + j) * bytes;
+        rc = vec_ruler_measure(r, given, places, m, distances + i);
+        if (!n) break;
+    }
+    return rc;
 }

@@ -29,6 +29,7 @@ class VectorField(Field):
         super().__init__(spec)
         self.algorithm: str = spec.algorithm
         self.blob_bytes: int = spec.blob_size
+        self.places = native.Places()           # of the documents' own vectors that lanes have measured
         self.rescorer = None                    # set by the index, which knows the documents
         self.is_open = True
         self.recent: deque[bytes] = deque(maxlen=RECENT)    # the latest queries: what recall is measured with
@@ -76,6 +77,7 @@ class VectorField(Field):
     def put(self, row: int, value: bytes | list[bytes]) -> None:
         """Stores a vector, or those of a document that may have several; they can be found when this returns. Raises
         FieldError for one with coordinates that are not finite."""
+        self.places.forget(row)
         try:
             if self.spec.is_multi:
                 self.engine.add_blobs(row, value)
@@ -86,6 +88,7 @@ class VectorField(Field):
             raise FieldError(errors.VECTOR_NOT_FINITE) from None
 
     def clear(self, row: int) -> None:
+        self.places.forget(row)
         self.engine.remove_one(row)
 
     def originals(self, rows) -> tuple[np.ndarray, np.ndarray]:

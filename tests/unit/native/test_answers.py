@@ -48,6 +48,7 @@ def test_names():
     assert names.nbytes <= before + 200
 
 
+ORDER = np.arange(1000)
 FORMS = [
     (native.Form(b"*", b"\r\n:", b"", b"*2\r\n$1\r\nd\r\n", b"", b"", b"\r\n", 2, True, True),
      lambda rows: b"*%d\r\n:%d\r\n" % (1 + 2 * len(rows), len(rows))
@@ -73,23 +74,24 @@ def test_replies(form, expected, metric):
     for k in (1, 10, 299, 1000):
         queries = rng.normal(size=(9, 6)).astype(np.float32)
         crew.search(index, native.Query(k, window=k), b"".join(q.tobytes() for q in queries), 9)
-        for i, reply in enumerate(crew.replies(names, form)):
+        for i, reply in enumerate(crew.replies(names, form, ORDER)):
             labels, distances = crew.result(i)
             assert len(labels) == min(k, n)
             assert reply == expected([(names[label], d) for label, d in zip(labels, distances)])
 
 
-def test_there_is_no_reply_for_ties_and_errors():
+def test_ties_come_by_the_given_order_and_there_is_no_reply_for_errors():
     index, names = native.Index(2, metric="L2"), native.Names()
-    index.add([0, 1, 2], np.array([[0, 0], [1, 0], [0, 1]], np.float32))
+    index.add([0, 1, 2, 3], np.array([[0, 0], [1, 0], [0, 1], [-1, 0]], np.float32))
+    for label in range(4):
+        names[label] = b"%d" % label
     form, expected = FORMS[1]
     crew = native.Crew()
-    queries = np.array([[0.3, 0], [0, 0], [np.nan, 0], [0.1, 0.2]], np.float32)
-    crew.search(index, native.Query(3), queries.tobytes(), 4)
-    replies = crew.replies(names, form)
-    assert [bool(reply) for reply in replies] == [True, False, False, True]
-    crew.search(index, native.Query(3), queries[1].tobytes())
-    assert crew.replies(names, form) == [b""] and crew.result()[1] == [0, 1, 1]
-    index.remove([0, 1, 2])
+    queries = np.array([[0.3, 0.1], [0, 0], [np.nan, 0]], np.float32)
+    crew.search(index, native.Query(4), queries.tobytes(), 3)
+    for order, tied in ((ORDER, b"0123"), (-ORDER, b"0321"), (np.array([9, 5, 4, 6]), b"0213")):
+        replies = crew.replies(names, form, order)
+        assert replies[0].endswith(b"0123") and replies[1].endswith(tied) and not replies[2]
+    index.remove([0, 1, 2, 3])
     crew.search(index, native.Query(3), queries[0].tobytes())
-    assert crew.replies(names, form) == [expected([])]
+    assert crew.replies(names, form, ORDER) == [expected([])]
