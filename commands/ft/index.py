@@ -31,6 +31,7 @@ class Index:
         self.config = config
         self.text: TextIndex | None = None          # of the TEXT fields, if there are any
         self.prefixes: tuple[bytes, ...] = options.prefixes
+        self.unordered: list[bytes] = []            # names of TEXT fields whose values have no certain order
         self.rule = Rule(options.filter) if options.filter is not None else None
         self.aliases: set[bytes] = set()
         self.docs = DocumentTable()
@@ -80,6 +81,8 @@ class Index:
                 field.estimate = Estimate()
             elif type(field) is TextField:
                 self._text_index().fields.append(field)
+                if self.source.is_json and not self.options.no_offsets and not self.source.is_ordered(field):
+                    self.unordered.append(field.name)
         # Vectors first: only they can still be refused when they are stored.
         self._in_put_order = sorted(self.fields, key=lambda field: field.type_name != "VECTOR")
         self.plans.clear()
@@ -93,6 +96,8 @@ class Index:
         if self.text is None:
             config = self.config
             self.text = TextIndex(self.options, (lambda: 4) if config is None else (lambda: config["search-min-stem-len"]))
+            if config is not None:
+                self.text.gap = config["search-multi-text-slop"]
             words = self.options.stopwords
             self.text.stopwords = DEFAULT_STOPWORDS if words is None else frozenset(words)
         return self.text

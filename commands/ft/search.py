@@ -26,6 +26,7 @@ from .reply import Hit, RowWriter, bulk, distance_text, encode_page, sort_key_te
 from .runtime import check_blob, knn_runtime
 from .score import Scorer
 from .search_options import parse_search
+from .sources import check_order
 from .text.fragments import Editor
 
 #: Prepared searches kept per index; when there are more, all are forgotten.
@@ -215,6 +216,8 @@ def stopwords_of(index, options) -> dict:
 def find_names(index, options, root) -> list[bytes]:
     """The names of the distances that a bound tree yields, in the order of the reply. Raises CommandError if a name is
     taken, or if SORTBY's is not to be had."""
+    if index.unordered:
+        check_order(index, options, root)
     check_yields(root, index.schema)
     names = yields(root)
     if type(root) is tree.Knn:
@@ -489,7 +492,7 @@ def _sorted(db, index, options, rows: np.ndarray, distances: dict, n: int):
         values = np.array([of_row.get(row, math.nan) for row in rows.tolist()])
         return _top(docs, rows, values, n, ascending), of_row.get
     field = index.by_name[name]
-    if type(field) is NumericField:
+    if type(field) is NumericField and not (field.has_arrays and options.dialect < 3):     # which sorts arrays as texts
         column = field.column
         if len(column) < docs.n_rows:
             column = np.concatenate([column, np.full(docs.n_rows - len(column), math.nan)])

@@ -8,7 +8,7 @@ from respserver.values.json import Json, is_array
 
 from ..json.path import Path
 from ..json.text import dump
-from . import errors
+from . import errors, tree
 from .fields.base import FieldError
 from .fields.json_values import numbers, texts, vectors
 from .values import NULL, Several, number_text
@@ -145,12 +145,12 @@ class _Texts:
     def __init__(self, view: JsonView):
         self.view = view
 
-    def get(self, path: bytes) -> bytes | None:
+    def get(self, path: bytes) -> bytes | list[bytes] | None:
         values = self.view.found(path)
         if len(values) == 1 and is_array(values[0]):
             values = values[0]
-        words = [value.encode() for value in values if type(value) is str]
-        return b"\n".join(words) if words else None
+        found = [value.encode() for value in values if type(value) is str]
+        return found if len(found) > 1 else found[0] if found else None
 
 
 class JsonSource:
@@ -158,6 +158,11 @@ class JsonSource:
 
     is_json = True
     kind = Json
+
+    @staticmethod
+    def is_ordered(field) -> bool:
+        """Whether the values of a field have a certain order: its path finds one value at most, or one array."""
+        return Path.of(field.path).keys is not None
 
     @staticmethod
     def view(value: Json) -> JsonView:
@@ -232,6 +237,40 @@ def prepare_json(name: bytes, specs) -> None:
             if spec.originals == "disk":
                 raise CommandError(errors.ORIGINALS_JSON)
             spec.originals = "memory"
+
+
+def check_order(index, options, root) -> None:
+    """Raises CommandError for a query that asks where words stand in fields whose values have no certain order."""
+    is_asked = options.in_order or (options.slop is not None and options.slop >= 0)
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        attributes = node.attributes
+        if isinstance(node, (tree.And, tree.Phrase)) and (
+                is_asked or attributes is not None and (attributes.inorder is not None or (attributes.slop or -1) >= 0)):
+            for name in index.unordered:
+                fields = _fields_of(node)
+                if fields is None or name in fields:
+                    raise errors.fail(errors.UNORDERED, name)
+        waiting += getattr(node, "children", ())
+        if getattr(node, "child", None) is not None:
+            waiting.append(node.child)
+
+
+def _fields_of(node) -> set[bytes] | None:
+    """The TEXT fields that a node of a query asks; None: all."""
+    found: set[bytes] = set()
+    waiting = [node]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, (tree.Term, tree.Phrase, tree.Affix, tree.Fuzzy, tree.Pattern)):
+            if one.fields is None:
+                return None
+            found.update(one.fields)
+        waiting += getattr(one, "children", ())
+        if getattr(one, "child", None) is not None:
+            waiting.append(one.child)
+    return found
 
 
 def json_blobs(views: list, spec, rows) -> list[list[bytes]]:

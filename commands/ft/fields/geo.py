@@ -5,6 +5,7 @@ import numpy as np
 
 from .. import errors
 from .base import Field, FieldError
+from .labels import Labels
 
 #: Redis's radius of the earth, metres.
 EARTH = 6372797.560856
@@ -14,7 +15,8 @@ _MAX_LATITUDE = 85.05112878
 
 
 class GeoField(Field):
-    """A point as "lon,lat" in degrees, in two columns; NaN where there is none."""
+    """A point as "lon,lat" in degrees, in two columns; NaN where there is none. Of several points that a JSON document has, those
+    behind the first are in a field of their own, by label."""
 
     type_name = "GEO"
     records_per_document = 1
@@ -23,6 +25,11 @@ class GeoField(Field):
         super().__init__(spec)
         self._points = np.full((64, 2), math.nan)       # by row: longitude, latitude, in radians
         self._n_values = 0
+        self._more: GeoField | None = None
+        self._labels: Labels | None = None
+
+    def parse_texts(self, texts: list[bytes]) -> list[tuple[float, float, bytes]]:
+        return list(map(self.parse, texts))
 
     def parse(self, raw: bytes) -> tuple[float, float, bytes]:
         parts = raw.split(b",") if b"," in raw else raw.split()
@@ -35,6 +42,9 @@ class GeoField(Field):
         return lon, lat, raw
 
     def put(self, row: int, value) -> None:
+        if type(value) is list:
+            self._put_more(row, value[1:])
+            value = value[0]
         lon, lat, raw = value
         if self.sort_keys is not None:
             self.sort_keys[row] = raw
@@ -47,7 +57,19 @@ class GeoField(Field):
         self._points[row] = math.radians(lon), math.radians(lat)
         self._n_values += 1
 
+    def _put_more(self, row: int, points: list) -> None:
+        if self._more is None:
+            if not points or self.spec.no_index:
+                return
+            self._more, self._labels = GeoField(self.spec), Labels()
+        for label in self._labels.give_back(row):
+            self._more.clear(label)
+        for label, point in zip(self._labels.take(row, len(points)), points):
+            self._more.put(label, point)
+
     def clear(self, row: int) -> None:
+        if self._more is not None:
+            self._put_more(row, [])
         if self.sort_keys is not None:
             self.sort_keys.pop(row, None)
         self.clear_point(row)
@@ -59,7 +81,14 @@ class GeoField(Field):
             self._n_values -= 1
 
     def rows_near(self, lon: float, lat: float, radius: float, unit: bytes) -> np.ndarray:
-        """The rows within a radius of a point in degrees, ascending, as uint32. By the haversine formula (R. Sinnott, Virtues of the
+        """The rows within a radius of a point in degrees, ascending, as uint32."""
+        rows = self._near(lon, lat, radius, unit)
+        if self._more is not None:
+            return np.union1d(rows, self._labels.rows[self._more._near(lon, lat, radius, unit)].astype(np.uint32))
+        return rows
+
+    def _near(self, lon: float, lat: float, radius: float, unit: bytes) -> np.ndarray:
+        """By the haversine formula (R. Sinnott, Virtues of the
         Haversine, 1984)."""
         x, y, angle = math.radians(lon), math.radians(lat), radius * UNITS[unit] / EARTH
         if angle >= math.pi:
@@ -71,8 +100,11 @@ class GeoField(Field):
 
     @property
     def n_values(self) -> int:
-        return self._n_values
+        return self._n_values + (self._more._n_values if self._more is not None else 0)
+
+    def n_records_of(self, row: int) -> int:
+        return 1 + (len(self._labels.of_row.get(row, ())) if self._labels is not None else 0)
 
     @property
     def nbytes(self) -> int:
-        return self._points.nbytes
+        return self._points.nbytes + (self._more.nbytes + self._labels.nbytes if self._more is not None else 0)

@@ -25,6 +25,8 @@ _NUMBER_SHIFT, _FIELDS_SHIFT = 32, 16
 #: The number of a set of fields beyond the first 65535: all of them.
 _ANY_FIELDS = 0xffff
 _DEAD = 0xffffffff
+#: Among the words of a document: one value of a field ends and the next one begins.
+GAP = 0xfffffffe
 _LIST = 88                      # bytes of a list of postings, without these
 
 
@@ -71,6 +73,8 @@ class TextIndex:
         self._mask_list: list[int] = [0]
         self._remembered: dict[tuple, dict[bytes, tuple[int, ...]]] = {}
         self.stopwords: frozenset[bytes] = frozenset()
+        self.gap = 100                                  # positions from the end of a value to the beginning of the next
+        self.has_gaps = False
 
     # Documents
 
@@ -84,17 +88,24 @@ class TextIndex:
             spec = field.spec
             if spec.no_index:
                 continue
-            text = value.get(field.path)
-            if text is None:
+            texts = value.get(field.path)
+            if texts is None:
                 continue
             known = self._remembered_words(language, spec)
             weight = field.weight
             derived = field.derived_weights
             mark = 1 << 32 + bit
-            found = split(text)
-            if not found and spec.index_empty and not text:
+            if type(texts) is list:             # of several values: not even their ends stand next to each other
+                found = [word for text in texts for word in (*split(text), None)][:-1]
+            else:
+                found = split(texts)
+            if not found and spec.index_empty and not texts:
                 found = (b"",)
             for word in found:
+                if word is None:
+                    words.append(GAP)
+                    self.has_gaps = True
+                    continue
                 made = known.get(word)
                 if made is None:
                     made = self._learn(known, word, language, spec)
@@ -320,7 +331,8 @@ class TextIndex:
             return np.zeros(len(words), dtype=bool)
         mask = words == term
         if name[:1] in (lang.STEM, lang.SOUND, lang.SYNONYM):
-            mask = mask | (np.array(self.stem_of)[words] == term + 1)
+            known = np.where(words == GAP, 0, words) if self.has_gaps else words
+            mask = mask | ((np.array(self.stem_of)[known] == term + 1) & (known == words))
             others = self.sources.get(term)
             if others:
                 mask |= np.isin(words, np.array(sorted(others), dtype=np.uint32))

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..matches import Leaf, Match
+from .index import GAP
 
 
 def exact(text, rows: np.ndarray, words: list[bytes]) -> np.ndarray:
@@ -38,11 +39,12 @@ def _mask(text, part: Match, flat: np.ndarray) -> np.ndarray:
 def places(text, rows: np.ndarray, parts: list[Match]) -> list[list[list[int]]]:
     """For each row (all with text), for each part the positions where it stands, ascending."""
     flat, bounds = text.words_of(text.numbers(rows))
+    wide = np.cumsum(flat == GAP) * max(text.gap - 2, -1) if text.has_gaps else None
     columns = []
     for part in parts:
         at = np.flatnonzero(_mask(text, part, flat))
         cuts = np.searchsorted(at, bounds)
-        columns.append((at.tolist(), cuts.tolist()))
+        columns.append(((at if wide is None else at + wide[at]).tolist(), cuts.tolist()))
     return [[at[cuts[i]:cuts[i + 1]] for at, cuts in columns] for i in range(len(rows))]
 
 

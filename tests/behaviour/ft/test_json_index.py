@@ -112,6 +112,33 @@ def test_fields_of_several_values(both):
     assert ids(both, "@nums:[-inf inf]") == ["d:2"] and ids(both, "@deep:{x}") == []
 
 
+def test_texts_of_several_values(both):
+    create(both, "$.l", "AS", "l", "TEXT", "$.m[*]", "AS", "m", "TEXT", "$.s", "AS", "s", "TEXT")
+    put(both, 1, {"l": ["deep blue", "sea", "stemmed words"], "m": None, "s": "hot dog"})
+    put(both, 2, {"l": ["blue sea"], "m": ["hot", "dog"], "s": None})
+    assert ids(both, '@l:"blue sea"') == ["d:2"] and sorted(ids(both, "@l:(blue sea)")) == ["d:1", "d:2"]
+    assert ids(both, '@l:"deep blue"') == ["d:1"]
+    assert ids(both, "@l:(deep sea)", "SLOP", 99) == [] and ids(both, "@l:(deep sea)=>{$slop: 100}", "DIALECT", 2) == ["d:1"]
+    assert sorted(ids(both, "@l:(blue sea)", "SLOP", 99, "INORDER")) == ["d:1", "d:2"] and ids(both, "@l:stem") == ["d:1"]
+    assert ids(both, '"hot dog"') == ["d:1"] and ids(both, '@m:"hot dog"') == []
+    assert ids(both, "@s:(hot dog)", "INORDER") == ["d:1"]
+    for words in (("@m:(hot dog)", "SLOP", 5), ("hot dog", "INORDER"), ("@m:(hot dog)=>{$inorder: false}", "DIALECT", 2)):
+        with pytest.raises(redis.ResponseError, match="undefined ordering `m`"):
+            search(both, *words)
+
+
+def test_several_points(both):
+    create(both, "$.at", "AS", "at", "GEO", "$..p", "AS", "p", "GEO", "SORTABLE")
+    put(both, 1, {"at": ["2.35,48.85", None, "-0.12,51.5"], "p": "10,10"})
+    put(both, 2, {"at": "2.3,48.9", "x": {"p": "20,20"}, "p": "30,30"})
+    assert ids(both, "@at:[2.35 48.85 20 km]") == ["d:1", "d:2"] and ids(both, "@at:[-0.1 51.5 20 km]") == ["d:1"]
+    assert ids(both, "@p:[20 20 1 km]") == ids(both, "@p:[30 30 1 km]") == ["d:2"] and ids(both, "-@p:[20 20 1 km]") == ["d:1"]
+    both.json().arrpop("d:1", "$.at")
+    assert ids(both, "@at:[-0.1 51.5 20 km]") == []
+    put(both, 1, {"at": ["2.35,48.85", "nowhere"]})
+    assert failures(both)[0] == 1 and ids(both, "*") == ["d:2"]
+
+
 def test_many_numbers_against_brute_force(r2):
     create(r2, "$.n[*]", "AS", "n", "NUMERIC")
     rng = np.random.default_rng(3)
