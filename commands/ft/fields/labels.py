@@ -5,6 +5,11 @@ import numpy as np
 
 import native
 
+from ..documents import grown
+
+
+_ROW_BYTES = 200                # of a row: a list of numbers in a dict
+
 
 class Labels:
     """Which labels a row has, and which row a label."""
@@ -47,7 +52,12 @@ class Labels:
     @property
     def nbytes(self) -> int:
         """Bytes held, about."""
-        return self.rows.nbytes + 200 * len(self.of_row) + 8 * len(self._free)
+        return self.rows.nbytes + _ROW_BYTES * len(self.of_row) + 8 * len(self._free)
+
+    @staticmethod
+    def bytes_of(n_rows: int, n_labels: int) -> int:
+        """What that will be with so many rows and labels, none of them given back."""
+        return 8 * grown(64, n_labels, 1, 0) + _ROW_BYTES * n_rows
 
 
 class MultiEngine:
@@ -150,4 +160,5 @@ class MultiEngine:
     @property
     def nbytes(self) -> dict:
         """Bytes allocated now, by part."""
-        return self._engine.nbytes | {"labels": self._labels.nbytes}
+        parts = self._engine.nbytes
+        return parts | {"labels": parts["labels"] + self._labels.nbytes}

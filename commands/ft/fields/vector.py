@@ -8,7 +8,7 @@ import native
 from .. import errors, rescore
 from ..originals import array_of
 from .base import Field, FieldError
-from .labels import MultiEngine
+from .labels import Labels, MultiEngine
 
 #: The modes that _FT.DEBUG VECSIM_INFO and FT.PROFILE name.
 EMPTY_MODE, STANDARD_KNN, HYBRID_ADHOC_BF, HYBRID_BATCHES, RANGE_QUERY = (
@@ -115,12 +115,17 @@ class VectorField(Field):
             log.info("Vector index %s: all %d vectors are linked", name, linked)
 
     @classmethod
-    def parts_of(cls, spec, n: int, n_threads: int) -> dict:
-        """What the engine will take with n vectors, searched by so many threads: by part, and at its peaks, as native.estimate. Raises
-        NativeError."""
+    def parts_of(cls, spec, n: int, n_threads: int, assumed: dict) -> dict:
+        """What the engine will take with the vectors of n documents, searched by so many threads: by part, and at its peaks, as
+        native.estimate. Raises NativeError."""
         widest = rescore.MEASURED[-1][1] if spec.compression and spec.rerank == "AUTO" else 64
-        return native.estimate(n, spec.dim, spec.metric, spec.dtype, spec.algorithm, search_threads=n_threads, widest=widest,
-                               **engine_options(spec))
+        n_vectors = n * assumed["VECTORS_PER_DOCUMENT"] if spec.is_multi else n
+        parts = native.estimate(n_vectors, spec.dim, spec.metric, spec.dtype, spec.algorithm, search_threads=n_threads, widest=widest,
+                                **engine_options(spec))
+        if spec.is_multi:
+            more = Labels.bytes_of(n, n_vectors)
+            parts |= {name: parts[name] + more for name in ("labels", "peak_training", "peak_retraining")}
+        return parts
 
     @property
     def nbytes(self) -> int:

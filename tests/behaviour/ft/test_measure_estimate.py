@@ -1,4 +1,5 @@
 """VAMANA.ESTIMATE: what it says an index will take is what FT.INFO then shows."""
+import json
 import time
 
 import numpy as np
@@ -93,6 +94,20 @@ def test_the_reply(both):
     small = estimate(both, 1_000_000, "idx", "SCHEMA", "v", "VECTOR", "FLAT", 6, *VECTOR)
     assert list(as_dict(small["assumed"])) == ["KEY_BYTES"]
     assert not both.execute_command("FT._LIST")
+
+
+def test_several_vectors_of_a_document(r3):
+    schema = ("ON", "JSON", "SCHEMA", "$.v[*]", "AS", "v", "VECTOR", "HNSW", 6, *VECTOR)
+    said = estimate(r3, 1500, "ASSUME", 4, "VECTORS_PER_DOCUMENT", 3, "KEY_BYTES", 5, "i", *schema)
+    assert said["assumed"] == {b"KEY_BYTES": 5, b"VECTORS_PER_DOCUMENT": 3} and said["originals_bytes"] == 4500 * DIM * 4
+    r3.execute_command("FT.CREATE", "i", *schema)
+    vectors = np.random.default_rng(1).standard_normal((1500, 3, DIM)).round(3).tolist()
+    pipe = r3.pipeline(False)
+    for i, one in enumerate(vectors):
+        pipe.execute_command("JSON.SET", f"{i:05d}", "$", json.dumps({"v": one}))
+    pipe.execute()
+    r3.execute_command("_FT.DEBUG", "WORKERS", "DRAIN")
+    assert said["bytes"] == pytest.approx(r3.execute_command("FT.INFO", "i")[b"total_index_memory_sz_mb"] * (1 << 20), rel=0.05)
 
 
 def test_originals_on_disk(both):

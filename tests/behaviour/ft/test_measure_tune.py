@@ -36,7 +36,9 @@ def as_dict(reply):
 
 
 def tune(client, *words):
-    found = as_dict(client.execute_command("VAMANA.TUNE", "i", "v", *words))
+    how = {name: client.connection_pool.connection_kwargs[name] for name in ("host", "port", "protocol")}
+    with redis.Redis(**how, socket_timeout=None) as patient:            # a busy machine makes it wait
+        found = as_dict(patient.execute_command("VAMANA.TUNE", "i", "v", *words))
     return found, {one["compression"].decode(): one for one in map(as_dict, found["compressions"])}
 
 
