@@ -2,6 +2,7 @@
 
 `Index` is one vector field; `Pool` runs searches on threads of its own and tells through a file descriptor when they are done.
 Labels are integers 0 .. 2**62 - 1. Distances are Redis's: squared L2, 1 - dot product (IP), 1 - cosine (COSINE)."""
+import operator
 import os
 import threading
 
@@ -11,7 +12,7 @@ from native._vec import ffi, lib
 
 __all__ = ["Index", "Pool", "Crew", "Query", "Names", "Form", "Lanes", "Lane", "Places", "Ruler", "Allowed", "NativeError", "NonFiniteError", "SearchTimeout",
            "ImageError", "COMPRESSIONS", "DTYPES", "isa", "bytes_per_vector", "distance_text", "crc32c",
-           "SlotReader", "estimate"]
+           "SlotReader", "TextTop", "estimate"]
 
 METRICS = {"L2": lib.VEC_L2, "IP": lib.VEC_IP, "COSINE": lib.VEC_COSINE}
 # Redis's type names -> (code, numpy type of the elements); bfloat16 has no numpy type and travels as its 16 bits.
@@ -148,6 +149,50 @@ class SlotReader:
     def close(self):
         """Gives the map back; the file stays open."""
         ffi.release(self._ptr)
+
+
+class TextTop:
+    """Finds the best documents by their words. The columns are numpy arrays as in vec_text_docs (native/include/vec.h)."""
+
+    ANY, FIRST, NOT, PERHAPS = (lib.VEC_TEXT_ANY, lib.VEC_TEXT_FIRST, lib.VEC_TEXT_NOT, lib.VEC_TEXT_PERHAPS)
+    #: The form of a leaf for struct.pack: address of postings or rows, address of `fits` or 0, how many, 1 for rows, weight.
+    LEAF = "QQQQd"
+    #: The most groups of one search.
+    MAX_GROUPS = 250
+
+    def __init__(self):
+        out = ffi.new("vec_text **")
+        _check(lib.vec_text_create(out))
+        self._ptr = ffi.gc(out[0], lib.vec_text_free)
+        self._docs = ffi.new("vec_text_docs *")
+        self._n = ffi.new("uint64_t *")
+        self._columns = ()
+        self._size = 0
+
+    def columns(self, row_of, lengths, words, starts, number_of, doc_ids):
+        """Sets the columns of the searches to come."""
+        columns = row_of, lengths, words, starts, number_of, doc_ids
+        if all(map(operator.is_, columns, self._columns)) and self._columns:
+            return
+        docs = self._docs
+        self._columns = columns
+        for name, column in zip(("row_of", "lengths", "words", "starts", "number_of", "doc_ids"), columns):
+            setattr(docs, name, ffi.cast("void *", column.ctypes.data))
+        docs.n_rows, docs.n_ids = len(number_of), len(doc_ids)
+
+    def top(self, leaves, groups, phrases, k, mean_length, k1, b, own):
+        """The rows and scores of the k best and how many match in all. leaves: packed ones, behind one another; what they point to must
+        stay. groups, phrases: arrays of 32-bit numbers."""
+        if k > self._size:
+            self._size = max(k, 64)
+            self._rows, self._scores = ffi.new("uint32_t[]", self._size), ffi.new("double[]", self._size)
+        docs = self._docs
+        docs.mean_length, docs.k1, docs.b, docs.own = mean_length, k1, b, own
+        total = _check(lib.vec_text_top(self._ptr, docs, ffi.from_buffer("vec_text_leaf[]", leaves), ffi.from_buffer("uint32_t[]", groups),
+                                        len(groups) // 2, ffi.from_buffer("uint32_t[]", phrases), len(phrases), k, self._rows, self._scores,
+                                        self._n))
+        n = self._n[0]
+        return ffi.unpack(self._rows, n) if n else [], ffi.unpack(self._scores, n) if n else [], total
 
 
 class Allowed:

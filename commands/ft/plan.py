@@ -145,13 +145,13 @@ class Evaluation:
             return Match(BitMap())
         found = []
         for value in node.values:
-            for tag in self._expand(field, value):
+            for tag in self.expand_tag(field, value):
                 rows = field.rows_of(tag)
                 if rows:
                     found.append(Leaf(tag, rows, 1.0, len(rows)))
         return any_of(found, _weight(node))
 
-    def _expand(self, field: TagField, value: tree.TagValue):
+    def expand_tag(self, field: TagField, value: tree.TagValue):
         """The tags of the field that a value of the query stands for."""
         text = field.normal(value.text.strip() if value.kind == "exact" else value.text)
         if value.kind == "exact":
@@ -194,13 +194,7 @@ class Evaluation:
     def _phrase(self, node: tree.Phrase) -> Match:
         return Match(BitMap()) if self.index.text is None else self.text.phrase(node)
 
-    def _affix(self, node: tree.Affix) -> Match:
-        return Match(BitMap()) if self.index.text is None else self.text.affix(node)
-
-    def _fuzzy(self, node: tree.Fuzzy) -> Match:
-        return Match(BitMap()) if self.index.text is None else self.text.fuzzy(node)
-
-    def _pattern(self, node: tree.Pattern) -> Match:
+    def _pattern(self, node: tree.Affix | tree.Fuzzy | tree.Pattern) -> Match:
         return Match(BitMap()) if self.index.text is None else self.text.pattern(node)
 
     def _geo(self, node: tree.Geo) -> Match:
@@ -230,8 +224,8 @@ _HANDLERS = {
     tree.Not: Evaluation._not, tree.Optional: Evaluation._optional, tree.Missing: Evaluation._missing,
     tree.Numeric: Evaluation._numeric,
     tree.Tag: Evaluation._tag, tree.VectorRange: Evaluation._range,
-    tree.Term: Evaluation._term, tree.Phrase: Evaluation._phrase, tree.Affix: Evaluation._affix,
-    tree.Fuzzy: Evaluation._fuzzy, tree.Pattern: Evaluation._pattern,
+    tree.Term: Evaluation._term, tree.Phrase: Evaluation._phrase, tree.Affix: Evaluation._pattern,
+    tree.Fuzzy: Evaluation._pattern, tree.Pattern: Evaluation._pattern,
     tree.Geo: Evaluation._geo, tree.GeoShape: Evaluation._geo_shape,
 }
 

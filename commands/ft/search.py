@@ -28,6 +28,7 @@ from .score import Scorer
 from .search_options import parse_search
 from .sources import check_order
 from .text.fragments import Editor
+from .text.hot import HotText
 
 #: Prepared searches kept per index; when there are more, all are forgotten.
 MAX_PREPARED = 1024
@@ -47,13 +48,14 @@ _TIMEOUT_WARNING = b"Timeout limit was reached"
 class Prepared:
     """One search without the values of its parameters. `head`, `tail`, `positions`: how its words are recognised."""
 
-    __slots__ = ("n_words", "positions", "names", "head", "tail", "rest", "options", "query", "hot", "vector_at",
+    __slots__ = ("n_words", "positions", "names", "head", "tail", "rest", "options", "query", "hot", "hot_text", "vector_at",
                  "variants")
 
     def __init__(self, words: tuple, options, query):
         self.options = options
         self.query = query
         self.hot: HotKnn | None = None              # the vector is the only parameter
+        self.hot_text: HotText | None = None        # there are none, and it is about words
         #: The place of a KNN's vector among the words, if that is certain.
         self.vector_at = -1
         self.variants: dict[tuple, HotKnn] = {}     # values of the others -> how to run it with these
@@ -143,6 +145,8 @@ def ft_search(client, name, text, *words):
             break
     else:
         prepared = prepare(client, index, text, words)
+    if prepared.hot_text is not None and (reply := prepared.hot_text.run(client)) is not None:
+        return reply
     hot, at = prepared.hot, prepared.vector_at
     if hot is None and at >= 0:
         hot = prepared.variant(client, index, words)
@@ -187,6 +191,8 @@ def prepare(client, index, text: bytes, words: tuple) -> Prepared:
             find_names(index, options, root)
             prepared.hot = HotKnn(client.server, index, root, options, options.params[query.hot])
             prepared.vector_at = prepared.positions[0]
+    elif not query.params:
+        prepared.hot_text = HotText.of(client.server, index, query.root, options)
     elif prepared.is_reusable:
         prepared.find_vector()
     if prepared.is_reusable and not isinstance(options.format, str):

@@ -272,6 +272,36 @@ void vec_slots_close(vec_slots *slots);
 int vec_slots_read(vec_slots *slots, const uint32_t *numbers, size_t n, char *values, char *states);
 /* Lets go of the pages that were read; the system may keep them. */
 void vec_slots_rest(vec_slots *slots);
+/* Documents by words. The columns of a text index: by number of a document its row (UINT32_MAX: none) and length, and where its words
+   begin; by row its number (-1: none) and doc id. */
+typedef struct {
+    const uint32_t *row_of, *lengths, *words;
+    const uint64_t *starts;
+    const int64_t *number_of, *doc_ids;
+    uint64_t n_rows, n_ids;         /* of number_of, of doc_ids */
+    double mean_length, k1, b;
+    double own;                     /* what every score is multiplied with */
+} vec_text_docs;
+/* Postings of a term, number << 32 | set of fields << 16 | frequency, ascending; or rows that stand for documents that have something
+   once. fits[set of fields]: whether that will do (NULL: any). */
+typedef struct {
+    const void *postings;
+    const uint8_t *fits;
+    uint64_t n;
+    uint64_t is_rows;
+    double weight;
+} vec_text_leaf;
+/* What a row must have of a group of leaves: one at least (ANY: all count, FIRST: the first one does), none, or whatever there is (all
+   count). The first group is an ANY or FIRST, and NOT comes behind these; 250 groups at most. */
+enum { VEC_TEXT_ANY = 0, VEC_TEXT_FIRST = 1, VEC_TEXT_NOT = 2, VEC_TEXT_PERHAPS = 3 };
+typedef struct vec_text vec_text;
+/* Working memory for one thread at a time. */
+int vec_text_create(vec_text **out);
+void vec_text_free(vec_text *text);
+/* The k best rows that match all groups (kind and number of leaves, each) and hold all phrases (a number of terms and these, each;
+   n_phrases of these words), equal ones by doc id, and their scores: *n_rows of them. Returns how many match in all, or VEC_ENOMEM. */
+int64_t vec_text_top(vec_text *text, const vec_text_docs *docs, const vec_text_leaf *leaves, const uint32_t *groups, uint64_t n_groups,
+                     const uint32_t *phrases, uint64_t n_phrases, uint64_t k, uint32_t *rows, double *scores, uint64_t *n_rows);
 /* Extends a CRC-32C (0 at the start) by n bytes. */
 uint32_t vec_crc32c(uint32_t crc, const char *bytes, size_t n);
 

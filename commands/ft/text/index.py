@@ -71,6 +71,7 @@ class TextIndex:
         self._last_row = -1
         self._masks: dict[int, int] = {0: 0}            # set of fields -> its number
         self._mask_list: list[int] = [0]
+        self._fitting: dict[int, np.ndarray] = {}       # fields -> by set of fields whether one is in it
         self._remembered: dict[tuple, dict[bytes, tuple[int, ...]]] = {}
         self.stopwords: frozenset[bytes] = frozenset()
         self.gap = 100                                  # positions from the end of a value to the beginning of the next
@@ -285,12 +286,28 @@ class TextIndex:
 
     def _fits(self, words: np.ndarray, fields: int) -> np.ndarray:
         """Which postings are of one of the fields."""
-        sets = (words >> np.uint64(_FIELDS_SHIFT)).astype(np.uint16)
-        fits = np.zeros(_ANY_FIELDS + 1 if len(self._mask_list) >= _ANY_FIELDS else len(self._mask_list), dtype=bool)
-        fits[:len(self._mask_list)] = [bool(one & fields) for one in self._mask_list]
-        if len(fits) > _ANY_FIELDS:
-            fits[_ANY_FIELDS] = True
-        return fits[sets]
+        return self.fitting(fields)[(words >> np.uint64(_FIELDS_SHIFT)).astype(np.uint16)]
+
+    @property
+    def n_masks(self) -> int:
+        """How many sets of fields there are."""
+        return len(self._mask_list)
+
+    def fitting(self, fields: int) -> np.ndarray:
+        """By the number of a set of fields: whether one of `fields` is in it."""
+        known = self._fitting.get(fields)
+        if known is None or len(known) != len(self._mask_list) and len(known) <= _ANY_FIELDS:
+            n = len(self._mask_list)
+            known = np.zeros(_ANY_FIELDS + 1 if n >= _ANY_FIELDS else n, dtype=bool)
+            known[:n] = [bool(one & fields) for one in self._mask_list]
+            known[_ANY_FIELDS:] = True
+            self._fitting[fields] = known
+        return known
+
+    @property
+    def columns(self) -> tuple:
+        """What native.TextTop.columns takes but for the doc ids."""
+        return self._row_of, self._lengths, self._words, self._starts, self._number_of
 
     def numbers(self, rows: np.ndarray) -> np.ndarray:
         """The numbers of rows; -1 for a row without text."""

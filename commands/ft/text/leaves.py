@@ -99,31 +99,34 @@ class TextReader:
             return Match(BitMap())
         return Group(FIRST, leaves, BitMap.union(*[leaf.rows for leaf in leaves]), self._weight(node))
 
-    def _expanded(self, node, names) -> Match:
-        found, is_cut = first(names, self.config["search-max-prefix-expansions"])
+    def pattern(self, node) -> Match:
+        """What an Affix, a Fuzzy or a Pattern matches."""
+        return self._first_of(node, self.names(node))
+
+    def names(self, node) -> list[bytes]:
+        """The terms that an Affix, a Fuzzy or a Pattern stands for."""
+        terms, limit = self.index.text.terms, self.config["search-max-prefix-expansions"]
+        kind = type(node)
+        if kind is tree.Affix:
+            if len(node.text.decode("utf-8", "replace")) < self.config["search-min-prefix"]:
+                return []
+            if node.kind == "prefix":
+                found = terms.with_prefix(node.text)
+            else:
+                found = self._of_words(node, (terms.with_suffix if node.kind == "suffix" else terms.with_infix)(node.text))
+        elif kind is tree.Fuzzy:
+            found = iter(terms.near(node.text, node.distance, limit + 1))
+        else:
+            found = self._of_words(node, terms.matching(node.text))
+        names, is_cut = first(found, limit)
         if is_cut and EXPANSIONS_WARNING not in self.warnings:
             self.warnings.append(EXPANSIONS_WARNING)
-        return self._first_of(node, found)
-
-    def affix(self, node: tree.Affix) -> Match:
-        part = node.text
-        if len(part.decode("utf-8", "replace")) < self.config["search-min-prefix"]:
-            return Match(BitMap())
-        terms = self.index.text.terms
-        find = {"prefix": terms.with_prefix, "suffix": terms.with_suffix, "infix": terms.with_infix}[node.kind]
-        return self._expanded(node, self._of_words(node, find(part)) if node.kind != "prefix" else find(part))
-
-    def pattern(self, node: tree.Pattern) -> Match:
-        return self._expanded(node, self._of_words(node, self.index.text.terms.matching(node.text)))
+        return names
 
     def _of_words(self, node, names):
         """Without stems and the like where the fields have their words' suffixes indexed: stems are not among these."""
         specs = [field.spec for field in self.index.text.fields if node.fields is None or field.name in node.fields]
         return filter(is_word, names) if specs and all(spec.suffix_trie for spec in specs) else names
-
-    def fuzzy(self, node: tree.Fuzzy) -> Match:
-        limit = self.config["search-max-prefix-expansions"]
-        return self._expanded(node, iter(self.index.text.terms.near(node.text, node.distance, limit + 1)))
 
     def near_each_other(self, group: Group, slop: int | None, in_order: bool) -> BitMap:
         """The rows in which what the children matched stands within `slop` other words (None: any number), in order if asked

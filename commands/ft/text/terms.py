@@ -17,12 +17,12 @@ def is_word(name: bytes) -> bool:
 
 
 class Terms:
-    """Names to numbers, which are never given twice. Patterns fit stems and the like too, with their mark in front, as in Redis."""
+    """Names to `numbers`, which are never given twice. Patterns fit stems and the like too, with their mark in front, as in Redis."""
 
-    __slots__ = ("_numbers", "_names", "_sorted", "_loose", "_text", "_bytes", "_near")
+    __slots__ = ("numbers", "_names", "_sorted", "_loose", "_text", "_bytes", "_near")
 
     def __init__(self):
-        self._numbers: dict[bytes, int] = {}
+        self.numbers: dict[bytes, int] = {}
         self._names: list[bytes] = []
         self._sorted: list[bytes] = []
         self._loose: list[bytes] = []           # names that are not yet in `_sorted`
@@ -34,20 +34,20 @@ class Terms:
         return len(self._names)
 
     def __contains__(self, name: bytes) -> bool:
-        return name in self._numbers
+        return name in self.numbers
 
     def get(self, name: bytes) -> int | None:
         """The number of a term, or None."""
-        return self._numbers.get(name)
+        return self.numbers.get(name)
 
     def name(self, number: int) -> bytes:
         return self._names[number]
 
     def add(self, name: bytes) -> int:
         """The number of a term, which may be new."""
-        number = self._numbers.get(name)
+        number = self.numbers.get(name)
         if number is None:
-            number = self._numbers[name] = len(self._names)
+            number = self.numbers[name] = len(self._names)
             self._names.append(name)
             self._bytes += len(name)
             self._loose.append(name)
@@ -122,7 +122,7 @@ class Terms:
         return found[:limit] if len(found) > limit else found
 
     def containers(self) -> list:
-        return [self._numbers, self._names, self._sorted, self._loose]
+        return [self.numbers, self._names, self._sorted, self._loose]
 
     @staticmethod
     def bytes_of(n: int, length: float) -> int:

@@ -1,0 +1,247 @@
+"""The short way for searches by words that are scored by BM25STD: the engine finds the best of the documents at once.
+
+It takes conjunctions of words, their alternatives and expansions, phrases, filters and negations; what else a query may say goes
+the general way (commands/ft/plan.py, commands/ft/score.py), which finds the same."""
+import math
+from array import array
+from struct import Struct
+
+import numpy as np
+
+import native
+from respserver.protocol.reply import Raw
+
+from .. import tree
+from ..fields import TagField
+from ..plan import Evaluation
+from ..reply import Hit, RowWriter, encode_page
+from ..score import B_STD, DEFAULT_SCORER, K1, number_of
+from .leaves import TextReader, expand, field_set
+
+_ANY, _FIRST, _NOT, _PERHAPS = native.TextTop.ANY, native.TextTop.FIRST, native.TextTop.NOT, native.TextTop.PERHAPS
+#: Searches for more results go the general way.
+_MAX_RESULTS = 10_000
+_LEAF = Struct(native.TextTop.LEAF)
+_PATTERNS = (tree.Affix, tree.Fuzzy, tree.Pattern)
+#: Nodes whose weight is that of several groups.
+_HOLDERS = (tree.And, tree.Phrase, tree.Not, tree.Optional)
+_FILTERS = (tree.Numeric, tree.Geo, tree.GeoShape, tree.Missing, tree.Ids)
+_engine: native.TextTop | None = None
+
+
+class _Unfit(Exception):
+    """The query goes the general way."""
+
+
+class _Group:
+    """Alternatives. `terms`: (name, fields as bits, weight); `patterns`: nodes; `rows`: nodes of filters and tags, with a weight."""
+
+    __slots__ = ("kind", "terms", "patterns", "rows")
+
+    def __init__(self, kind: int):
+        self.kind = kind
+        self.terms: list[tuple[bytes, int | None, float]] = []
+        self.patterns: list = []
+        self.rows: list[tuple] = []
+
+
+class HotText:
+    """One search, ready to run as often as it is asked for, whatever the index holds by then."""
+
+    __slots__ = ("server", "index", "options", "groups", "phrases", "writer", "n", "reader", "_fits")
+
+    def __init__(self, server, index, root, options):
+        """Raises _Unfit."""
+        self.server = server
+        self.index = index
+        self.options = options
+        self.groups: list[_Group] = []
+        self.phrases: list[list[bytes]] = []
+        self.reader = TextReader(index, options, server.config)
+        self._fits: dict[int, tuple[int, np.ndarray]] = {}
+        self._read(root, 1.0)
+        required = [group for group in self.groups if group.kind in (_ANY, _FIRST)]
+        if not any(group.terms or group.patterns for group in required) or len(self.groups) > native.TextTop.MAX_GROUPS:
+            raise _Unfit
+        self.n = options.offset + options.count
+        self.writer = RowWriter(index, options.returns, options.no_content, [], None)
+
+    @classmethod
+    def of(cls, server, index, root, options) -> "HotText | None":
+        """The short way for a bound tree, None if there is none."""
+        if (index.text is None or options.scorer not in (None, DEFAULT_SCORER) or options.sort_by is not None or options.slop is not None
+                or options.in_order or options.summarize or options.highlight or options.explain_score or options.with_payloads
+                or options.filters or options.geo_filters or options.in_keys is not None
+                or options.with_sort_keys or options.offset + options.count > _MAX_RESULTS or index.options.no_offsets):
+            return None
+        try:
+            return cls(server, index, root, options)
+        except _Unfit:
+            return None
+
+    # Reading the tree
+
+    def _read(self, node, weight: float) -> None:
+        kind = type(node)
+        attributes = node.attributes
+        if attributes is not None:
+            if attributes.slop is not None or attributes.inorder is not None:
+                raise _Unfit
+            if attributes.weight is not None and kind in _HOLDERS:
+                weight *= attributes.weight
+        if kind is tree.And:
+            for child in node.children:
+                self._read(child, weight)
+        elif kind is tree.Phrase:
+            self.phrases.append(node.words)
+            bits = field_set(self.index, self.options, node.fields)
+            for word in node.words:
+                group = _Group(_ANY)
+                group.terms.append((word, bits, weight))
+                self.groups.append(group)
+        elif kind in (tree.Not, tree.Optional):
+            group = _Group(_NOT if kind is tree.Not else _PERHAPS)
+            self._alternative(group, node.child, weight)
+            self.groups.append(group)
+        else:
+            group = _Group(_FIRST if kind in _PATTERNS else _ANY)
+            self._alternative(group, node, weight)
+            self.groups.append(group)
+
+    def _alternative(self, group: _Group, node, weight: float) -> None:
+        kind = type(node)
+        attributes = node.attributes
+        own = weight * attributes.weight if attributes is not None and attributes.weight is not None else weight
+        if kind is tree.Term:
+            bits = field_set(self.index, self.options, node.fields)
+            group.terms.append((node.text, bits, own))
+            group.terms += [(name, bits, weight) for name in expand(self.index, self.options, node)]
+        elif kind is tree.Or and group.kind is not _FIRST:
+            for child in node.children:
+                self._alternative(group, child, own)
+        elif kind in _PATTERNS and (group.kind is _FIRST or group.kind is _NOT):
+            group.patterns.append((node, own))
+        elif group.kind is _NOT and kind is not tree.VectorRange:
+            group.rows.append((node, 0.0))
+        elif kind is tree.Tag:
+            group.rows.append((node, own))
+        elif kind in _FILTERS and group.kind is not _PERHAPS:
+            group.rows.append((node, 0.0))
+        else:
+            raise _Unfit
+
+    # Running
+
+    def run(self, client) -> Raw | None:
+        """The reply; None if the search has to go the general way this time."""
+        index, server = self.index, self.server
+        db = server.keyspace.databases[0]
+        docs, text = index.docs, index.text
+        if db.expires or db.field_expires or docs.scores or server.config["search-default-scorer"] != DEFAULT_SCORER:
+            return None
+        rows, scores, total, warnings = self.top()
+        options, writer = self.options, self.writer
+        hits = []
+        values, names = docs.values, docs.names
+        for i in range(options.offset, len(rows)):
+            row = rows[i]
+            hit = Hit(names[row])
+            if options.with_scores:
+                hit.score = number_of(2, scores[i])
+            if not writer.is_empty:
+                hit.n_pairs, hit.pairs = writer.fields(row, values[row], ())
+            hits.append(hit)
+        return Raw(encode_page(client.proto, total, hits, options, warnings))
+
+    def top(self) -> tuple[list[int], list[float], int, list[bytes]]:
+        """The best rows, their scores, how many match in all, and warnings."""
+        global _engine
+        if _engine is None:
+            _engine = native.TextTop()
+        index, text = self.index, self.index.text
+        self.reader.warnings = []
+        n_docs = len(index.docs)
+        held: list = []                     # what the engine reads
+        parts: list[tuple[int, int, int, list]] = []     # (0 for required, size, kind, leaves)
+        evaluation = None
+        numbers, postings = text.terms.numbers, text.postings
+        for group in self.groups:
+            leaves: list = []
+            size = 0
+            for name, bits, weight in group.terms:
+                size += self._leaf(leaves, held, numbers, postings, n_docs, name, bits, weight)
+            for node, weight in group.patterns:
+                bits = field_set(index, self.options, node.fields)
+                for name in self.reader.names(node):
+                    size += self._leaf(leaves, held, numbers, postings, n_docs, name, bits, weight)
+            for node, weight in group.rows:
+                if evaluation is None:
+                    evaluation = Evaluation(index, self.server.config, 0, self.options)
+                size += self._rows(leaves, held, evaluation, n_docs, node, weight)
+            if group.kind in (_ANY, _FIRST):
+                if not leaves:
+                    return [], [], 0, self.reader.warnings
+                parts.append((0, size, group.kind, leaves))
+            elif leaves:
+                parts.append((3 - group.kind + 1, size, group.kind, leaves))
+        parts.sort(key=_order)
+        groups, packed = array("I"), []
+        for _, _, kind, leaves in parts:
+            groups.extend((kind, len(leaves)))
+            packed += leaves
+        phrases = array("I")
+        for words in self.phrases:
+            phrases.append(len(words))
+            phrases.extend([numbers[word] for word in words])
+        engine = _engine
+        engine.columns(*text.columns, index.docs.doc_ids)
+        mean = text.total_length / n_docs if n_docs else 0.0
+        rows, scores, total = engine.top(b"".join(packed), groups, phrases, self.n, mean, K1, B_STD, float(np.float32(index.options.score)))
+        return rows, scores, total, self.reader.warnings
+
+    def _leaf(self, leaves: list, held: list, numbers: dict, postings: list, n_docs: int, name: bytes, bits: int | None, weight: float) -> int:
+        """Adds a term's leaf; returns how many postings it has."""
+        term = numbers.get(name)
+        packed = None if term is None else postings[term]
+        if packed is None:
+            return 0
+        if type(packed) is int:
+            packed = array("Q", (packed,))
+        address, n = packed.buffer_info()
+        held.append(packed)
+        leaves.append(_LEAF.pack(address, 0 if bits is None else self._fitting(bits), n, 0,
+                                 weight * math.log(1 + (n_docs - n + 0.5) / (n + 0.5))))
+        return n
+
+    def _fitting(self, bits: int) -> int:
+        """The address of what says which sets of fields have one of these."""
+        text = self.index.text
+        known = self._fits.get(bits)
+        if known is None or known[0] != text.n_masks:
+            fits = text.fitting(bits).astype(np.uint8)
+            known = self._fits[bits] = text.n_masks, fits, fits.ctypes.data
+        return known[2]
+
+    def _rows(self, leaves: list, held: list, evaluation: Evaluation, n_docs: int, node, weight: float) -> int:
+        """Adds the leaves of a filter or of tags; returns how many rows they have."""
+        sets = []
+        if type(node) is tree.Tag and weight:
+            field = self.index.by_name.get(node.field)
+            if type(field) is TagField:
+                sets = [field.rows_of(tag) for value in node.values for tag in evaluation.expand_tag(field, value)]
+        else:
+            sets = [evaluation.rows(node)]
+        size = 0
+        for rows in sets:
+            n = len(rows)
+            if n:
+                numbers = rows.to_array()
+                held.append(numbers)
+                leaves.append(_LEAF.pack(numbers.buffer_info()[0], 0, n, 1, weight and (
+                    weight * math.log(1 + (n_docs - n + 0.5) / (n + 0.5)) if type(node) is tree.Tag else 0.0)))
+                size += n
+        return size
+
+
+def _order(part: tuple) -> tuple:
+    return part[:2]
