@@ -64,7 +64,9 @@ class HotText:
         if not any(group.terms or group.patterns for group in required) or len(self.groups) > native.TextTop.MAX_GROUPS:
             raise _Unfit
         self.n = options.offset + options.count
-        self.writer = RowWriter(index, options.returns, options.no_content, [], None)
+        is_expanded = options.format == "EXPAND"
+        self.writer = RowWriter(index, options.returns, options.no_content, [], None,
+                                index.source.is_json and (options.dialect >= 3 or is_expanded), is_expanded)
 
     @classmethod
     def of(cls, server, index, root, options) -> "HotText | None":
