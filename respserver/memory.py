@@ -124,7 +124,7 @@ class Trimmer:
         self._used = min(self._used, used)
         if not self.is_due and used < self._used + self.GROWTH and abs(changes - self._changes) < self.CHANGES:
             return
-        started = time.monotonic()
+        started = time.thread_time()
         _trim()
-        self._next_at = now + (time.monotonic() - started) / self.SHARE
+        self._next_at = now + (time.thread_time() - started) / self.SHARE
         self._used, self._changes, self.is_due = used_memory(), changes, False

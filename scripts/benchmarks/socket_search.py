@@ -105,7 +105,8 @@ def _engine_us(r: redis.Redis) -> tuple[int, float]:
     return int(info["search_engine_searches"]), float(info["search_engine_time_us"])
 
 
-def _loadgen(binary: str, port: int, clients: int, queries: np.ndarray, where: str = "*", attributes: str = "") -> dict:
+def loadgen(binary: str, port: int, clients: int, queries: np.ndarray, where: str = "*", attributes: str = "", seconds: int = SECONDS,
+            rounds: int = ROUNDS) -> dict:
     """The medians of some rounds."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(struct.pack("<I", len(queries)))
@@ -113,13 +114,13 @@ def _loadgen(binary: str, port: int, clients: int, queries: np.ndarray, where: s
             message = _wire(_words(q, where, attributes))
             file.write(struct.pack("<I", len(message)) + message)
         file.flush()
-        rounds = [subprocess.run([binary, str(port), str(clients), str(SECONDS), file.name], capture_output=True, text=True,
-                                 check=True).stdout.split() for _ in range(ROUNDS)]
+        done = [subprocess.run([binary, str(port), str(clients), str(seconds), file.name], capture_output=True, text=True,
+                               check=True).stdout.split() for _ in range(rounds)]
     names = ("requests", "errors", "qps", "p50_us", "p99_us", "max_us")
-    return {name: statistics.median(float(one[i]) for one in rounds) for i, name in enumerate(names)}
+    return {name: statistics.median(float(one[i]) for one in done) for i, name in enumerate(names)}
 
 
-def _recall(r: redis.Redis, queries: np.ndarray, exact: np.ndarray, where: str = "*", attributes: str = "") -> float:
+def recall_of(r: redis.Redis, queries: np.ndarray, exact: np.ndarray, where: str = "*", attributes: str = "") -> float:
     hits = 0
     for q, truth in zip(queries, exact, strict=True):
         reply = r.execute_command(*_words(q, where, attributes))
@@ -127,11 +128,11 @@ def _recall(r: redis.Redis, queries: np.ndarray, exact: np.ndarray, where: str =
     return hits / exact.size
 
 
-def _window_for(r: redis.Redis, queries: np.ndarray, exact: np.ndarray) -> tuple[str, float]:
+def window_for(r: redis.Redis, queries: np.ndarray, exact: np.ndarray) -> tuple[str, float]:
     """The attributes of a search with the smallest window that reaches RECALL, and its recall."""
     for window in WINDOWS:
         attributes = f"SEARCH_WINDOW_SIZE {window}"
-        recall = _recall(r, queries, exact, attributes=attributes)
+        recall = recall_of(r, queries, exact, attributes=attributes)
         if recall >= RECALL:
             break
     return attributes, recall
@@ -156,19 +157,19 @@ def _measure(r: redis.Redis, process, port: int, binary: str, path: Path, metric
         r.execute_command(*_words(q))
         times.append(1e6 * (time.perf_counter() - begun))
     figures = {"python_client_p50_us": statistics.median(times), "settings": {}, "filters": {}}
-    attributes, recall = _window_for(r, queries, exact)
-    for name, given, reached in (("server's choice", "", _recall(r, queries, exact)), (attributes, attributes, recall)):
-        one = _loadgen(binary, port, 1, queries, attributes=given)
+    attributes, recall = window_for(r, queries, exact)
+    for name, given, reached in (("server's choice", "", recall_of(r, queries, exact)), (attributes, attributes, recall)):
+        one = loadgen(binary, port, 1, queries, attributes=given)
         cpu, (n, engine_us) = _thread_cpu_s(process.pid), _engine_us(r)
-        many = _loadgen(binary, port, CLIENTS, queries, attributes=given)
+        many = loadgen(binary, port, CLIENTS, queries, attributes=given)
         cpu, (n2, engine_us2) = _thread_cpu_s(process.pid) - cpu, _engine_us(r)
         n = max(n2 - n, 1)
         figures["settings"][name] = {"recall": reached, "one": one, "eight": many, "loop_thread_us_per_search": 1e6 * cpu / n,
                                      "engine_on_loop_thread_us_per_search": (engine_us2 - engine_us) / n}
     among = _exact_among(np.load(path / "base.npy", mmap_mode="r"), queries, metric)
     for name, where in FILTERS.items():
-        figures["filters"][name] = {"recall": _recall(r, queries, among, where) if name == "numeric" else None,
-                                    "eight": _loadgen(binary, port, CLIENTS, queries, where)}
+        figures["filters"][name] = {"recall": recall_of(r, queries, among, where) if name == "numeric" else None,
+                                    "eight": loadgen(binary, port, CLIENTS, queries, where)}
     return figures
 
 

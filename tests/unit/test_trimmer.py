@@ -36,7 +36,7 @@ def test_a_long_one_is_followed_by_a_longer_pause(monkeypatch):
 
     def trim():
         clock[0] += 0.1
-    monkeypatch.setattr(memory.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(memory.time, "thread_time", lambda: clock[0])
     monkeypatch.setattr(memory, "_trim", trim)
     trimmer = Trimmer()
     for now, is_done in ((10.0, True), (20.0, False), (109.0, False), (111.0, True)):
