@@ -142,6 +142,14 @@ class SlotReader:
         view = memoryview(values)
         return [view[start:start + width] if state else None for start, state in zip(range(0, n * width, width), states)]
 
+    def distances(self, slots, ruler, query):
+        """The distances of the vectors in these slots to one query given as bytes, by a Ruler for their width: (list, nan as in
+        Ruler.distances, and for a slot that is damaged or cannot be read; how many those are). Raises NonFiniteError if the query is."""
+        n = len(slots) // 4
+        out = ffi.new("double[]", n)
+        n_bad = _check(lib.vec_slots_measure(self._ptr, ffi.from_buffer("uint32_t[]", slots), n, ruler._ptr, query, out))
+        return ffi.unpack(out, n), n_bad
+
     def rest(self):
         """Lets go of the pages that were read: they count as this process's memory until then. The system may keep them."""
         lib.vec_slots_rest(self._ptr)

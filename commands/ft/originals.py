@@ -236,14 +236,34 @@ class Originals:
 def blobs(values: list, path: bytes, width: int, rows: Iterable[int]) -> list[bytes | memoryview | None]:
     """The original vectors of rows; None where the document, its field or a vector of this width is gone, or is damaged on disk.
     `values`: row -> hash or None. What lies on disk is read in one batch, which asks for all of it at once."""
+    return blobs_of(*held(values, path, rows), width)
+
+
+def held(values: list, path: bytes, rows: Iterable[int]) -> tuple[list[bytes | None], list[int]]:
+    """What the hashes of rows hold under a field, and at which positions that is a reference to a slot."""
     n = len(values)
-    found, refs = raw_of_many([values[row] if row < n else None for row in rows], path)
+    return raw_of_many([values[row] if row < n else None for row in rows], path)
+
+
+def blobs_of(found: list[bytes | None], refs: list[int], width: int) -> list[bytes | memoryview | None]:
+    """The vectors of this width that `held` tells of."""
     if len(refs) == len(found):
         return _read(found, width)
     if refs:
         for i, value in zip(refs, _read([found[i] for i in refs], width)):
             found[i] = value
     return [None if value is None or len(value) != width else value for value in found]
+
+
+def distances_on_disk(found: list[bytes | None], refs: list[int], width: int, ruler: native.Ruler, query: bytes) -> list[float] | None:
+    """The distances of the vectors that `held` tells of, nan for one that is not finite. None if not all of them lie intact in one file."""
+    if not refs or len(refs) != len(found):
+        return None
+    number, store = found[0][0], store_of(found[0])
+    if store.width != width or any([ref[0] != number for ref in found]):
+        return None
+    distances, n_bad = store.reader.distances(store.slots_of(found), ruler, query)
+    return None if n_bad else distances
 
 
 def _read(refs: list[bytes], width: int) -> list[bytes | memoryview | None]:

@@ -14,7 +14,7 @@ import native
 
 from respserver.values.slots import Ref
 
-from .originals import blobs
+from .originals import blobs, blobs_of, distances_on_disk, held
 from .sources import HashSource, json_blobs
 
 #: The share of the true nearest that must be among the candidates.
@@ -145,11 +145,20 @@ class Rescorer:
             return self._measured_multi(blob, rows, distances)
         new = []
         for start in range(0, len(rows), _PIECE):
-            blobs = self.originals(rows[start:start + _PIECE])
-            there = [i for i, one in enumerate(blobs, start) if one is not None]
-            if len(there) < len(blobs):
-                blobs = [one for one in blobs if one is not None]
-            exact = self.ruler.distances(blob, b"".join(blobs), len(blobs))
+            part, exact = rows[start:start + _PIECE], None
+            if self.source.is_json:
+                vectors = self.originals(part)
+            else:
+                found, refs = held(self.docs.values, self.path, part)
+                exact = distances_on_disk(found, refs, self.blob_bytes, self.ruler, blob)
+                vectors = blobs_of(found, refs, self.blob_bytes) if exact is None else ()
+            if exact is not None:
+                there = range(start, start + len(part))
+            else:
+                there = [i for i, one in enumerate(vectors, start) if one is not None]
+                if len(there) < len(vectors):
+                    vectors = [one for one in vectors if one is not None]
+                exact = self.ruler.distances(blob, b"".join(vectors), len(vectors))
             if len(there) == min(_PIECE, len(rows) - start) and not any(map(math.isnan, exact)):
                 new += exact
                 continue

@@ -270,6 +270,9 @@ void vec_slots_close(vec_slots *slots);
 /* n values, one behind the other into values[n * width]; while reading waits for the disk, it is asked for all of a batch at once.
    states[i]: 1, or 0 for a slot that is damaged or cannot be read. Returns how many those are. One thread at a time. */
 int vec_slots_read(vec_slots *slots, const uint32_t *numbers, size_t n, char *values, char *states);
+/* The distances of n values, vectors of the ruler's type and width, to a query; nan for one that is damaged or cannot be read, or holds nan
+   or infinity. Returns how many are damaged or cannot be read, or a negative code. One thread at a time. */
+int vec_slots_measure(vec_slots *slots, const uint32_t *numbers, size_t n, vec_ruler *ruler, const char *query, double *distances);
 /* Lets go of the pages that were read; the system may keep them. */
 void vec_slots_rest(vec_slots *slots);
 /* Documents by words. The columns of a text index: by number of a document its row (UINT32_MAX: none) and length, and where its words

@@ -4,6 +4,7 @@
    The file is read through a map: of what is in memory, no system call is needed. The map is larger than the file, so that it is seldom
    made anew. A page that the disk cannot deliver, or that lies behind the file's end, raises SIGBUS; while this thread reads slots, that
    means a damaged slot and no more. */
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,13 +15,14 @@
 #include "crc32c.h"
 #include "index.h"
 
-enum { HEAD = 16, COLD_BATCHES = 64, SLOW_NS = 10000 };
+enum { HEAD = 16, COLD_BATCHES = 64, SLOW_NS = 10000, PIECE = 32 };
 
 struct vec_slots {
     int fd;
     uint64_t base, mapped;
     uint32_t stride, width, n_cold;             /* n_cold: batches that read ahead: an earlier one had to wait for the disk */
     uint8_t *map;
+    char *values;                               /* room for PIECE values */
 };
 
 static _Thread_local sigjmp_buf on_fault;
@@ -57,7 +59,9 @@ int vec_slots_open(int fd, uint64_t base, uint32_t stride, uint32_t width, vec_s
 }
 
 void vec_slots_close(vec_slots *s) {
-    if (s && s->map) munmap(s->map, s->mapped);
+    if (!s) return;
+    if (s->map) munmap(s->map, s->mapped);
+    free(s->values);
     free(s);
 }
 
@@ -95,23 +99,50 @@ static int read_slot(const vec_slots *s, uint32_t slot, char *value) {
     return number == slot && check == crc32c(sum, value, s->width);
 }
 
-int vec_slots_read(vec_slots *s, const uint32_t *slots, size_t n, char *values, char *states) {
+/* Makes sure that the map reaches far enough, and asks the disk for all of it at once where reading has to wait for it. */
+static int look_ahead(vec_slots *s, const uint32_t *slots, size_t n) {
     uint64_t last = 0;
-    int n_bad = 0;
     for (size_t i = 0; i < n; i++) last = slots[i] > last ? slots[i] : last;
     uint64_t end = s->base + (last + 1) * s->stride;
     if (end > s->mapped && map_to(s, end) != VEC_OK) return VEC_ENOMEM;
-    if (s->n_cold) {
-        s->n_cold--;
-        for (size_t i = 0; i < n; i++) {
-            uint64_t start = s->base + (uint64_t)slots[i] * s->stride, page = start & ~(uint64_t)4095;
-            madvise(s->map + page, start + HEAD + s->width - page, MADV_WILLNEED);
-        }
+    if (!s->n_cold) return VEC_OK;
+    s->n_cold--;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t start = s->base + (uint64_t)slots[i] * s->stride, page = start & ~(uint64_t)4095;
+        madvise(s->map + page, start + HEAD + s->width - page, MADV_WILLNEED);
     }
+    return VEC_OK;
+}
+
+int vec_slots_read(vec_slots *s, const uint32_t *slots, size_t n, char *values, char *states) {
+    int n_bad = 0, rc = look_ahead(s, slots, n);
+    if (rc != VEC_OK) return rc;
     uint64_t started = now_ns();
     for (size_t i = 0; i < n; i++) {
         states[i] = (char)read_slot(s, slots[i], values + i * s->width);
         n_bad += !states[i];
+    }
+    if (now_ns() - started > n * SLOW_NS) s->n_cold = COLD_BATCHES;
+    return n_bad;
+}
+
+int vec_slots_measure(vec_slots *s, const uint32_t *slots, size_t n, vec_ruler *ruler, const char *query, double *distances) {
+    int n_bad = 0, rc = look_ahead(s, slots, n);
+    if (rc != VEC_OK) return rc;
+    if (!s->values && !(s->values = malloc((size_t)PIECE * s->width))) return VEC_ENOMEM;
+    uint64_t started = now_ns();
+    for (size_t at = 0; at < n; at += PIECE) {
+        size_t m = n - at < PIECE ? n - at : PIECE;
+        int is_bad[PIECE];
+        for (size_t i = 0; i < m; i++) {
+            char *value = s->values + i * s->width;
+            is_bad[i] = !read_slot(s, slots[at + i], value);
+            if (is_bad[i]) memset(value, 0, s->width);
+            n_bad += is_bad[i];
+        }
+        if ((rc = vec_ruler_distances(ruler, query, s->values, m, distances + at)) != VEC_OK) return rc;
+        for (size_t i = 0; i < m; i++)
+            if (is_bad[i]) distances[at + i] = NAN;
     }
     if (now_ns() - started > n * SLOW_NS) s->n_cold = COLD_BATCHES;
     return n_bad;

@@ -167,7 +167,7 @@ class SlotStore:
         except OSError as error:
             os.close(self._fd)
             raise self._failure(error) from None
-        self._reader = method.reader(self._fd, BASE, self.stride, width)
+        self.reader = method.reader(self._fd, BASE, self.stride, width)
         self._has_rested, self._n_idle = True, 1                # whether read_many was called since `rest`; rests since it was
         self.number = next(i for i in range(_MAX_STORES) if i not in _stores)
         _stores[self.number] = self
@@ -267,14 +267,17 @@ class SlotStore:
 
     def read_many(self, refs: Sequence[bytes]) -> list[bytes | memoryview | None]:
         """The values of many Refs into this store; None for one that is damaged or cannot be read, which is logged."""
-        slots = b"".join([ref[1:] for ref in refs])
-        self._has_rested = False
-        found = self._reader.read(slots)
+        found = self.reader.read(self.slots_of(refs))
         if None in found:
             for ref, value in zip(refs, found):
                 if value is None:
                     self._note_damaged(slot_of(ref))
         return found
+
+    def slots_of(self, refs: Sequence[bytes]) -> bytes:
+        """The slots of many Refs into this store, as 32-bit numbers: what `reader` takes, which is to be used at once."""
+        self._has_rested = False
+        return b"".join([ref[1:] for ref in refs])
 
     def rest(self) -> None:
         """To be called now and then: lets go of pages that `read_many` has looked at, unless that was just now."""
@@ -283,7 +286,7 @@ class SlotStore:
             self._n_idle = 0
         elif self._n_idle == 0:
             self._n_idle = 1
-            self._reader.rest()
+            self.reader.rest()
 
     # Compaction
 
@@ -312,7 +315,7 @@ class SlotStore:
     def close(self) -> None:
         """Removes the file. Refs into it are void afterwards."""
         _stores.pop(self.number, None)
-        self._reader.close()
+        self.reader.close()
         try:
             os.unlink(self.path)
         except OSError:

@@ -9,6 +9,7 @@ import textwrap
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import native
@@ -186,4 +187,26 @@ def test_reading_many_keeps_no_memory(tmp_path):
         store.read_many(refs[start:start + 100])
     store.rest(), store.rest()
     assert resident() < before + (4 << 20)
+    store.close()
+
+
+@pytest.mark.parametrize("dtype, metric", [("FLOAT32", "L2"), ("FLOAT32", "COSINE"), ("FLOAT16", "IP"), ("INT8", "L2")])
+def test_distances_are_those_of_the_values(tmp_path, dtype, metric):
+    kind = native.DTYPES[dtype][1]
+    vectors = np.random.default_rng(4).integers(-9, 9, (70, 40)).astype(kind)
+    store = SlotStore(str(tmp_path / "s"), vectors[0].nbytes, METHODS["engine"])
+    refs = [store.write(vector.tobytes()) for vector in vectors]
+    ruler, query = native.Ruler(40, metric, dtype), vectors[5].tobytes()
+    expected = ruler.distances(query, vectors.tobytes(), 70)
+    for some in ([], [3], [69, 0, 0, 33], range(70)):
+        assert store.reader.distances(store.slots_of([refs[i] for i in some]), ruler, query) == ([expected[i] for i in some], 0)
+    spoil(store, refs[60], 30)
+    found, n_bad = store.reader.distances(store.slots_of(refs), ruler, query)
+    assert n_bad == 1 and np.isnan(found[60]) and found[:60] + found[61:] == expected[:60] + expected[61:]
+    if dtype == "FLOAT32":
+        bad = store.write(np.full(40, np.nan, kind).tobytes())
+        found, n_bad = store.reader.distances(store.slots_of([refs[1], bad]), ruler, query)
+        assert n_bad == 0 and found[0] == expected[1] and np.isnan(found[1])
+        with pytest.raises(native.NonFiniteError):
+            store.reader.distances(store.slots_of(refs), ruler, np.full(40, np.inf, kind).tobytes())
     store.close()
