@@ -345,14 +345,49 @@ class Index:
         """Learns anew and encodes everything again in the background; searches, additions and removals go on.
 
         None: as it is. reduction: PCA, OOD (what matters to recent queries, of which a sample is kept; PCA while there are fewer than 200),
-        PREFIX or RANDOM, of LeanVec compressions; compression: another codec; reduce: LeanVec's dimensions. What codes have lost stays
-        lost: from LVQ4 nothing finer can be made. wait() waits for the end. Raises NativeError while it trains already, and for an index
-        without compression."""
-        if compression is not None and compression not in COMPRESSIONS:
-            raise NativeError(lib.VEC_EUNAVAILABLE, f"compression {compression} is not yet available; there are " + ", ".join(COMPRESSIONS))
-        name = ffi.new("char[]", (compression or "").encode())
-        _check(lib.vec_retrain(self._ptr, name, reduce or 0, _reduction(reduction)))
-        self.compression = compression or self.compression
+        PREFIX or RANDOM, of LeanVec compressions; compression: another codec, or NONE (FLOAT32 only); reduce: LeanVec's dimensions. What
+        codes have lost stays lost: from LVQ4 nothing finer can be made; retrain_begin() starts from the vectors themselves. wait() waits for
+        the end. Raises NativeError while it trains already, and for an index that neither has nor gets a compression."""
+        _check(lib.vec_retrain(self._ptr, self._next_codec(compression), reduce or 0, _reduction(reduction)))
+        self._take_compression(compression)
+
+    def retrain_begin(self, sample, reduction=None, compression=None, reduce=None):
+        """Begins to retrain() from the vectors as they were given: learns from a sample of them, (n, dim) or its bytes, before it returns.
+        recode() is then to be called with all of them, then retrain_end(). Until that the index counts as training."""
+        sample = self._blob(sample)
+        _check(lib.vec_retrain_begin(self._ptr, self._next_codec(compression), reduce or 0, _reduction(reduction), ffi.from_buffer(sample),
+                                     sample.nbytes // self.vector_bytes))
+        self._next_compression = compression
+
+    def recode(self, labels, vectors):
+        """Gives vectors (n, dim), or their bytes, after retrain_begin(): each is encoded anew. Labels that are not there, or were added
+        since, are passed over. Raises NativeError when nothing is being retrained."""
+        labels, vectors = np.ascontiguousarray(labels, np.uint64), self._blob(vectors)
+        if labels.size * self.vector_bytes != vectors.nbytes:
+            raise NativeError(lib.VEC_EARG, f"{labels.size} labels for {vectors.nbytes} bytes of vectors")
+        _check(lib.vec_recode(self._ptr, ffi.from_buffer("uint64_t[]", labels), ffi.from_buffer(vectors), labels.size))
+
+    def retrain_end(self, is_given_up=False):
+        """Has the background take what recode() was not given from the codes, then puts the new codes into effect; or forgets them all."""
+        _check(lib.vec_retrain_end(self._ptr, is_given_up))
+        if not is_given_up:
+            self._take_compression(self._next_compression)
+
+    def _next_codec(self, compression):
+        if compression is not None and compression not in COMPRESSIONS and compression != "NONE":
+            raise NativeError(lib.VEC_EUNAVAILABLE, f"compression {compression} is not yet available; there are NONE, " + ", ".join(COMPRESSIONS))
+        return ffi.new("char[]", (compression or "").encode())
+
+    def _take_compression(self, compression):
+        if compression:
+            self.compression = None if compression == "NONE" else compression
+
+    def _blob(self, vectors):
+        return memoryview(vectors).cast("B") if isinstance(vectors, (bytes, bytearray, memoryview)) else memoryview(self._matrix(vectors)).cast("B")
+
+    def recalibrate(self):
+        """Has the background measure anew what recall each window gives on the vectors that there are."""
+        lib.vec_recalibrate(self._ptr)
 
     def wait(self, timeout=None):
         """Blocks until everything is linked, trained and cleaned up; False if that took longer than timeout seconds."""
@@ -521,6 +556,9 @@ class Index:
                 "build_rate": s.n_linkings / (s.link_ns * 1e-9) if s.link_ns else 0.0,
                 "code_bytes": s.code_bytes, "residual_bytes": s.residual_bytes, "n_searches": s.n_searches, "n_scored": s.n_scored,
                 "last_plan": PLANS[s.last_plan], "reduction": _REDUCTION_NAMES[s.reduction], "n_queries": s.n_queries,
+                "n_epochs": s.n_epochs, "n_since_training": s.n_since_training, "drift": s.drift, "distance_error": s.distance_error,
+                "trained_error": s.trained_error, "mean_shift": s.mean_shift, "energy": s.energy, "trained_energy": s.trained_energy,
+                "clipped": s.clipped,
                 "bytes": dict(zip(PARTS, s.bytes, strict=True))}
 
     @property

@@ -10,7 +10,7 @@ def load(server) -> None:
     Imports happen here, so that the pure parts (the grammar) can be imported without the engine."""
     from respserver.modules import Module
 
-    from . import admin, aggregate, config, cursor, debug, info, profile, search, suggest, words  # noqa: F401
+    from . import admin, aggregate, config, cursor, debug, info, profile, retrain, search, suggest, words  # noqa: F401
     from .manager import Manager
     from .measure import estimate, recall, tune  # noqa: F401
     config.register_directives()
@@ -24,6 +24,7 @@ def load(server) -> None:
     server.add_periodic(5, manager.log_progress)
     server.add_periodic(1, manager.measure_rescoring)
     server.add_periodic(5, lambda: recall.probe(manager))
+    server.add_periodic(1, lambda: retrain.watch(manager))
     server.add_periodic(30, lambda: manager.collect(server.config["search-fork-gc-clean-threshold"]))
     server.add_periodic(1, manager.originals.compact)
     server.config.observe(config.ORIGINALS, manager.originals.set_default)

@@ -84,6 +84,9 @@ def _rows():
             "Without effect here")
     yield s("RECALL_PROBE", "search-recall-probe", "int", 8,
             "Queries a minute that are checked against exact answers for FT.INFO's recall estimate; 0: none", most=256)
+    yield s("RETRAIN", "search-retrain", "enum", "auto",
+            "Whether a field whose new vectors are no longer like those it was trained on is trained again by itself",
+            choices=("auto", "manual"))
     yield s("ENABLE_UNSTABLE_FEATURES", "search-enable-unstable-features", "bool", False, "Without effect here")
 
 

@@ -177,6 +177,20 @@ def _codes(spec, stats) -> list:
     pairs = [("bytes_per_vector", stats["code_bytes"] + stats["residual_bytes"])]
     if spec.compression.startswith("LeanVec"):
         pairs += [("reduction", Simple(spec.reduction or "PCA")), ("effective_reduction", Simple(stats["reduction"]))]
+    return pairs + _drift(spec, stats)
+
+
+def _drift(spec, stats) -> list:
+    """How well the codes fit what has come since they were trained (drift: 1 is as then), and what they were trained on."""
+    pairs = [("epoch", stats["n_epochs"]), ("vectors_since_training", stats["n_since_training"]), ("drift", round(stats["drift"], 3)),
+             ("distance_error", round(stats["distance_error"] or stats["trained_error"], 5)), ("mean_shift", round(stats["mean_shift"], 3))]
+    if stats["trained_energy"] >= 0:
+        energy = stats["energy"] if stats["energy"] >= 0 else stats["trained_energy"]
+        pairs += [("captured_energy", round(energy, 4)), ("captured_energy_trained", round(stats["trained_energy"], 4))]
+    if spec.compression == "SQ8":
+        pairs.append(("clip_rate", round(stats["clipped"], 6)))
+    if stats["training"] == "running":
+        pairs.append(("training_progress", round(stats["progress"], 3)))
     return pairs
 
 

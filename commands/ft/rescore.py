@@ -44,11 +44,10 @@ class Rescorer:
         self.policy = spec.rerank
         self.path = spec.path
         self.blob_bytes = spec.blob_size
-        self.is_lossless = spec.compression is None
         self.ruler = native.Ruler(spec.dim, spec.metric, spec.dtype)
         #: (k, candidates) as measured, k ascending; a 0: nothing to do.
         self.measured: list[tuple[int, int]] = []
-        self.measured_codec = ""
+        self.measured_codec = ("", 0)           # and the number of its training
         self.measured_at = 0                    # vectors there were
         self.error = 0.0                        # what hardly any distance by codes is off by
         self.last = (0, 0, 0)                   # of the last search: candidates, rescored, places that changed
@@ -64,7 +63,7 @@ class Rescorer:
         if asked == "OFF" or not k:
             return 0
         if asked == "AUTO":
-            if self.is_lossless:
+            if self.field.spec.compression is None:
                 return 0
             n = self._chosen.get(k)
             if n is None:
@@ -183,20 +182,25 @@ class Rescorer:
 
     # ------------------------------------------------------------------------------------------------- measuring
 
+    def start_over(self) -> None:
+        """Forgets what was measured: the codes, or what they are of, have changed."""
+        self.measured, self.measured_at = [], 0
+        self._chosen.clear()
+
     def is_due(self) -> bool:
         """Whether the number of candidates should be measured (again): another codec, or half as many vectors more."""
-        if self.is_lossless or self.policy != "AUTO":
+        if self.field.spec.compression is None or self.policy != "AUTO":
             return False
         stats = self.field.engine.stats()
         n = stats["n_vectors"]
         if n < FEWEST or stats["training"] == "running" or stats["n_tail"] > n // 10:
             return False
-        return stats["codec"] != self.measured_codec or n >= 1.5 * self.measured_at or n < self.measured_at // 4
+        return (stats["codec"], stats["n_epochs"]) != self.measured_codec or n >= 1.5 * self.measured_at or n < self.measured_at // 4
 
     def measure(self) -> Generator:
         """Measures in small pieces; to be run in the background."""
         stats = self.field.engine.stats()
-        codec, n_vectors = stats["codec"], stats["n_vectors"]
+        codec, n_vectors = (stats["codec"], stats["n_epochs"]), stats["n_vectors"]
         queries = list(self._queries())
         found, errors = [], []
         for k, wide in MEASURED:

@@ -24,7 +24,7 @@ _TYPES = {name: name for name in DTYPE_SIZES}
 _SVS_TYPES = ("FLOAT16", "FLOAT32")
 _METRICS = {"L2": "L2", "IP": "IP", "COSINE": "COSINE"}
 _UNTRAINED = "SQ8"                               # what Redis has for HNSW, with a threshold that may be anything
-_REDUCTIONS = {name: name for name in ("PCA", "OOD", "PREFIX", "RANDOM")}
+REDUCTIONS = {name: name for name in ("PCA", "OOD", "PREFIX", "RANDOM")}
 
 
 def parse_vector(cursor: Words, path: bytes, name: bytes, compressions: Collection[str], memory_limit: int) -> VectorSpec:
@@ -174,7 +174,7 @@ def _count(attribute: str, low: int = 1) -> _Reader:
 
 
 def _reduction(cursor: Words, spec: VectorSpec, label: str) -> None:
-    spec.reduction = cursor.choice(label, _REDUCTIONS)
+    spec.reduction = cursor.choice(label, REDUCTIONS)
 
 
 _COMMON: dict[str, _Reader] = {"TYPE": _dtype, "DIM": _count("dim"), "DISTANCE_METRIC": _metric,

@@ -88,6 +88,12 @@ typedef struct {
     int last_plan;
     int reduction;                  /* VEC_REDUCE_* in effect; OOD with too few queries is PCA until it is trained again */
     uint32_t n_queries;             /* recent ones at hand for OOD */
+    uint32_t n_epochs, n_since_training; /* trainings so far; vectors added since the last */
+    double drift;                   /* the error of traversal distances on what is added now over that of the training sample; 1: as then */
+    double distance_error, trained_error; /* both errors: root mean square, relative to the standard deviation of distances; 0: unknown */
+    double energy, trained_energy;  /* the share of |x - mean|^2 that LeanVec's first level keeps; -1: unknown */
+    double clipped;                 /* the share of coordinates outside SQ8's range */
+    double mean_shift;              /* how far the mean of what is added now is from the trained one, in standard deviations of vectors */
     uint64_t bytes[8];              /* allocated now, by VEC_MEM_* */
 } vec_stats_t;
 
@@ -118,13 +124,23 @@ int vec_remove(vec_index *index, const uint64_t *labels, size_t n, size_t *n_rem
 int vec_wait(vec_index *index, uint64_t timeout_us);
 /* Learns anew from what is stored (the finest codes), and from recent queries for OOD, then encodes everything again, in the background;
    searches, additions and removals go on. compression: another codec's name, or NULL for the same; reduce: dimensions of LeanVec's
-   projection, or 0 for the same; reduction: VEC_REDUCE_*, or -1 for the same. What codes have lost stays lost. VEC_EARG: not for indexes
-   without compression, nor a reduction for other codecs than LeanVec. VEC_EBUSY: it is training already. */
+   projection, or 0 for the same; reduction: VEC_REDUCE_*, or -1 for the same. What codes have lost stays lost. compression "NONE": the
+   vectors as they are, of FLOAT32 only. VEC_EARG: a reduction for other codecs than LeanVec, or no compression before and after.
+   VEC_EBUSY: it is training already. */
 int vec_retrain(vec_index *index, const char *compression, uint32_t reduce, int reduction);
+/* The same from the vectors as they were given, by whoever has them: begins with a sample of n, from which it learns before it returns;
+   vec_recode then gives vectors under their labels, each once, in any order and from any thread; labels that are unknown or have been
+   stored anew meanwhile are passed over. vec_retrain_end lets the background take what was not given from the codes and the new codes
+   into effect, or forgets the whole thing. Until then the index counts as training, for vec_wait, too. */
+int vec_retrain_begin(vec_index *index, const char *compression, uint32_t reduce, int reduction, const char *sample, size_t n);
+int vec_recode(vec_index *index, const uint64_t *labels, const char *vectors, size_t n);
+int vec_retrain_end(vec_index *index, int is_given_up);
 void vec_stats(const vec_index *index, vec_stats_t *out);
 /* The least window that was measured to find `target` (above 0, below 1; 0: the default) of the k nearest, or as near to it as more
    work brings. Before it is measured a wide one; the measurement is then made when nothing else is to do. */
 uint32_t vec_window(vec_index *index, uint32_t k, double target);
+/* Has the background measure anew what recall each window gives. */
+void vec_recalibrate(vec_index *index);
 /* The parameters that the index was created with; compression is the codec's own name. */
 void vec_describe(const vec_index *index, vec_params *out);
 /* Checks every invariant of the graph, maps and counters; nothing may run beside it. VEC_EINVARIANT: *what names the broken one. */

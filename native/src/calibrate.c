@@ -194,6 +194,14 @@ double curve_recall(const vec_index *index, uint32_t window) {
     return low + (high - low) * (window - ladder[i - 1]) / (ladder[i] - ladder[i - 1]);
 }
 
+void vec_recalibrate(vec_index *ix) {
+    pthread_mutex_lock(&ix->lock);
+    atomic_store(&ix->calibrated_at, 0);
+    if (ix->has_writer) ix->is_idle = 0;
+    pthread_cond_signal(&ix->wake);
+    pthread_mutex_unlock(&ix->lock);
+}
+
 uint32_t vec_window(vec_index *ix, uint32_t k, double target) {
     uint32_t w = curve_window(ix, target);
     if (!w) {                                   /* not measured yet, or not in the image that this came from */

@@ -16,7 +16,7 @@
 #define IMAGE_H
 #include "index.h"
 
-enum { IMAGE_VERSION = 2, IMAGE_PAGE = 4096, IMAGE_SEEDS = 64 };
+enum { IMAGE_VERSION = 3, IMAGE_PAGE = 4096, IMAGE_SEEDS = 64 };
 #define IMAGE_MAGIC "vamana\r\n"
 #define IMAGE_BYTE_ORDER 0x01020304u
 
@@ -44,7 +44,8 @@ typedef struct {
     uint32_t n_seeds, seeds[IMAGE_SEEDS];
     float usual_norm2, target_recall;
     image_section sections[N_SECTIONS];
-    uint32_t reduction, reserved;
+    uint32_t reduction, n_epochs, n_since_training;
+    float trained_error, trained_energy;        /* drift.c */
 } image_header;
 
 static inline uint64_t image_round(uint64_t bytes) { return (bytes + IMAGE_PAGE - 1) / IMAGE_PAGE * IMAGE_PAGE; }

@@ -279,6 +279,9 @@ static int load_state(loader *l) {
     atomic_store(&ix->auto_window, h->auto_window);
     atomic_store(&ix->is_calibrated, (int)h->is_calibrated);
     atomic_store(&ix->calibrated_at, h->is_calibrated ? h->n_linked : 0);
+    ix->n_epochs = h->n_epochs;
+    if (h->is_trained && h->trained_error > 0)
+        ix->drift = drift_resume(ix, atomic_load(&ix->store)->coder, h->trained_error, h->trained_energy, h->n_since_training);
     ix->is_swept = (int)h->needs_mending;
     atomic_store(&ix->training, h->is_trained ? VEC_TRAIN_DONE : VEC_TRAIN_IDLE);
     int rc = h->algorithm == VEC_GRAPH ? load_seeds(l) : VEC_OK;

@@ -97,6 +97,10 @@ static void copy_params(saver *s) {
     h->primary_stride = s->st->coder->primary_bytes, h->residual_stride = s->st->coder->residual_bytes;
     h->reduction = (uint32_t)p->reduction;
     h->is_trained = ix->wanted->train && s->st->coder->codec == ix->wanted && coder_is_whole(s->st->coder);
+    vec_stats_t drift;
+    drift_stats(ix, &drift);
+    h->n_epochs = drift.n_epochs, h->n_since_training = drift.n_since_training;
+    h->trained_error = (float)drift.trained_error, h->trained_energy = (float)drift.trained_energy;
     h->most_norm2_bits = atomic_load(&ix->most_norm2_bits), h->usual_norm2 = atomic_load(&ix->usual_norm2);
     h->auto_window = atomic_load(&ix->auto_window), h->is_calibrated = (uint32_t)atomic_load(&ix->is_calibrated);
 }

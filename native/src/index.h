@@ -6,6 +6,7 @@
      iterator.c batches from the nearest on, by searches              (knows nothing of slots)
      graph.c    linking (all linkers at once), pruning, sweeping out deleted vectors and mending reach (the writer alone)
      writer.c   the background thread and its helpers: tail, sweeps, calibration
+     drift.c    whether new vectors are like the training sample      (callers' threads, under ix->lock)
      recent.c   a sample of queries, for codecs that learn from them
      train.c    learning a coder and re-encoding into a fresh store   (a thread of its own while it runs)
 
@@ -123,6 +124,10 @@ struct vec_index {
     _Atomic int learns_from_queries;
     _Atomic uint32_t n_noted;                   /* queries that recent.c was shown */
     struct recent *_Atomic recent;
+    struct drift *drift, *next_drift;           /* under the lock; NULL until something was learned */
+    uint32_t n_epochs;                          /* trainings that came to an end */
+    uint64_t *recoded;                          /* under the lock; while originals are given: slots that the next store has from them */
+    uint32_t recoded_slots;
 
     slab meta;                                  /* uint64: state and label */
     slab bases;                                 /* uint64 for 64 slots: the first one's label, where the others' follow it; or NO_BASE */
@@ -214,6 +219,17 @@ static inline int is_trained(const vec_index *ix) {                     /* under
         || atomic_load(&((vec_index *)ix)->store)->coder->table_entries;
 }
 
+/* drift.c */
+/* What the coder's errors are on its training sample, n x dim; is_exact: it is not from coarse codes; work as for encode. NULL: no memory. */
+struct drift *drift_begin(vec_index *ix, const coder *c, const float *sample, size_t n, int is_exact, float *work);
+/* Puts vectors of a sample, n x dim, at its end that training is not to see; how many. */
+size_t drift_hold_out(float *sample, size_t n, uint32_t dim);
+/* What an image keeps of it. NULL: no memory. */
+struct drift *drift_resume(vec_index *ix, const coder *c, double error, double energy, uint32_t n_added);
+void drift_free(struct drift *d);
+void drift_note(vec_index *ix, const store *s, uint32_t slot, const float *x);  /* under the lock; x as ingested, just stored there */
+void drift_stats(const vec_index *ix, vec_stats_t *out);                        /* under the lock */
+
 /* recent.c */
 void recent_note(vec_index *ix, const float *x);                        /* x as ingested */
 uint32_t recent_count(const vec_index *ix);
@@ -283,4 +299,8 @@ uint64_t next_random(uint64_t *state);
 
 /* train.c */
 int train_start(vec_index *ix);                                       /* under ix->lock */
+/* Under the lock: the next store holds a slot's vector as it was given. */
+static inline void note_recoded(vec_index *ix, uint32_t slot) {
+    if (slot < ix->recoded_slots) ix->recoded[slot / 64] |= 1ull << slot % 64;
+}
 #endif

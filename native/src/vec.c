@@ -203,6 +203,9 @@ void vec_free(vec_index *ix) {
     slab_free(&ix->rows);
     mem_free(atomic_load(&ix->tail));
     mem_free(atomic_load(&ix->recent));
+    drift_free(ix->drift);
+    drift_free(ix->next_drift);
+    mem_free(ix->recoded);
     mem_free(ix->add_vector);
     mem_free(ix->add_work);
     mem_free(ix->free_slots);
@@ -313,7 +316,8 @@ static void note_norm(vec_index *ix, const store *s, uint32_t slot) {
 
 static int add_locked(vec_index *ix, uint64_t label, const uint8_t *given) {
     const vec_params *p = &ix->params;
-    int is_raw = !is_compressed(ix->wanted), is_flat = p->algorithm == VEC_FLAT;
+    store *s = atomic_load(&ix->store), *other = atomic_load(&ix->other_store);
+    int is_flat = p->algorithm == VEC_FLAT, is_raw = !is_compressed(s->coder->codec) && !(other && is_compressed(other->coder->codec));
     double norm2;
     if (label > MAX_LABEL) return VEC_EARG;
     /* 1. The vector, checked. */
@@ -329,11 +333,18 @@ static int add_locked(vec_index *ix, uint64_t label, const uint8_t *given) {
     if (rc == VEC_OK) rc = take_slot(ix, &slot, &is_new);
     if (rc != VEC_OK) return rc;
     /* 3. Codes, then the slot's state, then the ways to it. */
-    store *s = atomic_load(&ix->store), *other = atomic_load(&ix->other_store);
+    other = atomic_load(&ix->other_store);                      /* its last reader may have left meanwhile */
     encode_into(ix, s, slot, given);
     if (other) encode_into(ix, other, slot, given);
+<<<<<<< HEAD
     if (p->metric == VEC_IP) note_norm(ix, s, slot);
     if (!is_flat) note_place(ix, slot, atomic_load(&ix->tail_end));
+=======
+    note_recoded(ix, slot);
+    if (ix->drift) drift_note(ix, s, slot, ix->add_vector);
+    if (p->metric == VEC_IP && !is_flat) note_norm(ix, s, slot);
+    if (!is_flat) atomic_store_explicit(row_at(ix, slot), NO_EDGE, memory_order_relaxed);
+>>>>>>> 02196e6 (Notice drift, train again from the documents' own vectors: VAMANA.RETRAIN, search-retrain)
     note_label(ix, slot, label, is_new && slot % 64 == 0);
     atomic_store_explicit(meta_at(ix, slot), meta_of(is_flat ? SLOT_LINKED : SLOT_TAIL, label), memory_order_release);
     if (is_new) atomic_store_explicit(&ix->n_slots, slot + 1, memory_order_release);
@@ -431,6 +442,7 @@ void vec_stats(const vec_index *index, vec_stats_t *out) {
     out->n_tail = out->n_vectors > out->n_linked ? out->n_vectors - out->n_linked : 0;
     out->n_deleted = atomic_load(&ix->n_deleted);
     out->n_slots = atomic_load(&ix->n_slots);
+    drift_stats(ix, out);
     pthread_mutex_unlock(&ix->lock);
     out->n_linkings = atomic_load(&ix->n_linkings);
     out->link_ns = atomic_load(&ix->link_ns);

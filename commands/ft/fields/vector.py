@@ -34,6 +34,8 @@ class VectorField(Field):
         self.is_open = True
         self.recent: deque[bytes] = deque(maxlen=RECENT)    # the latest queries: what recall is measured with
         self.estimate = None                    # of its recall, set by the index
+        self.retraining = None                  # under way
+        self.alarmed_at = -1                    # the training since which drift was told
         self.cost_us = 0.0                      # what searches took lately, in the engine
         self.had_vectors = False                # whether there has ever been one
         self._mode: str | None = EMPTY_MODE     # None: as the engine's last plan says
