@@ -19,6 +19,9 @@
 #define HARMLESS 0.02
 /* A single error's square counts for at most so many times the usual. */
 #define WILDEST 16
+/* How much better codes must be for the graph to be linked again, and for walks on it to be so bad that once is not enough. */
+#define MUCH 1.4
+#define VERY_MUCH 4.0
 
 enum { RING = 16, ONE_IN = 16, BASE_SAMPLES = 1024, MEMORY = 256, FEWEST = 64 };
 
@@ -184,6 +187,13 @@ struct drift *drift_resume(vec_index *ix, const coder *c, double error, double e
     struct drift *d = drift_new(ix, c);
     if (d) d->trained_ratio = error * error, d->trained_energy = energy, d->n_added = n_added;
     return d;
+}
+
+int drift_relinkings(const struct drift *new, const struct drift *old) {
+    if (!old) return 0;
+    double before = old->now.n >= FEWEST ? ratio(&old->now) : old->trained_ratio, after = new ? new->trained_ratio : 0;
+    double gain = (before + HARMLESS * HARMLESS) / (after + HARMLESS * HARMLESS);
+    return gain > VERY_MUCH * VERY_MUCH ? 2 : gain > MUCH * MUCH;
 }
 
 void drift_note(vec_index *ix, const store *s, uint32_t slot, const float *x) {

@@ -272,9 +272,15 @@ int link_slot(vec_index *ix, scratch *s, uint32_t slot) {
             if (is_new) p->candidates[m++].id = id;
         }
     }
+    uint32_t n_before = read_row(ix, slot, ids);                /* none, unless it is linked again */
+    for (uint32_t i = 0, n_found = m; i < n_before && m < p->size; i++) {
+        int is_new = !is_deleted(ix, ids[i]);
+        for (uint32_t j = 0; j < n_found && is_new; j++) is_new = p->candidates[j].id != ids[i];
+        if (is_new) p->candidates[m++].id = ids[i];
+    }
     uint32_t n_chosen = prune(ix, st, p, slot, m, row_limit(params));
     memcpy(chosen, p->chosen, n_chosen * sizeof *chosen);
-    write_row(ix, slot, chosen, n_chosen);      /* nothing leads here yet: no other linker can be at it */
+    write_row(ix, slot, chosen, n_chosen);      /* nothing leads here yet, or no other linker is at work */
     int is_reached = 0;
     for (uint32_t i = 0; i < n_chosen; i++) is_reached |= add_edge(ix, st, p, chosen[i], slot, ids);
     if (!is_reached && n_chosen) insert_behind(ix, chosen[0], slot, ids);
@@ -399,7 +405,20 @@ int sweep_slice(vec_index *ix, uint32_t n_rows) {
     return 0;
 }
 
-/* 4. Reach. */
+/* 4. Linking again. */
+
+int relink_slice(vec_index *ix, uint32_t n_rows) {
+    int rc = VEC_OK;
+    ix->link_window = ix->params.build_window;
+    for (; n_rows && ix->relink_at < ix->relink_end && rc == VEC_OK; n_rows--, ix->relink_at++)
+        if (meta_state(meta_get(ix, ix->relink_at)) == SLOT_LINKED) rc = link_slot(ix, &ix->link_scratch, ix->relink_at);
+    if (rc == VEC_OK && ix->relink_at == ix->relink_end && --ix->n_relinkings) ix->relink_at = 0;
+    if (rc == VEC_OK && ix->relink_at < ix->relink_end) return 1;
+    ix->relink_at = ix->relink_end = 0;
+    return rc;
+}
+
+/* 5. Reach. */
 
 /* Leads a walk to a slot again: an edge from the nearest that a walk finds, one with room if there is one close by. */
 static int mend_slot(vec_index *ix, scratch *s, uint32_t slot) {

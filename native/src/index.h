@@ -176,6 +176,10 @@ struct vec_index {
     uint8_t *doomed_bits;
     uint32_t doomed_bits_size;
     int is_swept;                               /* since the last look at what is in reach */
+    int wants_relinking;                        /* under the lock: how often; codes have come that are much better than those that links were
+                                                   chosen by */
+    uint32_t relink_at, relink_end;             /* slots left of that */
+    int n_relinkings;
     struct {                                    /* a look at what the seeds reach, under way while seen is there */
         uint8_t *seen;
         uint32_t *stack, n_stack, n_slots, at;
@@ -226,6 +230,8 @@ struct drift *drift_begin(vec_index *ix, const coder *c, const float *sample, si
 size_t drift_hold_out(float *sample, size_t n, uint32_t dim);
 /* What an image keeps of it. NULL: no memory. */
 struct drift *drift_resume(vec_index *ix, const coder *c, double error, double energy, uint32_t n_added);
+/* How often links are worth choosing again because the new codes' distances are so much better than the old ones' that they were chosen by. */
+int drift_relinkings(const struct drift *new, const struct drift *old);
 void drift_free(struct drift *d);
 void drift_note(vec_index *ix, const store *s, uint32_t slot, const float *x);  /* under the lock; x as ingested, just stored there */
 void drift_stats(const vec_index *ix, vec_stats_t *out);                        /* under the lock */
@@ -273,6 +279,7 @@ int link_slot(vec_index *ix, scratch *s, uint32_t slot);
 void choose_seeds(vec_index *ix);
 int sweep_begin(vec_index *ix);
 int sweep_slice(vec_index *ix, uint32_t n_rows);                      /* 1: more to do; 0: done */
+int relink_slice(vec_index *ix, uint32_t n_rows);                     /* likewise */
 
 /* Links again what the seeds do not reach. 1: more to do; 0: done. */
 int mend_begin(vec_index *ix);

@@ -137,6 +137,7 @@ static void replace(vec_index *ix) {
     store *old = atomic_exchange(&ix->store, atomic_load(&ix->other_store));
     atomic_store(&ix->other_store, old);        /* its last readers may still come across a slot that is reused */
     retire(ix, NULL, old);
+    if (ix->has_writer) ix->wants_relinking = drift_relinkings(ix->next_drift, ix->drift);
     drift_free(ix->drift);
     mem_free(ix->recoded);
     ix->drift = ix->next_drift, ix->n_epochs++;
@@ -265,6 +266,7 @@ int vec_retrain_begin(vec_index *ix, const char *compression, uint32_t reduce, i
     }
     claim(ix);
     pthread_mutex_unlock(&ix->lock);
+    size_t n_given = n;
     if (n > sample_size(ix)) n = sample_size(ix);
     float *sample = mem_alloc(&ix->account, VEC_MEM_OTHER, (n * p->dim + 128) * sizeof *sample);
     coder *c = NULL;
@@ -272,7 +274,7 @@ int vec_retrain_begin(vec_index *ix, const char *compression, uint32_t reduce, i
     double norm2;
     if (!sample) rc = VEC_ENOMEM;
     for (size_t i = 0; i < n && sample; i++)
-        n_good += ingest(p->dtype, p->metric, (const uint8_t *)vectors + i * bytes, p->dim, sample + n_good * p->dim, &norm2) == VEC_OK;
+        n_good += ingest(p->dtype, p->metric, (const uint8_t *)vectors + i * n_given / n * bytes, p->dim, sample + n_good * p->dim, &norm2) == VEC_OK;
     if (rc == VEC_OK) rc = n_good ? wait_for_room(ix) : VEC_EARG;
     if (rc == VEC_OK) rc = learn(ix, sample, n_good, &c, &ix->next_drift);
     mem_free(sample);

@@ -336,15 +336,10 @@ static int add_locked(vec_index *ix, uint64_t label, const uint8_t *given) {
     other = atomic_load(&ix->other_store);                      /* its last reader may have left meanwhile */
     encode_into(ix, s, slot, given);
     if (other) encode_into(ix, other, slot, given);
-<<<<<<< HEAD
-    if (p->metric == VEC_IP) note_norm(ix, s, slot);
-    if (!is_flat) note_place(ix, slot, atomic_load(&ix->tail_end));
-=======
     note_recoded(ix, slot);
     if (ix->drift) drift_note(ix, s, slot, ix->add_vector);
-    if (p->metric == VEC_IP && !is_flat) note_norm(ix, s, slot);
-    if (!is_flat) atomic_store_explicit(row_at(ix, slot), NO_EDGE, memory_order_relaxed);
->>>>>>> 02196e6 (Notice drift, train again from the documents' own vectors: VAMANA.RETRAIN, search-retrain)
+    if (p->metric == VEC_IP) note_norm(ix, s, slot);
+    if (!is_flat) note_place(ix, slot, atomic_load(&ix->tail_end));
     note_label(ix, slot, label, is_new && slot % 64 == 0);
     atomic_store_explicit(meta_at(ix, slot), meta_of(is_flat ? SLOT_LINKED : SLOT_TAIL, label), memory_order_release);
     if (is_new) atomic_store_explicit(&ix->n_slots, slot + 1, memory_order_release);

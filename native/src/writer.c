@@ -237,9 +237,14 @@ static void *run(void *arg) {
         while (ix->n_pausing && !ix->is_stopping) pthread_cond_wait(&ix->wake, &ix->lock);
         int has_tail = atomic_load(&ix->tail_head) != atomic_load(&ix->tail_end);
         int is_sweeping = ix->sweep_end != 0, rc = VEC_OK;
-        int sweeps = is_sweeping || wants_sweep(ix, !has_tail), calibrates = !has_tail && wants_calibration(ix);
+        if (ix->wants_relinking) {
+            ix->n_relinkings = ix->wants_relinking, ix->wants_relinking = 0;
+            ix->relink_at = 0, ix->relink_end = atomic_load(&ix->n_slots);
+        }
+        int relinks = !has_tail && ix->relink_end, sweeps = is_sweeping || wants_sweep(ix, !has_tail);
+        int calibrates = !has_tail && !relinks && wants_calibration(ix);
         int mends = ix->mending.seen || (!has_tail && (ix->is_swept || wants_mending(ix)));
-        if (!has_tail && !sweeps && !calibrates && !mends) {
+        if (!has_tail && !sweeps && !calibrates && !mends && !relinks) {
             reclaim(ix);
             ix->is_idle = 1;
             pthread_cond_broadcast(&ix->idle);
@@ -257,6 +262,12 @@ static void *run(void *arg) {
                 reader_leave(&ix->link_scratch);
                 ix->is_swept |= rc == 0;        /* rows were pruned: look what is still in reach */
             }
+        }
+        if (rc >= 0 && relinks) {
+            reader_enter(ix, &ix->link_scratch);
+            rc = relink_slice(ix, LINKS_PER_TURN);
+            reader_leave(&ix->link_scratch);
+            ix->is_swept |= rc == 0;
         }
         if (rc >= 0 && mends) {
             if (!ix->mending.seen) ix->is_swept = 0;

@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 BENCHMARKS = {"engine": "curves", "inserts": "inserts", "filters": "filters", "flat": "flat", "scalar": "scalar", "churn": "churn",
-              "threads": "threads", "commands": "plain_commands", "socket": "socket_search", "targets": "targets",
+              "threads": "threads", "drift": "drift", "commands": "plain_commands", "socket": "socket_search", "targets": "targets",
               "choosing": "choosing", "binary": "binary", "evidence": "evidence", "originals": "originals"}
 
 

@@ -178,3 +178,24 @@ def test_searches_go_on_while_vectors_are_given():
     stop.set()
     thread.join()
     assert found and min(found) >= 0.9
+
+
+def test_what_was_linked_by_bad_codes_is_linked_again():
+    x = np.concatenate([kind(2000), other_kind(4000)])
+    queries = other_kind(60, 7)
+    ix = trained(kind(2000), compression="LeanVec4x8", reduce=32)
+    ix.add(np.arange(2000, 6000), x[2000:])
+    ix.wait()
+    before = ix.stats()["n_linked"], recall(ix, x, queries)
+    ix.retrain_begin(x)
+    ix.recode(np.arange(6000), x)
+    ix.retrain_end()
+    ix.wait()
+    ix.validate()
+    fresh = trained(shuffled(x), compression="LeanVec4x8", reduce=32)
+    assert ix.stats()["n_linked"] == before[0] and before[1] < 0.9
+    assert recall(ix, x, queries) > recall(fresh, shuffled(x), queries) - 0.02
+
+
+def shuffled(x):
+    return x[np.random.default_rng(0).permutation(len(x))]
