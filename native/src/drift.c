@@ -49,6 +49,13 @@ void drift_free(struct drift *d) {
     mem_free(d);
 }
 
+static uint64_t table_bytes(const coder *c) { return c->table_entries * 5ull + c->table_entries / 256 * 4; }
+
+uint64_t drift_bytes(const coder *c) {
+    return mem_bytes(sizeof(struct drift)) + mem_bytes((uint64_t)RING * c->dim * sizeof(float)) + mem_bytes((uint64_t)RING * c->primary_bytes)
+         + 2 * mem_bytes(c->dim * sizeof(float)) + mem_bytes(query_bytes(c->dim)) + (c->table_entries ? mem_bytes(table_bytes(c)) : 0);
+}
+
 static struct drift *drift_new(vec_index *ix, const coder *c) {
     mem_account *a = &ix->account;
     struct drift *d = mem_zeroed(a, VEC_MEM_OTHER, sizeof *d);
@@ -60,7 +67,7 @@ static struct drift *drift_new(vec_index *ix, const coder *c) {
     d->average = mem_zeroed(a, VEC_MEM_OTHER, c->dim * sizeof *d->average);
     d->centred = mem_zeroed(a, VEC_MEM_OTHER, c->dim * sizeof *d->centred);
     d->query_block = mem_zeroed(a, VEC_MEM_OTHER, query_bytes(c->dim));
-    if (entries) d->table_block = mem_alloc(a, VEC_MEM_OTHER, entries * 5 + entries / 256 * 4);
+    if (entries) d->table_block = mem_alloc(a, VEC_MEM_OTHER, table_bytes(c));
     if (!d->vectors || !d->records || !d->average || !d->centred || !d->query_block || (entries && !d->table_block)) {
         drift_free(d);
         return NULL;

@@ -80,6 +80,7 @@ int vec_estimate(const vec_params *params, uint64_t n, const vec_searchers *by, 
     int trains = wanted->train && n >= p.training_threshold;
     estimate(&p, trains || !wanted->train ? last : first, trains, n, by, bytes);
     if (wanted->reduces && n) bytes[VEC_MEM_OTHER] += recent_bytes(&p);
+    if (trains) bytes[VEC_MEM_OTHER] += drift_bytes(last);
     *peak_training = *peak_retraining = sum_of(bytes);
     if (trains) {
         uint64_t then[VEC_MEM_PARTS], residuals, codes, most = SAMPLE_BYTES / (p.dim * sizeof(float)), sample = 2ull * p.training_threshold;

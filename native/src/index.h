@@ -233,6 +233,7 @@ struct drift *drift_resume(vec_index *ix, const coder *c, double error, double e
 /* How often links are worth choosing again because the new codes' distances are so much better than the old ones' that they were chosen by. */
 int drift_relinkings(const struct drift *new, const struct drift *old);
 void drift_free(struct drift *d);
+uint64_t drift_bytes(const coder *c);                                           /* what they count */
 void drift_note(vec_index *ix, const store *s, uint32_t slot, const float *x);  /* under the lock; x as ingested, just stored there */
 void drift_stats(const vec_index *ix, vec_stats_t *out);                        /* under the lock */
 
