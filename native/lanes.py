@@ -60,6 +60,10 @@ class Lanes:
             if e.what == lib.VEC_LANE_MISSING:
                 labels = ffi.unpack(ffi.cast("uint64_t *", e.bytes), e.n_bytes // 8)
                 events.append(("missing", self.by_address[e.tag], labels))
+            elif e.what == lib.VEC_LANE_FOUND:
+                n = e.n_bytes // 16
+                labels, distances = ffi.cast("uint64_t *", e.bytes), ffi.cast("double *", e.bytes) + n
+                events.append(("found", e.tag, ffi.unpack(labels, n), ffi.unpack(distances, n)))
             elif e.what == lib.VEC_LANE_SLOW:
                 events.append(("slow", e.tag, ffi.unpack(e.bytes, e.n_bytes), e.took_ns))
             else:
@@ -100,17 +104,21 @@ class Lane:
 
     def set(self, index, query, names, form, order, ruler, places, n_rescored, k):
         """What is done for a request from now on: a search (Query) and its reply (Names, Form, order as in Crew.replies). ruler: None, or
-        of the candidates found the first n_rescored are measured again (Ruler, Places) and the k nearest answered."""
+        of the candidates found the first n_rescored are measured again (Ruler, Places) and the k nearest answered. form: None for events
+        "found" instead of replies."""
         order_pointer = ffi.from_buffer("int64_t[]", order)
-        _check(lib.vec_lane_set(self._ptr, index._ptr, query._pointer, names._ptr, form._pointer, order_pointer,
-                                ruler._ptr if ruler is not None else ffi.NULL, places._ptr if ruler is not None else ffi.NULL, n_rescored, k))
+        form_pointer = form._pointer if form is not None else ffi.NULL
+        ruler_pointer, places_pointer = (ruler._ptr, places._ptr) if ruler is not None else (ffi.NULL, ffi.NULL)
+        _check(lib.vec_lane_set(self._ptr, index._ptr, query._pointer, names._ptr, form_pointer, order_pointer, ruler_pointer, places_pointer,
+                                n_rescored, k))
         self._held = index, query, names, form, order_pointer, ruler, places
 
     def join(self, fd, tag):
         """Serves a connected socket that nobody else reads; returns its number. Events about it, by its tag: ("given", tag, bytes, tally):
         it is off the lane, these bytes were read and not answered; ("unsent", tag, bytes, tally): it is off, this is the rest of a reply;
         ("slow", tag, bytes, ns): this request took so long. About the lane: ("missing", lane, labels): Places has to be told of these
-        before the next turn. tally: (requests, bytes in, bytes out) that were not told before."""
+        before the next turn. ("found", tag, labels, distances): the caller is to send the reply before the next turn. tally: (requests,
+        bytes in, bytes out) that were not told before."""
         return _check(lib.vec_lanes_join(self._ptr, fd, tag))
 
     def take_stats(self):

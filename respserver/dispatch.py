@@ -124,7 +124,7 @@ class Dispatcher:
             else:
                 encoded = encode(reply, client.proto)
         except Exception as error:
-            encoded = self._failed(command, error)
+            encoded = self.failed(command, error)
         took = perf_counter_ns() - started
         reads = command.reads
         if reads is ONE_KEY and words[1] in client.db.data:     # the most frequent case
@@ -149,7 +149,7 @@ class Dispatcher:
             else:
                 self.stats.misses += 1
 
-    def _failed(self, command: Command, error: Exception) -> bytes:
+    def failed(self, command: Command, error: Exception) -> bytes:
         """The reply for a call that raised."""
         command.stats.failed += 1
         if not isinstance(error, CommandError):
@@ -185,7 +185,7 @@ class Dispatcher:
                     raise encoded
                 encoded = encode(encoded, client.proto)
             except Exception as error:
-                encoded = self._failed(command, error)
+                encoded = self.failed(command, error)
         took = perf_counter_ns() - started
         stats = command.stats
         stats.ns += took
@@ -273,7 +273,7 @@ class Dispatcher:
                 reply = reply.wait()
             encoded = encode(reply, client.proto)
         except Exception as error:
-            encoded = self._failed(command, error)
+            encoded = self.failed(command, error)
         if command.reads is not None:
             self._count_reads(client.db.data, words[command.reads])
         self._count(client, command, words, perf_counter_ns() - started)

@@ -16,7 +16,7 @@ from respserver.protocol.reply import Raw
 from . import errors, tree
 from .plan import Evaluation, allowed, refusal
 from .pool import DEAR_US, PendingSearch
-from .reply import RESP3_HEAD, RESP3_ROW_END, RESP3_TAIL, RowWriter, bulk, distance_texts, encode_page, forms
+from .reply import HEADS, N_HEADS, RESP3_HEAD, RESP3_ROW_END, RESP3_TAIL, RowWriter, bulk, distance_texts, encode_page, forms
 from .runtime import check_blob, knn_runtime
 
 _NONE = (None,)
@@ -124,9 +124,9 @@ class HotKnn:
                 except native.SearchTimeout:
                     return self._timed_out(client.proto)
             if not self.count:
-                return self._encode(client.proto, [], [])
+                return self.encode(client.proto, [], [])
         elif not self.k:
-            return self._encode(client.proto, [], [])
+            return self.encode(client.proto, [], [])
         self.recent.append(blob)
         self._choose_candidates()
         turns = self.turns
@@ -138,11 +138,10 @@ class HotKnn:
                 return turns.add(PendingSearch(self, client, blob))
         return Raw(self._search(blob, client.proto, 1)[0]) or self._reply(blob, client.proto, 0)
 
-    def is_plain_now(self) -> bool:
-        """Brings up to date what does not depend on the vector. Whether the engine alone can make the replies. Raises
+    def is_ready(self) -> bool:
+        """Brings up to date what does not depend on the vector. Whether a lane may do the searches. Raises
         SearchTimeout."""
-        db = self.db
-        if self.forms is None or self.is_laneless or self.cost_us > DEAR_US or db.expires or db.field_expires:
+        if self.is_laneless or self.cost_us > DEAR_US:
             return False
         if self.child is not None:
             if self.revision != self.index.revision:
@@ -153,6 +152,11 @@ class HotKnn:
             return False
         self._choose_candidates()
         return self.n_wanted <= _MUCH and not (self.n_rescored and self.index.disk_fields)
+
+    def form_now(self, proto: int) -> native.Form | None:
+        """The form of replies that the engine can write; None: it cannot."""
+        db = self.db
+        return None if self.forms is None or db.expires or db.field_expires else self.forms[proto]
 
     def answer(self, searches: list[PendingSearch], proto: int) -> None:
         """Does searches of one turn, all of clients of the same protocol, and delivers their replies."""
@@ -174,7 +178,7 @@ class HotKnn:
             except native.SearchTimeout:
                 return [self._timed_out(proto)] * n
             if not self.count:
-                return [self._encode(proto, [], [])] * n
+                return [self.encode(proto, [], [])] * n
         replies = self._search(searches[0].blob if n == 1 else b"".join([search.blob for search in searches]), proto, n)
         for i, reply in enumerate(replies):
             try:
@@ -196,10 +200,10 @@ class HotKnn:
         field = self.field
         self.note_cost(took * 0.001 / n)
         field.note_knn(self.child is not None)
-        db = self.db
-        if self.forms is None or self.n_rescored or db.expires or db.field_expires:
+        form = self.form_now(proto)
+        if form is None or self.n_rescored:
             return [b""] * n
-        return crew.replies(index.docs.names, self.forms[proto], index.docs.doc_ids)
+        return crew.replies(index.docs.names, form, index.docs.doc_ids)
 
     def query_now(self) -> native.Query:
         """The search in the engine's terms, but for the vector."""
@@ -221,7 +225,7 @@ class HotKnn:
             raise refusal(error) from None
         if self.n_rescored:
             rows, distances = self._rescored(blob, rows, distances)
-        return self._encode(proto, rows, distances)
+        return self.encode(proto, rows, distances)
 
     def _choose_candidates(self) -> None:
         """Follows what has been measured of the index: how many candidates to rescore, with which window."""
@@ -283,17 +287,18 @@ class HotKnn:
             rows, distances = [row for row, _ in kept], [distance for _, distance in kept]
         if self.n_rescored:
             rows, distances = self._rescored(search.blob, rows, distances)
-        return self._encode(search.client.proto, rows, distances)
+        return self.encode(search.client.proto, rows, distances)
 
     def _timed_out(self, proto: int) -> Raw:
         if self.fails:
             raise CommandError(errors.TIMEOUT)
         return Raw(encode_page(proto, 0, [], self.options, [b"Timeout limit was reached"]))
 
-    def _encode(self, proto: int, rows: list[int], distances: list[float]) -> Raw:
+    def encode(self, proto: int, rows: list[int], distances: list[float]) -> Raw:
+        """The reply of a search that found these rows, nearest first. Raises CommandError."""
         db = self.db
         docs = self.index.docs
-        if db.expires or db.field_expires:
+        if db.expires or db.field_expires or None in map(docs.keys.__getitem__, rows):    # gone by an earlier reply of this turn
             rows, distances = self._living(rows, distances)
         total = len(rows)
         if not self.plain or len(set(distances)) != total:
@@ -306,9 +311,12 @@ class HotKnn:
                 out += (prefix, bulk(keys[row]), end)
         elif self.writer.only_distance:
             for row, text in zip(rows, distance_texts(distances)):
-                out += (prefix, bulk(keys[row]), heads[len(text)], text, end)
+                key = keys[row]
+                n = len(key)
+                out += (prefix, HEADS[n] if n < N_HEADS else b"$%d\r\n" % n, key, heads[len(text)], text, end)
         else:
             values, named = docs.values, self.named
+            joint = b"\r\n" + end
             one = self.paths[0] if named is not None and len(named) == 1 else None
             for row, text in zip(rows, distance_texts(distances)):
                 value = values[row]
@@ -317,22 +325,25 @@ class HotKnn:
                     n, pairs = self.writer.fields(row, value, (text,))
                     out += (prefix, bulk(keys[row]), middle % (n if proto == 3 else 2 * n), pairs, end)
                 else:
-                    out += (prefix, bulk(keys[row]), heads[len(text)], text, b"\r\n")
+                    key = keys[row]
+                    n = len(key)
+                    out += (prefix, HEADS[n] if n < N_HEADS else b"$%d\r\n" % n, key, heads[len(text)], text)
                     for name, text in zip(named, texts):
-                        out += (name, b"$%d\r\n%b\r\n" % (len(text), text))
-                    out.append(end)
+                        n = len(text)
+                        out += (name, HEADS[n] if n < N_HEADS else b"$%d\r\n" % n, text)
+                    out.append(joint)
         if proto == 3:
             out.append(RESP3_TAIL % total)
         return Raw(b"".join(out))
 
     def _make_shapes(self) -> None:
         """Settles the bytes that are the same in every row, by protocol: what comes before the key, what comes between
-        it and the distance by the length of that, the same without the distance, what ends the row."""
+        it and the distance by the length of that (with the key's line end), the same without the distance, what ends the row."""
         writer = self.writer
         self.per_hit = 1 if writer.is_empty else 2
         self.paths = [path for path, _ in writer.named]
-        self.named = [name for _,
-                      name in writer.named] if writer.distances and writer.named and not writer.columns else None
+        self.named = [b"\r\n" + name
+                      for _, name in writer.named] if writer.distances and writer.named and not writer.columns else None
         if writer.is_empty:
             self.shapes = {2: (b"", None, None, b""), 3: (b"%2\r\n+id\r\n", None, None, RESP3_ROW_END)}
             return
@@ -343,13 +354,13 @@ class HotKnn:
             if writer.distances:
                 n = 1 + len(writer.named)
                 head = middle % (n if proto == 3 else 2 * n) + writer.distances[0][1]
-                heads = [b"%b$%d\r\n" % (head, length) for length in range(32)]
+                heads = [b"\r\n%b$%d\r\n" % (head, length) for length in range(32)]
             self.shapes[proto] = prefix, heads, middle, (b"\r\n" if writer.only_distance else b"") + end
 
     def _living(self, rows: list[int], distances: list[float]):
         """Without the rows whose key's time has come."""
         db, keys = self.db, self.index.docs.keys
-        found = [(row, distance) for row, distance in zip(rows, distances) if db.get(keys[row]) is not None]
+        found = [(row, distance) for row, distance in zip(rows, distances) if keys[row] is not None and db.get(keys[row]) is not None]
         return [row for row, _ in found], [distance for _, distance in found]
 
     def _ordered(self, rows: list[int], distances: list[float]):

@@ -1,10 +1,13 @@
 """The shortest way for a client that sends one search again and again with other vectors: the engine reads its socket, searches, and
-writes the reply, without Python for each request (native.Lanes).
+where rows are keys or keys with distances it writes the reply, too, without Python for each request (native.Lanes). Other replies are
+written here.
 
 A client whose KNN search has come several times in a row lends its connection to a lane. The first request that is another one ends
 that: what was read of it goes the usual way, as if nothing had been. Whatever a lane's answers depend on is looked at before each turn,
 which runs on the loop thread like everything else, so that no command can come between; what the usual way counts per request is taken
 over in bulk before the next command that could see it."""
+from os import write
+
 import native
 from respserver.protocol.request import RequestParser
 from respserver.registry import COMMANDS
@@ -41,7 +44,7 @@ class Road:
         self.proto = proto
         self.members: set[int] = set()              # ids of clients
         self.lane = native.Lane(lanes.lanes, key[0], key[1], hot.blob_bytes)
-        self._query = self._order = None            # what the lane was set to
+        self._query = self._order = self._form = None   # what the lane was set to
 
     def refresh(self) -> bool:
         """Has the lane do what the search would do now; False: it cannot."""
@@ -50,15 +53,15 @@ class Road:
         if index.is_dropped or self.lanes.server.search.get(self.name) is not index or self.prepared not in index.plans.get(self.text, ()):
             return False
         try:
-            if not hot.is_plain_now():
+            if not hot.is_ready():
                 return False
         except native.SearchTimeout:
             return False
-        docs, query = index.docs, hot.query_now()
-        if self._query is not query or self._order is not docs.doc_ids:
-            self._query, self._order = query, docs.doc_ids
+        docs, query, form = index.docs, hot.query_now(), hot.form_now(self.proto)
+        if self._query is not query or self._order is not docs.doc_ids or self._form is not form:
+            self._query, self._order, self._form = query, docs.doc_ids, form
             ruler = hot.rescorer.ruler if hot.n_rescored else None
-            self.lane.set(hot.engine, query, docs.names, hot.forms[self.proto], docs.doc_ids, ruler, hot.field.places, hot.n_rescored, hot.k)
+            self.lane.set(hot.engine, query, docs.names, form, docs.doc_ids, ruler, hot.field.places, hot.n_rescored, hot.k)
         return True
 
     def settle(self) -> None:
@@ -134,7 +137,7 @@ class Lanes:
         hot, proto = seen.hot, client.proto
         seen.n = 0                                  # if it fails now, it may not later
         self.server.outbox.flush()                  # the reply to the latest
-        if not hot.is_plain_now() or not self.server.dispatcher.is_plain:
+        if not hot.is_ready() or not self.server.dispatcher.is_plain:
             return
         before = [seen.name, name, text, *words[:at]]
         head = b"*%d\r\n%b$%d\r\n" % (len(words) + 3, b"".join(map(_bulk, before)), hot.blob_bytes)
@@ -218,6 +221,9 @@ class Lanes:
                 road.hot.is_laneless = True
                 self._close(road)
             return True
+        if what == "found":
+            self._reply(tag, content, extra)
+            return False
         if what == "slow":
             words = RequestParser().feed(content)[0]
             client = self._members[tag][0]
@@ -229,6 +235,23 @@ class Lanes:
         else:
             client.give_back(unsent=content)
         return False
+
+    def _reply(self, tag: int, rows: list[int], distances: list[float]) -> None:
+        """Sends the reply that the engine cannot write."""
+        client, road, number, _ = self._members[tag]
+        try:
+            reply = road.hot.encode(road.proto, rows, distances)
+        except Exception as error:
+            reply = self.server.dispatcher.failed(COMMANDS[b"ft.search"], error)
+        client.net_out += len(reply)
+        try:
+            n = write(client.fd, reply)
+        except OSError:                             # no room, or the client has gone: which its connection finds out
+            n = 0
+        if n < len(reply):
+            event = self.lanes.leave(number)
+            self._forget(tag, event[3] if event else (0, 0, 0), is_own_choice=False)
+            client.give_back(event[2] if event else b"", reply[n:])
 
     # Counting
 

@@ -12,6 +12,13 @@ RESP3_ROW_END = b"+values\r\n*0\r\n"
 RESP3_TAIL = b"+total_results\r\n:%d\r\n+warning\r\n*0\r\n"
 
 
+#: The heads of bulk strings by their lengths, which are far quicker looked up than made.
+HEADS = [b"$%d\r\n" % n for n in range(1024)]
+N_HEADS = len(HEADS)
+#: Field names whose bulk strings a RowWriter keeps.
+_MAX_BULKS = 4096
+
+
 def distance_text(distance: float) -> bytes:
     """A distance as rows show it: whole numbers as integers, others with 12 significant digits."""
     if distance == distance and -1e17 < distance < 1e17 and distance == int(distance):
@@ -47,7 +54,7 @@ class RowWriter:
     of the field that SORTBY had to load, or None."""
 
     __slots__ = ("is_empty", "distances", "named", "columns", "lead", "is_all", "only_distance", "is_whole", "is_expanded",
-                 "edit")
+                 "edit", "_bulks")
 
     def __init__(self, index, returns, no_content: bool, yields: list[bytes], lead: tuple[bytes, bytes] | None,
                  is_whole: bool = False, is_expanded: bool = False):
@@ -58,6 +65,7 @@ class RowWriter:
         self.distances: list[tuple[int, bytes]] = []        # (position among yields, its name's reply)
         self.named: list[tuple[bytes, bytes]] = []          # (path in the hash, name's reply)
         self.columns: list[tuple] = []                      # (position in `named`, numeric field whose sort key is shown)
+        self._bulks: dict[bytes, bytes] = {}                # names of fields as bulk strings
         self.lead = lead
         self.edit = None            # function(row, path, value) that gives the value to return; None: as it is
         if self.is_empty:
@@ -99,12 +107,15 @@ class RowWriter:
                     text = self.edit(row, lead[0], text)
                 out.append(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(lead[1]), lead[1], len(text), text))
             skip = None if lead is None or lead[0] != lead[1] else lead[0]
-            edit = self.edit
+            edit, bulks, n_before = self.edit, self._bulks, len(out)
+            pieces = []
             for name, text in value.items():
                 if name != skip:
                     if edit is not None:
                         text = edit(row, name, text)
-                    out.append(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(text), text))
+                    n = len(text)
+                    pieces += (bulks.get(name) or self._bulk_of(name), HEADS[n] if n < N_HEADS else b"$%d\r\n" % n, text, b"\r\n")
+            return n_before + len(pieces) // 4, b"".join(out + pieces)
         else:
             get = value.get
             texts = [get(path) for path, _ in self.named]
@@ -120,6 +131,11 @@ class RowWriter:
                     out.append(b"%b$%d\r\n%b\r\n" % (name, len(text), text))
         return len(out), b"".join(out)
 
+    def _bulk_of(self, name: bytes) -> bytes:
+        if len(self._bulks) >= _MAX_BULKS:
+            self._bulks.clear()
+        self._bulks[name] = made = bulk(name)
+        return made
 
     def _expanded(self, view) -> list[bytes]:
         """The pairs of a JSON document whose values are RESP3 arrays and maps."""

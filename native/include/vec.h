@@ -243,8 +243,9 @@ int vec_lane_create(vec_lanes *lanes, const char *head, uint32_t n_head, const c
 /* When no connection is on it any more. */
 void vec_lane_free(vec_lane *lane);
 /* What is done for a request from now on: the search, for query->k results, and the form of the reply. ruler not NULL: the results are
-   candidates, of which the first n_rescored are measured again with their vectors at `places`, and the k nearest answered. All of it must
-   live until the next vec_lane_set or vec_lane_free. VEC_EARG: more than 2^16 results. */
+   candidates, of which the first n_rescored are measured again with their vectors at `places`, and the k nearest answered. form NULL: the
+   caller writes the replies, see FOUND. All of it must live until the next vec_lane_set or vec_lane_free. VEC_EARG: more than 2^16
+   results. */
 int vec_lane_set(vec_lane *lane, vec_index *index, const vec_query *query, const vec_names *names, const vec_form *form,
                  const int64_t *order, vec_ruler *ruler, const vec_places *places, uint32_t n_rescored, uint32_t k);
 /* Serves a connected socket, which nobody else reads meanwhile; returns its number, or a negative code. `tag` names it in events. */
@@ -253,9 +254,9 @@ int64_t vec_lanes_join(vec_lane *lane, int fd, uint64_t tag);
 /* What became of a connection, or is to be done for it. GIVEN: it is off its lane; the bytes were read and not answered (a request that is
    another, or more than one, or could not be answered). UNSENT: it is off; the bytes are the rest of a reply. SLOW: the bytes are a request
    that took took_ns. MISSING: the bytes are labels, uint64_t, whose places have to be set before the next turn; the tag is the lane's
-   address. n, in and out: requests answered, and their and the replies' bytes, that no tally has said before; of a connection that is
-   off. */
-enum { VEC_LANE_GIVEN = 0, VEC_LANE_UNSENT = 1, VEC_LANE_SLOW = 2, VEC_LANE_MISSING = 3 };
+   address. FOUND: the caller is to send the reply before the next turn; the bytes are labels, uint64_t, then as many distances, double.
+   n, in and out: requests answered, and their and the replies' bytes, that no tally has said before; of a connection that is off. */
+enum { VEC_LANE_GIVEN = 0, VEC_LANE_UNSENT = 1, VEC_LANE_SLOW = 2, VEC_LANE_MISSING = 3, VEC_LANE_FOUND = 4 };
 typedef struct {
     int what;
     uint64_t tag, n, in, out, took_ns, n_bytes;

@@ -289,7 +289,7 @@ static vec_lane_event *note(vec_lanes *l, int what, uint64_t tag, const char *by
     }
     char *copy = malloc(n_bytes + 1);
     if (!copy) return NULL;
-    if (n_bytes) memcpy(copy, bytes, n_bytes);
+    if (bytes && n_bytes) memcpy(copy, bytes, n_bytes);
     vec_lane_event *e = &l->events[l->n_events++];
     *e = (vec_lane_event){.what = what, .tag = tag, .bytes = copy, .n_bytes = n_bytes};
     return e;
@@ -554,6 +554,15 @@ static void count_served(vec_lanes *l, const errand *e, size_t n_out, uint64_t w
     if (event) event->took_ns = took;
 }
 
+/* Tells what was found, for the caller to write the reply. */
+static int64_t tell_found(vec_lanes *l, const errand *e) {
+    size_t bytes = (size_t)e->count * sizeof(uint64_t);
+    vec_lane_event *event = note(l, VEC_LANE_FOUND, l->connections[e->connection].tag, NULL, 2 * bytes);
+    if (!event) return VEC_ENOMEM;
+    memcpy(event->bytes, e->labels, bytes), memcpy(event->bytes + bytes, e->distances, bytes);
+    return 0;
+}
+
 /* Answers a search that is done. 0: it is STALLED, otherwise over. */
 static int answer(vec_lanes *l, errand *e, uint64_t watch_ns) {
     connection *c = &l->connections[e->connection];
@@ -563,9 +572,10 @@ static int answer(vec_lanes *l, errand *e, uint64_t watch_ns) {
         atomic_store_explicit(&e->state, STALLED, memory_order_relaxed);
         return 0;
     }
-    int64_t n = e->count < 0 || state == FAILED ? VEC_ENOMEM : write_reply(l, e);
+    int64_t n = e->count < 0 || state == FAILED ? VEC_ENOMEM : lane->form ? write_reply(l, e) : tell_found(l, e);
     c->errand = NULL;
     if (n < 0) leave(l, e->connection, VEC_LANE_GIVEN, e->request, lane->request_bytes);    /* its owner finds the same, and the words */
+    else if (!lane->form) count_served(l, e, 0, watch_ns);
     else {
         ssize_t sent = send(c->fd, l->out, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0) sent = 0;                 /* no room at all, or the client has gone: which its owner finds out */

@@ -44,7 +44,8 @@ def filled(r2):
 
 @pytest.mark.parametrize("proto", [2, 3])
 @pytest.mark.parametrize("compression", [(), ("COMPRESSION", "LVQ8"), ("COMPRESSION", "LVQ4", "RERANK", "30")], ids=str)
-@pytest.mark.parametrize("options", [("RETURN", "1", "d"), ("NOCONTENT",), ("RETURN", "3", "d", "AS", "e")], ids=" ".join)
+@pytest.mark.parametrize("options", [("RETURN", "1", "d"), ("NOCONTENT",), ("RETURN", "3", "d", "AS", "e"), ("RETURN", "2", "tag", "d"),
+                                     ("RETURN", "2", "d", "num", "LIMIT", "2", "5"), ()], ids=" ".join)
 def test_replies_are_the_usual_ones(own_server, connect, r2, options, compression, proto):
     base = vectors(600, DIM)
     create(r2, algorithm="SVS-VAMANA", dim=DIM, options=compression)
@@ -61,6 +62,15 @@ def test_replies_are_the_usual_ones(own_server, connect, r2, options, compressio
             reply = lane.send(message).read()
             assert reply == usual.send(message + pack("PING")).read() and usual.read() == "PONG"
         assert n_on_lanes(r2) == 1
+    r2.set("unrelated", 1, ex=1000)         # keys may expire now: rows are looked at one by one
+    r2.pexpire("d:4", 20)
+    time.sleep(0.05)
+    assert "b'd:4'" not in repr(lane.send(search(base[4], *options, where=where)).read())   # which deletes it
+    for query in [*vectors(5, DIM, seed=7), base[4]]:
+        message = search(query, *options, where=where)
+        reply = lane.send(message).read()
+        assert reply == usual.send(message + pack("PING")).read() and usual.read() == "PONG"
+    assert n_on_lanes(r2) == 1
 
 
 def test_exact_distances_of_what_was_changed_meanwhile(own_server, raw, r2):
@@ -216,13 +226,14 @@ def test_what_is_counted(own_server, connect, r2, filled):
     assert n_on_lanes(r2) == 1
 
 
-def test_a_client_that_does_not_read(own_server, r2, filled):
+@pytest.mark.parametrize("options", [("NOCONTENT",), ("RETURN", "2", "d", "tag")], ids=" ".join)
+def test_a_client_that_does_not_read(own_server, r2, filled, options):
     keys = 300
     pipe = r2.pipeline(transaction=False)
     for i in range(keys):
         pipe.hset(f"d:{'x' * 1500}{i}", "v", filled[i].tobytes())
     pipe.execute()
-    message = search(filled[3], "NOCONTENT", "LIMIT", "0", "900", k=900)
+    message = search(filled[3], *options, "LIMIT", "0", "900", k=900)
     with RawConnection(own_server.host, own_server.port) as lazy:
         wanted = lazy.send(message).read()
         settle(r2, lazy, message)

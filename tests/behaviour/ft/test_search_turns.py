@@ -16,7 +16,8 @@ def search(vector, *options, where="*", k=10):
                 "DIALECT", "2")
 
 
-OPTIONS = [("RETURN", "1", "d"), ("NOCONTENT",), ("RETURN", "0"), ("RETURN", "3", "d", "AS", "other"), ("LIMIT", "0", "20", "NOCONTENT"), ()]
+OPTIONS = [("RETURN", "1", "d"), ("NOCONTENT",), ("RETURN", "0"), ("RETURN", "3", "d", "AS", "other"), ("LIMIT", "0", "20", "NOCONTENT"),
+           ("RETURN", "2", "tag", "d"), ("RETURN", "3", "num", "d", "tag"), ()]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
