@@ -28,6 +28,9 @@ Fields = tuple[bytes, ...]
 
 _WORDS = frozenset(("TERM", "STOP", "NUMBER"))
 _STARTS = _WORDS | {"PREFIX", "SUFFIX", "INFIX", "QUOTED", "PATTERN", "ISMISSING", "FIELD", "PARAM", "(", "-", "~", "%", '"'}
+_TIGHT = frozenset(("NUMBER", "PARAM", "PREFIX", "SUFFIX", "INFIX", "PATTERN", "%"))
+#: What ends the operand of - and ~ in dialect 1, which otherwise take all that follows.
+_ENDS = {"-": '-~"', "~": "~"}
 _AFFIXES = {"PREFIX": "prefix", "SUFFIX": "suffix", "INFIX": "infix"}
 _UNITS = frozenset((b"m", b"km", b"mi", b"ft"))
 _PREDICATES = frozenset(("WITHIN", "CONTAINS", "INTERSECTS", "DISJOINT"))
@@ -140,7 +143,7 @@ class _Parser:
         return tree.Wildcard()
 
     def expression(self, top: bool = False, fields: Fields | None = None) -> Node | None:
-        return self.either(top, fields) if self.modern else self.from_left(top, fields)
+        return self.either(top, fields) if self.modern else self.old_all_of(fields)
 
     def either(self, top: bool, fields: Fields | None) -> Node | None:
         """a b | c"""
@@ -157,24 +160,39 @@ class _Parser:
             node = _join_and(node, self.unit(False, fields))
         return node
 
-    def from_left(self, top: bool, fields: Fields | None) -> Node | None:
-        """Dialect 1's a b | c d: each step joins what is on the left with one operand; - and ~ take all that follows."""
-        node = self.unit(top, fields)
-        while True:
-            if self.kind == "|":
-                self.take()
-                node = _join_or(node, self.unit(False, fields))
-            elif self.kind in _STARTS:
-                node = _join_and(node, self.unit(False, fields))
-            else:
-                return node
+    def tight(self, node: Node | None, fields: Fields | None) -> Node | None:
+        """A node with the numbers, parameters, affixes, patterns and fuzzy words that follow at once: these belong to what is
+        right before them, so that -a b* excludes both together and @f:a b* asks both of f."""
+        if self.kind in _TIGHT:
+            found = [] if node is None else [node]
+            while self.kind in _TIGHT:
+                node = self.unit(False, fields)
+                found += [] if node is None else [node]
+            node = tree.And(found) if len(found) > 1 else found[0] if found else None
+        return node
+
+    def old_all_of(self, fields: Fields | None, ends: str = "") -> Node | None:
+        """Dialect 1's a | b c | d: it means (a | b) (c | d). `ends`: what is not taken."""
+        node = self.old_either(fields)
+        while self.kind in _STARTS and self.kind not in ends:
+            node = _join_and(node, self.old_either(fields))
+        return node
+
+    def old_either(self, fields: Fields | None) -> Node | None:
+        node = self.unit(False, fields)
+        while self.accept("|"):
+            node = _join_or(node, self.unit(False, fields))
+        return node
 
     def unit(self, top: bool, fields: Fields | None) -> Node | None:
         """An operand with the blocks of attributes after it. fields: inside @f:(...), where only text may stand."""
         if self.kind in ("-", "~"):
             self.deeper()
             sign = self.take().kind
-            child = self.unit(False, fields) if self.modern else self.from_left(False, fields)
+            if self.modern:
+                child = self.tight(self.unit(False, fields), fields)
+            else:
+                child = self.old_all_of(fields, _ENDS[sign])
             self.depth -= 1
             if child is None:
                 return None
@@ -206,7 +224,7 @@ class _Parser:
     def text(self, fields: Fields | None) -> Node | None:
         kind = self.kind
         if kind in ("TERM", "NUMBER"):
-            return tree.Term(fold(unescape(self.take().text)), fields)
+            return self.words(fields)
         if kind == "STOP":
             self.take()
             return None
@@ -227,6 +245,14 @@ class _Parser:
         if kind == '"':
             return self.quoted(fields)
         self.syntax_error()
+
+    def words(self, fields: Fields | None) -> Node:
+        """A word; in dialect 1 all that follow it at once, as one operand."""
+        found = [tree.Term(fold(unescape(self.take().text)), fields)]
+        if not self.modern:
+            while self.kind == "TERM" or self.kind == "NUMBER" and len(found) == 1:
+                found.append(tree.Term(fold(unescape(self.take().text)), fields))
+        return found[0] if len(found) == 1 else tree.And(found)
 
     def fuzzy(self, fields: Fields | None) -> Node | None:
         distance = 0
@@ -296,7 +322,7 @@ class _Parser:
         if outer is not None:
             names = tuple([known for known in names if known in outer])
         self.deeper()
-        node = self.unit(top, names)
+        node = self.tight(self.unit(top, names), names) if self.modern else self.old_either(names)
         self.depth -= 1
         if self.modern:
             for token in tokens:

@@ -108,7 +108,13 @@ def test_what_clients_send():
 
 def test_dialect_1():
     assert parse("a1 b1|c1", 1) == Or([And([Term(b"a1"), Term(b"b1")]), Term(b"c1")])
-    assert parse("a1|b1 c1", 1) == And([Or([Term(b"a1"), Term(b"b1")]), Term(b"c1")])
+    assert parse("a1|b1 c1", 1) == Or([Term(b"a1"), And([Term(b"b1"), Term(b"c1")])])       # words keep together
+    assert parse('a1|"b1" c1', 1) == And([Or([Term(b"a1"), Term(b"b1", None, True)]), Term(b"c1")])
+    one, two = Numeric(b"n", 1.0, 1.0), Numeric(b"n", 2.0, 2.0)
+    assert parse("@n:[1 1] a1*|b1 @n:[2 2]", 1) == And([one, Or([Affix("prefix", b"a1"), Term(b"b1")]), two])
+    assert parse("@t:a1|b1*", 1) == Or([Term(b"a1", (b"t",)), Affix("prefix", b"b1", (b"t",))], fields=(b"t",))
+    assert parse("-a1 -b1 ~c1 -d1", 1) == And([
+        Not(Term(b"a1")), Not(Term(b"b1")), Optional(And([Term(b"c1"), Not(Term(b"d1"))]))])
     assert parse("a1 -b1 c1", 1) == And([Term(b"a1"), Not(And([Term(b"b1"), Term(b"c1")]))])
     assert parse("@g:{x1 | y1", 1) == Tag(b"g", [TagValue("exact", b"x1"), TagValue("exact", b"y1")])
     assert parse("@nope:x1", 1) == Term(b"x1", ())
@@ -116,6 +122,16 @@ def test_dialect_1():
     assert parse("@n:[1 2]", 1) == Numeric(b"n", 1.0, 2.0)
     for text, offset, near in (("*=>[KNN 3 @v $b]", 1, ">["), ("@n==5", 4, "5"), ("@n:[5]", 5, "5"), ("$p", 0, "p"), ('@t:""', 4, "t")):
         assert refusal(text, 1) == f"SEARCH_SYNTAX Syntax error at offset {offset} near {near}"
+
+
+def test_affixes_and_their_like_keep_to_what_is_before_them():
+    affix = Affix("prefix", b"b1")
+    assert parse("-a1 b1* c1", 2) == And([Not(And([Term(b"a1"), affix])), Term(b"c1")])
+    assert parse("~a1 $p", 2) == Optional(And([Term(b"a1"), Term(Param(b"p", "term"))]))
+    assert parse("-a1 (b1*)", 2) == And([Not(Term(b"a1")), affix])
+    fields = (b"t",)
+    assert parse("@t:a1 b1* c1", 2) == And([
+        And([Term(b"a1", fields), Affix("prefix", b"b1", fields)], fields=fields), Term(b"c1")])
 
 
 def test_stop_words_are_the_index_s():
