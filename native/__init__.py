@@ -151,7 +151,8 @@ class SlotReader:
         return ffi.unpack(out, n), n_bad
 
     def rest(self):
-        """Lets go of the pages that were read: they count as this process's memory until then. The system may keep them."""
+        """To be called now and then: lets go of the pages that were read, unless that was since the last time. They count as this process's
+        memory until then; the system may keep them."""
         lib.vec_slots_rest(self._ptr)
 
     def close(self):

@@ -4,13 +4,14 @@ from native._vec import ffi, lib
 
 
 class Places:
-    """Where the vectors of labels lie, so that lanes can measure them. Keeps them there."""
+    """Where the vectors of labels lie, so that lanes can measure them: in memory, where it keeps them, or in slots of a file."""
 
     def __init__(self):
         out = ffi.new("vec_places **")
         _check(lib.vec_places_create(out))
         self._ptr = ffi.gc(out[0], lib.vec_places_free)
         self._kept = []
+        self._reader = None                         # of the slots, kept open
 
     def put(self, label, vector):
         """A label's vector, bytes of the right size; None: it has none."""
@@ -20,16 +21,21 @@ class Places:
         _check(lib.vec_places_set(self._ptr, label, ffi.NULL if vector is None else vector))
         kept[label] = vector
 
+    def put_slot(self, label, reader, slot):
+        """A label's vector is in a slot of the file that a SlotReader reads, the same for all labels until clear()."""
+        _check(lib.vec_places_set_slot(self._ptr, label, reader._ptr, slot))
+        self._reader = reader
+
     def clear(self):
         """Forgets all of them."""
-        for label in range(len(self._kept)):
-            lib.vec_places_forget(self._ptr, label)
+        lib.vec_places_clear(self._ptr)
         self._kept.clear()
+        self._reader = None
 
     def forget(self, label):
         """A label's vector is another, or has moved."""
+        lib.vec_places_forget(self._ptr, label)
         if label < len(self._kept):
-            lib.vec_places_forget(self._ptr, label)
             self._kept[label] = None
 
 

@@ -151,7 +151,7 @@ class HotKnn:
         elif not self.k:
             return False
         self._choose_candidates()
-        return self.n_wanted <= _MUCH and not (self.n_rescored and self.index.disk_fields)
+        return self.n_wanted <= _MUCH
 
     def form_now(self, proto: int) -> native.Form | None:
         """The form of replies that the engine can write; None: it cannot."""

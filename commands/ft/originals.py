@@ -76,9 +76,8 @@ class Originals:
             index.disk_fields = tuple(dict.fromkeys((field.path, field.blob_bytes) for field in index.vector_fields
                                                     if self.is_on_disk(field.spec)))
             index.move_out = self.move_out
-            if index.disk_fields:
-                for field in index.vector_fields:
-                    field.places.clear()        # or they would stay in memory
+            for field in index.vector_fields:
+                field.places.clear()            # or those that move to disk would stay in memory
             is_any |= bool(index.disk_fields)
         self.server.keyspace.place = self._place if is_any else None
 
@@ -128,15 +127,23 @@ class Originals:
         value.exchange(path, ref)
         return True
 
-    @staticmethod
-    def move_in(value: Hash, path: bytes) -> bool:
+    def move_in(self, key: bytes, value: Hash, path: bytes) -> bool:
         """Moves a vector to memory; returns whether it was moved. A damaged one stays where it is."""
         try:
             text = value.get(path)
         except CommandError:
             return False
         discard(value.exchange(path, text))
+        self._forget_places(key)
         return True
+
+    def _forget_places(self, key: bytes) -> None:
+        """To be called when a slot of this document's is given up, but its vector is not: lanes must not look there any more."""
+        for index in self.server.search.matching(key):
+            row = index.docs.row_of.get(key)
+            if row is not None:
+                for field in index.vector_fields:
+                    field.places.forget(row)
 
     def _start_walk(self) -> None:
         if self._walk is not None and not self._walk.done:
@@ -166,7 +173,7 @@ class Originals:
                     continue
                 db, key, value = found
                 wanted = dict(self._wanted(key)) if not db.index else {}
-                n_moved = sum([self.move_in(value, path) for path, _ in value.refs() if path not in wanted])
+                n_moved = sum([self.move_in(key, value, path) for path, _ in value.refs() if path not in wanted])
                 n_moved += sum([self.move_out(value, path, width) for path, width in wanted.items()])
                 if n_moved:
                     yield
@@ -196,7 +203,7 @@ class Originals:
             if found is None:
                 yield
                 continue
-            _, _, value = found
+            _, key, value = found
             for path, ref in value.refs():
                 if store_of(ref) is store and store.is_high(ref):
                     try:
@@ -204,6 +211,7 @@ class Originals:
                     except CommandError:            # damaged, or the disk is full: it stays
                         continue
                     discard(ref)
+                    self._forget_places(key)
                     n_moved += 1
                     yield
         store.trim()

@@ -12,7 +12,7 @@ import numpy as np
 
 import native
 
-from respserver.values.slots import Ref
+from respserver.values.slots import slot_of, store_of
 
 from .originals import blobs, blobs_of, distances_on_disk, held
 from .sources import HashSource, json_blobs
@@ -93,16 +93,21 @@ class Rescorer:
         return blobs(self.docs.values, self.path, self.blob_bytes, rows)
 
     def find_places(self, rows: list[int]) -> bool:
-        """Takes down where the documents' own vectors are in memory; False if they are made anew each time, or one is in a file."""
+        """Takes down where the documents' own vectors are; False if they are made anew each time."""
         if self.source.is_json:
             return False
-        values, path, width = self.docs.values, self.path, self.blob_bytes
-        for row in rows:
-            value = values[row] if row < len(values) else None
-            raw = None if value is None else value.raw(path)
-            if type(raw) is Ref:
-                return False
-            self.field.places.put(row, raw if raw is not None and len(raw) == width else None)
+        places, width = self.field.places, self.blob_bytes
+        found, refs = held(self.docs.values, self.path, rows)
+        for i in refs:
+            store = store_of(found[i])
+            if store.width == width:
+                places.put_slot(rows[i], store.reader, slot_of(found[i]))
+            else:
+                places.put(rows[i], None)
+        in_file = set(refs)
+        for i, (row, raw) in enumerate(zip(rows, found)):
+            if i not in in_file:
+                places.put(row, raw if raw is not None and len(raw) == width else None)
         return True
 
     def rescore(self, blob: bytes, rows: list[int], distances: list[float], n: int,

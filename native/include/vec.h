@@ -226,10 +226,14 @@ int vec_ruler_measure(vec_ruler *ruler, const char *query, const char *const *ve
 /* Where the vectors of labels lie, as far as the caller has said so; it also keeps them there. One thread. */
 int vec_places_create(vec_places **out);
 void vec_places_free(vec_places *places);
-/* A label's vector is there; NULL: it has none. */
+/* A label's vector is there, at an even address (otherwise VEC_EARG); NULL: it has none. */
 int vec_places_set(vec_places *places, uint64_t label, const char *vector);
+/* A label's vector is in a slot of a file, which must stay open until vec_places_clear; VEC_EARG: there are some of another file. */
+int vec_places_set_slot(vec_places *places, uint64_t label, vec_slots *slots, uint32_t slot);
 /* Nobody knows any more where a label's vector is. */
 void vec_places_forget(vec_places *places, uint64_t label);
+/* The same of all labels. */
+void vec_places_clear(vec_places *places);
 
 /* Lanes: connections whose requests differ in nothing but a vector are served from the socket to the reply by one call for all of them, in
    which a crew's helpers search beside the caller. A lane is one kind of request: `head`, a vector, `tail`. Everything is to be called by
@@ -290,7 +294,7 @@ int vec_slots_read(vec_slots *slots, const uint32_t *numbers, size_t n, char *va
 /* The distances of n values, vectors of the ruler's type and width, to a query; nan for one that is damaged or cannot be read, or holds nan
    or infinity. Returns how many are damaged or cannot be read, or a negative code. One thread at a time. */
 int vec_slots_measure(vec_slots *slots, const uint32_t *numbers, size_t n, vec_ruler *ruler, const char *query, double *distances);
-/* Lets go of the pages that were read; the system may keep them. */
+/* To be called now and then: lets go of the pages that were read, unless that was since the last time; the system may keep them. */
 void vec_slots_rest(vec_slots *slots);
 /* Documents by words. The columns of a text index: by number of a document its row (UINT32_MAX: none) and length, and where its words
    begin; by row its number (-1: none) and doc id. */

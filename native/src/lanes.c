@@ -18,6 +18,7 @@
 
 #include "crew.h"
 #include "index.h"
+#include "slots.h"
 
 /* Searches under way at most, and connections read between two looks at them. */
 enum { MOST_FLYING = 1024, MOST_READ = 128, MOST_RESULTS = 1 << 16 };
@@ -82,14 +83,12 @@ struct vec_lanes {
     size_t n_events, events_size;
     uint64_t *missing;
     size_t n_missing, missing_size;
-    vec_lane *missing_lane;
+    const vec_lane *missing_lane;
     char *out;
     size_t out_size;
     room room;                                  /* the caller's */
     vec_crew *crew;
-    const char **addresses;
-    double *exact;
-    size_t n_exact;
+    struct measured *measured;
     _Alignas(64) _Atomic uint64_t n_queued;
     _Atomic uint64_t n_taken;
     _Atomic(errand *) ring[MOST_FLYING];
@@ -97,12 +96,14 @@ struct vec_lanes {
 
 /* 1. Where vectors are. */
 
+/* An even number is the address of a vector, or NOWHERE; an odd one is twice a slot, and one more; 0 is unknown. */
 struct vec_places {
-    const char **at;
+    uintptr_t *at;
     uint64_t n;
+    vec_slots *slots;
 };
 
-static const char NOWHERE;
+static const _Alignas(2) char NOWHERE;
 
 int vec_places_create(vec_places **out) {
     *out = calloc(1, sizeof **out);
@@ -114,21 +115,37 @@ void vec_places_free(vec_places *p) {
     free(p);
 }
 
-int vec_places_set(vec_places *p, uint64_t label, const char *vector) {
+static int put_place(vec_places *p, uint64_t label, uintptr_t place) {
     if (label >= p->n) {
         uint64_t n = p->n ? p->n : 64;
         while (n <= label) n += n / 4 + 1;
-        const char **more = realloc(p->at, n * sizeof *more);
+        uintptr_t *more = realloc(p->at, n * sizeof *more);
         if (!more) return VEC_ENOMEM;
         memset(more + p->n, 0, (n - p->n) * sizeof *more);
         p->at = more, p->n = n;
     }
-    p->at[label] = vector ? vector : &NOWHERE;
+    p->at[label] = place;
     return VEC_OK;
 }
 
+int vec_places_set(vec_places *p, uint64_t label, const char *vector) {
+    uintptr_t place = (uintptr_t)(vector ? vector : &NOWHERE);
+    return place & 1 ? VEC_EARG : put_place(p, label, place);
+}
+
+int vec_places_set_slot(vec_places *p, uint64_t label, vec_slots *slots, uint32_t slot) {
+    if (p->slots && p->slots != slots) return VEC_EARG;
+    p->slots = slots;
+    return put_place(p, label, (uintptr_t)slot << 1 | 1);
+}
+
 void vec_places_forget(vec_places *p, uint64_t label) {
-    if (label < p->n) p->at[label] = NULL;
+    if (label < p->n) p->at[label] = 0;
+}
+
+void vec_places_clear(vec_places *p) {
+    free(p->at);
+    *p = (vec_places){.at = NULL};
 }
 
 /* 2. Lanes and their errands. */
@@ -246,7 +263,7 @@ void vec_lanes_free(vec_lanes *l) {
     if (!l) return;
     clear_events(l);
     free_room(&l->room);
-    free(l->connections), free(l->free), free(l->dirty), free(l->events), free(l->missing), free(l->out), free(l->addresses), free(l->exact);
+    free(l->connections), free(l->free), free(l->dirty), free(l->events), free(l->missing), free(l->out), free(l->measured);
     close(l->epoll);
     free(l);
 }
@@ -477,15 +494,27 @@ int lanes_help(vec_lanes *l, uint32_t n_threads, room *r) {
 
 /* 6. Answering. */
 
-static int has_exact(vec_lanes *l, size_t n) {
-    if (l->n_exact >= n) return 1;
-    free(l->addresses), free(l->exact);
-    l->addresses = malloc(n * sizeof *l->addresses), l->exact = malloc(n * sizeof *l->exact);
-    l->n_exact = l->addresses && l->exact ? n : 0;
-    return l->n_exact != 0;
+/* Room for the candidates of one search. */
+typedef struct measured {
+    size_t size, n_in_file;
+    double *exact, *by_slot;                    /* of all; of those in slots */
+    const char **addresses;                     /* NULL: in a slot, or nowhere */
+    uint32_t *slots, *which;                    /* the slots, and whose they are */
+} measured;
+
+static measured *room_for(vec_lanes *l, size_t n) {
+    measured *m = l->measured;
+    if (m && m->size >= n) return m;
+    free(m);
+    m = l->measured = malloc(sizeof *m + n * (2 * sizeof *m->exact + sizeof *m->addresses + sizeof *m->slots + sizeof *m->which));
+    if (!m) return NULL;
+    m->size = n, m->exact = (double *)(void *)(m + 1), m->by_slot = m->exact + n;
+    m->addresses = (const char **)(void *)(m->by_slot + n);
+    m->slots = (uint32_t *)(void *)(m->addresses + n), m->which = m->slots + n;
+    return m;
 }
 
-static int note_missing(vec_lanes *l, vec_lane *lane, uint64_t label) {
+static int note_missing(vec_lanes *l, const vec_lane *lane, uint64_t label) {
     if (l->missing_lane != lane && l->n_missing) return 1;     /* another lane's turn comes */
     l->missing_lane = lane;
     if (l->n_missing == l->missing_size) {
@@ -500,23 +529,60 @@ static int note_missing(vec_lanes *l, vec_lane *lane, uint64_t label) {
 
 enum { RESCORED, LACKING, FAILED };
 
+static uintptr_t place_of(const vec_places *p, uint64_t label) { return label < p->n ? p->at[label] : 0; }
+
+static size_t n_to_measure(const errand *e) {
+    return e->count < 0 ? 0 : (size_t)e->count < e->lane->n_rescored ? (size_t)e->count : e->lane->n_rescored;
+}
+
+/* Asks the disk for what the rescoring of this search will read. */
+static void look_ahead(vec_lanes *l, const errand *e) {
+    const vec_lane *lane = e->lane;
+    if (!lane->ruler || !lane->places->slots || !slots_are_cold(lane->places->slots)) return;
+    size_t n = n_to_measure(e), n_in_file = 0;
+    measured *m = room_for(l, n + 1);
+    for (size_t i = 0; m && i < n; i++) {
+        uintptr_t at = place_of(lane->places, e->labels[i]);
+        if (at & 1) m->slots[n_in_file++] = (uint32_t)(at >> 1);
+    }
+    if (n_in_file) slots_look_ahead(lane->places->slots, m->slots, n_in_file);
+}
+
+/* Exact distances to the first n candidates, nan where there is none. */
+static int measure(vec_lanes *l, errand *e, size_t n, measured *m) {
+    const vec_lane *lane = e->lane;
+    const char *asked = e->request + lane->n_head;
+    size_t n_missing = 0;
+    m->n_in_file = 0;
+    for (size_t i = 0; i < n; i++) {
+        uintptr_t at = place_of(lane->places, e->labels[i]);
+        m->addresses[i] = NULL;
+        if (!at && (n_missing++, !note_missing(l, lane, e->labels[i]))) return FAILED;
+        if (at & 1) m->slots[m->n_in_file] = (uint32_t)(at >> 1), m->which[m->n_in_file++] = (uint32_t)i;
+        else if (at && at != (uintptr_t)&NOWHERE) __builtin_prefetch(m->addresses[i] = (const char *)at);
+    }
+    if (n_missing) return LACKING;
+    if (m->n_in_file < n) {
+        if (vec_ruler_measure(lane->ruler, asked, m->addresses, n, m->exact) != VEC_OK) return FAILED;
+    }
+    if (m->n_in_file) {                         /* a damaged one is for the usual way, which tells of it */
+        if (vec_slots_measure(lane->places->slots, m->slots, m->n_in_file, lane->ruler, asked, m->by_slot)) return FAILED;
+        for (size_t j = 0; j < m->n_in_file; j++) m->exact[m->which[j]] = m->by_slot[j];
+    }
+    return RESCORED;
+}
+
 /* Measures the first candidates with their own vectors, where there is one, and keeps the k nearest. */
 static int rescore(vec_lanes *l, errand *e) {
     vec_lane *lane = e->lane;
     uint64_t *labels = e->labels;
     double *distances = e->distances;
-    size_t n = (size_t)e->count < lane->n_rescored ? (size_t)e->count : lane->n_rescored, n_missing = 0;
-    if (!has_exact(l, n + 1)) return FAILED;
+    const size_t n = n_to_measure(e);
+    measured *m = room_for(l, n + 1);
+    int state = m ? measure(l, e, n, m) : FAILED;
+    if (state != RESCORED) return state;
     for (size_t i = 0; i < n; i++) {
-        const char *at = labels[i] < lane->places->n ? lane->places->at[labels[i]] : NULL;
-        if (at) __builtin_prefetch(at);
-        else if (n_missing++, !note_missing(l, lane, labels[i])) return FAILED;
-        l->addresses[i] = at == &NOWHERE ? NULL : at;
-    }
-    if (n_missing) return LACKING;
-    if (vec_ruler_measure(lane->ruler, e->request + lane->n_head, l->addresses, n, l->exact) != VEC_OK) return FAILED;
-    for (size_t i = 0; i < n; i++) {
-        double d = l->exact[i] == l->exact[i] ? l->exact[i] : distances[i];
+        double d = m->exact[i] == m->exact[i] ? m->exact[i] : distances[i];
         uint64_t label = labels[i];
         size_t j = i;
         for (; j && (distances[j - 1] > d || (distances[j - 1] == d && labels[j - 1] > label)); j--)
@@ -610,6 +676,8 @@ static void do_over(vec_lanes *l, errand **place) {
 static uint32_t answer_all(vec_lanes *l, uint64_t watch_ns, uint32_t *n_answered) {
     uint32_t kept = 0, n_left = 0;
     uint64_t now = 0;
+    for (uint32_t i = 0; i < l->n_flying; i++)
+        if (atomic_load_explicit(&l->flying[i]->state, memory_order_acquire) == DONE) look_ahead(l, l->flying[i]);
     for (uint32_t i = 0; i < l->n_flying; i++) {
         uint32_t state = atomic_load_explicit(&l->flying[i]->state, memory_order_acquire);
         if (state == TAKEN) {

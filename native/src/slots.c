@@ -14,6 +14,7 @@
 
 #include "crc32c.h"
 #include "index.h"
+#include "slots.h"
 
 enum { HEAD = 16, COLD_BATCHES = 64, SLOW_NS = 10000, PIECE = 32 };
 
@@ -21,6 +22,7 @@ struct vec_slots {
     int fd;
     uint64_t base, mapped;
     uint32_t stride, width, n_cold;             /* n_cold: batches that read ahead: an earlier one had to wait for the disk */
+    int is_used, is_resting;                    /* whether it was read since vec_slots_rest; whether the pages were let go */
     uint8_t *map;
     char *values;                               /* room for PIECE values */
 };
@@ -66,7 +68,11 @@ void vec_slots_close(vec_slots *s) {
 }
 
 void vec_slots_rest(vec_slots *s) {
-    if (s->map) madvise(s->map, s->mapped, MADV_DONTNEED);
+    if (s->map && !s->is_used && !s->is_resting) {
+        madvise(s->map, s->mapped, MADV_DONTNEED);
+        s->is_resting = 1;
+    }
+    s->is_used = 0;
 }
 
 static int map_to(vec_slots *s, uint64_t end) {
@@ -99,9 +105,12 @@ static int read_slot(const vec_slots *s, uint32_t slot, char *value) {
     return number == slot && check == crc32c(sum, value, s->width);
 }
 
+int slots_are_cold(const vec_slots *s) { return s->n_cold > 0; }
+
 /* Makes sure that the map reaches far enough, and asks the disk for all of it at once where reading has to wait for it. */
-static int look_ahead(vec_slots *s, const uint32_t *slots, size_t n) {
+int slots_look_ahead(vec_slots *s, const uint32_t *slots, size_t n) {
     uint64_t last = 0;
+    s->is_used = 1, s->is_resting = 0;
     for (size_t i = 0; i < n; i++) last = slots[i] > last ? slots[i] : last;
     uint64_t end = s->base + (last + 1) * s->stride;
     if (end > s->mapped && map_to(s, end) != VEC_OK) return VEC_ENOMEM;
@@ -115,7 +124,7 @@ static int look_ahead(vec_slots *s, const uint32_t *slots, size_t n) {
 }
 
 int vec_slots_read(vec_slots *s, const uint32_t *slots, size_t n, char *values, char *states) {
-    int n_bad = 0, rc = look_ahead(s, slots, n);
+    int n_bad = 0, rc = slots_look_ahead(s, slots, n);
     if (rc != VEC_OK) return rc;
     uint64_t started = now_ns();
     for (size_t i = 0; i < n; i++) {
@@ -127,7 +136,7 @@ int vec_slots_read(vec_slots *s, const uint32_t *slots, size_t n, char *values, 
 }
 
 int vec_slots_measure(vec_slots *s, const uint32_t *slots, size_t n, vec_ruler *ruler, const char *query, double *distances) {
-    int n_bad = 0, rc = look_ahead(s, slots, n);
+    int n_bad = 0, rc = slots_look_ahead(s, slots, n);
     if (rc != VEC_OK) return rc;
     if (!s->values && !(s->values = malloc((size_t)PIECE * s->width))) return VEC_ENOMEM;
     uint64_t started = now_ns();

@@ -113,7 +113,7 @@ class PlainReader:
         return found
 
     def rest(self) -> None:
-        """Gives back what reading has taken."""
+        """To be called now and then: gives back what reading has taken, unless that was just now."""
 
     def close(self) -> None:
         """Ends the use of the file, which stays open."""
@@ -168,7 +168,6 @@ class SlotStore:
             os.close(self._fd)
             raise self._failure(error) from None
         self.reader = method.reader(self._fd, BASE, self.stride, width)
-        self._has_rested, self._n_idle = True, 1                # whether read_many was called since `rest`; rests since it was
         self.number = next(i for i in range(_MAX_STORES) if i not in _stores)
         _stores[self.number] = self
 
@@ -275,18 +274,12 @@ class SlotStore:
         return found
 
     def slots_of(self, refs: Sequence[bytes]) -> bytes:
-        """The slots of many Refs into this store, as 32-bit numbers: what `reader` takes, which is to be used at once."""
-        self._has_rested = False
+        """The slots of many Refs into this store, as 32-bit numbers: what `reader` takes."""
         return b"".join([ref[1:] for ref in refs])
 
     def rest(self) -> None:
-        """To be called now and then: lets go of pages that `read_many` has looked at, unless that was just now."""
-        if not self._has_rested:
-            self._has_rested = True
-            self._n_idle = 0
-        elif self._n_idle == 0:
-            self._n_idle = 1
-            self.reader.rest()
+        """To be called now and then: lets go of pages that the reader has looked at, unless that was just now."""
+        self.reader.rest()
 
     # Compaction
 
