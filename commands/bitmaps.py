@@ -20,7 +20,7 @@ def _bit_offset(client, text: bytes) -> int:
     return offset
 
 
-@command("SETBIT", arity=4, flags="write denyoom", keys=_KEY, group="bitmap", since="2.2.0", complexity="O(1)",
+@command("SETBIT", arity=4, access="RW", flags="write denyoom", keys=_KEY, group="bitmap", since="2.2.0", complexity="O(1)",
          summary="Sets or clears one bit of a string and returns what it was.")
 def setbit(client, key, offset, bit):
     position = _bit_offset(client, offset)
@@ -167,7 +167,7 @@ _OPERATIONS = {
 
 
 @command("BITOP", arity=-4, flags="write denyoom", keys=(2, -1, 1), group="bitmap", since="2.6.0", complexity="O(N)",
-         summary="Combines strings bit by bit and stores the result.")
+         access="W R", summary="Combines strings bit by bit and stores the result.")
 def bitop(client, operation, key, *sources):
     name = operation.upper()
     if name != b"NOT" and name not in _OPERATIONS:
@@ -299,8 +299,13 @@ def _bitfield(client, key, words, read_only: bool):
     return results
 
 
+def _bitfield_access(words) -> tuple[str]:
+    """BITFIELD writes unless all that it is asked to do is GET, each with two arguments."""
+    return ("R",) if all(word.upper() == b"GET" for word in words[2::3]) else ("RW",)
+
+
 @command("BITFIELD", arity=-2, flags="write denyoom", keys=_KEY, group="bitmap", since="3.2.0", complexity="O(1) per operation",
-         summary="Reads and writes integers of any width inside a string.")
+         access=_bitfield_access, summary="Reads and writes integers of any width inside a string.")
 def bitfield(client, key, *words):
     return _bitfield(client, key, words, False)
 

@@ -47,7 +47,11 @@ class _Waiter(Deferred):
 
     def try_again(self) -> None:
         """Ends the wait if there is something by now."""
+        client, command, words, _ = self.call
+        problem = "" if client.user.is_unlimited else client.server.acl.refusal(client, command, words)
         try:
+            if problem:
+                raise CommandError(problem)
             reply = self.attempt(True)
         except CommandError as error:
             reply = error

@@ -33,13 +33,13 @@ def _pop_first(client, words, left: bool):
 
 
 @command("BLPOP", arity=-3, flags="write blocking", keys=(1, -2, 1), group="list", since="2.0.0", complexity="O(N) for N keys",
-         summary="Takes the first element of the first list that has one; waits for it if need be.")
+         access="RW", summary="Takes the first element of the first list that has one; waits for it if need be.")
 def blpop(client, *words):
     return _pop_first(client, words, True)
 
 
 @command("BRPOP", arity=-3, flags="write blocking", keys=(1, -2, 1), group="list", since="2.0.0", complexity="O(N) for N keys",
-         summary="Takes the last element of the first list that has one; waits for it if need be.")
+         access="RW", summary="Takes the last element of the first list that has one; waits for it if need be.")
 def brpop(client, *words):
     return _pop_first(client, words, False)
 
@@ -54,13 +54,13 @@ def _move(client, key, new_key, from_left: bool, to_left: bool, timeout):
 
 
 @command("BLMOVE", arity=6, flags="write denyoom blocking", keys=(1, 2, 1), group="list", since="6.2.0", complexity="O(1)",
-         summary="Moves an element from one list to another; waits for it if need be.")
+         access="RW W", summary="Moves an element from one list to another; waits for it if need be.")
 def blmove(client, key, new_key, source_side, target_side, timeout):
     return _move(client, key, new_key, to_side(source_side), to_side(target_side), timeout)
 
 
 @command("BRPOPLPUSH", arity=4, flags="write denyoom blocking", keys=(1, 2, 1), group="list", since="2.2.0", complexity="O(1)",
-         summary="Moves the last element of a list to the front of another; waits for it if need be.")
+         access="RW W", summary="Moves the last element of a list to the front of another; waits for it if need be.")
 def brpoplpush(client, key, new_key, timeout):
     return _move(client, key, new_key, False, True, timeout)
 
@@ -104,13 +104,13 @@ def _blmpop_keys(words):
 
 
 @command("LMPOP", arity=-4, flags="write movablekeys", group="list", since="7.0.0", complexity="O(N+M) for N keys and M elements",
-         get_keys=_lmpop_keys, summary="Takes elements from the first list that has some.")
+         access="RW", get_keys=_lmpop_keys, summary="Takes elements from the first list that has some.")
 def lmpop(client, *words):
     found = _ManyPop(words).attempt(client.db)
     return NULL_ARRAY if found is None else found
 
 
-@command("BLMPOP", arity=-5, flags="write blocking movablekeys", group="list", since="7.0.0",
+@command("BLMPOP", arity=-5, access="RW", flags="write blocking movablekeys", group="list", since="7.0.0",
          complexity="O(N+M) for N keys and M elements", get_keys=_blmpop_keys,
          summary="Takes elements from the first list that has some; waits for them if need be.")
 def blmpop(client, timeout, *words):

@@ -1,5 +1,4 @@
 """HELLO, AUTH, PING and the like, and CLIENT."""
-import hmac
 import re
 import time
 
@@ -65,21 +64,11 @@ def auth(client, *words):
     """AUTH password, or AUTH user password."""
     if len(words) > 2:
         raise CommandError(SYNTAX)
-    if len(words) == 1 and not client.server.config["requirepass"]:
+    acl = client.server.acl
+    if len(words) == 1 and acl.default.any_password:
         raise CommandError(errors.AUTH_WITHOUT_PASSWORD)
-    _authenticate(client, words[0] if len(words) == 2 else b"default", words[-1])
+    acl.login(client, words[0] if len(words) == 2 else b"default", words[-1], b"AUTH")
     return OK
-
-
-def _authenticate(client, user: bytes, password: bytes) -> None:
-    """Logs a client in as the default user, the only one. Raises WRONGPASS."""
-    wanted = client.server.config["requirepass"].encode("utf-8", "surrogateescape")
-    if user != b"default" or (wanted and not hmac.compare_digest(wanted, password)):
-        client.server.stats.auth_failures += 1
-        raise CommandError(errors.WRONG_PASSWORD)
-    client.authenticated = True
-    client.user = b"default"
-    client.refresh()
 
 
 @command("HELLO", arity=-1, group="connection", since="6.0.0", flags=_ALWAYS, complexity="O(1)",
@@ -104,7 +93,7 @@ def hello(client, *words):
         else:
             raise CommandError(errors.HELLO_SYNTAX.format(words[i].decode("utf-8", "surrogateescape")))
     if login is not None:
-        _authenticate(client, *login)
+        client.server.acl.login(client, *login, b"HELLO")
     if not client.authenticated:
         raise CommandError(errors.HELLO_NO_AUTH)
     if name is not None:
@@ -131,7 +120,8 @@ def reset(client):
     client.name = b""
     client.reply_mode = "on"
     client.no_evict = client.no_touch = False
-    client.authenticated = not server.config["requirepass"]
+    client.user = server.acl.default
+    client.authenticated = server.acl.is_open
     client.refresh()
     return Simple("RESET")
 
@@ -142,27 +132,6 @@ def _checked_name(name: bytes) -> bytes:
     if not _PRINTABLE(name):
         raise CommandError(errors.BAD_CLIENT_NAME)
     return name
-
-
-def _now_and_flags(client) -> tuple[float, str]:
-    flags = ("P" if client.n_subscriptions else "") + ("O" if client.is_monitor else "") + ("x" if client.queue is not None else "")
-    flags += ("b" if client.waiting is not None and client.waiting.blocking else "") + ("d" if client.is_dirty else "")
-    flags += ("c" if client.closing else "") + ("U" if client.is_unix else "") + ("e" if client.no_evict else "") + ("T" if client.no_touch else "")
-    return time.monotonic(), flags or "N"
-
-
-def describe(client) -> str:
-    """The line of CLIENT LIST and CLIENT INFO, without its end."""
-    now, flags = _now_and_flags(client)
-    waiting_in, waiting_out = client.input_size(), client.output_size()
-    last = client.last_command.wire_name if client.last_command is not None else "NULL"
-    return (f"id={client.id} addr={client.address} laddr={client.local_address} fd={client.fd} name={_text(client.name)} "
-            f"age={int(now - client.created)} idle={max(0, int(now - client.last_active))} flags={flags} db={client.db.index} "
-            f"sub={len(client.channels)} psub={len(client.patterns)} ssub={len(client.shard_channels)} "
-            f"multi={-1 if client.queue is None else len(client.queue)} watch={len(client.watched)} qbuf={waiting_in} qbuf-free=0 argv-mem=0 "
-            f"multi-mem=0 rbs=0 rbp=0 obl=0 oll={int(waiting_out > 0)} omem={waiting_out} tot-mem={waiting_in + waiting_out} events=r "
-            f"cmd={last} user={_text(client.user)} redir=-1 resp={client.proto} lib-name={_text(client.lib_name)} "
-            f"lib-ver={_text(client.lib_ver)} io-thread=0 tot-net-in={client.net_in} tot-net-out={client.net_out} tot-cmds={client.n_commands}")
 
 
 def _text(raw: bytes) -> str:
@@ -180,7 +149,7 @@ def client_id(client):
          summary="Returns information about the connection.")
 def client_info(client):
     """This connection's line of CLIENT LIST."""
-    return Verbatim(describe(client) + "\n")
+    return Verbatim(client.describe() + "\n")
 
 
 _TYPES = {b"normal", b"master", b"replica", b"slave", b"pubsub"}
@@ -206,7 +175,7 @@ def client_list(client, *words):
         clients = [client.server.clients[number] for number in wanted if number in client.server.clients]
     elif words:
         raise CommandError(SYNTAX)
-    return Verbatim("".join(describe(other) + "\n" for other in clients))
+    return Verbatim("".join(other.describe() + "\n" for other in clients))
 
 
 @command("CLIENT GETNAME", arity=2, group="connection", since="2.6.9", flags=_CLIENT, complexity="O(1)",
@@ -304,6 +273,8 @@ def client_kill(client, *words):
             skip_me = value.lower() == b"yes"
         elif kind in _KILL_TESTS:
             tests.append(_KILL_TESTS[kind](value))
+        elif kind == b"USER":
+            tests.append(_kill_user(client.server.acl, value))
         else:
             raise CommandError(SYNTAX)
     chosen = [other for other in clients if all(test(other) for test in tests) and not (skip_me and other is client)]
@@ -331,10 +302,11 @@ def _kill_type(value):
     return lambda other: other.kind == kind
 
 
-def _kill_user(value):
-    if value != b"default":
+def _kill_user(acl, value):
+    user = acl.users.get(value)
+    if user is None:
         raise CommandError(errors.NO_SUCH_USER.format(_text(value)))
-    return lambda other: other.user == value
+    return lambda other: other.user is user
 
 
 def _kill_age(value):
@@ -345,7 +317,7 @@ def _kill_age(value):
 
 
 _KILL_TESTS = {
-    b"ID": _kill_id, b"TYPE": _kill_type, b"USER": _kill_user, b"MAXAGE": _kill_age,
+    b"ID": _kill_id, b"TYPE": _kill_type, b"MAXAGE": _kill_age,
     b"ADDR": lambda value: lambda other: other.address.encode() == value,
     b"LADDR": lambda value: lambda other: other.local_address.encode() == value,
 }

@@ -34,7 +34,7 @@ def unlink(client, *keys):
     return sum(map(client.db.delete, keys))
 
 
-@command("EXISTS", arity=-2, flags="readonly fast", keys=_KEYS, group="generic", complexity="O(N) for N keys",
+@command("EXISTS", arity=-2, access="-", flags="readonly fast", keys=_KEYS, group="generic", complexity="O(N) for N keys",
          summary="Counts how many of the given keys exist; a key that is given twice counts twice.")
 def exists(client, *keys):
     get = client.db.get
@@ -42,12 +42,12 @@ def exists(client, *keys):
 
 
 @command("TOUCH", arity=-2, flags="readonly fast", keys=_KEYS, group="generic", since="3.2.1", complexity="O(N) for N keys",
-         summary="Counts how many of the given keys exist.")
+         access="-", summary="Counts how many of the given keys exist.")
 def touch(client, *keys):
     return exists(client, *keys)
 
 
-@command("TYPE", arity=2, flags="readonly fast", keys=_KEY, group="generic", complexity="O(1)",
+@command("TYPE", arity=2, access="-", flags="readonly fast", keys=_KEY, group="generic", complexity="O(1)",
          summary="Tells the type of a value.")
 def type_(client, key):
     return Simple(type_name(client.db.get(key)))
@@ -58,7 +58,7 @@ def _move_key(source, key, target, new_key, events: tuple[str, str]) -> None:
     target.set(new_key, value, events[1], when_ms=when)
 
 
-@command("RENAME", arity=3, flags="write", keys=(1, 2, 1), group="generic", complexity="O(1)",
+@command("RENAME", arity=3, access="RW W", flags="write", keys=(1, 2, 1), group="generic", complexity="O(1)",
          summary="Gives a key another name; a key that has the name already is replaced.")
 def rename(client, key, new_key):
     db = client.db
@@ -70,7 +70,7 @@ def rename(client, key, new_key):
     return OK
 
 
-@command("RENAMENX", arity=3, flags="write fast", keys=(1, 2, 1), group="generic", complexity="O(1)",
+@command("RENAMENX", arity=3, access="RW W", flags="write fast", keys=(1, 2, 1), group="generic", complexity="O(1)",
          summary="Gives a key another name if no key has that name.")
 def renamenx(client, key, new_key):
     db = client.db
@@ -90,7 +90,7 @@ def _database(client, text: bytes):
     return databases[index]
 
 
-@command("COPY", arity=-3, flags="write denyoom", keys=(1, 2, 1), group="generic", since="6.2.0", complexity="O(N)",
+@command("COPY", arity=-3, access="R W", flags="write denyoom", keys=(1, 2, 1), group="generic", since="6.2.0", complexity="O(N)",
          summary="Copies a value to another key.")
 def copy(client, key, new_key, *options):
     target = client.db
@@ -116,7 +116,7 @@ def copy(client, key, new_key, *options):
     return 1
 
 
-@command("MOVE", arity=3, flags="write fast", keys=_KEY, group="generic", complexity="O(1)",
+@command("MOVE", arity=3, access="RW", flags="write fast", keys=_KEY, group="generic", complexity="O(1)",
          summary="Moves a key to another database.")
 def move(client, key, index):
     db = client.db
@@ -232,25 +232,25 @@ def encoding(value, config) -> str:
 
 
 @command("OBJECT ENCODING", arity=3, flags="readonly", keys=(2, 2, 1), group="generic", since="2.2.3", complexity="O(1)",
-         summary="Tells how Redis would store a value.")
+         access="-", summary="Tells how Redis would store a value.")
 def object_encoding(client, key):
     value = client.db.get(key)
     return None if value is None else encoding(value, client.server.config)
 
 
 @command("OBJECT REFCOUNT", arity=3, flags="readonly", keys=(2, 2, 1), group="generic", since="2.2.3", complexity="O(1)",
-         summary="Returns the number of references to a value: always 1.")
+         access="-", summary="Returns the number of references to a value: always 1.")
 def object_refcount(client, key):
     return None if client.db.get(key) is None else 1
 
 
 @command("OBJECT IDLETIME", arity=3, flags="readonly", keys=(2, 2, 1), group="generic", since="2.2.3", complexity="O(1)",
-         summary="Returns 0: this server does not note when a key was last used.")
+         access="-", summary="Returns 0: this server does not note when a key was last used.")
 def object_idletime(client, key):
     return None if client.db.get(key) is None else 0
 
 
-@command("OBJECT FREQ", arity=3, flags="readonly", keys=(2, 2, 1), group="generic", since="4.0.0", complexity="O(1)",
+@command("OBJECT FREQ", arity=3, access="-", flags="readonly", keys=(2, 2, 1), group="generic", since="4.0.0", complexity="O(1)",
          summary="Refuses: this server does not count how often a key is used.")
 def object_freq(client, key):
     if client.db.get(key) is None:

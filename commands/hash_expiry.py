@@ -187,7 +187,7 @@ def _set_times(db, key, value: Hash, fields, when: int) -> None:
 
 
 @command("HGETEX", arity=-5, flags="write fast", keys=_KEY, group="hash", since="8.0.0", complexity="O(N) for N fields",
-         summary="Returns fields of a hash and sets or takes away their expiry times.")
+         access="RW", summary="Returns fields of a hash and sets or takes away their expiry times.")
 def hgetex(client, key, *words):
     db = client.db
     value = db.get_as(key, Hash)
@@ -212,7 +212,7 @@ def hgetex(client, key, *words):
 
 
 @command("HGETDEL", arity=-5, flags="write fast", keys=_KEY, group="hash", since="8.0.0", complexity="O(N) for N fields",
-         summary="Returns fields of a hash and removes them.")
+         access="RW", summary="Returns fields of a hash and removes them.")
 def hgetdel(client, key, *words):
     value = client.db.get_as(key, Hash)
     fields = _listed_fields(words, FIELDS_POSITIVE)

@@ -126,21 +126,21 @@ def hvals(client, key):
     return [] if value is None else list(value.values())
 
 
-@command("HLEN", arity=2, flags="readonly fast", keys=_KEY, group="hash", since="2.0.0", complexity="O(1)",
+@command("HLEN", arity=2, access="-", flags="readonly fast", keys=_KEY, group="hash", since="2.0.0", complexity="O(1)",
          summary="Returns the number of fields of a hash.")
 def hlen(client, key):
     value = client.db.get_as(key, Hash)
     return 0 if value is None else len(value)
 
 
-@command("HSTRLEN", arity=3, flags="readonly fast", keys=_KEY, group="hash", since="3.2.0", complexity="O(1)",
+@command("HSTRLEN", arity=3, access="-", flags="readonly fast", keys=_KEY, group="hash", since="3.2.0", complexity="O(1)",
          summary="Returns the length of a field's value.")
 def hstrlen(client, key, field):
     value = client.db.get_as(key, Hash)
     return 0 if value is None else value.length_of(field)
 
 
-@command("HEXISTS", arity=3, flags="readonly fast", keys=_KEY, group="hash", since="2.0.0", complexity="O(1)",
+@command("HEXISTS", arity=3, access="-", flags="readonly fast", keys=_KEY, group="hash", since="2.0.0", complexity="O(1)",
          summary="Tells whether a hash has a field.")
 def hexists(client, key, field):
     value = client.db.get_as(key, Hash)
@@ -154,7 +154,7 @@ def hdel(client, key, *fields):
     return 0 if value is None else drop_fields(client.db, key, value, fields)
 
 
-@command("HINCRBY", arity=4, flags="write denyoom fast", keys=_KEY, group="hash", since="2.0.0", complexity="O(1)",
+@command("HINCRBY", arity=4, access="RW", flags="write denyoom fast", keys=_KEY, group="hash", since="2.0.0", complexity="O(1)",
          summary="Adds a number to an integer in a field.")
 def hincrby(client, key, field, amount):
     change = to_int(amount)
@@ -171,7 +171,7 @@ def hincrby(client, key, field, amount):
 
 
 @command("HINCRBYFLOAT", arity=4, flags="write denyoom fast", keys=_KEY, group="hash", since="2.6.0", complexity="O(1)",
-         summary="Adds to a number with a fraction in a field.")
+         access="RW", summary="Adds to a number with a fraction in a field.")
 def hincrbyfloat(client, key, field, amount):
     change = LongDouble.parse(amount)
     if change is None:

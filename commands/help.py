@@ -9,6 +9,7 @@ def declare_help(container: str, group: str, since: str, lines: tuple[str, ...],
                                       "    Print this help.")]
 
     @command(f"{container} HELP", arity=2, group=group, since=since, flags=flags, complexity="O(1)",
-             summary="Returns helpful text about the different subcommands.")
+             summary="Returns helpful text about the different subcommands.",
+             categories="-pubsub" if container == "PUBSUB" else "connection" if container == "COMMAND" else "")
     def help_(client):
         return text

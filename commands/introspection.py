@@ -122,16 +122,6 @@ def command_list(client, *words):
     return [record.wire_name for record in records]
 
 
-def keys_of(record: Command, words: list[bytes]) -> list[bytes]:
-    """The keys among the words of a call, the command's name included."""
-    if record.get_keys is not None:
-        return record.get_keys(words)
-    first, last, step = record.keys
-    if not first:
-        return []
-    return list(words[first:(len(words) + last if last < 0 else last) + 1:step])
-
-
 def _command_and_keys(client, words) -> tuple[Command, list[bytes]]:
     record, _, problem = client.server.dispatcher.find(list(words))
     if record is None or (problem and record.function is None):
@@ -140,7 +130,7 @@ def _command_and_keys(client, words) -> tuple[Command, list[bytes]]:
         raise CommandError(errors.GETKEYS_NONE)
     if not record.accepts(len(words)):
         raise CommandError(errors.GETKEYS_ARITY)
-    keys = keys_of(record, list(words))
+    keys = record.keys_in(list(words))
     if not keys:
         raise CommandError(errors.GETKEYS_NONE if "no_mandatory_keys" in record.flags else errors.GETKEYS_INVALID)
     return record, keys

@@ -82,19 +82,19 @@ def _pop(client, key, options, left: bool, name: str):
     return NULL_ARRAY if value is None else pop_items(client.db, key, value, left, count)
 
 
-@command("LPOP", arity=-2, flags="write fast", keys=_KEY, group="list", complexity="O(N) for N elements",
+@command("LPOP", arity=-2, access="RW", flags="write fast", keys=_KEY, group="list", complexity="O(N) for N elements",
          summary="Takes the first elements from a list.")
 def lpop(client, key, *options):
     return _pop(client, key, options, True, "lpop")
 
 
-@command("RPOP", arity=-2, flags="write fast", keys=_KEY, group="list", complexity="O(N) for N elements",
+@command("RPOP", arity=-2, access="RW", flags="write fast", keys=_KEY, group="list", complexity="O(N) for N elements",
          summary="Takes the last elements from a list.")
 def rpop(client, key, *options):
     return _pop(client, key, options, False, "rpop")
 
 
-@command("LLEN", arity=2, flags="readonly fast", keys=_KEY, group="list", complexity="O(1)",
+@command("LLEN", arity=2, access="-", flags="readonly fast", keys=_KEY, group="list", complexity="O(1)",
          summary="Returns the length of a list.")
 def llen(client, key):
     value = client.db.get_as(key, List)
@@ -269,13 +269,13 @@ def move_item(db, key, new_key, from_left: bool, to_left: bool) -> bytes | None:
     return item
 
 
-@command("LMOVE", arity=5, flags="write denyoom", keys=(1, 2, 1), group="list", since="6.2.0", complexity="O(1)",
+@command("LMOVE", arity=5, access="RW W", flags="write denyoom", keys=(1, 2, 1), group="list", since="6.2.0", complexity="O(1)",
          summary="Moves an element from one list to another.")
 def lmove(client, key, new_key, source_side, target_side):
     return move_item(client.db, key, new_key, to_side(source_side), to_side(target_side))
 
 
 @command("RPOPLPUSH", arity=3, flags="write denyoom", keys=(1, 2, 1), group="list", since="1.2.0", complexity="O(1)",
-         summary="Moves the last element of a list to the front of another.")
+         access="RW W", summary="Moves the last element of a list to the front of another.")
 def rpoplpush(client, key, new_key):
     return move_item(client.db, key, new_key, False, True)

@@ -155,7 +155,7 @@ def monitor(client):
 
 # MEMORY
 
-@command("MEMORY USAGE", arity=-3, group="server", since="4.0.0", flags="readonly", keys=(2, 2, 1),
+@command("MEMORY USAGE", arity=-3, access="-", group="server", since="4.0.0", flags="readonly", keys=(2, 2, 1),
          complexity="O(N) where N is the number of samples.", summary="Estimates the memory usage of a key.")
 def memory_usage(client, key, *words):
     """Bytes of the key and its value; collections are estimated from SAMPLES (default 5, 0: all) of their members."""

@@ -30,7 +30,7 @@ def _leave(client, kind: str, names, table, own) -> Raw:
     return _change(client, kind, names, table, own, client.server.pubsub.unsubscribe)
 
 
-@command("SUBSCRIBE", arity=-2, group="pubsub", since="2.0.0", flags=_SUBSCRIBE,
+@command("SUBSCRIBE", arity=-2, channels=slice(1, None), group="pubsub", since="2.0.0", flags=_SUBSCRIBE,
          complexity="O(N) where N is the number of channels to subscribe to.",
          summary="Listens for messages published to channels.")
 def subscribe(client, *channels):
@@ -47,7 +47,7 @@ def unsubscribe(client, *channels):
     return _leave(client, "unsubscribe", channels, client.server.pubsub.channels, client.channels)
 
 
-@command("PSUBSCRIBE", arity=-2, group="pubsub", since="2.0.0", flags=_SUBSCRIBE,
+@command("PSUBSCRIBE", arity=-2, channels=slice(1, None), are_patterns=True, group="pubsub", since="2.0.0", flags=_SUBSCRIBE,
          complexity="O(N) where N is the number of patterns to subscribe to.",
          summary="Listens for messages published to channels that match one or more patterns.")
 def psubscribe(client, *patterns):
@@ -64,7 +64,7 @@ def punsubscribe(client, *patterns):
     return _leave(client, "punsubscribe", patterns, client.server.pubsub.patterns, client.patterns)
 
 
-@command("SSUBSCRIBE", arity=-2, group="pubsub", since="7.0.0", flags=_SUBSCRIBE, keys=(1, -1, 1),
+@command("SSUBSCRIBE", arity=-2, channels=slice(1, None), group="pubsub", since="7.0.0", flags=_SUBSCRIBE, keys=(1, -1, 1),
          complexity="O(N) where N is the number of shard channels to subscribe to.",
          summary="Listens for messages published to shard channels.")
 def ssubscribe(client, *channels):
@@ -73,7 +73,7 @@ def ssubscribe(client, *channels):
     return _change(client, "ssubscribe", channels, pubsub.shard_channels, client.shard_channels, pubsub.subscribe)
 
 
-@command("SUNSUBSCRIBE", arity=-1, group="pubsub", since="7.0.0", flags=_SUBSCRIBE, keys=(1, -1, 1),
+@command("SUNSUBSCRIBE", arity=-1, channels=slice(0), group="pubsub", since="7.0.0", flags=_SUBSCRIBE, keys=(1, -1, 1),
          complexity="O(N) where N is the number of shard channels to unsubscribe.",
          summary="Stops listening to messages posted to shard channels.")
 def sunsubscribe(client, *channels):
@@ -81,7 +81,7 @@ def sunsubscribe(client, *channels):
     return _leave(client, "sunsubscribe", channels, client.server.pubsub.shard_channels, client.shard_channels)
 
 
-@command("PUBLISH", arity=3, group="pubsub", since="2.0.0", flags="pubsub loading stale fast may_replicate",
+@command("PUBLISH", arity=3, channels=slice(1, 2), group="pubsub", since="2.0.0", flags="pubsub loading stale fast may_replicate",
          complexity="O(N+M) where N is the number of clients subscribed to the receiving channel and M is the total number of subscribed patterns.",
          summary="Posts a message to a channel.")
 def publish(client, channel, message):
@@ -89,7 +89,8 @@ def publish(client, channel, message):
     return client.server.pubsub.publish(channel, message)
 
 
-@command("SPUBLISH", arity=3, group="pubsub", since="7.0.0", flags="pubsub loading stale fast may_replicate", keys=(1, 1, 1),
+@command("SPUBLISH", arity=3, channels=slice(1, 2), group="pubsub", since="7.0.0",
+         flags="pubsub loading stale fast may_replicate", keys=(1, 1, 1),
          complexity="O(N) where N is the number of clients subscribed to the receiving shard channel.",
          summary="Post a message to a shard channel")
 def spublish(client, channel, message):

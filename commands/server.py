@@ -49,7 +49,8 @@ def role(client):
     return [b"master", 0, []]
 
 
-@command("WAIT", arity=3, group="generic", since="3.0.0", flags="blocking", complexity="O(1)",
+@command("WAIT", arity=3, group="generic", since="3.0.0", flags="blocking", categories="connection -blocking -keyspace",
+         complexity="O(1)",
          summary="Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.")
 def wait(client, n_replicas, timeout):
     """There are no replicas, now or later: answers at once."""

@@ -47,14 +47,14 @@ def srem(client, key, *members):
     return 0 if value is None else _take_members(client.db, key, value, members)
 
 
-@command("SCARD", arity=2, flags="readonly fast", keys=_KEY, group="set", complexity="O(1)",
+@command("SCARD", arity=2, access="-", flags="readonly fast", keys=_KEY, group="set", complexity="O(1)",
          summary="Returns the number of members of a set.")
 def scard(client, key):
     value = client.db.get_as(key, Set)
     return 0 if value is None else len(value)
 
 
-@command("SISMEMBER", arity=3, flags="readonly fast", keys=_KEY, group="set", complexity="O(1)",
+@command("SISMEMBER", arity=3, access="-", flags="readonly fast", keys=_KEY, group="set", complexity="O(1)",
          summary="Tells whether a set has a member.")
 def sismember(client, key, member):
     value = client.db.get_as(key, Set)
@@ -75,7 +75,7 @@ def smembers(client, key):
     return SetOf() if value is None else SetOf(value.listed(client.server.config["set-max-intset-entries"]))
 
 
-@command("SMOVE", arity=4, flags="write fast", keys=(1, 2, 1), group="set", complexity="O(1)",
+@command("SMOVE", arity=4, access="RW W", flags="write fast", keys=(1, 2, 1), group="set", complexity="O(1)",
          summary="Moves a member from one set to another.")
 def smove(client, key, new_key, member):
     db = client.db
@@ -94,7 +94,7 @@ def smove(client, key, new_key, member):
     return 1
 
 
-@command("SPOP", arity=-2, flags="write fast", keys=_KEY, group="set", complexity="O(N) for N members returned",
+@command("SPOP", arity=-2, access="RW", flags="write fast", keys=_KEY, group="set", complexity="O(N) for N members returned",
          summary="Removes random members of a set and returns them.")
 def spop(client, key, *options):
     if len(options) > 1:
@@ -202,20 +202,20 @@ def sdiff(client, *keys):
     return SetOf(_difference(_all_sets(client.db, keys)))
 
 
-@command("SINTERSTORE", arity=-3, flags="write denyoom", keys=_KEYS, group="set",
+@command("SINTERSTORE", arity=-3, access="W R", flags="write denyoom", keys=_KEYS, group="set",
          complexity="O(N*M) for M sets, the smallest with N members", summary="Stores the members that all sets have.")
 def sinterstore(client, key, *keys):
     return _store(client, key, _intersection(_all_sets(client.db, keys)), "sinterstore")
 
 
 @command("SUNIONSTORE", arity=-3, flags="write denyoom", keys=_KEYS, group="set", complexity="O(N) for N members in all",
-         summary="Stores the members that any of the sets has.")
+         access="W R", summary="Stores the members that any of the sets has.")
 def sunionstore(client, key, *keys):
     return _store(client, key, _union(_all_sets(client.db, keys)), "sunionstore")
 
 
 @command("SDIFFSTORE", arity=-3, flags="write denyoom", keys=_KEYS, group="set", complexity="O(N) for N members in all",
-         summary="Stores the members of the first set that no other set has.")
+         access="W R", summary="Stores the members of the first set that no other set has.")
 def sdiffstore(client, key, *keys):
     return _store(client, key, _difference(_all_sets(client.db, keys)), "sdiffstore")
 

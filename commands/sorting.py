@@ -1,7 +1,7 @@
 """SORT and SORT_RO."""
 from functools import cmp_to_key
 
-from respserver.protocol.errors import NOT_A_DOUBLE, WRONG_TYPE, CommandError
+from respserver.protocol.errors import NOT_A_DOUBLE, SORT_BY_DENIED, SORT_GET_DENIED, WRONG_TYPE, CommandError
 from respserver.registry import command
 from respserver.values.hash import Hash
 from respserver.values.list import List
@@ -95,6 +95,11 @@ def _sorted(db, items: list[bytes], asked: _Options) -> list[bytes]:
 
 def _sort(client, key, words, read_only: bool):
     asked = _Options(words, read_only)
+    if not client.user.may_use_prefix(b"", "R"):            # the patterns may name any key
+        if asked.by is not None and b"*" in asked.by:
+            raise CommandError(SORT_BY_DENIED)
+        if any(pattern != b"#" for pattern in asked.get):
+            raise CommandError(SORT_GET_DENIED)
     db = client.db
     value = db.get(key)
     if value is not None and type(value) not in (List, Set):
@@ -127,8 +132,8 @@ def _sort_keys(words):
     return found + stored[-1:]
 
 
-@command("SORT", arity=-2, flags="write denyoom movablekeys", keys=(1, 1, 1), group="generic",
-         categories="set sortedset list dangerous",
+@command("SORT", arity=-2, access="R W", flags="write denyoom movablekeys", keys=(1, 1, 1), group="generic",
+         categories="-keyspace set sortedset list dangerous",
          complexity="O(N+M*log(M)) for N elements, M of them returned", get_keys=_sort_keys,
          summary="Sorts a list or a set, by itself or by other keys; returns the result or stores it.")
 def sort(client, key, *words):
@@ -136,7 +141,7 @@ def sort(client, key, *words):
 
 
 @command("SORT_RO", arity=-2, flags="readonly movablekeys", keys=(1, 1, 1), group="generic", since="7.0.0",
-         categories="set sortedset list dangerous", complexity="O(N+M*log(M)) for N elements, M of them returned",
+         categories="-keyspace set sortedset list dangerous", complexity="O(N+M*log(M)) for N elements, M of them returned",
          get_keys=lambda words: [words[1]], summary="Sorts a list or a set, by itself or by other keys; stores nothing.")
 def sort_ro(client, key, *words):
     return _sort(client, key, words, True)

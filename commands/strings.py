@@ -62,7 +62,12 @@ def get(client, key):
     return client.db.get_as(key, bytes)
 
 
-@command("SET", arity=-3, flags="write denyoom", keys=_KEY, group="string", complexity="O(1)",
+def _set_access(words) -> tuple[str]:
+    """SET says what was there only if it is asked to."""
+    return ("RW",) if any(word.upper() == b"GET" for word in words[3:]) else ("W",)
+
+
+@command("SET", arity=-3, access=_set_access, flags="write denyoom", keys=_KEY, group="string", complexity="O(1)",
          summary="Stores a string under a key, whatever was there before, with conditions and an expiry time if wanted.")
 def set_(client, key, value, *options):
     if not options:
@@ -120,7 +125,7 @@ def psetex(client, key, milliseconds, value):
     return _set_for(client, key, milliseconds, b"PX", value, "psetex")
 
 
-@command("GETSET", arity=3, flags="write denyoom fast", keys=_KEY, group="string", complexity="O(1)",
+@command("GETSET", arity=3, access="RW", flags="write denyoom fast", keys=_KEY, group="string", complexity="O(1)",
          summary="Stores a string and returns the one that it replaces.")
 def getset(client, key, value):
     old = client.db.get_as(key, bytes)
@@ -128,7 +133,7 @@ def getset(client, key, value):
     return old
 
 
-@command("GETEX", arity=-2, flags="write fast", keys=_KEY, group="string", since="6.2.0", complexity="O(1)",
+@command("GETEX", arity=-2, access="RW", flags="write fast", keys=_KEY, group="string", since="6.2.0", complexity="O(1)",
          summary="Returns a string and sets or removes its expiry time.")
 def getex(client, key, *options):
     asked = _SetOptions(options, flags=(b"PERSIST",))
@@ -147,7 +152,7 @@ def getex(client, key, *options):
     return value
 
 
-@command("GETDEL", arity=2, flags="write fast", keys=_KEY, group="string", since="6.2.0", complexity="O(1)",
+@command("GETDEL", arity=2, access="RW", flags="write fast", keys=_KEY, group="string", since="6.2.0", complexity="O(1)",
          summary="Returns a string and deletes its key.")
 def getdel(client, key):
     value = client.db.get_as(key, bytes)
@@ -259,25 +264,25 @@ def _add(client, key, amount: int, event: str):
     return total
 
 
-@command("INCR", arity=2, flags="write denyoom fast", keys=_KEY, group="string", complexity="O(1)",
+@command("INCR", arity=2, access="RW", flags="write denyoom fast", keys=_KEY, group="string", complexity="O(1)",
          summary="Adds one to an integer.")
 def incr(client, key):
     return _add(client, key, 1, "incrby")
 
 
-@command("DECR", arity=2, flags="write denyoom fast", keys=_KEY, group="string", complexity="O(1)",
+@command("DECR", arity=2, access="RW", flags="write denyoom fast", keys=_KEY, group="string", complexity="O(1)",
          summary="Takes one away from an integer.")
 def decr(client, key):
     return _add(client, key, -1, "decrby")
 
 
-@command("INCRBY", arity=3, flags="write denyoom fast", keys=_KEY, group="string", complexity="O(1)",
+@command("INCRBY", arity=3, access="RW", flags="write denyoom fast", keys=_KEY, group="string", complexity="O(1)",
          summary="Adds a number to an integer.")
 def incrby(client, key, amount):
     return _add(client, key, to_int(amount), "incrby")
 
 
-@command("DECRBY", arity=3, flags="write denyoom fast", keys=_KEY, group="string", complexity="O(1)",
+@command("DECRBY", arity=3, access="RW", flags="write denyoom fast", keys=_KEY, group="string", complexity="O(1)",
          summary="Takes a number away from an integer.")
 def decrby(client, key, amount):
     number = to_int(amount)
@@ -287,7 +292,7 @@ def decrby(client, key, amount):
 
 
 @command("INCRBYFLOAT", arity=3, flags="write denyoom fast", keys=_KEY, group="string", since="2.6.0", complexity="O(1)",
-         summary="Adds to a number with a fraction.")
+         access="RW", summary="Adds to a number with a fraction.")
 def incrbyfloat(client, key, amount):
     db = client.db
     old = db.get_as(key, bytes)
@@ -303,7 +308,7 @@ def incrbyfloat(client, key, amount):
     return text
 
 
-@command("STRLEN", arity=2, flags="readonly fast", keys=_KEY, group="string", since="2.2.0", complexity="O(1)",
+@command("STRLEN", arity=2, access="-", flags="readonly fast", keys=_KEY, group="string", since="2.2.0", complexity="O(1)",
          summary="Returns the length of a string.")
 def strlen(client, key):
     value = client.db.get_text(key)

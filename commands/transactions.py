@@ -56,15 +56,26 @@ def exec_(client):
     client.in_exec = True
     keyspace.now_ms = lambda: now           # a transaction happens at one moment
     try:
-        replies = [dispatcher.call(client, queued, words, n_name) for queued, words, n_name in queue]
+        replies = [_refused_now(client, queued, words) or dispatcher.call(client, queued, words, n_name)
+                   for queued, words, n_name in queue]
     finally:
         client.in_exec = False
         keyspace.now_ms = clock
     return Raw(b"*%d\r\n%b" % (len(replies), b"".join(replies)))
 
 
+def _refused_now(client, command_, words) -> bytes:
+    """The error reply for a queued command that the client may not call any more."""
+    acl, user = client.server.acl, client.user
+    if user.is_unlimited or not acl.refusal(client, command_, words):
+        return b""
+    reason, _ = user.refusal(command_, words) or ("key", b"")
+    return client.server.dispatcher.reject(client, command_, errors.ACL_CHANGED_IN_MULTI.format(errors.ACL_REASONS[reason]))
+
+
 @command("WATCH", arity=-2, group="transactions", since="2.2.0", flags="noscript loading stale fast allow_busy", keys=(1, -1, 1),
-         complexity="O(1) for every key.", summary="Monitors changes to keys to determine the execution of a transaction.")
+         access="-", complexity="O(1) for every key.",
+         summary="Monitors changes to keys to determine the execution of a transaction.")
 def watch(client, *keys):
     """Has the next EXEC fail if one of the keys changes before."""
     if client.queue is not None:

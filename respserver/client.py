@@ -29,7 +29,7 @@ class Client:
         self.db: Database = server.keyspace.databases[0]
         self.proto = 2
         self.name = b""
-        self.user = b"default"
+        self.user = server.acl.default
         self.authenticated = True
         self.lib_name = b""
         self.lib_ver = b""
@@ -70,7 +70,7 @@ class Client:
     def refresh(self) -> None:
         """Recomputes `special`; to be called after a change of MULTI, subscription, login, monitor or reply state."""
         self.special = bool(self.queue is not None or not self.authenticated or self.is_monitor or self.reply_mode != "on"
-                            or (self.proto == 2 and self.n_subscriptions))
+                            or not self.user.is_unlimited or (self.proto == 2 and self.n_subscriptions))
 
     def push(self, value) -> None:
         """Sends a value out of band: to a command's own client after that command's reply."""
@@ -85,6 +85,25 @@ class Client:
     def kind(self) -> str:
         """The class that output-buffer limits and CLIENT LIST TYPE go by: normal or pubsub."""
         return "pubsub" if self.channels or self.patterns or self.shard_channels else "normal"
+
+    def _flags(self) -> str:
+        flags = ("P" if self.n_subscriptions else "") + ("O" if self.is_monitor else "") + ("x" if self.queue is not None else "")
+        flags += ("b" if self.waiting is not None and self.waiting.blocking else "") + ("d" if self.is_dirty else "")
+        flags += ("c" if self.closing else "") + ("U" if self.is_unix else "") + ("e" if self.no_evict else "")
+        return flags + ("T" if self.no_touch else "") or "N"
+
+    def describe(self) -> str:
+        """The line of CLIENT LIST and CLIENT INFO, without its end."""
+        now, waiting_in, waiting_out = time.monotonic(), self.input_size(), self.output_size()
+        last = self.last_command.wire_name if self.last_command is not None else "NULL"
+        return (f"id={self.id} addr={self.address} laddr={self.local_address} fd={self.fd} name={_text(self.name)} "
+                f"age={int(now - self.created)} idle={max(0, int(now - self.last_active))} flags={self._flags()} db={self.db.index} "
+                f"sub={len(self.channels)} psub={len(self.patterns)} ssub={len(self.shard_channels)} "
+                f"multi={-1 if self.queue is None else len(self.queue)} watch={len(self.watched)} qbuf={waiting_in} qbuf-free=0 "
+                f"argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={int(waiting_out > 0)} omem={waiting_out} "
+                f"tot-mem={waiting_in + waiting_out} events=r cmd={last} user={_text(self.user.name)} redir=-1 resp={self.proto} "
+                f"lib-name={_text(self.lib_name)} lib-ver={_text(self.lib_ver)} io-thread=0 tot-net-in={self.net_in} "
+                f"tot-net-out={self.net_out} tot-cmds={self.n_commands}")
 
     def select(self, index: int) -> None:
         """Changes to another database. Raises IndexError if there is none."""
@@ -102,6 +121,10 @@ class Client:
                     del db.watchers[key]
         self.watched.clear()
         self.is_dirty = False
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _discard(data: bytes) -> None:

@@ -159,7 +159,7 @@ class Dispatcher:
         self.stats.count_error(error.text)
         return encode(error, 2)
 
-    def _reject(self, client: Client, command: Command | None, text: str) -> bytes:
+    def reject(self, client: Client, command: Command | None, text: str) -> bytes:
         """The reply for a call that is refused before it runs."""
         if command is not None:
             command.stats.rejected += 1
@@ -220,20 +220,25 @@ class Dispatcher:
         self.catch_up()
         command, n_name, problem = self.find(words)
         if problem:
-            return self._reject(client, command, problem)
+            return self.reject(client, command, problem)
         if not command.accepts(len(words)):
-            return self._reject(client, command, errors.WRONG_ARITY.format(command.wire_name))
+            return self.reject(client, command, errors.WRONG_ARITY.format(command.wire_name))
         if not client.authenticated and "no_auth" not in command.flags:
-            return self._reject(client, command, errors.NO_AUTH)
+            return self.reject(client, command, errors.NO_AUTH)
+        if not client.user.is_unlimited:
+            client.last_command = command
+            problem = client.server.acl.refusal(client, command, words)
+            if problem:
+                return self.reject(client, command, problem)
         if self.out_of_memory and "denyoom" in command.flags:
-            return self._reject(client, command, errors.OUT_OF_MEMORY)
+            return self.reject(client, command, errors.OUT_OF_MEMORY)
         if client.proto == 2 and client.n_subscriptions and command.name not in _SUBSCRIBED_COMMANDS:
-            return self._reject(client, command, errors.SUBSCRIBED_CONTEXT.format(command.wire_name))
+            return self.reject(client, command, errors.SUBSCRIBED_CONTEXT.format(command.wire_name))
         if self.loading and "loading" not in command.flags:
-            return self._reject(client, command, errors.LOADING)
+            return self.reject(client, command, errors.LOADING)
         if client.queue is not None and command.name not in _NOT_QUEUED:
             if "no_multi" in command.flags:
-                return self._reject(client, command, errors.NOT_IN_MULTI)
+                return self.reject(client, command, errors.NOT_IN_MULTI)
             client.queue.append((command, words, n_name))
             return QUEUED
         if self.paused_until and self.holds(client, command):

@@ -242,12 +242,12 @@ def _stats(server):
                       "current_eviction_exceeded_time latest_fork_usec total_forks migrate_cached_sockets slave_expires_tracked_keys "
                       "active_defrag_hits active_defrag_misses active_defrag_key_hits active_defrag_key_misses total_active_defrag_time "
                       "current_active_defrag_time tracking_total_keys tracking_total_items tracking_total_prefixes unexpected_error_replies "
-                      "dump_payload_sanitizations io_threaded_reads_processed io_threaded_writes_processed "
-                      "acl_access_denied_cmd acl_access_denied_key acl_access_denied_channel")
+                      "dump_payload_sanitizations io_threaded_reads_processed io_threaded_writes_processed")
     yield "client_query_buffer_limit_disconnections", stats.query_limit_closed
     yield "total_error_replies", stats.n_errors
     yield "client_output_buffer_limit_disconnections", stats.output_limit_closed
-    yield "acl_access_denied_auth", stats.auth_failures
+    for reason, name in (("auth", "auth"), ("command", "cmd"), ("key", "key"), ("channel", "channel")):
+        yield f"acl_access_denied_{name}", server.acl.denied[reason]
     yield "internal_errors", stats.internal_errors
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 _GROUP_CATEGORIES = {
     "generic": "keyspace", "string": "string", "hash": "hash", "list": "list", "set": "set", "sorted-set": "sortedset",
     "connection": "connection", "pubsub": "pubsub", "transactions": "transaction", "bitmap": "bitmap", "search": "search",
-    "json": "json",
+    "json": "json", "stream": "stream", "scripting": "scripting",
 }
 
 #: Groups of commands that Redis has from a module -> the module's name.
@@ -44,9 +44,16 @@ class Command:
     subcommands: dict = field(default_factory=dict)     # lower-case bytes of the sub-name -> Command
     stats: object = None                        # the server's counters for this command, set at its first call
     reads: slice | None = None                  # the keys among its words, if it only reads them: they count as hits and misses
+    #: What a user must be allowed to do with its keys: letters of R and W (none: either will do) for the first key, the second and so on,
+    #: the last for all that follow; or a function of the words that gives these.
+    access: tuple[str, ...] | Callable = ()
+    channels: slice | None = None               # the channels among its words, which a user must be allowed to use
+    are_patterns: bool = False                  # those are patterns
 
     def __post_init__(self):
         first, last, step = self.keys
+        if not self.access:
+            self.access = ("W",) if "write" in self.flags else ("R",)
         if first and self.get_keys is None and "readonly" in self.flags:
             self.reads = ONE_KEY if self.keys == (1, 1, 1) else slice(first, None if last == -1 else last + 1, step)
 
@@ -55,6 +62,20 @@ class Command:
         """The name as COMMAND and the error texts show it: lower case, sub-commands with a bar (client|setinfo); a module's in
         upper case."""
         return self.name if self.group == "search" else self.name.lower().replace(" ", "|")
+
+    def keys_in(self, words: list[bytes]) -> list[bytes]:
+        """The keys among the words of a call, its name included. Of a call that is not well formed: what look like keys."""
+        if self.get_keys is not None:
+            return self.get_keys(words)
+        first, last, step = self.keys
+        if not first or self.channels is not None:
+            return []
+        return list(words[first:(len(words) + last if last < 0 else last) + 1:step])
+
+    def access_of(self, words: list[bytes], n: int) -> list[str]:
+        """What has to be allowed for each of the `n` keys among the words: "R", "W", "RW" or ""."""
+        access = self.access(words) if callable(self.access) else self.access
+        return [*access, *access[-1:] * (n - len(access))][:n]
 
     def accepts(self, n_words: int) -> bool:
         """Whether a call of `n_words` words, the name included, has the right number of them."""
@@ -65,13 +86,24 @@ class Command:
 COMMANDS: dict[bytes, Command] = {}
 
 
+#: The categories that Redis has, so that rules written for it are understood.
+_REDIS_CATEGORIES = ("keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo",
+                     "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting")
+
+
+def categories() -> list[str]:
+    """All ACL categories: Redis's, then those of modules."""
+    records = [record for command in COMMANDS.values() for record in (command, *command.subcommands.values())]
+    return list(dict.fromkeys([*_REDIS_CATEGORIES, *sorted({name for record in records for name in record.categories})]))
+
+
 def _categories(group: str, flags: frozenset, extra: str) -> frozenset:
-    found = set(extra.split())
+    found = {name for name in extra.split() if name[0] != "-"}
     if group in _GROUP_CATEGORIES:
         found.add(_GROUP_CATEGORIES[group])
     if "write" in flags:
         found.add("write")
-    if "readonly" in flags and "keyspace" not in extra:
+    if "readonly" in flags and "keyspace" not in extra.split():
         found.add("read")
     if "admin" in flags:
         found |= {"admin", "dangerous"}
@@ -80,24 +112,28 @@ def _categories(group: str, flags: frozenset, extra: str) -> frozenset:
     if "blocking" in flags:
         found.add("blocking")
     found.add("fast" if "fast" in flags else "slow")
-    return frozenset(found)
+    return frozenset(found - {name[1:] for name in extra.split() if name[0] == "-"})
 
 
 def command(name: str, *, arity: int, group: str, summary: str, flags: str = "", keys: tuple[int, int, int] = (0, 0, 0),
-            since: str = "1.0.0", complexity: str = "", categories: str = "", get_keys: Callable | None = None):
-    """Declares a command; see the module's description. `flags` and `categories` are words parted by blanks."""
+            since: str = "1.0.0", complexity: str = "", categories: str = "", get_keys: Callable | None = None,
+            access: str | Callable = "", channels: slice | None = None, are_patterns: bool = False):
+    """Declares a command; see the module's description. `flags` and `categories` are words parted by blanks; a category with a
+    minus sign is taken away. `access`: what it does to its keys where the flags do not say it, as words for the first key, the
+    second and so on, the last for all that follow: R (its caller learns what they hold), W, RW, or - (neither)."""
     def register(function):
         words = name.upper()
         flag_set = frozenset(flags.split())
         record = Command(words, function, arity, flag_set, keys, group, since, summary, complexity,
-                         _categories(group, flag_set, categories), get_keys)
+                         _categories(group, flag_set, categories), get_keys, channels=channels, are_patterns=are_patterns,
+                         access=access if callable(access) else tuple(word.strip("-") for word in access.split()))
         container, _, sub = words.partition(" ")
         if sub:
             holder = COMMANDS.get(container.lower().encode())
             if holder is None:
                 holder = Command(container, None, -2, frozenset(), (0, 0, 0), group, since,
                                  f"A container for {container} commands.",
-                                 "Depends on subcommand.", _categories(group, frozenset(), ""))
+                                 "Depends on subcommand.", frozenset({"slow"}))
                 COMMANDS[container.lower().encode()] = holder
             target, key = holder.subcommands, sub.lower().encode()
         else:

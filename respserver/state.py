@@ -6,9 +6,10 @@ import secrets
 import time
 from collections.abc import Callable, Generator
 
+from .acl import Acl
 from .background import Background, SlicedTask, emptied
 from .client import Client
-from .config import Config
+from .config import Config, ConfigError
 from .dispatch import Dispatcher
 from .info import Info
 from .keyspace import Database, Keyspace
@@ -27,6 +28,8 @@ class Server:
         self.config = config
         self.keyspace = Keyspace()
         self.stats = Stats()
+        self.acl = Acl(self)
+        config.tables["user"] = self.acl
         self.dispatcher = Dispatcher(self.stats)
         self.pubsub = PubSub()
         self.info = Info()
@@ -70,6 +73,10 @@ class Server:
         config.observe("notify-keyspace-events", self._set_notifications)
         config.observe("proto-max-bulk-len", self._set_max_bulk)
         config.observe("maxmemory", lambda value: self.check_memory())
+        try:
+            self.acl.start()
+        except ValueError as error:
+            raise ConfigError("aclfile", str(error)) from None
 
     def _set_slowlog_length(self, n: int) -> None:
         self.dispatcher.slowlog.max_length = n
@@ -166,7 +173,7 @@ class Server:
         if len(self.clients) >= self.config["maxclients"]:
             self.stats.rejected_connections += 1
             return errors.MAX_CLIENTS
-        if self.config["protected-mode"] and not self.config["requirepass"] and not connection.is_unix and not is_loopback(peer):
+        if self.config["protected-mode"] and self.acl.is_open and not connection.is_unix and not is_loopback(peer):
             self.stats.rejected_connections += 1
             return errors.PROTECTED_MODE
         return ""
@@ -174,7 +181,7 @@ class Server:
     def new_client(self) -> Client:
         """A client with the next id, known to CLIENT LIST."""
         client = Client(self, next(self._ids))
-        client.authenticated = not self.config["requirepass"]
+        client.authenticated = self.acl.is_open
         client.refresh()
         self.clients[client.id] = client
         self.stats.connections += 1
@@ -206,6 +213,7 @@ class Server:
     def reset_stats(self) -> None:
         """CONFIG RESETSTAT: puts the counters back to zero."""
         self.dispatcher.reset_stats()
+        self.acl.denied = dict.fromkeys(self.acl.denied, 0)
         self.keyspace.n_expired = 0
         self._gone_in = self._gone_out = 0
         for client in self.clients.values():

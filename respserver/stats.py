@@ -66,7 +66,6 @@ class Stats:
         self.n_errors = 0
         self.output_limit_closed = 0        # clients closed by client-output-buffer-limit
         self.query_limit_closed = 0         # clients closed by client-query-buffer-limit
-        self.auth_failures = 0
         self.internal_errors = 0
         self.peak_memory = 0
         self.ops_per_second = 0.0

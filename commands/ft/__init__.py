@@ -17,6 +17,7 @@ def load(server) -> None:
     manager = server.search = Manager(server)
     server.modules.append(Module("search", VERSION))
     info.register_sections(server)
+    server.acl.prefixes["search"] = manager.prefixes_used
     server.on_start.append(lambda _: manager.start())
     server.on_stop.append(lambda _: manager.stop())
     server.add_periodic(0.25, manager.drop_idle)

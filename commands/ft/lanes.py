@@ -98,6 +98,7 @@ class Lanes:
         self._roads: dict[tuple, Road] = {}         # (bytes before the vector, bytes behind it, protocol) ->
         self._members: dict[int, tuple] = {}        # client id -> (client, its road, its number there, since when)
         self._is_settling_due = False
+        self._acl_version = 0                       # of the permissions that the clients here were looked at with
 
     def start(self) -> None:
         """To be called when the loop runs."""
@@ -199,6 +200,9 @@ class Lanes:
     def _turn(self) -> None:
         dispatcher = self.server.dispatcher
         is_plain = dispatcher.is_plain
+        acl = self.server.acl
+        if acl.version != self._acl_version:        # a client that may do less than everything does not come back
+            self._acl_version, is_plain = acl.version, False
         for road in list(self._roads.values()):
             if not is_plain or not road.refresh():
                 self._close(road)

@@ -15,6 +15,11 @@ from .measure.job import Jobs
 from .originals import Originals
 from .pool import Turns
 
+#: Where a command has the name of an index, if that is not its first argument; 0: it has none.
+_INDEX_AT = {"FT.CURSOR": 2, "FT.ALIASADD": 2, "FT._ALIASADDIFNX": 2, "FT.ALIASUPDATE": 2, "FT.DEBUG": 2, "_FT.DEBUG": 2,
+             **dict.fromkeys(("FT.CREATE", "FT._CREATEIFNX", "FT.CONFIG", "_FT.CONFIG", "FT._LIST", "FT.DICTADD", "FT.DICTDEL",
+                              "FT.DICTDUMP", "FT.SUGADD", "FT.SUGGET", "FT.SUGDEL", "FT.SUGLEN", "FT.ALIASDEL", "FT._ALIASDELIFX",
+                              "VAMANA.ESTIMATE"), 0)}
 #: Keys looked at per piece of a background scan.
 _SCAN_PIECE = 8
 #: How long FT.CREATE and FT.ALTER scan before they answer: a small database is indexed by then. Seconds.
@@ -51,6 +56,16 @@ class Manager:
     def get(self, name: bytes) -> Index | None:
         """The index with this name or alias, or None."""
         return self.indexes.get(name) or self.aliases.get(name)
+
+    def prefixes_used(self, command, words: list) -> list[tuple[bytes, str]]:
+        """What a call needs to be allowed, as Acl.prefixes has it: to read all keys that its index may hold, and to write them if it
+        deletes documents."""
+        at = _INDEX_AT.get(command.name, 1)
+        index = self.get(words[at]) if 0 < at < len(words) else None
+        if index is None:
+            return []
+        deletes = command.name in ("FT.DROP", "FT._DROPIFX") or b"DD" in (word.upper() for word in words[2:])
+        return [(prefix, "RW" if deletes else "R") for prefix in index.prefixes]
 
     def set_alias(self, alias: bytes, index: Index | None) -> None:
         """Has an alias stand for an index, or for nothing (None)."""

@@ -160,8 +160,8 @@ class TestPassword:
             assert raw.call("AUTH", "wrong") == "WRONGPASS invalid username-password pair or user is disabled."
             assert raw.call("AUTH", "secret word") == "OK" and raw.call("PING") == "PONG"
             assert raw.call("RESET") == "RESET" and raw.call("PING") == "NOAUTH Authentication required."
-            assert raw.call("AUTH", "default", "secret word") == "OK" and raw.call("ACL",
-                                                                                   "LIST") == [b"user default on ~* &* +@all"]
+            assert raw.call("AUTH", "default", "secret word") == "OK"
+            assert raw.call("ACL", "LIST")[0].startswith(b"user default on sanitize-payload #21acb28c0de059965b475b0746d0b0284c60cca6")
 
     def test_hello(self, secured):
         with open_(secured) as raw:
