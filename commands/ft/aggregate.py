@@ -18,7 +18,7 @@ from .pipeline import ORDINAL, Batch, DocumentLayout, Layout, Progress, Timing, 
 from .matches import row_array
 from .plan import Evaluation
 from .query import bind, parse_query
-from .reply import RESP3_HEAD
+from .reply import RESP3_HEAD, hidden_fields
 from .score import Scorer
 from .search import (MAX_PREPARED, MAX_PREPARED_BYTES, Found, default_scorer, find_names, match, restrict, stopwords_of,
                      time_limit_us)
@@ -90,6 +90,7 @@ def prepare(client, index, text: bytes, options: AggregateOptions, make_evaluati
     results = Results(options, final, progress, batches, [Simple(errors.show(text)) for text in found.warnings])
     results.root, results.evaluation, results.n_matched, results.match_ns = root, evaluation, len(found.rows), match_ns
     results.fails = config["search-on-timeout"] == "fail"
+    results.hidden = hidden_fields(index)
     results.score_slot = score_slot if options.with_scores and final is layout else None
     progress.pause()
     return results
@@ -114,6 +115,8 @@ def _add_columns(index, options, layout: DocumentLayout, names: list[bytes], fou
     for name in names:
         get = found.distances.get(name, {}).get
         layout.columns[layout.slots[name]] = lambda part, numbers, get=get: list(map(get, numbers))
+    if layout.terms_slot >= 0:
+        layout.columns[layout.terms_slot] = lambda part, numbers: [found.match.terms_of(row) for row in numbers]
     if score_slot is not None:
         rows = row_array(found.rows)
         scorer = Scorer(index, options.scorer or default_scorer(index.config), options.payload, options.tanh_factor)
@@ -148,7 +151,7 @@ class Results:
     """The rows of a request as they are asked for, and their form on the wire."""
 
     __slots__ = ("options", "layout", "progress", "batches", "warnings", "fails", "score_slot", "is_done", "root",
-                 "evaluation", "n_matched", "match_ns", "_left", "_base", "_names")
+                 "evaluation", "n_matched", "match_ns", "hidden", "_left", "_base", "_names", "_n_named")
 
     def __init__(self, options: AggregateOptions, layout: Layout, progress: Progress, batches: Iterator[Batch],
                  warnings: list[str]):
@@ -163,6 +166,8 @@ class Results:
         self._left: Batch = []          # rows that were made and not asked for
         self._base = 0                  # what the counter stood at when the latest reply ended
         self._names: list[tuple[int, bytes]] = []
+        self._n_named = 0
+        self.hidden: frozenset[bytes] = frozenset()
 
     def close(self) -> None:
         """Ends the stages."""
@@ -228,8 +233,9 @@ class Results:
     def names(self) -> list[tuple[int, bytes]]:
         """Slot and encoded name of every property that rows can show."""
         slots = self.layout.slots
-        if len(self._names) != len(slots):
-            self._names = [(slot, b"$%d\r\n%b\r\n" % (len(name), name)) for name, slot in slots.items()]
+        if self._n_named != len(slots):
+            self._names = [(slot, b"$%d\r\n%b\r\n" % (len(name), name)) for name, slot in slots.items() if name not in self.hidden]
+            self._n_named = len(slots)
         return self._names
 
 

@@ -18,7 +18,7 @@ from typing import Callable, NamedTuple
 
 from . import errors
 from .errors import fail
-from .functions import FUNCTIONS
+from .functions import FUNCTIONS, matched_terms
 from .values import MINUS_NAN, NULL, Several, compare, is_true, to_number
 
 __all__ = ["Literal", "Property", "Call", "Operation", "Negation", "parse", "properties", "compile_expression"]
@@ -237,6 +237,9 @@ def properties(tree) -> list[bytes]:
 
 Evaluator = Callable[[list], object]
 
+#: Under this name compile_expression asks for the slot that holds what matched_terms() is about.
+MATCHED_TERMS = b"matched_terms()"
+
 
 def compile_expression(tree, slot_of: Callable[[bytes], int]) -> Evaluator:
     """A function that evaluates the tree over a row: a list of values, in which a property is found at slot_of(name).
@@ -260,6 +263,9 @@ def compile_expression(tree, slot_of: Callable[[bytes], int]) -> Evaluator:
         return lambda row: positive(row) if is_true(condition(row)) else negative(row)
     if tree.name == "exists":
         return _exists(tree.arguments[0], arguments[0], slot_of)
+    if tree.name == "matched_terms":
+        slot = slot_of(MATCHED_TERMS)
+        return lambda row: matched_terms(row[slot], *[argument(row) for argument in arguments])
     return _call(FUNCTIONS[tree.name].function, arguments)
 
 

@@ -15,7 +15,7 @@ from .errors import fail
 from .strptime import parse_time
 from .values import MINUS_NAN, NULL, text_of, to_number
 
-__all__ = ["FUNCTIONS", "Function"]
+__all__ = ["FUNCTIONS", "Function", "matched_terms"]
 
 
 class Function(NamedTuple):
@@ -139,9 +139,14 @@ def _split(text, separators=b",", strip=b" "):
 _MAX_PARTS = 1024
 
 
-def _matched_terms(limit=100.0):
-    # The words of a query that a document matched belong to TEXT queries; other queries match none.
-    return NULL
+_MAX_TERMS = 100
+
+
+def matched_terms(terms: list[bytes] | None, limit: float = _MAX_TERMS):
+    """The terms of the query that a row's document has, at most `limit` of them. None: rows are no documents."""
+    number = to_number(limit)
+    shown = (terms or [])[:max(0, _clipped(min(_MAX_TERMS if number is None else number, _MAX_TERMS)))]
+    return shown or NULL
 
 
 def _starts_with(text, prefix):
@@ -280,7 +285,7 @@ FUNCTIONS: dict[str, Function] = {
     "substr": Function(_substr, 3, 3),
     "format": Function(_format, 1, _ANY),
     "split": Function(_split, 1, 3),
-    "matched_terms": Function(_matched_terms, 0, 1),
+    "matched_terms": Function(None, 0, 1),
     "to_str": Function(text_of, 1, 1),
     "startswith": Function(_starts_with, 2, 2),
     "contains": Function(_contains, 2, 2),

@@ -39,11 +39,14 @@ def _has_range(node) -> bool:
                                                                    and _has_range(node.child))
 
 
+_SCORED = (tree.Tag, tree.Term, tree.Phrase, tree.Affix, tree.Fuzzy, tree.Pattern)
+
+
 def _has_scores(node) -> bool:
     """Whether documents get different scores by this filter."""
     if isinstance(node, tree.Not):
         return False
-    if isinstance(node, tree.Tag):
+    if isinstance(node, _SCORED):
         return True
     return any(map(_has_scores, getattr(node, "children", ()))) or (hasattr(node, "child") and node.child is not None
                                                                     and _has_scores(node.child))

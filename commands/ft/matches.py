@@ -48,9 +48,22 @@ class Match:
         """Whether it stands somewhere in the text."""
         return False
 
+    def terms_of(self, row: int) -> list[bytes]:
+        """The terms and tags by which a row matched, without stems; each once, in the order of the query."""
+        found: dict[bytes, None] = {}
+        waiting: list[Match] = [self]
+        while waiting:
+            match = waiting.pop()
+            if row not in match.rows:
+                continue
+            if isinstance(match, Leaf) and match.name[:1].isalpha():
+                found[match.name] = None
+            waiting += reversed(match.children)
+        return list(found)
+
 
 class Everything(Match):
-    """`*`: counts as a term that stands once in every document."""
+    """`*`, and ismissing where it is optional: counts as a term that stands once in every document."""
 
     __slots__ = ()
 

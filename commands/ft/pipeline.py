@@ -69,6 +69,14 @@ class Layout:
         self.n_slots = _FIRST_SLOT
         self.is_open = False                    # LOAD *: documents may have properties that nobody has named
         self.keys: list[int] = []               # after GROUPBY: the slots of its properties
+        self.terms_slot = -1                    # of the terms that matched, if they are asked for
+
+    def find_terms(self) -> int:
+        """The slot of the terms of the query that a document has; after GROUPBY they are not known."""
+        if self.terms_slot < 0:
+            self.terms_slot = self.n_slots
+            self.n_slots += 1
+        return self.terms_slot
 
     def add(self, name: bytes) -> int:
         """The slot of a property, new or not."""
@@ -305,6 +313,8 @@ def build(options, layout: Layout, progress: Progress) -> tuple[list[NamedStage]
 
 def _compile(text: bytes, layout: Layout):
     def slot_of(name: bytes) -> int:
+        if name is expr.MATCHED_TERMS:
+            return layout.find_terms()
         slot = layout.find(name)
         if slot is None:
             raise errors.fail(errors.EXPR_PROPERTY, name)

@@ -124,7 +124,10 @@ class Evaluation:
         return Match(self.index.docs.live - self._negated(node), _weight(node))
 
     def _optional(self, node: tree.Optional) -> Match:
-        return Perhaps(self.match(node.child), self.index.docs.live, _weight(node))
+        child = self.match(node.child)
+        if type(node.child) is tree.Missing:        # which else counts nothing
+            child = Everything(child.rows)
+        return Perhaps(child, self.index.docs.live, _weight(node))
 
     def _missing(self, node: tree.Missing) -> Match:
         present = self.index.by_name[node.field].present

@@ -42,6 +42,12 @@ def sort_key_text(value) -> bytes | None:
     return b"#%.17g" % value
 
 
+def hidden_fields(index) -> frozenset[bytes]:
+    """The fields that say something about a document and are not shown as parts of it: its language, score and payload."""
+    options = index.options
+    return frozenset(filter(None, (options.language_field, options.score_field, options.payload_field)))
+
+
 def bulk(value: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(value), value)
 
@@ -54,7 +60,7 @@ class RowWriter:
     of the field that SORTBY had to load, or None."""
 
     __slots__ = ("is_empty", "distances", "named", "columns", "lead", "is_all", "only_distance", "is_whole", "is_expanded",
-                 "edit", "_bulks")
+                 "edit", "docs", "key_at", "hidden", "_bulks")
 
     def __init__(self, index, returns, no_content: bool, yields: list[bytes], lead: tuple[bytes, bytes] | None,
                  is_whole: bool = False, is_expanded: bool = False):
@@ -67,13 +73,16 @@ class RowWriter:
         self.columns: list[tuple] = []                      # (position in `named`, numeric field whose sort key is shown)
         self._bulks: dict[bytes, bytes] = {}                # names of fields as bulk strings
         self.lead = lead
+        self.docs = index.docs
+        self.key_at = -1                                    # where in `named` the document's key is asked for
+        self.hidden = hidden_fields(index)
         self.edit = None            # function(row, path, value) that gives the value to return; None: as it is
         if self.is_empty:
             pass
         elif self.is_all:
             self.distances = [(i, bulk(name)) for i, name in enumerate(yields)]
         else:
-            wanted = list({name: path for path, name in reversed(returns)}.items())[::-1]
+            wanted = list({name: path for path, name in reversed(returns) if name not in self.hidden}.items())[::-1]
             for i, given in enumerate(yields):
                 self.distances += [(i, bulk(name)) for name, path in wanted if path == given]
             rest = [(name, path) for name, path in wanted if path not in yields]
@@ -83,6 +92,8 @@ class RowWriter:
                 field = index.by_name.get(path)
                 if type(field) is NumericField and field.spec.sortable and not is_whole:
                     self.columns.append((len(self.named), field))
+                elif field is None and path == b"__key":
+                    self.key_at = len(self.named)
                 self.named.append((path if field is None else field.path, bulk(name)))
         self.only_distance = len(self.distances) == 1 and not self.named and not self.is_all
 
@@ -106,11 +117,11 @@ class RowWriter:
                 if self.edit is not None:
                     text = self.edit(row, lead[0], text)
                 out.append(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(lead[1]), lead[1], len(text), text))
-            skip = None if lead is None or lead[0] != lead[1] else lead[0]
+            skip = self.hidden if lead is None or lead[0] != lead[1] else self.hidden | {lead[0]}
             edit, bulks, n_before = self.edit, self._bulks, len(out)
             pieces = []
             for name, text in value.items():
-                if name != skip:
+                if name not in skip:
                     if edit is not None:
                         text = edit(row, name, text)
                     n = len(text)
@@ -126,6 +137,8 @@ class RowWriter:
                     continue
                 number = field.sort_key(row)
                 texts[i] = None if number is None else distance_text(number)
+            if self.key_at >= 0 and texts[self.key_at] is None:
+                texts[self.key_at] = self.docs.keys[row]
             for text, (_, name) in zip(texts, self.named):
                 if text is not None:
                     out.append(b"%b$%d\r\n%b\r\n" % (name, len(text), text))
