@@ -1,10 +1,13 @@
-"""Clients that wait for a list to get elements."""
+"""Clients that wait for a list or a sorted set to get elements."""
 from collections import deque
 
 from respserver.deferred import Deferred
 from respserver.protocol.errors import TIMEOUT_NEGATIVE, TIMEOUT_NOT_FLOAT, TIMEOUT_RANGE, CommandError
 from respserver.values.list import List
 from respserver.values.numbers import INT64_MAX, parse_float
+from respserver.values.sorted_set import SortedSet
+
+_WAITED_FOR = (List, SortedSet)
 
 
 def to_timeout(text: bytes) -> float:
@@ -60,7 +63,7 @@ class _Waiter(Deferred):
 
 
 class _Queue:
-    """Everyone who waits for a list of one server, in the order of arrival at each key. Listens to the keyspace while
+    """Everyone who waits for a key of one server, in the order of arrival at each key. Listens to the keyspace while
     anyone does."""
 
     def __init__(self, server):
@@ -88,16 +91,15 @@ class _Queue:
             self.server.keyspace.listeners.remove(self)
 
     def key_changed(self, change) -> None:
-        """A list that somebody waits for may have got elements: they are handed out once the present command, or
-        transaction, is done."""
-        if type(change.new) is List:
+        """What somebody waits for may have got elements: they are handed out once the present command, or transaction, is done."""
+        if type(change.new) in _WAITED_FOR:
             self._mark((self.server.keyspace.databases[change.db], change.key))
 
     def flushed(self, db: int) -> None:
         """Nothing to hand out."""
 
     def swapped(self, first: int, second: int) -> None:
-        """Other lists have come under the same names."""
+        """Other values have come under the same names."""
         for place in list(self.waiters):
             if place[0].index in (first, second):
                 self._mark(place)
@@ -121,10 +123,10 @@ class _Queue:
                     waiter.try_again()
 
 
-def wait_for_list(client, keys, attempt, seconds: float, empty):
+def wait_for_key(client, keys, attempt, seconds: float, empty):
     """What a blocking command returns: the reply of attempt(False) if that is not None, else `empty` at once in a
     transaction, else a
-    Deferred that calls attempt(True) whenever one of the keys gets a list and gives `empty` after `seconds` (0:
+    Deferred that calls attempt(True) whenever one of the keys gets elements and gives `empty` after `seconds` (0:
     never). At the first
     attempt a key of another type is an error; later it is not there as yet."""
     reply = attempt(False)

@@ -6,7 +6,7 @@ from respserver.values.list import List
 from respserver.values.numbers import parse_int
 
 from .arguments import syntax_error
-from .blocking import to_timeout, wait_for_list
+from .blocking import to_timeout, wait_for_key
 from .lists import move_item, pop_items, to_side
 
 
@@ -29,7 +29,7 @@ def _pop_first(client, words, left: bool):
             if value is not None:
                 return [key, pop_items(db, key, value, left, 1)[0]]
         return None
-    return wait_for_list(client, keys, attempt, seconds, NULL_ARRAY)
+    return wait_for_key(client, keys, attempt, seconds, NULL_ARRAY)
 
 
 @command("BLPOP", arity=-3, flags="write blocking", keys=(1, -2, 1), group="list", since="2.0.0", complexity="O(N) for N keys",
@@ -50,7 +50,7 @@ def _move(client, key, new_key, from_left: bool, to_left: bool, timeout):
 
     def attempt(again: bool):
         return None if _list_at(db, key, again) is None else move_item(db, key, new_key, from_left, to_left)
-    return wait_for_list(client, (key,), attempt, seconds, None)
+    return wait_for_key(client, (key,), attempt, seconds, None)
 
 
 @command("BLMOVE", arity=6, flags="write denyoom blocking", keys=(1, 2, 1), group="list", since="6.2.0", complexity="O(1)",
@@ -117,4 +117,4 @@ def blmpop(client, timeout, *words):
     seconds = to_timeout(timeout)
     asked = _ManyPop(words)
     db = client.db
-    return wait_for_list(client, asked.keys, lambda again: asked.attempt(db, again), seconds, NULL_ARRAY)
+    return wait_for_key(client, asked.keys, lambda again: asked.attempt(db, again), seconds, NULL_ARRAY)

@@ -228,6 +228,8 @@ def encoding(value, config) -> str:
     if kind == "set":
         return value.encoding(config["set-max-intset-entries"], config["set-max-listpack-entries"],
                               config["set-max-listpack-value"])
+    if kind == "zset":
+        return value.encoding(config["zset-max-listpack-entries"], config["zset-max-listpack-value"])
     return getattr(value, "encoding", "raw")
 
 

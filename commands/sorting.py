@@ -7,6 +7,7 @@ from respserver.values.hash import Hash
 from respserver.values.list import List
 from respserver.values.numbers import parse_float
 from respserver.values.set import Set
+from respserver.values.sorted_set import SortedSet
 
 from .arguments import syntax_error, to_int
 
@@ -102,15 +103,18 @@ def _sort(client, key, words, read_only: bool):
             raise CommandError(SORT_GET_DENIED)
     db = client.db
     value = db.get(key)
-    if value is not None and type(value) not in (List, Set):
+    if value is not None and type(value) not in (List, Set, SortedSet):
         raise CommandError(WRONG_TYPE)
-    items = value.listed(client.server.config["set-max-intset-entries"]) if type(value) is Set else list(value or ())
+    if type(value) is SortedSet:
+        items = [member for member, _ in value.items()]
+    else:
+        items = value.listed(client.server.config["set-max-intset-entries"]) if type(value) is Set else list(value or ())
     unsorted = asked.by is not None and b"*" not in asked.by
     if unsorted and type(value) is Set and asked.store is not None:
         unsorted, asked.alpha, asked.by = False, True, None             # so that what is stored is always the same
     if not unsorted:
         items = _sorted(db, items, asked)
-    elif asked.descending and type(value) is List:
+    elif asked.descending and type(value) is not Set:
         items.reverse()
     start = max(asked.offset, 0)
     items = items[start:] if asked.count < 0 else items[start:start + asked.count]

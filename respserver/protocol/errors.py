@@ -90,6 +90,18 @@ LPOS_COUNT = "ERR COUNT can't be negative"
 LPOS_MAXLEN = "ERR MAXLEN can't be negative"
 NOT_A_DOUBLE = "ERR One or more scores can't be converted into double"
 
+# Sorted sets
+ZADD_NX_XX = "ERR XX and NX options at the same time are not compatible"
+ZADD_GT_LT_NX = "ERR GT, LT, and/or NX options at the same time are not compatible"
+ZADD_INCR_ONE = "ERR INCR option supports a single increment-element pair"
+SCORE_NAN = "ERR resulting score is not a number (NaN)"
+SCORE_RANGE = "ERR min or max is not a float"
+LEX_RANGE = "ERR min or max not valid string range item"
+LIMIT_NEEDS_RANGE = "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX"
+NO_SCORES_BY_LEX = "ERR syntax error, WITHSCORES not supported in combination with BYLEX"
+NO_INPUT_KEYS = "ERR at least 1 input key is needed for '{}' command"
+WEIGHT_NOT_FLOAT = "ERR weight value is not a float"
+
 # Dispatch, connections, server
 UNKNOWN_COMMAND = "ERR unknown command '{}', with args beginning with: {}"
 UNKNOWN_SUBCOMMAND = "ERR unknown subcommand '{}'. Try {} HELP."
