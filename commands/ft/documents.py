@@ -232,7 +232,8 @@ class DocumentTable:
 
     def in_order(self, rows: np.ndarray) -> np.ndarray:
         """Rows (any integer array) sorted by ascending doc id."""
-        return rows[np.argsort(self.doc_ids[rows])]
+        ids = self.doc_ids[rows]
+        return rows if (ids[1:] > ids[:-1]).all() else rows[np.argsort(ids)]
 
     @property
     def nbytes(self) -> int:

@@ -16,6 +16,7 @@ from . import aggregate_options as steps
 from . import errors, expr
 from .aggregate_options import DEFAULT_SORTED
 from .fields import NumericField
+from .grouping import Grouping
 from .reducers import REDUCERS
 from .values import NULL, Several, is_true
 
@@ -26,6 +27,8 @@ NamedStage = tuple[str, Stage]          # the name is FT.PROFILE's
 #: Rows per batch; the first is smaller, for LIMIT.
 _FIRST_BATCH = 32
 _BATCH = 256
+#: Rows at a time where they stay an array.
+_MANY = 1 << 16
 #: Rows that a sorter sorts at once.
 _RUN = 2048
 #: Slots before the first property.
@@ -105,6 +108,7 @@ class DocumentLayout(Layout):
         self.index = index
         self.newest = index.docs.max_doc_id     # documents with a higher id are not meant
         self.is_whole = False                   # a JSONPath stands for all that it finds
+        self.is_columnar = False                # batches are arrays of rows, for a Grouping
         self._with_all: list | None = None      # after LOAD * of JSON: (slot, path) of the fields that were asked for since
         self.columns: dict[int, Callable] = {}  # slot -> (rows, the same as a list) -> values
 
@@ -215,7 +219,7 @@ class DocumentLayout(Layout):
         docs = self.index.docs
         n_removals = self.index.n_removals
         progress.n_rows = len(rows)
-        at, size = 0, _FIRST_BATCH
+        at, size, largest = (0, _MANY, _MANY) if self.is_columnar else (0, _FIRST_BATCH, _BATCH)
         width = self.n_slots
         columns = [self.columns.get(slot) for slot in range(_FIRST_SLOT, width)]
         while at < len(rows) and not progress.is_late():
@@ -229,12 +233,16 @@ class DocumentLayout(Layout):
                 kept = [i for i, row in enumerate(part.tolist()) if docs.born[row] <= self.newest
                         and self.db.get(docs.keys[row]) is not None]
                 part, ordinals = part[kept], [ordinals[i] for i in kept]
+            if self.is_columnar:
+                progress.total = at
+                yield part
+                continue
             numbers = part.tolist()
             progress.total = at
             yield list(map(list, zip(ordinals, numbers,
                                      *[repeat(None) if column is None else column(part, numbers)
                                        for column in columns])))
-            size = min(2 * size, _BATCH)
+            size = min(2 * size, largest)
         progress.total = at
 
 
@@ -356,6 +364,15 @@ def _filter(evaluate) -> Stage:
 
 def _group(step, before: Layout, stages: list[NamedStage], progress: Progress) -> Layout:
     after = Layout()
+    grouping = None
+    if isinstance(before, DocumentLayout) and not stages and not before.is_whole and not before.db.field_expires:
+        grouping = Grouping.of(before.index, step, before.slots.__contains__)
+    if grouping is not None:
+        name_slots = after.keys = [after.add(name) for name in step.properties]
+        result_slots = [after.add(reduce.alias) for reduce in step.reducers]
+        before.is_columnar = True
+        stages.append(("Grouper", _group_columns(grouping, after, name_slots, result_slots, progress)))
+        return after
     key_slots = []
     for name in step.properties:
         slot = before.find_or_load(name, stages)
@@ -396,6 +413,30 @@ def _group(step, before: Layout, stages: list[NamedStage], progress: Progress) -
         yield made
     stages.append(("Grouper", stage))
     return after
+
+
+def _group_columns(grouping: Grouping, after: Layout, name_slots: list[int], result_slots: list[int],
+                   progress: Progress) -> Stage:
+    def stage(batches):
+        for found in grouping.groups(batches):
+            if found is None:
+                yield []
+        keys, results = found
+        progress.total = progress.n_rows = total = len(keys)
+        made: Batch = []
+        for i, key in enumerate(keys):
+            row = [None] * after.n_slots
+            row[ORDINAL] = total
+            for slot, value in zip(name_slots, key):
+                row[slot] = value
+            for slot, values in zip(result_slots, results):
+                row[slot] = values[i]
+            made.append(row)
+            if len(made) >= _BATCH:
+                yield made
+                made = []
+        yield made
+    return stage
 
 
 def _reduced(layout: Layout, name: bytes, stages: list[NamedStage]) -> int:

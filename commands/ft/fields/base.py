@@ -48,6 +48,7 @@ class Field:
         self.has_arrays = False                 # whether a JSON document had an array for it
         self.present = BitMap() if spec.index_missing else None
         self.sort_keys: dict[int, bytes] | None = {} if spec.sortable and self.type_name != "NUMERIC" else None
+        self.codes = None                       # what GROUPBY keeps of it (grouping.py)
 
     def parse(self, raw: bytes):
         """The value in the form that `put` takes. Raises FieldError for one that cannot be indexed."""
@@ -94,12 +95,13 @@ class Field:
 
     @property
     def sortable_nbytes(self) -> int:
-        """Bytes that the sort keys hold."""
+        """Bytes that the sort keys hold, and what GROUPBY keeps."""
+        held = self.codes.nbytes if self.codes is not None else 0
         if not self.sort_keys:
-            return 0
+            return held
         n = len(self.sort_keys)
         sample = [len(text) for text in islice(self.sort_keys.values(), 256)]
-        return int(n * (sum(sample) / len(sample) + _SORT_KEY))
+        return int(n * (sum(sample) / len(sample) + _SORT_KEY)) + held
 
     @classmethod
     def bytes_of(cls, spec, n: int, assumed: dict) -> int:

@@ -1,0 +1,93 @@
+"""GROUPBY by columns gives what GROUPBY over rows gives: a step before it that changes nothing has it take rows."""
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+FIELDS = ("tag", "sorted", "many", "num", "more", "words")
+
+
+def document(rng):
+    """The fields of one document; some are missing."""
+    fields = {"tag": rng.choice(["a", "b", "A,b", "", "x" * 20, str(rng.randrange(40))]), "many": rng.randrange(3000),
+              "num": rng.choice([1, 2, 3.5, "-0", 0, 1e20, rng.random()]), "words": "hello " + rng.choice("abc")}
+    fields = {name: value for name, value in fields.items() if rng.random() < 0.9}
+    return fields | ({"sorted": fields["tag"]} if "tag" in fields else {}) | ({"more": fields["num"]} if "num" in fields else {})
+
+
+@pytest.fixture
+def filled(r2):
+    rng = random.Random(3)
+    r2.execute_command("FT.CREATE", "idx", "PREFIX", 1, "d:", "SCHEMA", "tag", "TAG", "sorted", "TAG", "SORTABLE", "many", "TAG",
+                       "num", "NUMERIC", "more", "NUMERIC", "SORTABLE", "words", "TEXT")
+    pipe = r2.pipeline(transaction=False)
+    for i in range(4000):
+        pipe.hset(f"d:{i}", mapping={"other": 1} | document(rng))
+    pipe.execute()
+    return r2
+
+
+def both_ways(r, query, words):
+    """The replies by columns and by rows."""
+    return (r.execute_command("FT.AGGREGATE", "idx", query, *words, "TIMEOUT", 60000),
+            r.execute_command("FT.AGGREGATE", "idx", query, "APPLY", "1", "AS", "one", *words, "TIMEOUT", 60000))
+
+
+def test_any_grouping(filled):
+    rng = random.Random(4)
+    for k in range(60):
+        names = [f"@{name}" for name in rng.sample(FIELDS, rng.randrange(4))]
+        reducers = []
+        for i in range(rng.randrange(4)):
+            function = rng.choice(["COUNT", "SUM", "AVG", "MIN", "MAX"])
+            reducers += ["REDUCE", function, *([0] if function == "COUNT" else [1, rng.choice(["@num", "@more"])]), "AS", f"r{i}"]
+        more = rng.choice([[], ["LIMIT", 0, 5000], ["SORTBY", 2, names[0], "DESC"] if names else [], ["LIMIT", 3, 20]])
+        by_columns, by_rows = both_ways(filled, rng.choice(["*", "@words:hello", "@num:[0 2]", "@tag:{a|b}", "@many:{7}"]),
+                                        ["GROUPBY", len(names), *names, *reducers, *more])
+        assert by_columns == by_rows, (names, reducers, more)
+        if k % 4 == 0:
+            i = rng.randrange(4000)
+            filled.hset(f"d:{i}", "tag", f"v{k}")
+            filled.delete(f"d:{i * 7 % 4000}")
+
+
+def test_documents_that_change(filled):
+    words = ["GROUPBY", 1, "@tag", "REDUCE", "COUNT", 0, "AS", "n", "SORTBY", 2, "@n", "DESC", "LIMIT", 0, 100]
+
+    def check():
+        by_columns, by_rows = both_ways(filled, "*", words)
+        assert by_columns == by_rows
+        return {row[1]: int(row[3]) for row in by_columns[1:]}
+
+    before = check()
+    for i in range(10):
+        filled.hset(f"d:{i}", "tag", "fresh")
+    assert check()[b"fresh"] == 10 and b"fresh" not in before
+    filled.delete("d:0", "d:1")
+    filled.hdel("d:2", "tag")
+    filled.hset("d:new", "tag", "fresh")
+    filled.pexpire("d:3", 1)
+    filled.rename("d:4", "elsewhere:4")
+    while filled.exists("d:3"):
+        pass
+    assert check()[b"fresh"] == 10 - 5 + 1
+    filled.hset("d:5", "tag", "gone")
+    filled.hpexpire("d:5", 1, "tag")
+    while filled.hexists("d:5", "tag"):
+        pass
+    after = check()
+    assert after[b"fresh"] == 5 and b"gone" not in after
+
+
+def test_a_field_with_many_values(filled):
+    pipe = filled.pipeline(transaction=False)
+    for i in range(4000):
+        pipe.hset(f"d:{i}", "many", i)
+    pipe.execute()
+    by_columns, by_rows = both_ways(filled, "*", ["GROUPBY", 1, "@many", "REDUCE", "COUNT", 0, "AS", "n", "LIMIT", 0, 10000])
+    assert len(by_columns) == 4001 and by_columns == by_rows
+    by_columns, by_rows = both_ways(filled, "@many:{77}", ["GROUPBY", 2, "@many", "@tag", "REDUCE", "COUNT", 0, "AS", "n"])
+    assert by_columns[0] == 1 and by_columns == by_rows
