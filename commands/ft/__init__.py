@@ -10,7 +10,7 @@ def load(server) -> None:
     Imports happen here, so that the pure parts (the grammar) can be imported without the engine."""
     from respserver.modules import Module
 
-    from . import admin, aggregate, config, cursor, debug, info, profile, retrain, search, suggest, words  # noqa: F401
+    from . import admin, aggregate, config, cursor, debug, info, legacy, profile, retrain, search, suggest, words  # noqa: F401
     from .manager import Manager
     from .measure import estimate, recall, tune  # noqa: F401
     config.register_directives()

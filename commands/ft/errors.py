@@ -272,6 +272,17 @@ SUGGEST_PAYLOAD = "SEARCH_PARSE_ARGS Invalid payload: Expected an argument, but 
 SUGGEST_ARGUMENT = "SEARCH_PARSE_ARGS Unrecognized argument: {}"
 SUGGEST_MAX = "SEARCH_PARSE_ARGS MAX: {}"
 
+# ---- FT.ADD
+DOCUMENT_SCORE = "SEARCH_ADD_ARGS Could not parse the document's score"
+DOCUMENT_SCORE_RANGE = "SEARCH_ADD_ARGS Score must be between 0 and 1"
+DOCUMENT_WORD = "SEARCH_ADD_ARGS Unknown keyword `{}` provided"
+DOCUMENT_NO_FIELDS = "SEARCH_ADD_ARGS No field list found"
+DOCUMENT_PAIRS = "SEARCH_ADD_ARGS Fields must be specified in FIELD VALUE pairs"
+DOCUMENT_LANGUAGE = "SEARCH_ADD_ARGS Unsupported language: {}"
+DOCUMENT_EXISTS = "SEARCH_DOCUMENT_EXISTS Document already exists"
+DOCUMENT_MISSING = "SEARCH_DOCUMENT_NOT_ADDED Document does not exist"
+DOCUMENT_KEY_TYPE = "SEARCH_REDIS_KEY_TYPE_BAD Invalid Redis key"
+
 # ---- FT.CONFIG, aliases
 CONFIG_VALUE = "SEARCH_PARSE_ARGS {}"
 BAD_ON_TIMEOUT = "SEARCH_VALUE_BAD Invalid ON_TIMEOUT value"

@@ -16,6 +16,8 @@ from .sources import prepare_json, source_of
 from .text.index import TextIndex
 
 _ABSENT = object()
+#: Fields of a hash in which FT.ADD keeps a document's score, language and payload, unless the index names others.
+ATTRIBUTE_FIELDS = (b"__score", b"__language", b"__payload")
 
 
 class Index:
@@ -33,6 +35,7 @@ class Index:
         self.prefixes: tuple[bytes, ...] = options.prefixes
         self.unordered: list[bytes] = []            # names of TEXT fields whose values have no certain order
         self.rule = Rule(options.filter) if options.filter is not None else None
+        self.hidden = frozenset({*ATTRIBUTE_FIELDS, options.score_field, options.language_field, options.payload_field} - {None})
         self.aliases: set[bytes] = set()
         self.docs = DocumentTable()
         self.fields: list[Field] = []

@@ -192,7 +192,7 @@ class DocumentLayout(Layout):
 
         def stage(batches):
             slots = self.slots
-            by_name = self.index.by_name
+            by_name, hidden = self.index.by_name, self.index.hidden
             numeric = {by_name[name].path for name, slot in slots.items() if slot in self.columns
                        and type(by_name.get(name)) is NumericField}
             for batch in batches:
@@ -203,7 +203,7 @@ class DocumentLayout(Layout):
                     for slot, path in more or ():
                         row[slot] = value.load(path)
                     for name, text in value.load_items() if is_json else value.items():
-                        if name in numeric:
+                        if name in numeric or name in hidden:
                             continue
                         slot = slots.get(name)
                         if slot is None:

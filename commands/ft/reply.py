@@ -75,14 +75,15 @@ class RowWriter:
         self.lead = lead
         self.docs = index.docs
         self.key_at = -1                                    # where in `named` the document's key is asked for
-        self.hidden = hidden_fields(index)
+        self.hidden = index.hidden
         self.edit = None            # function(row, path, value) that gives the value to return; None: as it is
         if self.is_empty:
             pass
         elif self.is_all:
             self.distances = [(i, bulk(name)) for i, name in enumerate(yields)]
         else:
-            wanted = list({name: path for path, name in reversed(returns) if name not in self.hidden}.items())[::-1]
+            asked = hidden_fields(index)
+            wanted = list({name: path for path, name in reversed(returns) if name not in asked}.items())[::-1]
             for i, given in enumerate(yields):
                 self.distances += [(i, bulk(name)) for name, path in wanted if path == given]
             rest = [(name, path) for name, path in wanted if path not in yields]
