@@ -198,7 +198,8 @@ struct vec_index {
     _Atomic int is_curve_wanted;                /* though the default window is given */
 
     _Alignas(64) _Atomic uint64_t n_linkings, link_ns;      /* from here on written while others search */
-    _Atomic float scan_ns, walk_ns;             /* of filtered searches: per vector scanned, per unit of walk_units; 0: not measured */
+    _Atomic float scan_ns, batch_ns, walk_ns;   /* of filtered searches (search.c): per vector scanned, alone and for several queries; per
+                                                   unit of a walk; 0: not measured */
     _Atomic int last_plan;
     _Atomic uint32_t n_pins;                    /* jobs in pools */
 };

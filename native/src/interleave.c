@@ -29,7 +29,7 @@ static int take_off(vec_index *ix, flight *f, const char *given, const vec_query
     q.plan = VEC_PLAN_NONE;
     reader_enter(ix, s);
     const store *st = f->st = atomic_load_explicit(&ix->store, memory_order_acquire);
-    f->order = order_of(ix, st, &q);
+    f->order = order_of(ix, st, &q, 1);
     if (f->order.plan != VEC_PLAN_GRAPH || atomic_load(&ix->n_deleted)
         || atomic_load(&ix->tail_head) != atomic_load_explicit(&ix->tail_end, memory_order_acquire)) {
         reader_leave(s);

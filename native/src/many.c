@@ -45,7 +45,7 @@ static int search_batch(vec_index *ix, const char *given, uint32_t n, vec_query 
     reader_enter(ix, s);
     const store *st = atomic_load_explicit(&ix->store, memory_order_acquire);
     q->plan = VEC_PLAN_NONE;
-    search_order o = order_of(ix, st, q);
+    search_order o = order_of(ix, st, q, n);
     scan c = {.ix = ix, .st = st, .s = s, .capacity = scan_capacity(ix, st, q, o.wanted)};
     *is_done = st->coder->codec->batch_begin && (o.plan == VEC_PLAN_SCAN || o.plan == VEC_PLAN_FILTER_EXACT) &&
                c.capacity <= MOST_CAPACITY;
@@ -57,11 +57,13 @@ static int search_batch(vec_index *ix, const char *given, uint32_t n, vec_query 
     q->plan = o.plan;
     if (q->timeout_us) c.deadline_ns = now_ns() + 1000 * q->timeout_us * n;        /* each has its time, and they are answered together */
     label_set allowed = {q->allowed, q->n_words};
+    const uint64_t start = q->allowed ? now_ns() : 0;
     int rc = prepare_batch(ix, s, st, given, n);
     c.batch = s->batch;
     if (rc == VEC_OK) rc = scan_any(&c, &allowed, q->n_allowed);
     for (uint32_t j = 0; j < n && rc == VEC_OK; j++)
         rc = answer(&c, j, &allowed, o.k, labels + (size_t)j * q->k, distances + (size_t)j * q->k, &counts[j]);
+    if (q->allowed && rc == VEC_OK) note_scan(ix, q, o.window, n, now_ns() - start);
     note_searches(s, n - 1);
     finish_search(ix, s, q->plan);
     for (uint32_t j = 0; j < n && rc == VEC_OK; j++) {

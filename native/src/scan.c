@@ -33,9 +33,24 @@ static float keep_best(const vec_index *ix, entry *e, uint32_t n, uint32_t most)
     return e[last].key;
 }
 
+/* Lists up to this long are kept in order, so that the limit falls with each entry; longer ones are cheaper to thin out now and then. */
+enum { IN_ORDER = 32 };
+
 /* One more entry of a list; *limit falls when the list was full. */
 static inline void hold(const scan *c, entry *list, uint32_t *n, float key, uint32_t id, float *limit) {
-    list[(*n)++] = (entry){key == key ? key : INFINITY, id};            /* overflow in a float kernel: last */
+    const entry new = {key == key ? key : INFINITY, id};                /* overflow in a float kernel: last */
+    if (c->capacity <= IN_ORDER) {
+        uint32_t at = *n;
+        if (at == c->capacity) {
+            if (new.key > *limit || !is_before(c->ix, new, list[at - 1])) return;
+            at--;
+        } else ++*n;
+        for (; at && is_before(c->ix, new, list[at - 1]); at--) list[at] = list[at - 1];
+        list[at] = new;
+        if (*n == c->capacity) *limit = list[*n - 1].key;
+        return;
+    }
+    list[(*n)++] = new;
     if (*n < scan_room(c->capacity)) return;
     *limit = keep_best(c->ix, list, *n, c->capacity);
     *n = c->capacity;

@@ -89,52 +89,59 @@ uint32_t vec_default_window(const vec_index *ix, uint32_t k) { return default_wi
 
 uint64_t scan_up_to(uint64_t window) { return 40 * window; }
 
-/* From this share of allowed vectors on, those that are not guide a walk better than they hinder it. */
-#define WALK_ALL_FROM 0.35
-
 /* The window of a walk among the allowed, over that of an unfiltered one. */
-#define FILTERED_WINDOW 1.25
+#define FILTERED_WINDOW 1.1
 
-/* What a filtered walk takes is about linear in this. Among all vectors it passes 1 / share for each that is allowed; among the allowed
-   it looks for them behind ever more bridges, up to all that there are. */
-static double walk_units(double window, double share, int is_among_allowed) {
-    double bridges = 0.08 / share;
-    return 10 + window * (is_among_allowed ? 1.4 * (1 + (bridges < 1 ? bridges : 1)) : 1 / share);
+/* What a filtered walk takes is about linear in this: the fewer are allowed, the more bridges it searches for them. */
+static double walk_units(double window, double share) {
+    double bridges = 0.1 / share;
+    return 20 + window * (1 + 0.8 * (1 - share) + 0.25 * (bridges < 1 ? bridges : 1));
 }
 
 /* What filtered searches take here, in ns: for a vector that is scanned, for a unit of a walk. Until they are measured, as on one core
-   with everything in its caches. */
-static double scan_cost(vec_index *ix, uint64_t m) {
-    float ns = atomic_load_explicit(&ix->scan_ns, memory_order_relaxed);
-    return (double)m * (ns > 0 ? ns : 7);
+   with everything in its caches. A scan for n queries takes as long as BATCH_SHARE * n + 1 scans, or what that is found to be here. */
+#define USUAL_SCAN_NS 7
+#define USUAL_WALK_NS 600
+#define BATCH_SHARE 0.2
+static double cost_of(_Atomic float *measured, double usual) {
+    float ns = atomic_load_explicit(measured, memory_order_relaxed);
+    return ns > 0 ? ns : usual;
 }
 
-static double walk_cost(vec_index *ix, double units) {
-    float ns = atomic_load_explicit(&ix->walk_ns, memory_order_relaxed);
-    return units * (ns > 0 ? ns : 600);
+static double scan_cost(vec_index *ix, uint64_t m, uint32_t n_together) {
+    double alone = cost_of(&ix->scan_ns, USUAL_SCAN_NS);
+    return (double)m * (n_together < 2 ? alone : cost_of(&ix->batch_ns, alone) * (BATCH_SHARE + 1.0 / n_together));
+}
+
+static double walk_cost(vec_index *ix, double units) { return units * cost_of(&ix->walk_ns, USUAL_WALK_NS); }
+
+/* Moving averages, of at first what is usual: one search that was interrupted must not decide what is done from then on. */
+static void note_cost(_Atomic float *average, double usual, double ns) {
+    double old = cost_of(average, usual), now = ns < 2 * old ? ns : 2 * old;
+    atomic_store_explicit(average, (float)(old + (now - old) / 16), memory_order_relaxed);
+}
+
+void note_scan(vec_index *ix, const vec_query *q, uint32_t window, uint32_t n_together, uint64_t ns) {
+    uint64_t n = atomic_load(&ix->n_vectors), m = q->n_allowed < n ? q->n_allowed : n;
+    if (!q->allowed || m <= scan_up_to(window)) return;         /* of short ones, much is not the scan */
+    double each = (double)ns / (double)m;
+    if (n_together < 2) note_cost(&ix->scan_ns, USUAL_SCAN_NS, each);
+    else note_cost(&ix->batch_ns, cost_of(&ix->scan_ns, USUAL_SCAN_NS), each / (BATCH_SHARE * n_together + 1));
 }
 
 enum { TRY_OTHER_EVERY = 64 };
 
-static int choose_plan(const vec_index *index, const vec_query *q, uint32_t window) {
-    vec_index *ix = (vec_index *)index;
+/* n_together: queries of the call, which a scan answers together. */
+static int choose_plan(vec_index *ix, const vec_query *q, uint32_t window, uint32_t n_together) {
     uint64_t n = atomic_load(&ix->n_vectors), m = q->n_allowed < n ? q->n_allowed : n;
     if (!q->allowed) return ix->params.algorithm == VEC_FLAT || n <= scan_up_to(window) ? VEC_PLAN_SCAN : VEC_PLAN_GRAPH;
     if (ix->params.algorithm == VEC_FLAT || m <= scan_up_to(window)) return VEC_PLAN_FILTER_EXACT;
     if (m * 10 >= n * 9) return VEC_PLAN_FILTER_POST;
-    double share = (double)m / (double)n, scan = scan_cost(ix, m);
-    double walk = walk_cost(ix, share >= WALK_ALL_FROM ? walk_units(window, share, 0) : walk_units(FILTERED_WINDOW * window, share, 1));
+    double scan = scan_cost(ix, m, n_together), walk = walk_cost(ix, walk_units(FILTERED_WINDOW * window, (double)m / (double)n));
     /* Where it is close, now and then the other one: an estimate that is never used is never mended. */
     static _Thread_local uint32_t n_chosen;
     int other = n_chosen++ % TRY_OTHER_EVERY == 0 && scan < 2 * walk && walk < 2 * scan;
     return (scan <= walk) != other ? VEC_PLAN_FILTER_EXACT : VEC_PLAN_FILTER_WALK;
-}
-
-/* Moving averages; what took much longer than usual was interrupted and counts as a little longer. */
-static void note_cost(_Atomic float *average, double ns) {
-    float old = atomic_load_explicit(average, memory_order_relaxed), now = (float)ns;
-    if (old > 0) now = old + ((now < 2 * old ? now : 2 * old) - old) / 16;
-    atomic_store_explicit(average, now, memory_order_relaxed);
 }
 
 /* Vectors that a scan looks at. */
@@ -179,44 +186,36 @@ static int plan_exact(scan *c, const label_set *allowed, const vec_query *q, uin
    takes about five times as long as on a scan. A little more than twice what a scan takes is then the worst. */
 static uint64_t work_of_scan(uint64_t n_matches) { return n_matches / 5 + 1000; }
 
-/* Two walks answer a filter, both until the window is full of allowed vectors: one through all vectors, where many are allowed and near
-   the query; else one among the allowed. Windows that nobody asked for are fitted to the filter. Of the first: a share s of allowed
-   vectors asks for the k / s nearest of all, for which the window is as for that k, and s of it are allowed. Of the second: 1.25 times
-   the window found as much as without filter, and up to 6 times as much where the filter keeps away what is near. `is_far`: the first has
-   turned out to be dear. */
-static int walk_with_filter(vec_index *ix, const store *st, scratch *s, const vec_query *q, walk_order *o, int is_far, uint32_t *n) {
+/* Windows that nobody asked for are fitted to the filter. Where those near the query are allowed as often as any, a little more than the
+   window without filter finds as much. Where they are allowed more rarely, down to not at all, up to seven times the window is needed:
+   over filters at random, by directions and by clusters of two data sets it went about with the root of how much more rarely. */
+static double fitted(double share, double local_share) {
+    double wider = sqrt(share / (local_share + 0.01));
+    return FILTERED_WINDOW * (wider > 1 ? wider : 1);
+}
+
+static int walk_with_filter(vec_index *ix, const store *st, scratch *s, const vec_query *q, walk_order *o, uint32_t *n) {
     entrance e;
     uint64_t n_vectors = atomic_load(&ix->n_vectors), n_matches = q->n_allowed < n_vectors ? q->n_allowed : n_vectors;
     double share = n_vectors ? (double)n_matches / (double)n_vectors : 1;
-    int is_fitted = !q->window && !ix->params.search_window;
     int rc = enter_filtered(ix, st, s, o, &e);
     if (rc != VEC_OK) return rc;
-    if (is_far && e.offset < 2.5f) e.offset = 2.5f;
-    if (share >= WALK_ALL_FROM && e.offset < 1.5f) {
-        double window = o->window * share + 1.5 * q->k * (1 - share);
-        if (is_fitted && window < o->window) o->window = (uint32_t)window > q->k ? (uint32_t)window : q->k;
-        o->most_work = (uint64_t)(60 * o->window / share) + 1000;       /* 20 an expansion are usual */
-        const uint64_t start = now_ns();
-        rc = walk_any(ix, st, s, o, n);
-        if (rc == VEC_OK) note_cost(&ix->walk_ns, (double)(now_ns() - start) / walk_units(o->window, share, 0));
-        return rc == WALK_DEAR ? WALK_FAR : rc;
-    }
-    if (is_fitted) {
-        double wider = e.offset > 1.25f ? 1 + 2.5 * (e.offset - 1.25) : 1, window = FILTERED_WINDOW * (wider < 6 ? wider : 6) * o->window;
+    if (!q->window && !ix->params.search_window) {
+        double window = o->window * fitted(share, e.local_share);
         o->window = window < MAX_WINDOW ? (uint32_t)window : MAX_WINDOW;
         if (o->window > n_matches) o->window = (uint32_t)n_matches;
     }
-    const double units = walk_units(o->window, share, 1);
-    if ((is_far || e.offset > 1.25f) && walk_cost(ix, units) > scan_cost(ix, n_matches)) return WALK_DEAR;
+    const double units = walk_units(o->window, share);
+    if (walk_cost(ix, units) > 1.5 * scan_cost(ix, n_matches, 1)) return WALK_DEAR;
     if (o->capacity < o->window) o->capacity = o->window;
     o->most_work = work_of_scan(n_matches);
     const uint64_t start = now_ns();
     rc = walk_filtered(ix, st, s, o, &e, n);
-    if (rc == VEC_OK) note_cost(&ix->walk_ns, (double)(now_ns() - start) / units);
+    if (rc == VEC_OK) note_cost(&ix->walk_ns, USUAL_WALK_NS, (double)(now_ns() - start) / units);
     return rc;
 }
 
-static int plan_graph(scan *c, const label_set *allowed, const vec_query *q, uint32_t window, int plan, uint32_t wanted, int is_far,
+static int plan_graph(scan *c, const label_set *allowed, const vec_query *q, uint32_t window, int plan, uint32_t wanted,
                       uint32_t *n_hits) {
     vec_index *ix = c->ix;
     scratch *s = c->s;
@@ -230,18 +229,16 @@ static int plan_graph(scan *c, const label_set *allowed, const vec_query *q, uin
     }
     walk_order o = {window, window > capacity ? window : capacity, c->deadline_ns, *allowed, -INFINITY, UINT64_MAX};
     if (plan == VEC_PLAN_FILTER_POST) {         /* nearly all are allowed: walk plainly, a little wider */
-        o.allowed.words = NULL;
         o.window += o.window / 4, o.capacity += o.capacity / 4;
     }
     if (rc == VEC_OK)
-        rc = plan == VEC_PLAN_FILTER_WALK ? walk_with_filter(ix, c->st, s, q, &o, is_far, &n) : walk_any(ix, c->st, s, &o, &n);
-    if (rc == WALK_FAR) {
-        *n_hits = 0;
-        return plan_graph(c, allowed, q, window, plan, wanted, 1, n_hits);
-    }
-    if (rc == VEC_OK && plan == VEC_PLAN_FILTER_POST)
+        rc = plan == VEC_PLAN_FILTER_WALK ? walk_with_filter(ix, c->st, s, q, &o, &n) : walk_any(ix, c->st, s, &o, &n);
+    if (rc == VEC_OK && plan == VEC_PLAN_FILTER_POST) {
+        uint32_t n_barred = 0;
         for (uint32_t i = 0; i < n; i++)
-            if (!may_return(ix, allowed, s->buffer[i].id & ID_MASK)) s->buffer[i].id |= BARRED;
+            if (!may_return(ix, allowed, s->buffer[i].id & ID_MASK)) s->buffer[i].id |= BARRED, n_barred++;
+        if (2 * n_barred > n) return VEC_OK;    /* the few that are barred are those that are near: no answer */
+    }
     return rc == VEC_OK ? hits_of_buffer(ix, c->st, s, allowed, n, q->capacity > wanted ? q->capacity : wanted, n_hits) : rc;
 }
 
@@ -264,7 +261,7 @@ int prepare_query(vec_index *ix, scratch *s, const store *st, const uint8_t *giv
 }
 
 /* A plan of NONE: there is nothing to find. Shortens q->capacity to what there is. */
-search_order order_of(vec_index *ix, const store *st, vec_query *q) {
+search_order order_of(vec_index *ix, const store *st, vec_query *q, uint32_t n_together) {
     uint64_t n_vectors = atomic_load(&ix->n_vectors);
     search_order o = {.k = q->k < n_vectors ? q->k : (uint32_t)n_vectors, .plan = VEC_PLAN_NONE};
     if (!o.k || (q->allowed && !q->n_allowed)) return o;
@@ -273,13 +270,13 @@ search_order order_of(vec_index *ix, const store *st, vec_query *q) {
     if (o.window < o.k) o.window = o.k;
     if (q->capacity > n_vectors) q->capacity = (uint32_t)n_vectors;
     o.wanted = rerank_count(st->coder, o.k, o.window, q->capacity);
-    o.plan = q->plan == VEC_PLAN_NONE ? choose_plan(ix, q, o.window) : q->plan;
+    o.plan = q->plan == VEC_PLAN_NONE ? choose_plan(ix, q, o.window, n_together) : q->plan;
     return o;
 }
 
 int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, uint32_t *n_out) {
     uint64_t deadline = q->timeout_us ? now_ns() + 1000 * q->timeout_us : 0, n_vectors = atomic_load(&ix->n_vectors);
-    search_order o = order_of(ix, st, q);
+    search_order o = order_of(ix, st, q, 1);
     uint32_t k = o.k, window = o.window, wanted = o.wanted, n_hits = 0;
     int rc;
     *n_out = 0;
@@ -291,11 +288,11 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
     scan c = {.ix = ix, .st = st, .s = s, .deadline_ns = deadline};
     if (q->plan == VEC_PLAN_SCAN || q->plan == VEC_PLAN_FILTER_EXACT) rc = plan_exact(&c, &allowed, q, wanted, &n_hits);
     else {
-        rc = plan_graph(&c, &allowed, q, window, q->plan, wanted, 0, &n_hits);
+        rc = plan_graph(&c, &allowed, q, window, q->plan, wanted, &n_hits);
         if (rc == VEC_OK && n_hits < k && q->plan == VEC_PLAN_FILTER_POST) {
             n_hits = 0;
             q->plan = VEC_PLAN_FILTER_WALK;
-            rc = plan_graph(&c, &allowed, q, window, q->plan, wanted, 0, &n_hits);
+            rc = plan_graph(&c, &allowed, q, window, q->plan, wanted, &n_hits);
         }
         /* The graph did not lead to enough, or would have at too high a price: make sure. */
         if (rc == WALK_DEAR || (rc == VEC_OK && n_hits < k && n_hits < matches)) {
@@ -305,7 +302,7 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
         }
     }
     if (rc != VEC_OK) return rc;
-    if (first_plan == VEC_PLAN_FILTER_EXACT && matches >= 256) note_cost(&ix->scan_ns, (double)(now_ns() - start) / (double)matches);
+    if (first_plan == VEC_PLAN_FILTER_EXACT) note_scan(ix, q, o.window, 1, now_ns() - start);
     sort_hits(s->hits, n_hits, k);
     *n_out = n_hits < q->k ? n_hits : q->k;
     return VEC_OK;

@@ -90,30 +90,31 @@ int grow(void **block, uint32_t *size, uint32_t want, size_t each, mem_account *
 typedef struct {
     uint32_t window, capacity;
     uint64_t deadline_ns;                       /* 0: none */
-    label_set allowed;
+    label_set allowed;                          /* of filtered walks */
     float reach;                                /* range search: keys up to here are collected in s->found; -inf: none */
     uint64_t most_work;                         /* filtered walks: vectors scored and rows searched, beyond which they give up */
 } walk_order;
 
-/* What filtered walks say that have become dearer than a scan would be; than one among the allowed alone would be. */
-enum { WALK_DEAR = 1, WALK_FAR = 2 };
+/* What filtered walks say that have become dearer than a scan would be. */
+enum { WALK_DEAR = 1 };
 
 int clear_visited(vec_index *ix, scratch *s);
 int note_found(vec_index *ix, scratch *s, uint32_t id);
-/* Walks for s->query; entries that may not be returned are walked through and marked BARRED. */
+/* Walks for s->query, whatever filter there is; deleted entries are walked through and marked BARRED. */
 int walk_any(vec_index *ix, const store *st, scratch *s, const walk_order *o, uint32_t *n);
 /* The same without any test of entries, collecting what is within o->reach. */
 int walk_range(vec_index *ix, const store *st, scratch *s, const walk_order *o, uint32_t *n);
 
 /* walk_filtered.c */
-enum { MAX_ENTRANCE = MAX_SEEDS + 33 };
+enum { NEAR = 32, MAX_MET = 1024 };
 typedef struct {
-    float offset;                               /* how much farther off the allowed lie than seeds do, in standard errors */
-    uint32_t n;
-    entry entries[MAX_ENTRANCE];
+    float local_share;                          /* of about the NEAR nearest of all, those that are allowed */
+    int is_certain;                             /* every slot that is not in s->barred may be returned */
+    uint32_t n, n_bridges, bridges[NEAR];       /* the nearest that are not allowed */
+    entry entries[MAX_MET];                     /* allowed ones, in no order */
 } entrance;
 
-/* Looks where the allowed vectors lie. */
+/* Looks what is near the query, and where the allowed vectors lie. */
 int enter_filtered(vec_index *ix, const store *st, scratch *s, const walk_order *o, entrance *e);
 /* Walks among them; WALK_DEAR: given up. */
 int walk_filtered(vec_index *ix, const store *st, scratch *s, const walk_order *o, const entrance *e, uint32_t *n);
@@ -143,7 +144,9 @@ int scan_tail(scan *c, const label_set *allowed);
 typedef struct { uint32_t k, window, wanted; int plan; } search_order;
 /* Below this many vectors a scan in memory order beats a walk, which reads at random about 20 new neighbours per expansion. */
 uint64_t scan_up_to(uint64_t window);
-search_order order_of(vec_index *ix, const store *st, vec_query *q);
+search_order order_of(vec_index *ix, const store *st, vec_query *q, uint32_t n_together);
+/* Learns from a filter's scan for so many queries what scans take. */
+void note_scan(vec_index *ix, const vec_query *q, uint32_t window, uint32_t n_together, uint64_t ns);
 uint32_t scan_capacity(vec_index *ix, const store *st, const vec_query *q, uint32_t wanted);
 int scan_any(scan *c, const label_set *allowed, uint64_t n_allowed);
 int prepare_query(vec_index *ix, scratch *s, const store *st, const uint8_t *given);

@@ -4,9 +4,9 @@
    the ids not seen yet, all their codes are prefetched, while they fly the rows of the next two candidates are prefetched, then the
    codes are scored several at a time and inserted. What is worse than a full buffer's last is turned away by one comparison.
 
-   With a filter, or deleted vectors in the graph, entries that may not be returned are kept and walked through but do not count: the
-   keys of those that may are also kept in an array of their own, the window-th of which ends the walk and the capacity-th of which
-   turns away what is worse. */
+   With deleted vectors in the graph, entries that may not be returned are kept and walked through but do not count: the keys of those
+   that may are also kept in an array of their own, the window-th of which ends the walk and the capacity-th of which turns away what is
+   worse. */
 #include "search.h"
 
 #include <math.h>
@@ -173,7 +173,6 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
     float worst = INFINITY, last = INFINITY;    /* keys of the capacity-th and the window-th that may be returned */
     float *good = s->good;
 
-    const uint64_t n_before = s->n_scored;
     uint32_t n_seeds = atomic_load_explicit(&ix->n_seeds, memory_order_acquire);
     for (uint32_t i = 0; i < n_seeds; i++) {
         uint32_t v = atomic_load_explicit(&ix->seeds[i], memory_order_relaxed);
@@ -191,7 +190,7 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
             if (!(key < worst)) continue;
             uint32_t id = ids[i];
             if (is_checked) {
-                if (!may_return(ix, &o->allowed, id)) id |= BARRED;
+                if (!is_live(meta_get(ix, id))) id |= BARRED;
                 else {
                     if (n_good == o->capacity) n_good--;
                     insert_key(good, n_good++, key);
@@ -226,7 +225,6 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
                 prefetch_row(ix, buffer[i].id & ID_MASK);
                 ahead++;
             }
-        if (is_checked && s->n_scored - n_before > o->most_work) return WALK_DEAR;
         if (!(++n_expanded & 63) && o->deadline_ns && now_ns() > o->deadline_ns) return VEC_ETIMEOUT;
     }
     *n_out = n;
@@ -240,7 +238,7 @@ int walk_plain(vec_index *ix, const store *st, scratch *s, uint32_t window, uint
 }
 
 int walk_any(vec_index *ix, const store *st, scratch *s, const walk_order *o, uint32_t *n) {
-    int is_checked = o->allowed.words || atomic_load(&ix->n_deleted);
+    int is_checked = atomic_load(&ix->n_deleted) != 0;
     if (s->hidden) return walk(ix, st, s, o, n, is_checked, 0, 1);
     return is_checked ? walk(ix, st, s, o, n, 1, 0, 0) : walk(ix, st, s, o, n, 0, 0, 0);
 }

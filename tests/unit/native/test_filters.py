@@ -127,6 +127,41 @@ def test_timeout():
     assert len(ix.search_blob(x[0].tobytes(), 10, timeout_us=10_000_000)[0]) == 10
 
 
+def test_timeouts_of_every_plan():
+    n = 3000 if SMALL else 30_000
+    x = clustered(n, 8)
+    ix = native.Index(8, "L2", graph_max_degree=16, construction_window_size=32)
+    ix.add(np.arange(n), x)
+    ix.wait()
+    for share, window, plan in ((None, 100, "graph"), (0.95, 100, "filter-post"), (0.6, 100, "filter-walk"), (0.1, 300, "filter-exact")):
+        labels = np.sort(np.random.default_rng(5).permutation(n)[:int((share or 1) * n)])
+        allowed = None if share is None else native.Allowed.of_labels(labels)
+        if not SMALL:                           # few vectors are scanned before anybody looks at the clock
+            with pytest.raises(native.SearchTimeout):
+                ix.search_blob(x[0].tobytes(), 10, window=window, allowed=allowed, timeout_us=1)
+        assert len(ix.search_blob(x[0].tobytes(), 10, window=window, allowed=allowed, timeout_us=10_000_000)[0]) == 10
+        assert SMALL or ix.stats()["last_plan"] == plan
+
+
+def test_the_few_that_are_barred_are_near(ix):
+    """Nearly all are allowed, but not one of those near the query."""
+    order = np.argsort(brute("L2", QUERIES[:1], X)[0])
+    far = order[N // 15:]
+    found, _ = ix.search_blob(QUERIES[0].tobytes(), 10, window=150, allowed=native.Allowed.of_labels(np.sort(far)))
+    assert len(found) == 10 and len(set(found) & set(far[:10].tolist())) >= 7
+
+
+def test_deleted_vectors_and_filters_that_bar_what_is_near():
+    mine = native.Index(DIM, "L2", construction_window_size=60, search_window_size=100)
+    mine.add(np.arange(N), X)
+    mine.wait()
+    order = np.argsort(brute("L2", QUERIES[:1], X)[0])
+    mine.remove(order[:20])
+    far = order[N // 2:]
+    found, _ = mine.search_blob(QUERIES[0].tobytes(), 10, allowed=native.Allowed.of_labels(np.sort(np.concatenate([far, order[:20]]))))
+    assert len(found) == 10 and len(set(found) & set(far[:10].tolist())) >= 8
+
+
 @pytest.mark.parametrize("labelling", ["in order", "shifted", "shuffled", "sparse"])
 def test_a_walk_among_the_allowed(labelling):
     """Halves and tenths of the data, at random, on the query's side and on the other one, however slots and labels correspond."""
