@@ -177,6 +177,7 @@ static int load_codes(loader *l, const vec_params *p, const codec *effective) {
         store *fresh = store_new(ix, coder_new(effective, p, &ix->account), 0);
         if (!fresh) return no_memory(l);
         atomic_store(&ix->store, fresh);
+        costs_expect(ix, fresh->coder);
         store_free(st);
         st = fresh;
     }

@@ -199,7 +199,7 @@ struct vec_index {
 
     _Alignas(64) _Atomic uint64_t n_linkings, link_ns;      /* from here on written while others search */
     _Atomic float scan_ns, batch_ns, walk_ns;   /* of filtered searches (search.c): per vector scanned, alone and for several queries; per
-                                                   unit of a walk; 0: not measured */
+                                                   unit of a walk */
     _Atomic int last_plan;
     _Atomic uint32_t n_pins;                    /* jobs in pools */
 };
@@ -255,6 +255,7 @@ void retire(vec_index *ix, void *block, store *s);                      /* under
 void retire_slots(vec_index *ix, const uint32_t *slots, uint32_t n);    /* under ix->lock; they are FREE already */
 void reclaim(vec_index *ix);                                          /* under ix->lock */
 uint64_t now_ns(void);
+uint64_t thread_ns(void);                                              /* of this thread */
 
 /* walk.c, search.c */
 scratch *scratch_take(vec_index *ix);
@@ -273,6 +274,8 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
 /* A window that is wide enough for most data at a million vectors. */
 uint32_t usual_window(const vec_index *ix, double target);
 uint32_t default_window(const vec_index *ix, uint32_t k);
+/* What filtered searches over such codes will take, until that is measured. */
+void costs_expect(vec_index *ix, const coder *c);
 
 /* graph.c */
 void prune_space_free(struct prune_space *space);

@@ -98,35 +98,45 @@ static double walk_units(double window, double share) {
     return 20 + window * (1 + 0.8 * (1 - share) + 0.25 * (bridges < 1 ? bridges : 1));
 }
 
-/* What filtered searches take here, in ns: for a vector that is scanned, for a unit of a walk. Until they are measured, as on one core
-   with everything in its caches. A scan for n queries takes as long as BATCH_SHARE * n + 1 scans, or what that is found to be here. */
-#define USUAL_SCAN_NS 7
-#define USUAL_WALK_NS 600
+/* What filtered searches take here, in ns of this thread: for a vector that is scanned, alone or for several queries, and for a unit of
+   walk_units. A scan for n queries takes about as long as BATCH_SHARE * n + 1 units of it. */
 #define BATCH_SHARE 0.2
-static double cost_of(_Atomic float *measured, double usual) {
-    float ns = atomic_load_explicit(measured, memory_order_relaxed);
-    return ns > 0 ? ns : usual;
+
+/* Until they are measured: as on one core of 2023 under load. */
+void costs_expect(vec_index *ix, const coder *c) {
+    double scan = 4 + (double)c->primary_bytes / 25;
+    atomic_store(&ix->scan_ns, (float)scan);
+    atomic_store(&ix->batch_ns, (float)(2 * scan));
+    atomic_store(&ix->walk_ns, (float)(330 + (double)c->primary_bytes / 2));
 }
 
-static double scan_cost(vec_index *ix, uint64_t m, uint32_t n_together) {
-    double alone = cost_of(&ix->scan_ns, USUAL_SCAN_NS);
-    return (double)m * (n_together < 2 ? alone : cost_of(&ix->batch_ns, alone) * (BATCH_SHARE + 1.0 / n_together));
+static double cost_of(const _Atomic float *measured) { return atomic_load_explicit((_Atomic float *)measured, memory_order_relaxed); }
+
+/* For each of n queries. */
+double scan_cost(const vec_index *ix, uint64_t m, uint32_t n_together) {
+    return (double)m * (n_together < 2 ? cost_of(&ix->scan_ns) : cost_of(&ix->batch_ns) * (BATCH_SHARE + 1.0 / n_together));
 }
 
-static double walk_cost(vec_index *ix, double units) { return units * cost_of(&ix->walk_ns, USUAL_WALK_NS); }
+static double walk_cost(const vec_index *ix, double units) { return units * cost_of(&ix->walk_ns); }
 
-/* Moving averages, of at first what is usual: one search that was interrupted must not decide what is done from then on. */
-static void note_cost(_Atomic float *average, double usual, double ns) {
-    double old = cost_of(average, usual), now = ns < 2 * old ? ns : 2 * old;
+/* Moving averages. One search that found nothing in the caches must not decide what is done from then on. */
+static void note_cost(_Atomic float *average, double ns) {
+    double old = cost_of(average), now = ns < 2 * old ? ns : 2 * old;
     atomic_store_explicit(average, (float)(old + (now - old) / 16), memory_order_relaxed);
+}
+
+/* Whether to measure this one: asking for a thread's time takes up to a microsecond. */
+static int is_sampled(void) {
+    static _Thread_local uint32_t n;
+    return !(n++ & 3);
 }
 
 void note_scan(vec_index *ix, const vec_query *q, uint32_t window, uint32_t n_together, uint64_t ns) {
     uint64_t n = atomic_load(&ix->n_vectors), m = q->n_allowed < n ? q->n_allowed : n;
     if (!q->allowed || m <= scan_up_to(window)) return;         /* of short ones, much is not the scan */
     double each = (double)ns / (double)m;
-    if (n_together < 2) note_cost(&ix->scan_ns, USUAL_SCAN_NS, each);
-    else note_cost(&ix->batch_ns, cost_of(&ix->scan_ns, USUAL_SCAN_NS), each / (BATCH_SHARE * n_together + 1));
+    if (n_together < 2) note_cost(&ix->scan_ns, each);
+    else note_cost(&ix->batch_ns, each / (BATCH_SHARE * n_together + 1));
 }
 
 enum { TRY_OTHER_EVERY = 64 };
@@ -145,7 +155,7 @@ static int choose_plan(vec_index *ix, const vec_query *q, uint32_t window, uint3
 }
 
 /* Vectors that a scan looks at. */
-static uint64_t shown_to(vec_index *ix, const vec_query *q) {
+uint64_t shown_to(vec_index *ix, const vec_query *q) {
     uint64_t n = atomic_load(&ix->n_vectors);
     return q->allowed && q->n_allowed < n ? q->n_allowed : n;
 }
@@ -188,9 +198,9 @@ static uint64_t work_of_scan(uint64_t n_matches) { return n_matches / 5 + 1000; 
 
 /* Windows that nobody asked for are fitted to the filter. Where those near the query are allowed as often as any, a little more than the
    window without filter finds as much. Where they are allowed more rarely, down to not at all, up to seven times the window is needed:
-   over filters at random, by directions and by clusters of two data sets it went about with the root of how much more rarely. */
+   over filters at random, by directions and by clusters of three data sets it went about with the root of how much more rarely. */
 static double fitted(double share, double local_share) {
-    double wider = sqrt(share / (local_share + 0.01));
+    double wider = pow(share / (local_share + 0.01), 0.45);
     return FILTERED_WINDOW * (wider > 1 ? wider : 1);
 }
 
@@ -206,12 +216,12 @@ static int walk_with_filter(vec_index *ix, const store *st, scratch *s, const ve
         if (o->window > n_matches) o->window = (uint32_t)n_matches;
     }
     const double units = walk_units(o->window, share);
-    if (walk_cost(ix, units) > 1.5 * scan_cost(ix, n_matches, 1)) return WALK_DEAR;
+    if (walk_cost(ix, units) > scan_cost(ix, n_matches, 1)) return WALK_DEAR;
     if (o->capacity < o->window) o->capacity = o->window;
     o->most_work = work_of_scan(n_matches);
-    const uint64_t start = now_ns();
+    const uint64_t start = is_sampled() ? thread_ns() : 0;
     rc = walk_filtered(ix, st, s, o, &e, n);
-    if (rc == VEC_OK) note_cost(&ix->walk_ns, USUAL_WALK_NS, (double)(now_ns() - start) / units);
+    if (rc == VEC_OK && start) note_cost(&ix->walk_ns, (double)(thread_ns() - start) / units);
     return rc;
 }
 
@@ -283,8 +293,7 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
     q->plan = o.plan;
     if (o.plan == VEC_PLAN_NONE) return VEC_OK;
     label_set allowed = {q->allowed, q->n_words};
-    const int first_plan = q->plan;
-    const uint64_t start = q->allowed ? now_ns() : 0, matches = q->allowed && q->n_allowed < n_vectors ? q->n_allowed : n_vectors;
+    const uint64_t start = o.plan == VEC_PLAN_FILTER_EXACT && is_sampled() ? thread_ns() : 0, matches = q->allowed && q->n_allowed < n_vectors ? q->n_allowed : n_vectors;
     scan c = {.ix = ix, .st = st, .s = s, .deadline_ns = deadline};
     if (q->plan == VEC_PLAN_SCAN || q->plan == VEC_PLAN_FILTER_EXACT) rc = plan_exact(&c, &allowed, q, wanted, &n_hits);
     else {
@@ -302,7 +311,7 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
         }
     }
     if (rc != VEC_OK) return rc;
-    if (first_plan == VEC_PLAN_FILTER_EXACT) note_scan(ix, q, o.window, 1, now_ns() - start);
+    if (start) note_scan(ix, q, o.window, 1, thread_ns() - start);
     sort_hits(s->hits, n_hits, k);
     *n_out = n_hits < q->k ? n_hits : q->k;
     return VEC_OK;

@@ -135,6 +135,7 @@ static void settle(vec_index *ix) {
 /* Under the lock. */
 static void replace(vec_index *ix) {
     store *old = atomic_exchange(&ix->store, atomic_load(&ix->other_store));
+    costs_expect(ix, atomic_load(&ix->store)->coder);
     atomic_store(&ix->other_store, old);        /* its last readers may still come across a slot that is reused */
     retire(ix, NULL, old);
     if (ix->has_writer) ix->wants_relinking = drift_relinkings(ix->next_drift, ix->drift);

@@ -37,6 +37,12 @@ uint64_t now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+uint64_t thread_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 /* 1. Stores and retirement. */
 
 store *store_new(vec_index *ix, coder *c, uint32_t n_slots) {
@@ -172,6 +178,7 @@ int vec_create(const vec_params *params, vec_index **out) {
     tail_ring *tail = mem_alloc(&ix->account, VEC_MEM_TAIL, sizeof *tail + 64 * sizeof tail->slot[0]);
     if (tail) tail->mask = 63;
     atomic_store(&ix->store, s);
+    if (s) costs_expect(ix, s->coder);
     atomic_store(&ix->tail, tail);
     if (!s || !tail || !ix->add_vector || !ix->add_work || labels_init(&ix->labels, &ix->account, retire_block, ix) != VEC_OK) {
         vec_free(ix);

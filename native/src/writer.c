@@ -16,12 +16,6 @@
 
 enum { ROWS_PER_TURN = 1024 };
 
-static uint64_t thread_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 void step_back(void) {
 #ifdef __linux__                                /* where a thread has a priority of its own */
     struct sched_param none = {0};
