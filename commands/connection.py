@@ -228,7 +228,7 @@ def client_no_evict(client, mode):
 @command("CLIENT NO-TOUCH", arity=3, group="connection", since="7.2.0", flags=_CLIENT, complexity="O(1)",
          summary="Controls whether commands sent by the client affect the LRU/LFU of accessed keys.")
 def client_no_touch(client, mode):
-    """Kept and shown; this server does not track accesses."""
+    """What this client reads does not count as used."""
     client.no_touch = _on_off(mode)
     return OK
 

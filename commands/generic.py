@@ -2,7 +2,7 @@
 from respserver.glob import matcher
 from respserver.keyspace import type_name
 from respserver.protocol.errors import (
-    DB_INDEX, INVALID_FIRST_DB, INVALID_SECOND_DB, NO_LFU, NO_SUCH_KEY, NO_VALUES_ONLY_HSCAN, SAME_OBJECT,
+    DB_INDEX, INVALID_FIRST_DB, INVALID_SECOND_DB, NO_LFU, NO_LRU, NO_SUCH_KEY, NO_VALUES_ONLY_HSCAN, SAME_OBJECT,
     UNKNOWN_TYPE, CommandError,
 )
 from respserver.protocol.reply import OK, Simple
@@ -247,21 +247,30 @@ def object_refcount(client, key):
 
 
 @command("OBJECT IDLETIME", arity=3, flags="readonly", keys=(2, 2, 1), group="generic", since="2.2.3", complexity="O(1)",
-         access="-", summary="Returns 0: this server does not note when a key was last used.")
+         access="-", summary="Returns the seconds since a key was last used, 0 unless an LRU maxmemory policy is set.")
 def object_idletime(client, key):
-    return None if client.db.get(key) is None else 0
+    db, evictor = client.db, client.server.evictor
+    if db.get(key) is None:
+        return None
+    if evictor.is_on and client.server.config["maxmemory-policy"].endswith("lfu"):
+        raise CommandError(NO_LRU)
+    return evictor.idle_seconds(db.index, key) or 0
 
 
 @command("OBJECT FREQ", arity=3, access="-", flags="readonly", keys=(2, 2, 1), group="generic", since="4.0.0", complexity="O(1)",
-         summary="Refuses: this server does not count how often a key is used.")
+         summary="Returns how often a key has been used lately, where an LFU maxmemory policy is set.")
 def object_freq(client, key):
-    if client.db.get(key) is None:
+    db = client.db
+    if db.get(key) is None:
         return None
-    raise CommandError(NO_LFU)
+    frequency = client.server.evictor.frequency(db.index, key)
+    if frequency is None:
+        raise CommandError(NO_LFU)
+    return frequency
 
 
 declare_help("OBJECT", "generic", "6.2.0", (
     "ENCODING <key>", "    How Redis would store the value.",
-    "FREQ <key>", "    Refused: uses are not counted.",
-    "IDLETIME <key>", "    0: times of use are not kept.",
+    "FREQ <key>", "    How often it has been used lately (with an LFU maxmemory policy).",
+    "IDLETIME <key>", "    Seconds since it was last used (with an LRU maxmemory policy, else 0).",
     "REFCOUNT <key>", "    Always 1."))

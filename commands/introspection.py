@@ -3,7 +3,7 @@ from respserver.glob import matcher
 from respserver.protocol import errors
 from respserver.protocol.errors import SYNTAX, CommandError
 from respserver.protocol.reply import Pairs, SetOf, Simple
-from respserver.registry import COMMANDS, MODULE_GROUPS, Command, command
+from respserver.registry import MODULE_GROUPS, Command, command
 
 from .help import declare_help
 
@@ -42,10 +42,10 @@ def _describe(record: Command) -> list:
             SetOf([_describe(sub) for sub in record.subcommands.values()])]
 
 
-def _find(name: bytes) -> Command | None:
+def _find(client, name: bytes) -> Command | None:
     """The command of a name such as get or config|set."""
     container, _, sub = name.lower().partition(b"|")
-    record = COMMANDS.get(container)
+    record = client.server.dispatcher.names.get(container)
     return record.subcommands.get(sub) if record is not None and sub else record
 
 
@@ -56,14 +56,14 @@ def command_(client, *words):
     """All commands as in COMMAND INFO."""
     if words:
         raise CommandError(errors.UNKNOWN_SUBCOMMAND.format(words[0].decode("utf-8", "surrogateescape"), "COMMAND"))
-    return [_describe(record) for record in COMMANDS.values()]
+    return [_describe(record) for record in client.server.dispatcher.names.values()]
 
 
 @command("COMMAND COUNT", arity=2, group="server", since="2.8.13", flags=_FLAGS, categories="connection", complexity="O(1)",
          summary="Returns a count of commands.")
 def command_count(client):
     """Without sub-commands."""
-    return len(COMMANDS)
+    return len(client.server.dispatcher.names)
 
 
 @command("COMMAND INFO", arity=-2, group="server", since="2.8.13", flags=_FLAGS, categories="connection",
@@ -73,7 +73,7 @@ def command_info(client, *names):
     """An entry per name, null for a name that does not exist."""
     if not names:
         return command_(client)
-    found = [_find(name) for name in names]
+    found = [_find(client, name) for name in names]
     return [None if record is None else _describe(record) for record in found]
 
 
@@ -94,7 +94,7 @@ def _docs(record: Command) -> Pairs:
          summary="Returns documentary information about one, multiple or all commands.")
 def command_docs(client, *names):
     """Name and documentation in turn; names that do not exist are left out."""
-    records = [_find(name) for name in names] if names else list(COMMANDS.values())
+    records = [_find(client, name) for name in names] if names else list(client.server.dispatcher.names.values())
     return Pairs([(record.wire_name, _docs(record)) for record in records if record is not None])
 
 
@@ -102,7 +102,7 @@ def command_docs(client, *names):
          complexity="O(N) where N is the total number of Redis commands", summary="Returns a list of command names.")
 def command_list(client, *words):
     """COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]."""
-    records = [record for command in COMMANDS.values() for record in (command, *command.subcommands.values())]
+    records = [record for command in client.server.dispatcher.names.values() for record in (command, *command.subcommands.values())]
     if words:
         if len(words) != 3 or words[0].upper() != b"FILTERBY":
             raise CommandError(SYNTAX)
@@ -118,7 +118,7 @@ def command_list(client, *words):
         else:
             raise CommandError(SYNTAX)
     else:
-        records = list(COMMANDS.values())
+        records = list(client.server.dispatcher.names.values())
     return [record.wire_name for record in records]
 
 

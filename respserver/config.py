@@ -1,8 +1,7 @@
 """The table of configuration directives, their present values, and redis.conf files.
 
-A directive is one row here, or one `register` call of a module. A row that Redis has and that is not here has no effect in this
-server:
-unknown to CONFIG GET, refused by CONFIG SET and at the start. Two kinds of rows do not steer anything yet and are kept because
+A directive is one row here, or one `register` call of a module. A row that Redis has and that is not here is
+unknown to CONFIG GET, refused by CONFIG SET and at the start, unless WITHOUT_EFFECT names it: then the start says so in the log. Two kinds of rows do not steer anything yet and are kept because
 client
 libraries and test suites read and set them as a matter of course: the sizes that choose a value's encoding, and the lazyfree
 switches.
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .directive import INT_MAX, WRONG_COUNT, Directive
+from .eviction import POLICIES
 from .glob import matcher
 from .protocol.request import split_words
 
@@ -21,7 +21,6 @@ PROTECTED = "can't set protected config"
 NO_AOF = "the append-only file is not supported yet"
 NO_SAVE_POINTS = "snapshots are not supported yet: only an empty list of save points can be set"
 
-_POLICIES = ("noeviction",)
 _LIMITS = {"normal": (0, 0, 0), "replica": (256 << 20, 64 << 20, 60), "pubsub": (32 << 20, 8 << 20, 60)}
 _GUARDS = ("no", "yes", "local")
 
@@ -79,7 +78,8 @@ def _rows() -> Iterable[Directive]:
     yield d("enable-protected-configs", "enum", "no", choices=_GUARDS, immutable=True)
     # memory
     yield d("maxmemory", "memory", 0)
-    yield d("maxmemory-policy", "enum", "noeviction", choices=_POLICIES)
+    yield d("maxmemory-policy", "enum", "noeviction", choices=POLICIES)
+    yield d("maxmemory-samples", "int", 5, least=1, most=64)
     # persistence
     yield d("save", "save", [], many=True)
     yield d("appendonly", "bool", False)
@@ -100,9 +100,9 @@ def _rows() -> Iterable[Directive]:
     yield d("set-max-listpack-value", "int", 64)
     yield d("zset-max-listpack-entries", "int", 128)
     yield d("zset-max-listpack-value", "int", 64)
-    # read and set by test suites
     yield d("lfu-log-factor", "int", 10, most=INT_MAX)
     yield d("lfu-decay-time", "int", 1, most=INT_MAX)
+    # read and set by test suites
     for what in ("expire", "eviction", "server-del", "user-del", "user-flush"):
         yield d(f"lazyfree-lazy-{what}", "bool", False)
 
@@ -110,10 +110,39 @@ def _rows() -> Iterable[Directive]:
 for _row in _rows():
     register(_row)
 
+#: Directives of Redis (or how they begin) that tune what this server does in another way or not at all: files may have them, so that a
+#: redis.conf of a distribution can be used as it is. None of them is about safety.
+WITHOUT_EFFECT = (
+    "activerehashing", "always-show-logo", "aof-rewrite-incremental-fsync", "aof-timestamp-enabled", "disable-thp", "dynamic-hz", "hll-sparse",
+    "jemalloc-bg-thread", "no-appendfsync-on-rewrite", "oom-score-adj", "proc-title-template", "rdb-del-sync-files",
+    "rdb-save-incremental-fsync", "rdbcompression", "repl-disable-tcp-nodelay", "repl-diskless", "repl-backlog", "repl-timeout",
+    "repl-ping-", "replica-lazy-flush", "replica-priority", "replica-read-only", "replica-serve-stale-data", "replica-ignore-maxmemory",
+    "slave-lazy-flush", "slave-priority", "slave-read-only", "slave-serve-stale-data", "set-proc-title", "stream-node-max", "io-threads",
+    "lua-time-limit", "busy-reply-threshold", "active-expire-effort", "activedefrag", "active-defrag-", "server_cpulist", "server-cpulist",
+    "bio_cpulist", "bio-cpulist", "aof_rewrite_cpulist", "aof-rewrite-cpulist", "bgsave_cpulist", "bgsave-cpulist", "crash-memcheck-enabled",
+    "maxmemory-eviction-tenacity", "sanitize-dump-payload", "ignore-warnings", "locale-collate", "tracking-table-max-keys")
+
 #: Other names that Redis takes for a directive.
 ALIASES = {"hash-max-ziplist-entries": "hash-max-listpack-entries", "hash-max-ziplist-value": "hash-max-listpack-value",
            "list-max-ziplist-size": "list-max-listpack-size", "zset-max-ziplist-entries": "zset-max-listpack-entries",
            "zset-max-ziplist-value": "zset-max-listpack-value"}
+
+
+class Renames:
+    """The lines of rename-command: other names for commands, or none."""
+
+    def __init__(self):
+        self.pairs: list[tuple[str, str]] = []
+
+    def load_line(self, words: list[str]) -> None:
+        """One line: a command and its new name, "" to take it away. Raises ValueError."""
+        if len(words) != 2:
+            raise ValueError(WRONG_COUNT)
+        self.pairs.append((words[0], words[1]))
+
+    def config_lines(self) -> list[str]:
+        """What CONFIG REWRITE writes."""
+        return [f"rename-command {old} {quote(new)}" for old, new in self.pairs]
 
 
 class Config:
@@ -125,6 +154,7 @@ class Config:
         #: Directives of which there can be any number of lines -> an object with load_line(words), which raises ValueError, and
         #: config_lines(), what CONFIG REWRITE writes.
         self.tables: dict[str, Any] = {}
+        self.without_effect: list[str] = []         # names of Redis's directives that were given and do nothing here
         self.file = ""                              # absolute path of the configuration file; "": none
 
     def __getitem__(self, name: str) -> Any:
@@ -202,6 +232,9 @@ class Config:
                 raise ConfigError(given, str(error)) from None
             return
         directive = DIRECTIVES.get(name)
+        if directive is None and any(name.startswith(start) for start in WITHOUT_EFFECT):
+            self.without_effect.append(name)
+            return
         if directive is None:
             raise UnknownDirective(given, "Bad directive or wrong number of arguments")
         if len(words) > 1 and not directive.many:

@@ -6,11 +6,12 @@ sub-commands, errors) is behind the one `special` flag of the client and the one
 """
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import perf_counter_ns
 
 from .client import Client
 from .deferred import Deferred
+from .eviction import Evictor
 from .protocol import errors
 from .protocol.errors import CommandError
 from .protocol.reply import QUEUED, Raw, encode
@@ -30,11 +31,13 @@ _NOT_QUEUED = frozenset({"EXEC", "DISCARD", "MULTI", "WATCH", "QUIT", "RESET"})
 class Dispatcher:
     """Runs the commands of all clients of one server."""
 
-    def __init__(self, stats: Stats):
+    def __init__(self, stats: Stats, evictor: Evictor):
         self.stats = stats
+        self.evictor = evictor
         self.slowlog = SlowLog()
         self.latency = LatencyMonitor()
         self.table: dict[bytes, Command] = {}       # names as clients write them -> command without sub-commands
+        self.names: dict[bytes, Command] = {}       # lower-case name -> command: the registry's, but for rename-command
         self.special = False                        # something applies to all clients that `run` does not look at
         self.monitors: set[Client] = set()
         self.paused_until = 0.0                     # time.monotonic(); CLIENT PAUSE
@@ -46,12 +49,24 @@ class Dispatcher:
         self._slow_ns = NEVER
         self.commands: dict[str, Command] = {}      # every command and sub-command by its wire name
 
-    def load_commands(self) -> None:
-        """Takes over what the registry holds, when all modules have added to it."""
-        for name, command in COMMANDS.items():
+    def load_commands(self, renames: Iterable[tuple[str, str]] = ()) -> None:
+        """Takes over what the registry holds, when all modules have added to it. `renames`: names and what stands in their place, ""
+        for nothing. Raises ValueError."""
+        self.names = dict(COMMANDS)
+        for old, new in renames:
+            command = self.names.pop(old.lower().encode("utf-8", "surrogateescape"), None)
+            if command is None:
+                raise ValueError("No such command in rename-command")
+            raw = new.lower().encode("utf-8", "surrogateescape")
+            if raw in self.names:
+                raise ValueError("Target command name already exists")
+            if raw:
+                self.names[raw] = command
+        for command in COMMANDS.values():
             for record in (command, *command.subcommands.values()):
                 record.stats = CommandStats()
                 self.commands[record.wire_name] = record
+        for name, command in self.names.items():
             if command.function is not None and not command.subcommands:
                 self.table[name] = self.table[name.upper()] = command
 
@@ -74,7 +89,8 @@ class Dispatcher:
     def refresh(self) -> None:
         """Recomputes `special` and `watch_ns`; to be called after a change of what they summarize."""
         self.watch_ns = min(self._slow_ns, self.latency.threshold * 1_000_000 or NEVER)
-        self.special = bool(self.monitors or self.loading or self.out_of_memory or self.paused_until or self._postponed)
+        self.special = bool(self.monitors or self.loading or self.out_of_memory or self.evictor.is_on or self.paused_until
+                            or self._postponed)
 
     def before_next_command(self, function: Callable[[], None]) -> None:
         """Has `function` called before the next command of any client runs; not between the commands of one EXEC."""
@@ -202,7 +218,7 @@ class Dispatcher:
 
     def find(self, words: list[bytes]) -> tuple[Command | None, int, str]:
         """The command that words name and how many of them are its name; or (None or its container, 1, error text)."""
-        command = COMMANDS.get(words[0].lower())
+        command = self.names.get(words[0].lower())
         if command is None:
             return None, 1, unknown_command(words)
         if command.subcommands and len(words) > 1:
@@ -230,7 +246,7 @@ class Dispatcher:
             problem = client.server.acl.refusal(client, command, words)
             if problem:
                 return self.reject(client, command, problem)
-        if self.out_of_memory and "denyoom" in command.flags:
+        if (self.out_of_memory or (self.evictor.is_on and not self.evictor.make_room())) and _needs_memory(client, command):
             return self.reject(client, command, errors.OUT_OF_MEMORY)
         if client.proto == 2 and client.n_subscriptions and command.name not in _SUBSCRIBED_COMMANDS:
             return self.reject(client, command, errors.SUBSCRIBED_CONTEXT.format(command.wire_name))
@@ -280,7 +296,11 @@ class Dispatcher:
         except Exception as error:
             encoded = self.failed(command, error)
         if command.reads is not None:
-            self._count_reads(client.db.data, words[command.reads])
+            keys = words[command.reads]
+            self._count_reads(client.db.data, keys)
+            if self.evictor.notes_uses and not client.no_touch:
+                for key in keys:
+                    self.evictor.touch(client.db.index, key)
         self._count(client, command, words, perf_counter_ns() - started)
         return encoded
 
@@ -294,6 +314,13 @@ class Dispatcher:
     def calls(self) -> int:
         """Commands run since the start or the last CONFIG RESETSTAT."""
         return sum(command.stats.calls for command in self.commands.values())
+
+
+def _needs_memory(client: Client, command: Command) -> bool:
+    """Whether a command goes when memory is exceeded: one that may take more of it, and EXEC of such."""
+    if command.name == "EXEC":
+        return any("denyoom" in queued.flags for queued, _, _ in client.queue or ())
+    return "denyoom" in command.flags
 
 
 class Paused(Deferred):

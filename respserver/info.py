@@ -148,7 +148,7 @@ def _clients(server):
 
 def _memory(server):
     resident, shared = memory_pages()
-    used = resident - shared
+    used = server.evictor.used if server.evictor.is_on else resident - shared
     peak = server.stats.peak_memory = max(server.stats.peak_memory, used)
     startup = server.memory_at_start
     data = max(0, used - startup)
@@ -233,13 +233,16 @@ def _stats(server):
     yield "rejected_connections", stats.rejected_connections
     yield "expired_keys", server.keyspace.n_expired
     yield "expired_subkeys", server.keyspace.n_expired_fields
+    yield "evicted_keys", server.evictor.n_evicted
+    yield "total_eviction_exceeded_time", server.evictor.exceeded_ns // 1_000_000
+    yield "current_eviction_exceeded_time", server.evictor.exceeded_now_ns // 1_000_000
     yield "keyspace_hits", stats.hits
     yield "keyspace_misses", stats.misses
     yield "pubsub_channels", len(server.pubsub.channels)
     yield "pubsub_patterns", len(server.pubsub.patterns)
     yield "pubsubshard_channels", len(server.pubsub.shard_channels)
-    yield from _zeros("sync_full sync_partial_ok sync_partial_err evicted_keys evicted_clients evicted_scripts total_eviction_exceeded_time "
-                      "current_eviction_exceeded_time latest_fork_usec total_forks migrate_cached_sockets slave_expires_tracked_keys "
+    yield from _zeros("sync_full sync_partial_ok sync_partial_err evicted_clients evicted_scripts "
+                      "latest_fork_usec total_forks migrate_cached_sockets slave_expires_tracked_keys "
                       "active_defrag_hits active_defrag_misses active_defrag_key_hits active_defrag_key_misses total_active_defrag_time "
                       "current_active_defrag_time tracking_total_keys tracking_total_items tracking_total_prefixes unexpected_error_replies "
                       "dump_payload_sanitizations io_threaded_reads_processed io_threaded_writes_processed")

@@ -9,8 +9,9 @@ from collections.abc import Callable, Generator
 from .acl import Acl
 from .background import Background, SlicedTask, emptied
 from .client import Client
-from .config import Config, ConfigError
+from .config import Config, ConfigError, Renames
 from .dispatch import Dispatcher
+from .eviction import Evictor
 from .info import Info
 from .keyspace import Database, Keyspace
 from .memory import Trimmer, used_memory
@@ -29,8 +30,10 @@ class Server:
         self.keyspace = Keyspace()
         self.stats = Stats()
         self.acl = Acl(self)
-        config.tables["user"] = self.acl
-        self.dispatcher = Dispatcher(self.stats)
+        self.renames = Renames()
+        config.tables |= {"user": self.acl, "rename-command": self.renames}
+        self.evictor = Evictor(self)
+        self.dispatcher = Dispatcher(self.stats, self.evictor)
         self.pubsub = PubSub()
         self.info = Info()
         self.modules: list[Module] = []
@@ -63,7 +66,10 @@ class Server:
     def ready(self) -> None:
         """To be called when all commands, modules and directives are registered: binds the configuration."""
         config, dispatcher = self.config, self.dispatcher
-        dispatcher.load_commands()
+        try:
+            dispatcher.load_commands(self.renames.pairs)
+        except ValueError as error:
+            raise ConfigError("rename-command", str(error)) from None
         databases = self.keyspace.databases
         databases[config["databases"]:] = []
         databases += [Database(i, self.keyspace) for i in range(len(databases), config["databases"])]
@@ -72,7 +78,8 @@ class Server:
         config.observe("latency-monitor-threshold", dispatcher.set_latency_threshold)
         config.observe("notify-keyspace-events", self._set_notifications)
         config.observe("proto-max-bulk-len", self._set_max_bulk)
-        config.observe("maxmemory", lambda value: self.check_memory())
+        for name in ("maxmemory", "maxmemory-policy"):
+            config.observe(name, lambda value: self._set_memory_limit())
         try:
             self.acl.start()
         except ValueError as error:
@@ -90,6 +97,10 @@ class Server:
                 listeners.append(self._notifier)
         elif self._notifier in listeners:
             listeners.remove(self._notifier)
+
+    def _set_memory_limit(self) -> None:
+        self.evictor.configure()
+        self.check_memory()
 
     def _set_max_bulk(self, n: int) -> None:
         for connection in self.connections.values():
@@ -158,7 +169,8 @@ class Server:
         used = used_memory()
         self.stats.peak_memory = max(self.stats.peak_memory, used)
         limit = self.config["maxmemory"]
-        self.dispatcher.out_of_memory = bool(limit) and used > limit
+        self.evictor.sample()
+        self.dispatcher.out_of_memory = bool(limit) and not self.evictor.is_on and used > limit
         self.dispatcher.refresh()
 
     def stop(self) -> None:
@@ -214,7 +226,7 @@ class Server:
         """CONFIG RESETSTAT: puts the counters back to zero."""
         self.dispatcher.reset_stats()
         self.acl.denied = dict.fromkeys(self.acl.denied, 0)
-        self.keyspace.n_expired = 0
+        self.keyspace.n_expired = self.evictor.n_evicted = self.evictor.exceeded_ns = 0
         self._gone_in = self._gone_out = 0
         for client in self.clients.values():
             client.net_in = client.net_out = 0

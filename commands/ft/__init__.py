@@ -18,6 +18,7 @@ def load(server) -> None:
     server.modules.append(Module("search", VERSION))
     info.register_sections(server)
     server.acl.prefixes["search"] = manager.prefixes_used
+    server.evictor.parts.append(lambda: sum(map(info.index_bytes, manager.indexes.values())))
     server.on_start.append(lambda _: manager.start())
     server.on_stop.append(lambda _: manager.stop())
     server.add_periodic(0.25, manager.drop_idle)

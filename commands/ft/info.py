@@ -240,7 +240,8 @@ def _gc(index) -> Pairs:
 # ------------------------------------------------------------------------------------------------------------ INFO
 # sections
 
-def _index_bytes(index) -> int:
+def index_bytes(index) -> int:
+    """What an index holds, documents not counted."""
     return sum(field.nbytes + field.sortable_nbytes for field in index.fields) + index.docs.nbytes
 
 
@@ -285,7 +286,7 @@ def _field_counts(server):
 
 def _memory(server):
     indexes = server.search.indexes.values()
-    sizes = [_index_bytes(index) for index in indexes]
+    sizes = [index_bytes(index) for index in indexes]
     yield "search_used_memory_indexes", sum(sizes)
     yield "search_used_memory_indexes_human", round(sum(sizes) / _MB, 6)
     yield "search_smallest_memory_index", min(sizes, default=0)

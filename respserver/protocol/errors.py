@@ -47,6 +47,9 @@ UNKNOWN_TYPE = "ERR unknown type name '{}'"
 NO_LFU = ("ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies "
           "at runtime LRU and LFU data will take some time to adjust.")
 
+NO_LRU = ("ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU "
+          "and LFU data will take some time to adjust.")
+
 # Strings and bitmaps
 LCS_NOT_STRINGS = "ERR The specified keys must contain string values"
 LCS_LEN_AND_IDX = "ERR If you want both the length and indexes, please just use IDX."

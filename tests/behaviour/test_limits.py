@@ -312,3 +312,21 @@ class ConfiguredServer:
     def __exit__(self, *details):
         self.connection.close()
         return self.context.__exit__(*details)
+
+
+class TestCommandsTakenAway:
+    def test_rename_command(self, tmp_path):
+        conf = tmp_path / "redis.conf"
+        conf.write_text('rename-command FLUSHALL ""\nrename-command config secret-config\nactiverehashing yes\n')
+        with running_server(conf=str(conf)) as server, open_(server) as raw:
+            assert raw.call("FLUSHALL").text.startswith("ERR unknown command 'FLUSHALL'") and raw.call("flushall") == raw.call("flushall")
+            assert raw.call("CONFIG", "GET", "port").text.startswith("ERR unknown command") and raw.call("SECRET-CONFIG", "GET", "port")
+            assert raw.call("COMMAND", "INFO", "flushall") == [None] and raw.call("SECRET-CONFIG", "REWRITE") == "OK"
+            assert "have no effect in this server: activerehashing" in server.log()
+        assert [line for line in conf.read_text().splitlines() if line.startswith("rename")] == [
+            'rename-command FLUSHALL ""', "rename-command config secret-config"]
+
+    def test_refusals(self):
+        for words, text in ((("nosuch", "x"), "No such command"), (("GET", "set"), "already exists"), (("GET",), "wrong number")):
+            with pytest.raises(AssertionError, match=text), running_server("--rename-command", *words):
+                pass
