@@ -778,4 +778,5 @@ def distance_text(distance):
     return ffi.unpack(out, lib.vec_distance_text(distance, out))
 
 
+from native.words import Words  # noqa: E402
 from native.lanes import Lane, Lanes, Places  # noqa: E402 (they use what is above)

@@ -326,6 +326,12 @@ void vec_text_free(vec_text *text);
    n_phrases of these words), equal ones by doc id, and their scores: *n_rows of them. Returns how many match in all, or VEC_ENOMEM. */
 int64_t vec_text_top(vec_text *text, const vec_text_docs *docs, const vec_text_leaf *leaves, const uint32_t *groups, uint64_t n_groups,
                      const uint32_t *phrases, uint64_t n_phrases, uint64_t k, uint32_t *rows, double *scores, uint64_t *n_rows);
+/* The places of those words, of n_words ascending ones, that `distance` or fewer insertions, deletions and replacements of characters make
+   of the target: the first `most` into out. Word i begins at words[starts[i]] and ends one byte before starts[i + 1]. Bytes that are not
+   UTF-8 count as U+FFFD; two characters that changed places at the end of a word are one edit. Returns how many, VEC_ENOMEM, or VEC_EARG:
+   a distance above 200. */
+int64_t vec_words_near(const char *words, const uint64_t *starts, uint64_t n_words, const char *target, uint32_t n_target, uint32_t distance,
+                       uint32_t *out, uint64_t most);
 /* Extends a CRC-32C (0 at the start) by n bytes. */
 uint32_t vec_crc32c(uint32_t crc, const char *bytes, size_t n);
 

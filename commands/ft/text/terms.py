@@ -4,6 +4,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import islice
 
+import native
+
 from ..fields.tag import wildcard
 
 _DERIVED = frozenset(b"+<~")
@@ -19,7 +21,7 @@ def is_word(name: bytes) -> bool:
 class Terms:
     """Names to `numbers`, which are never given twice. Patterns fit stems and the like too, with their mark in front, as in Redis."""
 
-    __slots__ = ("numbers", "_names", "_sorted", "_loose", "_text", "_bytes", "_near")
+    __slots__ = ("numbers", "_names", "_sorted", "_loose", "_text", "_words", "_bytes", "_near")
 
     def __init__(self):
         self.numbers: dict[bytes, int] = {}
@@ -27,6 +29,7 @@ class Terms:
         self._sorted: list[bytes] = []
         self._loose: list[bytes] = []           # names that are not yet in `_sorted`
         self._text: bytes | None = None         # the sorted names, a line feed before and after each
+        self._words: native.Words | None = None     # a copy of `_sorted`
         self._bytes = 0
         self._near: dict[tuple[bytes, int], list[bytes]] = {}
 
@@ -62,6 +65,7 @@ class Terms:
             self._sorted += self._loose
             self._loose = []
             self._sorted.sort()
+            self._words = None
         return self._sorted
 
     def _lines(self) -> bytes:
@@ -118,7 +122,14 @@ class Terms:
         if found is None:
             if len(self._near) >= 1024:
                 self._near.clear()
-            found = self._near[key] = list(_near(self.in_order(), word, distance))
+            if len(self._loose) > _MAX_LOOSE:
+                self.in_order()
+            if self._words is None:
+                self._words = native.Words(self._sorted)
+            found = [self._sorted[i] for i in self._words.near(word, distance, len(self._sorted))]
+            if self._loose:
+                found = sorted(found + self.near_among(self._loose, word, distance))
+            self._near[key] = found
         return found[:limit] if len(found) > limit else found
 
     def containers(self) -> list:
@@ -132,58 +143,14 @@ class Terms:
 
     @staticmethod
     def near_among(words: list[bytes], word: bytes, distance: int) -> list[bytes]:
-        """Those of the sorted words that are as near as `near` says."""
-        return list(_near(words, word, distance))
+        """Those of the words that are as near as `near` says, in order."""
+        words = sorted(words)
+        return [words[i] for i in native.Words(words).near(word, distance, len(words))]
 
     @property
     def nbytes(self) -> int:
-        return self._bytes + self.bytes_of(len(self._names), 0) + (len(self._text) if self._text is not None else 0)
-
-
-def _near(words: list[bytes], word: bytes, distance: int) -> Iterator[bytes]:
-    """Walks the sorted words as a trie: rows of the distance table are kept per shared prefix, and what cannot come near any more
-    is stepped over. As in Redis, two characters that changed places at the very end are one edit."""
-    target = word.decode("utf-8", "replace")
-    n = len(target)
-    rows = [list(range(n + 1))]
-    before = ""
-    i, end = 0, len(words)
-    while i < end:
-        text = words[i].decode("utf-8", "replace")
-        shared = 0
-        most = min(len(before), len(text), len(rows) - 1)
-        while shared < most and before[shared] == text[shared]:
-            shared += 1
-        del rows[shared + 1:]
-        before = text
-        dead = -1
-        for at in range(shared, len(text)):
-            char = text[at]
-            above = rows[-1]
-            left = above[0] + 1
-            row = [left]
-            least = left
-            for j in range(n):
-                cost = above[j] if target[j] == char else 1 + min(above[j], above[j + 1], left)
-                left = cost
-                row.append(cost)
-                if cost < least:
-                    least = cost
-            rows.append(row)
-            if least > distance:
-                dead = at
-                break
-        if dead >= 0:
-            prefix = text[:dead + 1].encode("utf-8", "replace")
-            i = _after(words, prefix, i)
-            continue
-        if rows[-1][n] <= distance or _ends_swapped(target, text) and rows[-3][n - 2] < distance:
-            yield words[i]
-        i += 1
-
-
-def _ends_swapped(one: str, other: str) -> bool:
-    return len(one) > 1 < len(other) and one[-1] == other[-2] != one[-2] == other[-1]
+        return self._bytes + self.bytes_of(len(self._names), 0) + (len(self._text) if self._text is not None else 0) \
+            + (self._words.nbytes if self._words is not None else 0)
 
 
 def prefixes_near(words: list[bytes], prefix: bytes, distance: int) -> Iterator[tuple[int, int]]:
