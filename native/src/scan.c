@@ -13,15 +13,16 @@ static inline int is_before(const vec_index *ix, entry a, entry b) {
     return meta_label(meta_get(ix, a.id)) < meta_label(meta_get(ix, b.id));
 }
 
-/* Puts the `most` best of n entries first (quickselect) and returns the worst key among them. */
+/* Puts the `most` best of n entries first (quickselect) and returns the worst key among them. Labels of entries that are deleted
+   meanwhile change, and with them the order of equal keys: no comparison can be relied on to end a loop. */
 static float keep_best(const vec_index *ix, entry *e, uint32_t n, uint32_t most) {
     int64_t lo = 0, hi = (int64_t)n - 1, last = (int64_t)most - 1;
     while (lo < hi) {
         entry pivot = e[lo + (hi - lo) / 2];
         int64_t i = lo, j = hi;
         while (i <= j) {
-            while (is_before(ix, e[i], pivot)) i++;
-            while (is_before(ix, pivot, e[j])) j--;
+            while (i < hi && is_before(ix, e[i], pivot)) i++;
+            while (j > lo && is_before(ix, pivot, e[j])) j--;
             if (i > j) break;
             entry t = e[i];
             e[i++] = e[j], e[j--] = t;

@@ -40,8 +40,8 @@ int take_hits(vec_index *ix, const store *st, scratch *s, const label_set *allow
         }
         c->codec->exact(&s->query, s->primaries, s->residuals, m, distances);
         for (uint32_t j = 0; j < m; j++) {
-            if (!may_return(ix, allowed, slots[i + j])) continue;
-            s->hits[(*n_hits)++] = (hit){distances[j], meta_label(meta_get(ix, slots[i + j]))};
+            const uint64_t meta = meta_get(ix, slots[i + j]);           /* once: it may be deleted the next moment, and its label with it */
+            if (is_returned(allowed, meta)) s->hits[(*n_hits)++] = (hit){distances[j], meta_label(meta)};
         }
     }
     return VEC_OK;
@@ -179,11 +179,13 @@ int scan_any(scan *c, const label_set *allowed, uint64_t n_allowed) {
     return allowed->words && n_allowed < atomic_load(&c->ix->n_vectors) / 8 ? scan_allowed(c, allowed) : scan_all(c, allowed);
 }
 
-/* What was found may be deleted before it is measured: where that leaves too few, the scan starts again. */
+/* What was found may be deleted before it is measured: where that leaves too few, the scan starts again and keeps more. */
 static int plan_exact(scan *c, const label_set *allowed, const vec_query *q, uint32_t wanted, uint32_t *n_hits) {
     int rc = VEC_OK;
     c->capacity = scan_capacity(c->ix, c->st, q, wanted);
-    for (int tries = 0; tries < 3 && rc == VEC_OK; tries++) {
+    for (int tries = 0; tries < 6 && rc == VEC_OK; tries++, c->capacity *= 4) {
+        const uint64_t shown = shown_to(c->ix, q);
+        if (tries && c->capacity > shown) c->capacity = shown ? (uint32_t)shown : 1;
         *n_hits = 0;
         rc = scan_any(c, allowed, q->n_allowed);
         if (rc == VEC_OK) rc = hits_of_buffer(c->ix, c->st, c->s, allowed, c->n, c->n, n_hits);

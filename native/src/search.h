@@ -10,12 +10,15 @@
 /* A set of labels; no words: all of them. */
 typedef struct { const uint64_t *words; uint64_t n_words; } label_set;
 
-static inline int may_return(const vec_index *ix, const label_set *allowed, uint32_t slot) {
-    uint64_t meta = meta_get(ix, slot);
+static inline int is_returned(const label_set *allowed, uint64_t meta) {
     if (!is_live(meta)) return 0;
     if (!allowed->words) return 1;
     uint64_t label = meta_label(meta), word = label >> 6;
     return word < allowed->n_words && (allowed->words[word] >> (label & 63) & 1);
+}
+
+static inline int may_return(const vec_index *ix, const label_set *allowed, uint32_t slot) {
+    return is_returned(allowed, meta_get(ix, slot));
 }
 
 /* Every line of a record, but of long ones only the first: the hardware's streamer takes over. */

@@ -204,3 +204,34 @@ def test_batches_while_threads_add_and_delete():
         t.join()
     assert not errors
     ix.validate()
+
+
+@pytest.mark.parametrize("n_together", [1, 40])
+def test_scans_find_enough_while_most_is_replaced(n_together):
+    """Candidates that are deleted before they are measured are made up for, and no hit has the label of another vector."""
+    n, dim = (1500, 16) if SMALL else (3000, 16)
+    x, labels = clustered(n, dim, 1), np.arange(n) + 1000
+    ix = native.Index(dim, metric="L2", algorithm="FLAT")
+    ix.add(labels, x)
+    stop, errors = threading.Event(), []
+
+    def churn():
+        rng = np.random.default_rng(9)
+        while not stop.is_set():
+            some = rng.integers(n // 8, n, 300)
+            ix.add(labels[some], x[some])
+            ix.remove(labels[rng.integers(n // 8, n, 300)])
+
+    def look():
+        while not stop.is_set():
+            found, distances = ix.search(x[:n_together], 150)
+            if not (found >= 1000).all() or not (np.diff(distances, axis=1) >= 0).all():
+                errors.append((found.min(), distances))
+    threads = [threading.Thread(target=f) for f in (churn, look, look)]
+    for t in threads:
+        t.start()
+    stop.wait(1)
+    stop.set()
+    for t in threads:
+        t.join()
+    assert not errors
