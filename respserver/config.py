@@ -119,7 +119,7 @@ WITHOUT_EFFECT = (
     "repl-ping-", "replica-lazy-flush", "replica-priority", "replica-read-only", "replica-serve-stale-data", "replica-ignore-maxmemory",
     "slave-lazy-flush", "slave-priority", "slave-read-only", "slave-serve-stale-data", "set-proc-title", "stream-node-max", "io-threads",
     "lua-time-limit", "busy-reply-threshold", "active-expire-effort", "activedefrag", "active-defrag-", "server_cpulist", "server-cpulist",
-    "bio_cpulist", "bio-cpulist", "aof_rewrite_cpulist", "aof-rewrite-cpulist", "bgsave_cpulist", "bgsave-cpulist", "crash-memcheck-enabled",
+    "bio_cpulist", "bio-cpulist", "aof_rewrite_cpulist", "aof-rewrite-cpulist", "tls-session-cache-", "tls-client-", "tls-replication", "tls-cluster", "bgsave_cpulist", "bgsave-cpulist", "crash-memcheck-enabled",
     "maxmemory-eviction-tenacity", "sanitize-dump-payload", "ignore-warnings", "locale-collate", "tracking-table-max-keys")
 
 #: Other names that Redis takes for a directive.
@@ -198,8 +198,8 @@ class Config:
                 raise ConfigError(given, str(error)) from None
         before = {name: self[name] for name in changes}
         try:
-            for name, value in changes.items():
-                self._values[name] = value
+            self._values.update(changes)
+            for name in changes:
                 self._tell(name)
         except ValueError as error:
             self._values.update(before)

@@ -37,9 +37,10 @@ class Connection(asyncio.Protocol):
     may start
     while earlier pooled ones are under way; replies always go out in the order of the commands."""
 
-    def __init__(self, server, is_unix: bool = False):
+    def __init__(self, server, is_unix: bool = False, is_tls: bool = False):
         self.server = server
         self.is_unix = is_unix
+        self.is_tls = is_tls
         self.client: Client | None = None
         self.transport = None
         self._fd = -1
@@ -76,7 +77,8 @@ class Connection(asyncio.Protocol):
         client = self.client = server.new_client()
         self._parser = RequestParser(server.config["proto-max-bulk-len"], restricted=not client.authenticated)
         client.is_unix = self.is_unix
-        client.fd = self._fd = sock.fileno() if sock is not None else -1
+        client.fd = sock.fileno() if sock is not None else -1
+        self._fd = -1 if self.is_tls else client.fd         # where replies can go without the transport
         if self.is_unix:
             client.address = client.local_address = f"{server.config['unixsocket']}:0"
         else:
@@ -150,7 +152,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client will send no more. What it sent is executed; the connection closes when no command of it waits for its turn."""
-        self._is_at_end = bool(self._backlog) and not self._pending
+        self._is_at_end = bool(self._backlog) and not self._pending and not self.is_tls
         return self._is_at_end
 
     def connection_lost(self, error) -> None:

@@ -7,11 +7,15 @@ import signal
 import socket
 import sys
 
-from .config import Config, ConfigError
+from . import tls
+from .config import Config, ConfigError, register
 from .connection import Connection
 from .state import Server
 
 log = logging.getLogger("vamana")
+
+for _row in tls.DIRECTIVES:
+    register(_row)
 
 _LEVELS = {"debug": logging.DEBUG, "verbose": logging.INFO - 5, "notice": logging.INFO, "warning": logging.WARNING,
            "nothing": logging.CRITICAL + 1}
@@ -122,21 +126,95 @@ async def listen(server: Server) -> list:
             os.chmod(path, config["unixsocketperm"])
         server.listeners.append(f"name=unix,bind={path}")
         log.info("Listening on unix socket %s", path)
+    if config["tls-port"]:
+        listeners.append(TlsListener(server))
+        await listeners[-1].open()
     if port:
         for address in config["bind"] or ["*"]:
-            optional = address.startswith("-")
-            hosts = {"*": None, "::*": "::"}.get(address.lstrip("-"), address.lstrip("-"))
-            try:
-                listeners.append(await loop.create_server(lambda: Connection(server), hosts, port, backlog=backlog,
-                                                          reuse_address=True))
-            except (OSError, socket.gaierror) as error:
-                if not optional:
-                    raise ConfigError("bind", f"Could not create server TCP listening socket {address}:{port}: {error}") from None
+            for sock in _sockets(address, port, backlog):
+                listeners.append(await loop.create_server(lambda: Connection(server), sock=sock, backlog=backlog))
         server.listeners.append(f"name=tcp,{','.join('bind=' + address for address in config['bind'] or ['*'])},port={port}")
         log.info("Listening on port %d", port)
     if not listeners:
         raise ConfigError("port", "Configured to not listen anywhere, exiting.")
     return listeners
+
+
+def _sockets(address: str, port: int, backlog: int) -> list[socket.socket]:
+    """Sockets that listen on an address of the directive `bind`. Raises ConfigError; one that may be missing (-address) gives none."""
+    name = address.lstrip("-")
+    found = []
+    try:
+        infos = socket.getaddrinfo({"*": None, "::*": "::"}.get(name, name), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, where in dict.fromkeys(infos):
+            try:
+                sock = socket.socket(family, kind, protocol)
+            except OSError:                             # a family that the system does not have
+                continue
+            found.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(where)
+            sock.listen(backlog)
+            sock.setblocking(False)
+    except OSError as error:
+        for sock in found:
+            sock.close()
+        if address.startswith("-"):
+            return []
+        raise ConfigError("bind", f"Could not create server TCP listening socket {address}:{port}: {error}") from None
+    return found
+
+
+class TlsListener:
+    """The sockets of tls-port. They stay when certificates change: only those that take connections from them are made anew."""
+
+    def __init__(self, server: Server):
+        self.server = server
+        self._sockets: list[socket.socket] = []
+        self._acceptors: list = []
+        self._context = None
+
+    async def open(self) -> None:
+        """Opens the sockets. Raises ConfigError."""
+        config = self.server.config
+        port, backlog = config["tls-port"], max(1, config["tcp-backlog"])
+        addresses = config["bind"] or ["*"]
+        try:
+            self._context = tls.make_context(config)
+        except ValueError as error:
+            raise ConfigError("tls-port", f"Failed to configure TLS: {error}") from None
+        for address in addresses:
+            self._sockets += _sockets(address, port, backlog)
+        await self._accept()
+        for row in tls.DIRECTIVES[1:]:
+            config.observe(row.name, lambda value: self._renew())
+        self.server.listeners.append(f"name=tls,{','.join('bind=' + address for address in addresses)},port={port}")
+        log.info("Listening for TLS on port %d", port)
+
+    def _renew(self) -> None:
+        """Has connections from now on use what the directives say now. Raises ValueError."""
+        try:
+            self._context = tls.make_context(self.server.config)
+        except ValueError as error:
+            log.warning("Failed to configure TLS: %s", error)
+            raise ValueError("Unable to update TLS configuration. Check server logs.") from None
+        self.server.loop.create_task(self._accept())
+
+    async def _accept(self) -> None:
+        old, self._acceptors = self._acceptors, []
+        for sock in self._sockets:
+            self._acceptors.append(await self.server.loop.create_server(
+                lambda: Connection(self.server, is_tls=True), sock=sock.dup(), ssl=self._context, ssl_handshake_timeout=10,
+                backlog=max(1, self.server.config["tcp-backlog"])))
+        for acceptor in old:
+            acceptor.close()
+
+    def close(self) -> None:
+        """Takes no more connections."""
+        for listener in (*self._acceptors, *self._sockets):
+            listener.close()
 
 
 def run(server: Server) -> None:
