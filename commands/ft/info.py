@@ -153,7 +153,7 @@ def _vector_details(field: VectorField) -> list:
         if (spec.compression or "").startswith("LeanVec"):
             reduced = spec.reduce or spec.dim // 2
             pairs += [("reduced_dim", reduced), ("reduce", reduced)]
-    pairs += [("search_window_size", stats["window"]), ("epsilon", float(spec.epsilon)),
+    pairs += [("search_window_size", field.rescorer.plan(10, 0, None)[1] or stats["window"]), ("epsilon", float(spec.epsilon)),
               ("effective_compression", Simple(stats["codec"]))]
     if spec.compression:
         pairs += [("trained", int(stats["is_trained"])), ("training", Simple(stats["training"]))]
@@ -198,7 +198,7 @@ def _rescoring(rescorer) -> list:
     """What RERANK is set to, and what that comes to for ten results: candidates scored again with the originals."""
     policy = rescorer.policy
     return [("rerank", Simple(policy) if type(policy) is str else policy),
-            ("rerank_candidates", rescorer.candidates(10)), ("rerank_measured", int(bool(rescorer.measured)))]
+            ("rerank_candidates", rescorer.plan(10, 0, None)[0]), ("rerank_measured", int(bool(rescorer.measured)))]
 
 
 _DETAILS = {

@@ -232,21 +232,10 @@ class HotKnn:
 
     def _choose_candidates(self) -> None:
         """Follows what has been measured of the index: how many candidates to rescore, with which window."""
-        n = self.rescorer.candidates(self.k, self.rerank)
-        if self.target is not None:
-            window = self.engine.window_for(self.k, self.target)
-            if window != self.asked_window:
-                self.asked_window = window
-                self._rescore(n)
-        if n != self.n_rescored or n and not self.asked_window:
-            self._rescore(n)
-
-    def _rescore(self, n: int) -> None:
-        """Has the engine asked for n candidates, with the window of a search for k; 0: for the k nearest."""
-        wanted, window = n or self.k, self.asked_window or (self.engine.default_window(self.k) if n else 0)
-        if (n, wanted, window) != (self.n_rescored, self.n_wanted, self.window):
+        n, window = self.rescorer.plan(self.k, self.asked_window, self.target, self.rerank)
+        if (n, window) != (self.n_rescored, self.window):
             self.query = None
-        self.n_rescored, self.n_wanted, self.window = n, wanted, window
+            self.n_rescored, self.n_wanted, self.window = n, n or self.k, window
 
     def _rescored(self, blob: bytes, rows: list[int], distances: list[float]):
         started = perf_counter_ns()

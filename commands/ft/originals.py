@@ -78,6 +78,7 @@ class Originals:
             index.move_out = self.move_out
             for field in index.vector_fields:
                 field.places.clear()            # or those that move to disk would stay in memory
+                field.rescorer.is_on_disk = self.is_on_disk(field.spec)
             is_any |= bool(index.disk_fields)
         self.server.keyspace.place = self._place if is_any else None
 

@@ -133,7 +133,7 @@ def _rescores(field, root: tree.Knn) -> bool:
     if not field.had_vectors:
         return False
     runtime = knn_runtime(root, field.spec, filtered=root.child is not None)
-    return field.rescorer.candidates(runtime.k, runtime.rerank) > 0
+    return field.rescorer.plan(runtime.k, runtime.window or runtime.ef_runtime or 0, runtime.target, runtime.rerank)[0] > 0
 
 
 def _matched(match: Match, label: str, took: float) -> Pairs:

@@ -3,7 +3,10 @@
 A compressed field finds candidates by its codes; rescoring puts them into their true order and gives their true
 distances. How many candidates it takes is measured: sample queries are answered from the codes with many candidates,
 all of them are measured exactly, and the number is the place among the codes' order at which (nearly) all of the true
-nearest have come. Where the codes' own first k are as good, nothing is rescored."""
+nearest have come. Where the codes' own first k are as good, nothing is rescored.
+
+What lies on disk is read for AUTO only where the codes alone cannot reach the recall that is aimed at (TARGET_RECALL, or 0.95): otherwise
+the window, if it is the server's to choose, is chosen so wide that they do. Reading from a disk costs more than a wider window."""
 import math
 import random
 from collections.abc import Generator
@@ -22,7 +25,11 @@ COVERAGE = 0.998
 #: With this share among the codes' own first k there is nothing to do.
 GOOD_ENOUGH = 0.995
 #: Queries that a measurement asks.
-N_QUERIES = 64
+N_QUERIES = 200
+#: What is aimed at where nobody has said it, as in the engine.
+TARGET = 0.95
+#: The share of the true nearest that the codes find must be so much above what is aimed at: it is measured on a sample.
+MARGIN = 0.005
 #: Results for which it is done, and candidates looked at for each.
 MEASURED = ((1, 64), (10, 320), (100, 800))
 #: Vectors measured in one call.
@@ -47,11 +54,14 @@ class Rescorer:
         self.ruler = native.Ruler(spec.dim, spec.metric, spec.dtype)
         #: (k, candidates) as measured, k ascending; a 0: nothing to do.
         self.measured: list[tuple[int, int]] = []
+        self.shares: list[tuple[int, float]] = []   # (k, share of the true nearest among the codes' own first k)
+        self.is_on_disk = False                 # whether the documents' vectors belong on disk
         self.measured_codec = ("", 0)           # and the number of its training
         self.measured_at = 0                    # vectors there were
         self.error = 0.0                        # what hardly any distance by codes is off by
         self.last = (0, 0, 0)                   # of the last search: candidates, rescored, places that changed
         self._chosen: dict[int, int] = {}       # k -> what `_auto` says
+        self._share_of: dict[int, float] = {}   # k -> what `_share` says
 
     # ------------------------------------------------------------------------------------------------- how many
 
@@ -82,7 +92,33 @@ class Rescorer:
             return 0
         ks = [math.log(at) for at, _ in self.measured]
         ratios = [math.log(max(n / at, 1)) for at, n in self.measured]
-        return math.ceil(k * math.exp(float(np.interp(math.log(k), ks, ratios))))
+        return math.ceil(k * math.exp(float(np.interp(math.log(k), ks, ratios))) - 1e-6)
+
+    def plan(self, k: int, window: int, target: float | None, asked=None) -> tuple[int, int]:
+        """(candidates to rescore as `candidates` says, the window to search with; 0: the index's own). `window`: what the query says, or
+        0; `target`: its TARGET_RECALL, or None."""
+        n, engine = self.candidates(k, asked), self.field.engine
+        if n and not window and self.is_on_disk and (self.policy if asked is None else asked) == "AUTO":
+            aim, share = target or self.field.spec.target_recall or TARGET, self._share(k)
+            if share >= aim + MARGIN and self.field.algorithm != "FLAT":
+                return 0, engine.window_for(k, min(aim / share, 0.999))
+        if target is not None:
+            window = engine.window_for(k, target)
+        elif n and not window:
+            window = engine.default_window(k)
+        return n, window
+
+    def _share(self, k: int) -> float:
+        """The share of the k nearest that the codes' own first k hold; 0 before it is measured."""
+        if not self.shares:
+            return 0.0
+        share = self._share_of.get(k)
+        if share is None:
+            if len(self._share_of) > 1000:
+                self._share_of.clear()
+            share = float(np.interp(math.log(k), [math.log(at) for at, _ in self.shares], [share for _, share in self.shares]))
+            self._share_of[k] = share
+        return share
 
     # ------------------------------------------------------------------------------------------------- rescoring
 
@@ -207,7 +243,7 @@ class Rescorer:
         stats = self.field.engine.stats()
         codec, n_vectors = (stats["codec"], stats["n_epochs"]), stats["n_vectors"]
         queries = list(self._queries())
-        found, errors = [], []
+        found, shares, errors = [], [], []
         for k, wide in MEASURED:
             if n_vectors < 2 * wide or not queries:
                 break
@@ -222,11 +258,13 @@ class Rescorer:
                 order = sorted(zip(exact, rows, range(1, len(rows) + 1)))
                 places += [place for _, _, place in order[:k]]
             found.append((k, enough(places, k)))
+            shares.append((k, float(np.mean(np.array(places) <= k)) if places else 0.0))
         self.measured_codec, self.measured_at = codec, n_vectors
         if found:
-            self.measured = found
+            self.measured, self.shares = found, shares
             self.error = float(np.quantile(np.concatenate(errors), COVERAGE))
             self._chosen.clear()
+            self._share_of.clear()
 
     def _queries(self):
         """Vectors that nobody has stored, near to those that somebody has: 0.7 of one document's, 0.3 of another's."""

@@ -340,12 +340,8 @@ def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> Match:
         bits = None if among is None else allowed(among, index.docs.n_rows)
         started = perf_counter_ns()
         field.recent.append(node.vector)
-        k, window = runtime.k, runtime.window or runtime.ef_runtime or 0
-        if runtime.target is not None:
-            window = field.engine.window_for(k, runtime.target)
-        n = field.rescorer.candidates(k, runtime.rerank)
-        if n and not window:
-            window = field.engine.default_window(k)
+        k = runtime.k
+        n, window = field.rescorer.plan(k, runtime.window or runtime.ef_runtime or 0, runtime.target, runtime.rerank)
         rows, distances = field.engine.search_blob(node.vector, n or k, window, runtime.capacity or 0, bits,
                                                    evaluation.timeout_us)
         if n:
@@ -373,12 +369,9 @@ def _in_batches(field: VectorField, blob: bytes, among: BitMap, runtime, n_docs:
     native.SearchTimeout."""
     deadline = perf_counter_ns() + 1000 * timeout_us if timeout_us else math.inf
     k = runtime.k
-    n = field.rescorer.candidates(k, runtime.rerank)
+    n, window = field.rescorer.plan(k, runtime.window or runtime.ef_runtime or 0, runtime.target, runtime.rerank)
     wanted = min(n or k, len(among))
     size = runtime.batch_size or min(wanted * n_docs // len(among) + 1, n_docs)
-    window = runtime.window or runtime.ef_runtime
-    if runtime.target is not None:
-        window = field.engine.window_for(k, runtime.target)
     rows: list[int] = []
     distances: list[float] = []
     seen = 0

@@ -277,7 +277,7 @@ typedef struct { uint64_t tag, n, in, out; } vec_lane_tally;
 int64_t vec_lanes_tallies(vec_lanes *lanes, vec_lane_tally *out, size_t most);
 /* Of one lane since the last time: requests answered, nanoseconds from their arrival to the reply, requests by the bit length of that;
    searches on the caller's thread and their time; and the latest vectors asked for, one behind the other. */
-enum { VEC_LANE_RECENT = 32 };
+enum { VEC_LANE_RECENT = 512 };
 typedef struct {
     uint64_t n, ns, n_own, own_ns, histogram[64];
     uint32_t n_recent;

@@ -96,11 +96,11 @@ class Measurement:
     the k-th nearest."""
 
     def __init__(self, index, field, k: int, sample: int, window: int = 0, rerank=None, source: str | None = None):
-        self.index, self.field, self.k, self.window = index, field, k, window
+        self.index, self.field, self.k = index, field, k
         self.shares: list[float] = []               # recall of each query
         self.exact_by = "originals"
         self._newest = index.docs.max_doc_id
-        self._n_rescored = field.rescorer.candidates(k, rerank)
+        self._n_rescored, self.window = field.rescorer.plan(k, window, None, rerank)
         self._live = row_array(index.docs.live).astype(np.int64)
         recent = list(dict.fromkeys(field.recent))[-sample:]
         self.is_recent = source != "DOCUMENTS" and (len(recent) >= min(sample, _FEWEST_RECENT) or source == "QUERIES")

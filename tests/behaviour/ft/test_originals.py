@@ -384,3 +384,30 @@ def test_the_file_lives_as_long_as_the_server(tmp_path):
             assert client.hget("d:7", "v") == BLOBS[7]
         assert server.stop() == 0 and not (tmp_path / f"originals-{WIDTH}.slots").exists()
         assert "Traceback" not in server.log() and "ignored" not in server.log()
+
+
+def test_searches_leave_the_file_alone_where_codes_do(own_server, r2):
+    rng = np.random.default_rng(12)
+    centres = rng.normal(size=(40, DIM))
+    base = (centres[rng.integers(40, size=4000)] + 0.5 * rng.normal(size=(4000, DIM))).astype("<f4")
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "v", "VECTOR", "SVS-VAMANA", 12, "TYPE", "FLOAT32", "DIM", DIM, "DISTANCE_METRIC", "L2",
+                       "COMPRESSION", "LVQ4x4", "TRAINING_THRESHOLD", 1024, "ORIGINALS", "DISK")
+    with r2.pipeline(transaction=False) as pipe:
+        for i, vector in enumerate(base):
+            pipe.hset(f"d{i}", "v", vector.tobytes())
+        pipe.execute()
+    wait_until(lambda: details(r2)[b"rerank_measured"] and int(details(r2)[b"trained"]) and not details(r2)[b"pending_vectors"], 20, "measured")
+    queries = (centres[rng.integers(40, size=100)] + 0.5 * rng.normal(size=(100, DIM))).astype("<f4")
+
+    def ask(query, attributes):
+        reply = r2.execute_command("FT.PROFILE", "idx", "SEARCH", "QUERY", f"*=>[KNN 10 @v $b]{attributes}", "PARAMS", 2, "b", query.tobytes(),
+                                   "NOCONTENT", "LIMIT", 0, 10, "DIALECT", 2)
+        text = repr(reply[1])
+        return {int(key[1:]) for key in reply[0][1:]}, int(text.split("b'Rescored', ")[1].split(",")[0])
+
+    assert int(details(r2)[b"rerank_candidates"]) == 0
+    for attributes, target in (("", 0.95), ("=>{$RERANK: 30}", 0.95), ("=>{$TARGET_RECALL: 0.9}", 0.9)):
+        found = [ask(query, attributes) for query in queries]
+        shares = [len(keys & set(np.argsort(((base - query) ** 2).sum(axis=1))[:10].tolist())) for (keys, _), query in zip(found, queries)]
+        assert np.mean(shares) / 10 > target - 0.01
+        assert {rescored for _, rescored in found} == ({30} if "30" in attributes else {0})

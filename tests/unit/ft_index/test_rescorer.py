@@ -68,3 +68,37 @@ def test_how_many_hold_the_share_asked_for():
 def test_how_many_candidates(rescorer):
     assert rescorer.candidates(10) == rescorer.candidates(10, "AUTO") == rescorer.candidates(10, "OFF") == 0
     assert rescorer.candidates(10, 4) == 10 and rescorer.candidates(10, 2.5) == 25 and rescorer.candidates(0, 5) == 0
+
+
+class FakeEngine:
+    def window_for(self, k, target):
+        return round(1000 * target)
+
+    def default_window(self, k):
+        return 50
+
+
+@pytest.fixture
+def planner():
+    docs = DocumentTable()
+    field = VectorField(VectorSpec(path=b"v", name=b"v", algorithm="SVS-VAMANA", dtype="FLOAT32", dim=DIM, metric="L2", compression="LVQ4"))
+    made, engine = Rescorer(docs, field), field.engine
+    made.measured, made.shares = [(1, 3), (10, 20), (100, 150)], [(1, 0.9), (10, 0.96), (100, 0.99)]
+    field.engine = FakeEngine()
+    yield made
+    field.engine = engine
+    field.close()
+
+
+def test_what_lies_on_disk_is_read_where_codes_do_not_reach_the_target(planner):
+    assert planner.plan(10, 0, None) == (20, 50) and planner.plan(10, 0, 0.9) == (20, 900)
+    planner.is_on_disk = True
+    assert planner.plan(10, 0, None) == planner.plan(10, 0, None, "AUTO") == (0, 990)      # 0.96 of 0.99 is 0.95
+    assert planner.plan(10, 0, 0.9) == (0, 938) and planner.plan(10, 0, 0.99) == (20, 990)
+    assert planner.plan(1, 0, None) == (3, 50) and planner.plan(100, 0, 0.98) == (0, 990)
+    assert planner.plan(10, 70, None) == (20, 70)                   # the window is not the server's to choose
+    assert planner.plan(10, 0, None, 30) == (30, 50) and planner.plan(10, 0, None, 2.5) == (25, 50) and planner.plan(10, 0, None, "OFF") == (0, 0)
+    planner.field.spec.target_recall = 0.99
+    assert planner.plan(10, 0, None) == (20, 50)
+    planner.shares = []
+    assert planner.plan(10, 0, 0.9) == (20, 900)                    # not measured yet
