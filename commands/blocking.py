@@ -58,8 +58,12 @@ class _Waiter(Deferred):
             reply = self.attempt(True)
         except CommandError as error:
             reply = error
-        if reply is not None:
-            self._end(reply)
+        if reply is None:
+            return
+        journal = self.queue.server.journal
+        if journal is not None and not isinstance(reply, CommandError):
+            journal.note(client, command, words, reply)
+        self._end(reply)
 
 
 class _Queue:

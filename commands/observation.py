@@ -229,6 +229,14 @@ def _debug_set_active_expire(client, flag):
     return OK
 
 
+def _debug_reload(client, *words):
+    options = {word.upper() for word in words}
+    if options - {b"MERGE", b"NOFLUSH", b"NOSAVE"}:
+        raise CommandError(errors.SYNTAX)
+    client.server.keeper.reload(b"NOSAVE" not in options, b"NOFLUSH" not in options)
+    return OK
+
+
 def _debug_log(client, message):
     client.server.log.warning("DEBUG LOG: %s", _text(message))
     return OK
@@ -238,12 +246,13 @@ _DEBUG_HELP = [Simple(line) for line in (
     "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "LOG <message>", "    Write <message> to the log.",
     "OBJECT <key>", "    Encoding and size of a value.",
+    "RELOAD [NOFLUSH] [NOSAVE]", "    Save a snapshot and read it back.",
     "SET-ACTIVE-EXPIRE <0|1>", "    Whether keys are dropped at their time without being looked at.",
     "SLEEP <seconds>", "    Stop the server for <seconds>. Decimals allowed.",
     "HELP", "    Print this help.")]
 _DEBUG = {
     b"SLEEP": (_debug_sleep, 1), b"OBJECT": (_debug_object, 1), b"SET-ACTIVE-EXPIRE": (_debug_set_active_expire, 1),
-    b"LOG": (_debug_log, 1),
+    b"LOG": (_debug_log, 1), b"RELOAD": (_debug_reload, -1),
     b"HELP": (lambda client: _DEBUG_HELP, 0),
 }
 
@@ -256,6 +265,6 @@ def debug(client, name, *words):
     if not client.server.config.allows_debug(is_local):
         raise CommandError(errors.DEBUG_REFUSED)
     function, n = _DEBUG.get(name.upper(), (None, 0))
-    if function is None or n != len(words):
+    if function is None or n not in (len(words), -1):
         raise CommandError(errors.UNKNOWN_SUBCOMMAND_OR_ARITY.format(_text(name), "DEBUG"))
     return function(client, *words)

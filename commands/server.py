@@ -73,37 +73,6 @@ command("SLAVEOF", arity=3, group="server", flags="admin noscript stale no_async
         summary="Sets a Redis server as a replica of another, or promotes it to being a master.")(replicaof)
 
 
-@command("LASTSAVE", arity=1, group="server", flags="loading stale fast", categories="admin dangerous", complexity="O(1)",
-         summary="Returns the Unix timestamp of the last successful save to disk.")
-def lastsave(client):
-    """The server's start as long as nothing has been saved."""
-    return client.server.last_save
-
-
-@command("SAVE", arity=1, group="server", flags="admin noscript no_async_loading no_multi",
-         complexity="O(N) where N is the total number of keys",
-         summary="Synchronously saves the database(s) to disk.")
-def save(client):
-    """Refused."""
-    raise CommandError(errors.NO_SNAPSHOTS)
-
-
-@command("BGSAVE", arity=-1, group="server", flags="admin noscript no_async_loading", complexity="O(1)",
-         summary="Asynchronously saves the database(s) to disk.")
-def bgsave(client, *schedule):
-    """Refused."""
-    if len(schedule) > 1 or (schedule and schedule[0].upper() != b"SCHEDULE"):
-        raise CommandError(SYNTAX)
-    raise CommandError(errors.NO_SNAPSHOTS)
-
-
-@command("BGREWRITEAOF", arity=1, group="server", flags="admin noscript no_async_loading", complexity="O(1)",
-         summary="Asynchronously rewrites the append-only file to disk.")
-def bgrewriteaof(client):
-    """Refused."""
-    raise CommandError(errors.NO_AOF)
-
-
 _SHUTDOWN_WORDS = {b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"ABORT"}
 
 
@@ -116,9 +85,17 @@ def shutdown(client, *words):
         raise CommandError(SYNTAX)
     if b"ABORT" in options:
         raise CommandError(errors.NO_SHUTDOWN)
-    if b"SAVE" in options:
-        raise CommandError(errors.NO_SNAPSHOTS)
-    client.server.log.warning("User requested shutdown...")
+    server = client.server
+    server.log.warning("User requested shutdown...")
+    keeper = server.keeper
+    if b"SAVE" in options or (b"NOSAVE" not in options and server.config["save"] and keeper.changes):
+        keeper.kill_child()
+        try:
+            keeper.save()
+        except CommandError:
+            if b"FORCE" not in options:
+                raise CommandError(errors.SHUTDOWN_FAILED) from None
+    keeper.saves_at_end = False
     client.closing = True
     client.server.stop()
     return NO_REPLY

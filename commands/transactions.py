@@ -55,10 +55,14 @@ def exec_(client):
     now, clock = keyspace.now_ms(), keyspace.now_ms
     client.in_exec = True
     keyspace.now_ms = lambda: now           # a transaction happens at one moment
+    journal = dispatcher.journal
+    start = journal.begin() if journal is not None else 0
     try:
         replies = [_refused_now(client, queued, words) or dispatcher.call(client, queued, words, n_name)
                    for queued, words, n_name in queue]
     finally:
+        if journal is not None and journal is dispatcher.journal:
+            journal.end(start)
         client.in_exec = False
         keyspace.now_ms = clock
     return Raw(b"*%d\r\n%b" % (len(replies), b"".join(replies)))

@@ -11,7 +11,7 @@ import numpy as np
 from native._vec import ffi, lib
 
 __all__ = ["Index", "Pool", "Crew", "Query", "Names", "Form", "Lanes", "Lane", "Places", "Ruler", "Allowed", "NativeError", "NonFiniteError", "SearchTimeout",
-           "ImageError", "COMPRESSIONS", "DTYPES", "isa", "bytes_per_vector", "distance_text", "crc32c",
+           "ImageError", "COMPRESSIONS", "DTYPES", "isa", "bytes_per_vector", "distance_text", "crc32c", "crc64",
            "SlotReader", "TextTop", "estimate"]
 
 METRICS = {"L2": lib.VEC_L2, "IP": lib.VEC_IP, "COSINE": lib.VEC_COSINE}
@@ -116,6 +116,11 @@ def estimate(n, dim, metric="COSINE", dtype="FLOAT32", algorithm="SVS-VAMANA", c
     parts, first, again = ffi.new("uint64_t[8]"), ffi.new("uint64_t *"), ffi.new("uint64_t *")
     _check(lib.vec_estimate(params, n, ffi.new("vec_searchers *", (search_threads, widest)), parts, first, again))
     return dict(zip(PARTS, parts, strict=True)) | {"peak_training": first[0], "peak_retraining": again[0]}
+
+
+def crc64(data, crc=0):
+    """The CRC-64 of bytes that Redis's files have (Jones polynomial), going on from that of the bytes before them."""
+    return lib.vec_crc64(crc, ffi.from_buffer(data), len(data))
 
 
 def crc32c(data, crc=0):

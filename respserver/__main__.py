@@ -4,6 +4,7 @@ import sys
 
 from . import cli, server
 from .config import Config, ConfigError
+from .persistence.snapshots import Blocked
 from .state import Server
 
 
@@ -29,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
         return wanted.status
     except ConfigError as error:
         print(f"*** FATAL CONFIG FILE ERROR ***\n{error.name}: {error.text}", file=sys.stderr)
+        return 1
+    except Blocked as error:
+        state.log.critical("Fatal error loading the data: %s. Exiting.", error)
         return 1
     return 0
 

@@ -18,8 +18,6 @@ from .protocol.request import split_words
 DUPLICATE = "duplicate parameter"
 IMMUTABLE = "can't set immutable config"
 PROTECTED = "can't set protected config"
-NO_AOF = "the append-only file is not supported yet"
-NO_SAVE_POINTS = "snapshots are not supported yet: only an empty list of save points can be set"
 
 _LIMITS = {"normal": (0, 0, 0), "replica": (256 << 20, 64 << 20, 60), "pubsub": (32 << 20, 8 << 20, 60)}
 _GUARDS = ("no", "yes", "local")
@@ -82,7 +80,6 @@ def _rows() -> Iterable[Directive]:
     yield d("maxmemory-samples", "int", 5, least=1, most=64)
     # persistence
     yield d("save", "save", [], many=True)
-    yield d("appendonly", "bool", False)
     # observation
     yield d("slowlog-log-slower-than", "int", 10000, least=-1)
     yield d("slowlog-max-len", "int", 128)
@@ -209,11 +206,7 @@ class Config:
 
     def _checked(self, directive: Directive, words: list[str]) -> Any:
         value = directive.parse(words, self[directive.name])
-        if directive.name == "appendonly" and value:
-            raise ValueError(NO_AOF)
-        if directive.name == "save" and value:
-            raise ValueError(NO_SAVE_POINTS)
-        return value
+        return value if directive.check is None else directive.check(value)
 
     def _allows(self, guard: str, is_local: bool) -> bool:
         return self[guard] == "yes" or (self[guard] == "local" and is_local)

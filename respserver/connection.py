@@ -51,6 +51,7 @@ class Connection(asyncio.Protocol):
         self._is_free = True                    # no reply is awaited, no command waits, and the client reads what it gets
         self._unsent: list[bytes] = []          # leaves at the end of the loop's turn
         self._unsent_size = 0
+        self._n_held = 0                        # parcels of replies that wait for the append-only file
         self._pushes: list[bytes] = []          # out-of-band messages from the client's own command: they follow its reply
         self._pending: deque = deque()          # replies that may not be sent yet: bytes, or a Deferred
         self._backlog: deque = deque()          # commands that wait for those
@@ -127,7 +128,13 @@ class Connection(asyncio.Protocol):
             return
         if n:
             if self._is_free:
-                self._execute(commands)
+                journal = self.server.journal
+                if journal is not None and parser.is_exact:
+                    start = len(journal.entries)
+                    self._execute(commands)
+                    journal.join(start, commands, data)
+                else:
+                    self._execute(commands)
             else:
                 self._backlog += commands
                 self._backlog_size += len(data)
@@ -299,7 +306,7 @@ class Connection(asyncio.Protocol):
             n = len(reply)
             client.net_out += n
             transport = self.transport
-            if self._unsent or self._fd < 0 or transport.is_closing() or transport.get_write_buffer_size():
+            if self._unsent or self._n_held or self._fd < 0 or transport.is_closing() or transport.get_write_buffer_size():
                 self._send(reply)
                 return
             try:                                        # replies that wait are made many at a time: they leave together anyway
@@ -380,7 +387,7 @@ class Connection(asyncio.Protocol):
         of that within one turn of the loop at a time. Returns its descriptor, -1 if the connection is not at rest. `recall` is called
         when the connection closes: nothing may touch the socket afterwards."""
         client, parser, transport = self.client, self._parser, self.transport
-        if not (self._is_free and self._reading) or self._unsent or self._pushes or self._running or self._fd < 0 or client.special \
+        if not (self._is_free and self._reading) or self._unsent or self._n_held or self._pushes or self._running or self._fd < 0 or client.special \
                 or client.closing or self._failure is not None or parser.buffered or parser.error is not None or parser.restricted \
                 or transport.is_closing() or transport.get_write_buffer_size():
             return -1
@@ -414,7 +421,22 @@ class Connection(asyncio.Protocol):
         unsent.append(data)
         self._unsent_size += len(data)
         if self._unsent_size > JOIN:
+            self.server.outbox.settle()
             self.send_now()
+
+    def take_unsent(self) -> bytes:
+        """Takes away what is to be sent; it comes back by `send_held`, in the same order."""
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        self._unsent_size = 0
+        self._n_held += 1
+        return data
+
+    def send_held(self, data: bytes) -> None:
+        """Sends what `take_unsent` had taken."""
+        self._n_held -= 1
+        if data and not self.transport.is_closing():
+            self._write(data)
 
     def send_now(self) -> None:
         """Gives what is to be sent to the transport."""
@@ -424,6 +446,9 @@ class Connection(asyncio.Protocol):
         data = unsent[0] if len(unsent) == 1 else b"".join(unsent)
         unsent.clear()
         self._unsent_size = 0
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
         transport = self.transport
         if self._fd >= 0 and not transport.get_write_buffer_size():     # straight to the socket, which has room nearly always
             try:
@@ -440,6 +465,7 @@ class Connection(asyncio.Protocol):
     def _close_gently(self) -> None:
         """Closes when everything has been sent."""
         self._end_loan()
+        self.server.outbox.settle()
         self.send_now()
         self.client.closing = True
         self.transport.close()

@@ -1,4 +1,5 @@
 """One configuration directive: how its text is read, checked and shown."""
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,7 @@ class Directive:
     protected: bool = False         # by CONFIG SET unless enable-protected-configs allows it
     many: bool = False              # a file or command line may give several words
     is_module: bool = False         # belongs to a module: shown, rewritten and checked like the others
+    check: Callable[[Any], Any] | None = None       # of the value; raises ValueError with what is wrong with it
 
     def parse(self, words: list[str], old: Any = None) -> Any:
         """The value that `words` stand for. Raises ValueError with Redis's text. `old` is the present value, which some kinds

@@ -15,7 +15,7 @@ from .eviction import Evictor
 from .protocol import errors
 from .protocol.errors import CommandError
 from .protocol.reply import QUEUED, Raw, encode
-from .registry import COMMANDS, ONE_KEY, Command
+from .registry import COMMANDS, LOGGED_AS, ONE_KEY, Command
 from .stats import CommandStats, LatencyMonitor, SlowLog, Stats
 
 log = logging.getLogger("vamana")
@@ -44,6 +44,9 @@ class Dispatcher:
         self.pause_writes_only = False
         self.loading = False
         self.out_of_memory = False                  # maxmemory is exceeded
+        self.journal = None                         # hears of what changes data: the append-only file, while there is one
+        self.renamed: set[Command] = set()          # commands that go by another name
+        self._refusals: dict[str, str] = {}         # why writes are refused at present, by who refuses them
         self._postponed: list[Callable[[], None]] = []
         self.watch_ns = NEVER                       # calls at least this long are looked at by note_slow
         self._slow_ns = NEVER
@@ -62,9 +65,11 @@ class Dispatcher:
                 raise ValueError("Target command name already exists")
             if raw:
                 self.names[raw] = command
+                self.renamed.add(command)
         for command in COMMANDS.values():
             for record in (command, *command.subcommands.values()):
                 record.stats = CommandStats()
+                record.logged_as = LOGGED_AS.get(record.name)
                 self.commands[record.wire_name] = record
         for name, command in self.names.items():
             if command.function is not None and not command.subcommands:
@@ -90,7 +95,7 @@ class Dispatcher:
         """Recomputes `special` and `watch_ns`; to be called after a change of what they summarize."""
         self.watch_ns = min(self._slow_ns, self.latency.threshold * 1_000_000 or NEVER)
         self.special = bool(self.monitors or self.loading or self.out_of_memory or self.evictor.is_on or self.paused_until
-                            or self._postponed)
+                            or self._postponed or self._refusals)
 
     def before_next_command(self, function: Callable[[], None]) -> None:
         """Has `function` called before the next command of any client runs; not between the commands of one EXEC."""
@@ -104,6 +109,23 @@ class Dispatcher:
             self.refresh()
             for function in postponed:
                 function()
+
+    def set_loading(self, on: bool) -> None:
+        """While data are read from the disk most commands are refused."""
+        self.loading = on
+        self.refresh()
+
+    def refuse_writes(self, who: str, text: str) -> None:
+        """Has commands that change data refused with this error, "" if `who` has no reason any more."""
+        self._refusals.pop(who, None)
+        if text:
+            self._refusals[who] = text
+        self.refresh()
+
+    def log_writes(self, on: bool) -> None:
+        """Has `journal` told of commands that change data."""
+        for command in self.commands.values():
+            command.is_logged = on and "write" in command.flags
 
     @property
     def is_plain(self) -> bool:
@@ -127,6 +149,9 @@ class Dispatcher:
         started = perf_counter_ns()
         try:
             reply = command.function(*words)
+            if command.is_logged:
+                words[0] = name
+                self.journal.note(client, command, words, reply)
             kind = type(reply)
             if kind is Raw:
                 encoded = reply
@@ -141,6 +166,9 @@ class Dispatcher:
                 encoded = encode(reply, client.proto)
         except Exception as error:
             encoded = self.failed(command, error)
+            if command.is_logged:
+                words[0] = name
+                self.journal.note_failed(client, words)
         took = perf_counter_ns() - started
         reads = command.reads
         if reads is ONE_KEY and words[1] in client.db.data:     # the most frequent case
@@ -246,6 +274,8 @@ class Dispatcher:
             problem = client.server.acl.refusal(client, command, words)
             if problem:
                 return self.reject(client, command, problem)
+        if self._refusals and self._is_refused(client, command):
+            return self._refuse(client, command, next(iter(self._refusals.values())))
         if (self.out_of_memory or (self.evictor.is_on and not self.evictor.make_room())) and _needs_memory(client, command):
             return self.reject(client, command, errors.OUT_OF_MEMORY)
         if client.proto == 2 and client.n_subscriptions and command.name not in _SUBSCRIBED_COMMANDS:
@@ -261,6 +291,23 @@ class Dispatcher:
             return Paused(client, words)
         client.last_command = command
         return self.call(client, command, words, n_name)
+
+    @staticmethod
+    def _is_refused(client: Client, command: Command) -> bool:
+        """Whether a command goes when writes are refused: one that changes data, EXEC of such, and PING, so that who looks after the
+        server notices."""
+        if command.name == "EXEC":
+            return any("write" in queued.flags for queued, _, _ in client.queue or ())
+        return "write" in command.flags or command.name == "PING"
+
+    def _refuse(self, client: Client, command: Command, text: str) -> bytes:
+        """The reply for a write that is refused. A transaction ends with it."""
+        if command.name == "EXEC":
+            client.queue, client.queue_failed = None, False
+            client.unwatch()
+            client.refresh()
+            text = errors.EXEC_ABORT_REASON.format(text)
+        return self.reject(client, command, text)
 
     def holds(self, client: Client, command: Command) -> bool:
         """Whether CLIENT PAUSE makes this command wait."""
@@ -292,9 +339,13 @@ class Dispatcher:
                     reply.call = client, command, words, started
                     return reply
                 reply = reply.wait()
+            if command.is_logged:
+                self.journal.note(client, command, words, reply)
             encoded = encode(reply, client.proto)
         except Exception as error:
             encoded = self.failed(command, error)
+            if command.is_logged:
+                self.journal.note_failed(client, words)
         if command.reads is not None:
             keys = words[command.reads]
             self._count_reads(client.db.data, keys)

@@ -194,6 +194,8 @@ class Evictor:
             if key in db.expires and db.expire_if_due(key):
                 continue
             before = self._total
+            if db.keyspace.journal is not None:
+                db.keyspace.journal.add(db, [[b"DEL", key]])
             db.delete(key, "evicted")
             self.n_evicted += 1
             self._shrink_parts(before)

@@ -199,21 +199,7 @@ def _memory(server):
 
 
 def _persistence(server):
-    yield "loading", int(server.dispatcher.loading)
-    yield "async_loading", 0
-    yield "rdb_changes_since_last_save", server.keyspace.dirty
-    yield "rdb_last_save_time", server.last_save
-    yield "rdb_last_bgsave_status", "ok"
-    yield "rdb_last_bgsave_time_sec", -1
-    yield "rdb_current_bgsave_time_sec", -1
-    yield "aof_last_rewrite_time_sec", -1
-    yield "aof_current_rewrite_time_sec", -1
-    yield "aof_last_bgrewrite_status", "ok"
-    yield "aof_last_write_status", "ok"
-    yield from _zeros("rdb_bgsave_in_progress rdb_saves rdb_last_cow_size rdb_last_load_keys_expired rdb_last_load_keys_loaded aof_enabled "
-                      "aof_rewrite_in_progress aof_rewrite_scheduled aof_rewrites aof_rewrites_consecutive_failures aof_last_cow_size "
-                      "current_cow_peak current_cow_size current_cow_size_age current_fork_perc current_save_keys_processed "
-                      "current_save_keys_total module_fork_in_progress module_fork_last_cow_size")
+    yield from server.keeper.info()
 
 
 def _stats(server):
@@ -242,10 +228,12 @@ def _stats(server):
     yield "pubsub_patterns", len(server.pubsub.patterns)
     yield "pubsubshard_channels", len(server.pubsub.shard_channels)
     yield from _zeros("sync_full sync_partial_ok sync_partial_err evicted_clients evicted_scripts "
-                      "latest_fork_usec total_forks migrate_cached_sockets slave_expires_tracked_keys "
+                      "migrate_cached_sockets slave_expires_tracked_keys "
                       "active_defrag_hits active_defrag_misses active_defrag_key_hits active_defrag_key_misses total_active_defrag_time "
                       "current_active_defrag_time tracking_total_keys tracking_total_items tracking_total_prefixes unexpected_error_replies "
                       "dump_payload_sanitizations io_threaded_reads_processed io_threaded_writes_processed")
+    yield "latest_fork_usec", server.keeper.fork_us
+    yield "total_forks", server.keeper.n_forks
     yield "client_query_buffer_limit_disconnections", stats.query_limit_closed
     yield "total_error_replies", stats.n_errors
     yield "client_output_buffer_limit_disconnections", stats.output_limit_closed

@@ -191,6 +191,8 @@ class Database:
         if self.field_expires:
             self.field_expires.pop(key, None)
         self.keyspace.n_expired += 1
+        if self.keyspace.journal is not None:
+            self.keyspace.journal.add(self, [[b"DEL", key]])
         self.changed(key, "expired", old, None)
         return True
 
@@ -215,6 +217,8 @@ class Database:
         self.note_field_expiry(key, value)
         if expired:
             self.keyspace.n_expired_fields += len(expired)
+            if self.keyspace.journal is not None:
+                self.keyspace.journal.add(self, [[b"HDEL", key, *expired]])
             if value:
                 self.changed(key, "hexpired", value, value, expired)
             else:
@@ -250,7 +254,7 @@ class Database:
         self.expires = {}
         self.field_expires = {}
         self._order = None
-        self.keyspace.dirty += n
+        self.keyspace.dirty += max(n, 1)            # indexes go with the keys, even if there are none
         for listener in self.keyspace.listeners:
             listener.flushed(self.index)
         return n
@@ -290,6 +294,7 @@ class Keyspace:
         #: Given (database, key, words), the words field, value, ... of a command that is about to set fields of a hash, with
         #: references to values that it has put elsewhere (values/slots.py). May raise CommandError. None: all stay as they are.
         self.place: Callable[[Database, bytes, tuple], tuple] | None = None
+        self.journal = None             # the append-only file, while there is one: hears of what no command has done
         self.waiting = None             # clients that wait for a list: see commands/blocking.py
         self.now_ms = now_ms            # the clock; fixed while a script or transaction runs
         self.discard: Callable[[dict], None] = lambda data: None    # takes over what a flush leaves, to free it bit by bit
@@ -297,6 +302,7 @@ class Keyspace:
     def swap(self, first: int, second: int) -> None:
         """Exchanges the contents of two databases."""
         a, b = self.databases[first], self.databases[second]
+        self.dirty += 1
         a.data, b.data = b.data, a.data
         a.expires, b.expires = b.expires, a.expires
         a.field_expires, b.field_expires = b.field_expires, a.field_expires

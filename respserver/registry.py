@@ -49,6 +49,8 @@ class Command:
     access: tuple[str, ...] | Callable = ()
     channels: slice | None = None               # the channels among its words, which a user must be allowed to use
     are_patterns: bool = False                  # those are patterns
+    is_logged: bool = False                     # it changes data, and there is an append-only file that hears of it
+    logged_as: Callable | None = None           # (client, words, reply) -> the commands (lists of words) that are logged in its place
 
     def __post_init__(self):
         first, last, step = self.keys
@@ -84,6 +86,8 @@ class Command:
 
 #: Lower-case name as bytes -> Command. Containers hold their sub-commands.
 COMMANDS: dict[bytes, Command] = {}
+#: Full name -> what `logged_as` has declared for it; taken over by Dispatcher.load_commands.
+LOGGED_AS: dict[str, Callable] = {}
 
 
 #: The categories that Redis has, so that rules written for it are understood.
@@ -143,5 +147,15 @@ def command(name: str, *, arity: int, group: str, summary: str, flags: str = "",
         if key in target:
             raise ValueError(f"command {words} is declared twice")
         target[key] = record
+        return function
+    return register
+
+
+def logged_as(*names: str):
+    """Declares what the append-only file holds in place of calls of these commands (full names, upper case): the effect where words
+    alone do not tell it (a time from now on, a random choice). The function gets the client, the words of the call and its reply and
+    returns commands as lists of words, none if nothing has happened. They are written as a whole."""
+    def register(function):
+        LOGGED_AS.update(dict.fromkeys(names, function))
         return function
     return register

@@ -74,7 +74,7 @@ async def serve(server: Server) -> None:
     if pidfile:
         with open(pidfile, "w") as file:
             file.write(f"{os.getpid()}\n")
-    listeners = await listen(server)
+    listeners = await server.keeper.start(lambda: listen(server))
     if server.config.without_effect:
         log.warning("These directives have no effect in this server: %s", " ".join(server.config.without_effect))
     log.info("Ready to accept connections")
@@ -86,6 +86,7 @@ async def serve(server: Server) -> None:
         server.background.cancel_all()
         for connection in list(server.connections.values()):    # before the modules stop: no command may reach one that has
             connection.close()
+        server.keeper.stop()
         for hook in reversed(server.on_stop):
             try:
                 hook(server)

@@ -17,6 +17,8 @@ from .keyspace import Database, Keyspace
 from .memory import Trimmer, used_memory
 from .modules import Module
 from .outbox import Outbox
+from .persistence import settings  # noqa: F401
+from .persistence.keeper import Keeper
 from .protocol import errors
 from .pubsub import Notifier, PubSub
 from .stats import Stats
@@ -55,11 +57,13 @@ class Server:
         self.listeners: list[str] = []                      # as INFO server describes them
         self.executable = ""
         self.stopping: asyncio.Event | None = None
+        self.journal = None                                 # the append-only file, while there is one
         self._ids = itertools.count(1)
         self._periodic: list[tuple[float, Callable[[], None]]] = []
         self._notifier = Notifier(self.pubsub, frozenset())
         self._gone_in = self._gone_out = 0                  # bytes of clients that have left
         self._last_sample = (time.monotonic(), 0, 0, 0)
+        self.keeper = Keeper(self)
 
     # Setting up
 

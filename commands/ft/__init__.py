@@ -10,11 +10,16 @@ def load(server) -> None:
     Imports happen here, so that the pure parts (the grammar) can be imported without the engine."""
     from respserver.modules import Module
 
-    from . import admin, aggregate, config, cursor, debug, info, legacy, profile, retrain, search, suggest, words  # noqa: F401
+    import native
+    from respserver.persistence import crc64
+
+    from . import admin, aggregate, config, cursor, debug, info, legacy, persist, profile, retrain, search, suggest, words  # noqa: F401
     from .manager import Manager
     from .measure import estimate, recall, tune  # noqa: F401
     config.register_directives()
     manager = server.search = Manager(server)
+    server.keeper.sources.append(persist.definitions)
+    crc64.use(native.crc64)
     server.modules.append(Module("search", VERSION))
     info.register_sections(server)
     server.acl.prefixes["search"] = manager.prefixes_used

@@ -36,6 +36,7 @@ def _create(client, name: bytes, words: tuple) -> None:
         index = server.search.create(name, options)
     except native.NativeError as error:
         raise errors.fail(errors.ENGINE_REFUSED, error) from None
+    index.definition.append([b"FT.CREATE", name, *words])
     for field in index.vector_fields:
         spec = field.spec
         server.log.info("Creating vector index of type %s: %s of index %s, %d dimensions of %s%s", spec.algorithm,
@@ -74,6 +75,7 @@ def _alter(client, name: bytes, words: tuple, is_quiet: bool) -> None:
         index.add_fields(options.fields)
     except native.NativeError as error:
         raise errors.fail(errors.ENGINE_REFUSED, error) from None
+    index.definition.append([b"FT.ALTER", index.name, *words])
     server.search.originals.refresh()
     server.log.info("Successfully altered index %s", errors.show(index.name))
     if not options.skip_initial_scan:

@@ -37,6 +37,7 @@ class Index:
         self.rule = Rule(options.filter) if options.filter is not None else None
         self.hidden = frozenset({*ATTRIBUTE_FIELDS, options.score_field, options.language_field, options.payload_field} - {None})
         self.aliases: set[bytes] = set()
+        self.definition: list[list[bytes]] = []     # the commands that made its schema
         self.docs = DocumentTable()
         self.fields: list[Field] = []
         self.by_name: dict[bytes, Field] = {}

@@ -127,6 +127,8 @@ class Manager:
 
         def pieces() -> Generator:
             for i in range(0, len(keys), 16):
+                if self.server.journal is not None:
+                    self.server.journal.add(db, [[b"DEL", *keys[i:i + 16]]])
                 for key in keys[i:i + 16]:
                     db.delete(key)
                 yield
@@ -266,7 +268,7 @@ class Manager:
         work = self._scan(index, only is not None)
         deadline = time.perf_counter() + _SCAN_AT_ONCE
         for _ in work:
-            if time.perf_counter() > deadline:
+            if time.perf_counter() > deadline and not self.server.dispatcher.loading:
                 index.scan = self.server.run_sliced(work, "scan for index " + index.name.decode("utf-8", "replace"))
                 return
         index.scan = None
@@ -334,6 +336,8 @@ class Manager:
                 index.last_used = now
             if span is not None and now - index.last_used >= span:
                 keys = list(index.docs.row_of)
+                if self.server.journal is not None:
+                    self.server.journal.add(self.server.keyspace.databases[0], [[b"FT.DROPINDEX", index.name]])
                 self.drop(index)
                 self.delete_documents(keys)
 

@@ -7,5 +7,5 @@ def load(server) -> None:
     """Adds the JSON module to a server that is not yet running."""
     from respserver.modules import Module
 
-    from . import arrays, documents, scalars  # noqa: F401
+    from . import arrays, documents, persist, scalars  # noqa: F401
     server.modules.append(Module("ReJSON", VERSION))

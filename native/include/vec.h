@@ -334,6 +334,8 @@ int64_t vec_words_near(const char *words, const uint64_t *starts, uint64_t n_wor
                        uint32_t *out, uint64_t most);
 /* Extends a CRC-32C (0 at the start) by n bytes. */
 uint32_t vec_crc32c(uint32_t crc, const char *bytes, size_t n);
+/* CRC-64 of n bytes as Redis has it (Jones), going on from crc, which begins as 0. */
+uint64_t vec_crc64(uint64_t crc, const char *bytes, size_t n);
 
 /* A pool of threads for searches; a job is n queries on one index. */
 int vec_pool_create(uint32_t threads, vec_pool **out);

@@ -89,7 +89,7 @@ class RequestParser:
 
     __slots__ = ("max_bulk", "restricted", "error", "_direct", "_reader", "_buffer", "_position", "_words", "_missing", "_bulk",
                  "_wanted", "_words_size", "_pattern", "_last_size", "_skip",
-                 "_skip_pipelines")
+                 "_skip_pipelines", "is_exact")
 
     def __init__(self, max_bulk: int = 512 * 1024 * 1024, restricted: bool = False):
         self.max_bulk = max_bulk            # bytes of one word (proto-max-bulk-len)
@@ -107,6 +107,7 @@ class RequestParser:
         self._pattern: tuple | None = None  # the latest long command: bytes around its longest word, its words, which of them that is
         self._last_size = 0                 # bytes of the latest long command
         self._skip_pipelines = 0            # reads with several commands to be cut one by one
+        self.is_exact = False               # what `feed` was given last is just the commands that it returned, in their usual spelling
         self._skip = 0                      # long commands to be cut without looking for a pattern
 
     @property
@@ -116,12 +117,15 @@ class RequestParser:
 
     def feed(self, data: bytes) -> list[list[bytes]]:
         """Takes the next bytes of the stream and returns the commands that they complete."""
+        self.is_exact = True
         if not self._direct:
+            self.is_exact = False
             commands = []
             if self.error is not None:
                 return commands
             self._buffer += data
         elif data[0] != 42:                                 # not "*": an inline command
+            self.is_exact = False
             commands = []
             self._buffer += data
         else:
@@ -152,6 +156,7 @@ class RequestParser:
                 if len(commands) == 1 and consumed > _SHORT_READ:
                     self._note_pattern(data, commands[0])
                 return commands
+            self.is_exact = False
             self._buffer += memoryview(data)[consumed:]
         if len(self._buffer) >= self._wanted:
             self._scan(commands)

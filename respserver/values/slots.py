@@ -25,6 +25,8 @@ SEGMENT_SLOTS = 4096
 BASE = 4096
 _MAX_STORES = 256
 _MAX_SLOTS = 1 << 32
+#: In place of 1 for a slot in use: it is free, but must not be used yet.
+_FROZEN = 2
 
 #: magic, version, where the slots begin, width, bytes from slot to slot, slots per segment, name of the check sum of slots; and the CRC-32 of
 #: all that
@@ -94,6 +96,29 @@ def slot_of(ref: bytes) -> int:
     return _REF.unpack(ref)[1]
 
 
+_n_freezes = 0
+
+
+def freeze() -> None:
+    """From now on no slot that is given back is used again and no file is shortened, until `thaw`: a forked process reads them."""
+    global _n_freezes
+    _n_freezes += 1
+
+
+def thaw() -> None:
+    """Ends a `freeze`."""
+    global _n_freezes
+    _n_freezes -= 1
+    if not _n_freezes:
+        for store in _stores.values():
+            store.use_again()
+
+
+def descriptors() -> list[int]:
+    """The open files of all stores."""
+    return [store.descriptor for store in _stores.values()]
+
+
 class PlainReader:
     """Reads many slots of a file whose check sum is CRC-32."""
 
@@ -151,6 +176,7 @@ class SlotStore:
         self._checksum = method.checksum
         self._used = bytearray()                                # a byte per slot of the file: 1, or 0 if it is free
         self._lowest = 0                                        # no free slot lies before it
+        self._frozen: list[int] = []                            # slots that were given back during a freeze
         self._generation = 0
         self._latest = -1                                       # the slot written last and its value: it is read next
         self._latest_value = b""
@@ -256,13 +282,29 @@ class SlotStore:
 
     def free(self, slot: int) -> None:
         """Gives a slot back."""
-        if slot < len(self._used) and self._used[slot]:
-            self._used[slot] = 0
+        if slot < len(self._used) and self._used[slot] == 1:
             self.n_used -= 1
+            if _n_freezes:
+                self._used[slot] = _FROZEN
+                self._frozen.append(slot)
+                return
+            self._used[slot] = 0
             if slot < self._lowest:
                 self._lowest = slot
             if slot == self._latest:
                 self._latest, self._latest_value = -1, b""
+
+    def use_again(self) -> None:
+        """The freeze is over."""
+        for slot in self._frozen:
+            self._used[slot] = 0
+            self._lowest = min(self._lowest, slot)
+        self._frozen.clear()
+
+    @property
+    def descriptor(self) -> int:
+        """The open file."""
+        return self._fd
 
     def read_many(self, refs: Sequence[bytes]) -> list[bytes | memoryview | None]:
         """The values of many Refs into this store; None for one that is damaged or cannot be read, which is logged."""
@@ -294,6 +336,8 @@ class SlotStore:
 
     def trim(self) -> int:
         """Cuts the free end off the file. Returns how many segments went."""
+        if _n_freezes:
+            return 0
         keep = -(-(self._used.rfind(1) + 1) // SEGMENT_SLOTS)
         n = len(self._used) // SEGMENT_SLOTS - keep
         if n > 0:

@@ -270,7 +270,7 @@ class TestFile:
     @pytest.mark.parametrize("arguments, text", [
         (["--nosuch", "1"], "nosuch"), (["--port", "x"], "argument couldn't be parsed into an integer"),
         (["/no/such/file.conf"], "can't open"),
-        (["--save", "60", "1"], "snapshots are not supported"), (["--timeout"], "wrong number of arguments"),
+        (["--save", "60"], "Invalid save parameters"), (["--dbfilename", "a/b"], "just a filename"), (["--timeout"], "wrong number of arguments"),
         (["--timeout", "1", "2"], "wrong number"),
         (["--port", "0"], "not listen anywhere"),
     ])

@@ -1,0 +1,33 @@
+"""The directives of persistence."""
+from ..config import register
+from ..directive import INT_MAX, Directive
+
+FSYNC = ("always", "everysec", "no")
+
+
+def _plain_name(text: str) -> str:
+    if "/" in text or not text:
+        raise ValueError("it can't be a path, just a filename")
+    return text
+
+
+def register_directives() -> None:
+    """Adds the rows to the table of directives."""
+    d = Directive
+    for row in (
+            d("dbfilename", "string", "dump.rdb", protected=True, check=_plain_name),
+            d("rdbchecksum", "bool", True, immutable=True),
+            d("stop-writes-on-bgsave-error", "bool", True),
+            d("rdb-skip-unsupported", "bool", False),
+            d("appendonly", "bool", False),
+            d("appendfilename", "string", "appendonly.aof", immutable=True, check=_plain_name),
+            d("appenddirname", "string", "appendonlydir", immutable=True, check=_plain_name),
+            d("appendfsync", "enum", "everysec", choices=FSYNC),
+            d("auto-aof-rewrite-percentage", "int", 100, most=INT_MAX),
+            d("auto-aof-rewrite-min-size", "memory", 64 << 20),
+            d("aof-load-truncated", "bool", True),
+            d("aof-use-rdb-preamble", "bool", True)):
+        register(row)
+
+
+register_directives()
