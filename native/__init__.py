@@ -562,8 +562,8 @@ class Index:
                 "build_rate": s.n_linkings / (s.link_ns * 1e-9) if s.link_ns else 0.0,
                 "code_bytes": s.code_bytes, "residual_bytes": s.residual_bytes, "n_searches": s.n_searches, "n_scored": s.n_scored,
                 "last_plan": PLANS[s.last_plan], "reduction": _REDUCTION_NAMES[s.reduction], "n_queries": s.n_queries,
-                "n_epochs": s.n_epochs, "n_since_training": s.n_since_training, "drift": s.drift, "distance_error": s.distance_error,
-                "trained_error": s.trained_error, "mean_shift": s.mean_shift, "energy": s.energy, "trained_energy": s.trained_energy,
+                "n_epochs": s.n_epochs, "n_since_training": s.n_since_training, "n_to_relink": s.n_to_relink, "drift": s.drift,
+                "distance_error": s.distance_error, "trained_error": s.trained_error, "mean_shift": s.mean_shift, "energy": s.energy, "trained_energy": s.trained_energy,
                 "clipped": s.clipped,
                 "bytes": dict(zip(PARTS, s.bytes, strict=True))}
 

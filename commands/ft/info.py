@@ -138,7 +138,7 @@ def _vector_details(field: VectorField) -> list:
         if spec.compression:
             pairs += [("compression", Simple(spec.compression)), ("training_threshold", spec.training_threshold),
                       ("effective_compression", Simple(stats["codec"])), ("trained", int(stats["is_trained"])),
-                      ("training", Simple(stats["training"])), *_codes(spec, stats), *_rescoring(field.rescorer)]
+                      ("training", Simple(_training(field, stats))), *_codes(spec, stats), *_rescoring(field.rescorer)]
         return pairs
     if spec.algorithm == "HNSW":
         pairs += [("M", spec.m), ("ef_construction", spec.ef_construction), ("ef_runtime", spec.ef_runtime)]
@@ -156,7 +156,7 @@ def _vector_details(field: VectorField) -> list:
     pairs += [("search_window_size", field.rescorer.plan(10, 0, None)[1] or stats["window"]), ("epsilon", float(spec.epsilon)),
               ("effective_compression", Simple(stats["codec"]))]
     if spec.compression:
-        pairs += [("trained", int(stats["is_trained"])), ("training", Simple(stats["training"]))]
+        pairs += [("trained", int(stats["is_trained"])), ("training", Simple(_training(field, stats)))]
     if spec.compression:
         pairs += _codes(spec, stats)
         pairs += _rescoring(field.rescorer)
@@ -170,6 +170,10 @@ def _vector_details(field: VectorField) -> list:
     pairs += [("pending_vectors", waiting), ("build_rate", float(rate)),
               ("remaining_seconds", round(waiting / rate, 1) if waiting and rate else 0.0)]
     return pairs
+
+
+def _training(field: VectorField, stats) -> str:
+    return "running" if field.retraining is not None else stats["training"]
 
 
 def _codes(spec, stats) -> list:

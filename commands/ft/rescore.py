@@ -128,6 +128,12 @@ class Rescorer:
             return [found[0] if len(found) == 1 else None for found in json_blobs(self.docs.values, self.field.spec, rows)]
         return blobs(self.docs.values, self.path, self.blob_bytes, rows)
 
+    def all_originals(self, rows: list[int]) -> list[list[bytes | memoryview]]:
+        """Likewise, where a document may have several: those of each row, in the order in which they were indexed."""
+        if self.source.is_json:
+            return json_blobs(self.docs.values, self.field.spec, rows)
+        return [[] if blob is None else [blob] for blob in self.originals(rows)]
+
     def find_places(self, rows: list[int]) -> bool:
         """Takes down where the documents' own vectors are; False if they are made anew each time."""
         if self.source.is_json:
@@ -213,7 +219,7 @@ class Rescorer:
         """Likewise, where a row may have several vectors: the distance of the nearest of them."""
         new = []
         for start in range(0, len(rows), _PIECE):
-            of_rows = json_blobs(self.docs.values, self.field.spec, rows[start:start + _PIECE])
+            of_rows = self.all_originals(rows[start:start + _PIECE])
             flat = [one for found in of_rows for one in found]
             exact = iter(self.ruler.distances(blob, b"".join(flat), len(flat)) if flat else ())
             for found, by_code in zip(of_rows, distances[start:]):
@@ -275,9 +281,9 @@ class Rescorer:
             return
         rng = random.Random(1)                  # numpy's would be the only use of a module of some megabytes
         for _ in range(N_QUERIES):
-            blobs = self.originals([live[rng.randrange(n)], live[rng.randrange(n)]])
-            if None not in blobs:
-                yield _mixed(blobs, spec.dtype)
+            of_rows = self.all_originals([live[rng.randrange(n)], live[rng.randrange(n)]])
+            if all(of_rows):
+                yield _mixed([rng.choice(blobs) for blobs in of_rows], spec.dtype)
 
 
 def _mixed(blobs: list[bytes], dtype: str) -> bytes:

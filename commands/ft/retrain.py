@@ -1,9 +1,9 @@
 """Training again: VAMANA.RETRAIN, and the watch over drift that does it by itself.
 
 A compressed field is trained again from the documents' own vectors, wherever they live: learned from a sample of them, then given all,
-while searches, writes and deletions go on. What cannot be read any more is taken from the codes there are. The graph stays."""
+while searches, writes and deletions go on. What cannot be read any more is taken from the codes there are. The graph stays; where the codes
+it was linked by were much worse, all of it is linked again."""
 import json
-import random
 import time
 from collections.abc import Generator
 from dataclasses import replace
@@ -119,27 +119,36 @@ class Retraining:
             has_begun = False
             while engine.stats()["training"] == "running":
                 yield lambda: time.sleep(_LOOK)
+            self._take_effect()
+            while engine.stats()["n_to_relink"]:
+                yield lambda: time.sleep(_LOOK)
         except native.NativeError as error:
             raise refusal(error) from None
         finally:
             if has_begun and engine.stats()["training"] == "running":
                 engine.retrain_end(True)
-        self._take_effect()
 
     def _sample(self, rows: np.ndarray) -> Generator:
         wanted = min(_MOST_SAMPLED, max(2 * (self.spec.training_threshold or 0), 1024), len(rows))
-        chosen = sorted(random.sample(range(len(rows)), wanted))
-        pieces = []
+        chosen = np.sort(np.random.default_rng().choice(rows, wanted, replace=False))
+        sample, n = np.empty(wanted * self.spec.blob_size, np.uint8), 0     # filled piece by piece: nobody waits for a large copy
         for first in range(0, wanted, _PIECE):
-            pieces.append(self._read(rows[chosen[first:first + _PIECE]].tolist())[1])
+            blobs = self._read(chosen[first:first + _PIECE].tolist())[1][:len(sample) - n]
+            sample[n:n + len(blobs)] = np.frombuffer(blobs, np.uint8)
+            n += len(blobs)
             yield
-        if not any(pieces):
+        if not n:
             raise CommandError(errors.RETRAIN_EMPTY)
-        return b"".join(pieces)
+        return memoryview(sample[:n])
 
     def _read(self, rows: list[int]) -> tuple[list[int], bytes]:
-        blobs = self.field.rescorer.originals(rows)
-        return [row for row, blob in zip(rows, blobs) if blob is not None], b"".join([blob for blob in blobs if blob is not None])
+        """The documents' own vectors: labels of the engine, and their bytes one after another."""
+        if not self.field.spec.is_multi:
+            blobs = self.field.rescorer.originals(rows)
+            return [row for row, blob in zip(rows, blobs) if blob is not None], b"".join([blob for blob in blobs if blob is not None])
+        all_labels, all_blobs = self.field.engine.labels_of(rows), self.field.rescorer.all_originals(rows)
+        pairs = [pair for labels, blobs in zip(all_labels, all_blobs) if len(labels) == len(blobs) for pair in zip(labels, blobs)]
+        return [label for label, _ in pairs], b"".join([blob for _, blob in pairs])
 
     def _take_effect(self) -> None:
         field, index = self.field, self.index

@@ -89,6 +89,7 @@ typedef struct {
     int reduction;                  /* VEC_REDUCE_* in effect; OOD with too few queries is PCA until it is trained again */
     uint32_t n_queries;             /* recent ones at hand for OOD */
     uint32_t n_epochs, n_since_training; /* trainings so far; vectors added since the last */
+    uint32_t n_to_relink;               /* vectors that are still to be linked again, by codes that are much better than those before */
     double drift;                   /* the error of traversal distances on what is added now over that of the training sample; 1: as then */
     double distance_error, trained_error; /* both errors: root mean square, relative to the standard deviation of distances; 0: unknown */
     double energy, trained_energy;  /* the share of |x - mean|^2 that LeanVec's first level keeps; -1: unknown */

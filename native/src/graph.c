@@ -413,7 +413,9 @@ int relink_slice(vec_index *ix, uint32_t n_rows) {
     for (; n_rows && ix->relink_at < ix->relink_end && rc == VEC_OK; n_rows--, ix->relink_at++)
         if (meta_state(meta_get(ix, ix->relink_at)) == SLOT_LINKED) rc = link_slot(ix, &ix->link_scratch, ix->relink_at);
     if (rc == VEC_OK && ix->relink_at == ix->relink_end && --ix->n_relinkings) ix->relink_at = 0;
-    if (rc == VEC_OK && ix->relink_at < ix->relink_end) return 1;
+    int is_over = rc != VEC_OK || ix->relink_at == ix->relink_end;
+    atomic_store(&ix->n_to_relink, is_over ? 0 : (uint32_t)ix->n_relinkings * ix->relink_end - ix->relink_at);
+    if (!is_over) return 1;
     ix->relink_at = ix->relink_end = 0;
     return rc;
 }

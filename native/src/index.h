@@ -19,6 +19,7 @@
 #ifndef INDEX_H
 #define INDEX_H
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "codec.h"
@@ -161,6 +162,7 @@ struct vec_index {
     int has_writer, is_stopping, is_idle;
     int is_working, is_quiet;                   /* the writer is at a turn; it had nothing to do for a while */
     uint32_t n_waiting;                         /* who waits for it to have done everything */
+    atomic_uint n_hurried;                      /* who waits for the lock and should not: see lock_patiently */
     uint32_t n_pausing;                         /* who wants it to wait after this turn */
     scratch link_scratch;                       /* the writer's own */
     linker *linkers;                            /* those beside the writer; started when there is a lot to link */
@@ -180,6 +182,7 @@ struct vec_index {
                                                    chosen by */
     uint32_t relink_at, relink_end;             /* slots left of that */
     int n_relinkings;
+    atomic_uint n_to_relink;                    /* in all of them */
     struct {                                    /* a look at what the seeds reach, under way while seen is there */
         uint8_t *seen;
         uint32_t *stack, n_stack, n_slots, at;
@@ -289,6 +292,18 @@ int relink_slice(vec_index *ix, uint32_t n_rows);                     /* likewis
 /* Links again what the seeds do not reach. 1: more to do; 0: done. */
 int mend_begin(vec_index *ix);
 int mend_slice(vec_index *ix, uint32_t n_rows);
+
+/* The lock, for what a client waits for; and for long work that takes it again and again: a mutex is not fair, those others go first. */
+static inline void lock_hurriedly(vec_index *ix) {
+    if (!pthread_mutex_trylock(&ix->lock)) return;
+    atomic_fetch_add(&ix->n_hurried, 1);
+    pthread_mutex_lock(&ix->lock);
+    atomic_fetch_sub(&ix->n_hurried, 1);
+}
+static inline void lock_patiently(vec_index *ix) {
+    while (atomic_load_explicit(&ix->n_hurried, memory_order_relaxed)) sched_yield();
+    pthread_mutex_lock(&ix->lock);
+}
 
 /* writer.c */
 int writer_start(vec_index *ix);                                      /* under ix->lock */

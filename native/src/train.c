@@ -15,7 +15,7 @@
 
 #include "kernels.h"
 
-enum { SLOTS_PER_LOCK = 32, SAMPLE_BYTES = 96 << 20 };
+enum { SLOTS_PER_LOCK = 4, SAMPLE_BYTES = 96 << 20 };
 
 static void read_vector(const store *s, uint32_t slot, float *out) {
     const coder *c = s->coder;
@@ -27,13 +27,13 @@ static void read_vector(const store *s, uint32_t slot, float *out) {
     for (uint32_t i = 0; i < c->dim; i++) out[i] *= inverse;
 }
 
-/* Up to `most` live vectors, spread evenly over the slots. Under the lock, a few dozen at a time: a slot may be reused any moment. */
+/* Up to `most` live vectors, spread evenly over the slots. Under the lock, a few at a time: a slot may be reused any moment. */
 static size_t take_sample(vec_index *ix, const store *s, float *sample, size_t most) {
     uint32_t n_slots = atomic_load(&ix->n_slots);
     double step = n_slots > most ? (double)n_slots / (double)most : 1;
     size_t n = 0, n_steps = n_slots > most ? most : n_slots;
     for (size_t i = 0; i < n_steps;) {
-        pthread_mutex_lock(&ix->lock);
+        lock_patiently(ix);
         for (size_t end = n_steps - i > SLOTS_PER_LOCK ? i + SLOTS_PER_LOCK : n_steps; i < end; i++) {
             uint32_t slot = (uint32_t)((double)i * step);
             if (is_live(meta_get(ix, slot))) read_vector(s, slot, sample + n++ * s->coder->dim);
@@ -46,7 +46,7 @@ static size_t take_sample(vec_index *ix, const store *s, float *sample, size_t m
 static int encode_all(vec_index *ix, const store *from, store *to, uint32_t n, float *vector, float *work) {
     const coder *c = to->coder;
     for (uint32_t slot = 0; slot < n;) {
-        pthread_mutex_lock(&ix->lock);
+        lock_patiently(ix);
         if (ix->is_stopping) { pthread_mutex_unlock(&ix->lock); return VEC_ETIMEOUT; }
         for (uint32_t end = n - slot > SLOTS_PER_LOCK ? slot + SLOTS_PER_LOCK : n; slot < end; slot++) {
             if (slot < ix->recoded_slots && ix->recoded[slot / 64] >> slot % 64 & 1) continue;
@@ -299,7 +299,7 @@ int vec_recode(vec_index *ix, const uint64_t *labels, const char *vectors, size_
     const size_t bytes = p->dim * dtype_bytes(p->dtype);
     int rc = VEC_OK;
     for (size_t i = 0; i < n && rc == VEC_OK;) {
-        pthread_mutex_lock(&ix->lock);
+        lock_patiently(ix);
         store *to = ix->recoded ? atomic_load(&ix->other_store) : NULL;
         if (!to) rc = VEC_EARG;
         for (size_t end = n - i > SLOTS_PER_LOCK ? i + SLOTS_PER_LOCK : n; i < end && rc == VEC_OK; i++) {

@@ -371,7 +371,7 @@ int vec_add(vec_index *ix, const uint64_t *labels, const char *vectors, size_t n
     int rc = VEC_OK;
     while (done < n && rc == VEC_OK) {
         size_t end = n - done > 256 ? done + 256 : n;           /* let others in now and then */
-        pthread_mutex_lock(&ix->lock);
+        lock_hurriedly(ix);
         for (; done < end && rc == VEC_OK; done += rc == VEC_OK)
             rc = add_locked(ix, labels[done], (const uint8_t *)vectors + done * bytes);
         ix->is_idle = ix->is_idle && !ix->has_writer;
@@ -389,7 +389,7 @@ int vec_add_one(vec_index *ix, uint64_t label, const char *vector) {
 
 int vec_remove(vec_index *ix, const uint64_t *labels, size_t n, size_t *n_removed) {
     size_t removed = 0;
-    pthread_mutex_lock(&ix->lock);
+    lock_hurriedly(ix);
     for (size_t i = 0; i < n; i++) {
         uint32_t slot = labels[i] <= MAX_LABEL ? labels_find(&ix->labels, labels[i]) : NO_SLOT;
         if (slot == NO_SLOT) continue;
@@ -431,7 +431,7 @@ void vec_describe(const vec_index *ix, vec_params *out) {
 void vec_stats(const vec_index *index, vec_stats_t *out) {
     vec_index *ix = (vec_index *)index;
     memset(out, 0, sizeof *out);
-    pthread_mutex_lock(&ix->lock);                              /* keeps the store from being replaced while it is described */
+    lock_hurriedly(ix);                                         /* keeps the store from being replaced while it is described */
     const coder *c = atomic_load(&ix->store)->coder;
     strncpy(out->codec, c->effective, sizeof out->codec - 1);
     out->code_bytes = (uint32_t)c->primary_bytes;
@@ -444,6 +444,7 @@ void vec_stats(const vec_index *index, vec_stats_t *out) {
     out->n_tail = out->n_vectors > out->n_linked ? out->n_vectors - out->n_linked : 0;
     out->n_deleted = atomic_load(&ix->n_deleted);
     out->n_slots = atomic_load(&ix->n_slots);
+    out->n_to_relink = atomic_load(&ix->n_to_relink) + (uint32_t)ix->wants_relinking * out->n_slots;
     drift_stats(ix, out);
     pthread_mutex_unlock(&ix->lock);
     out->n_linkings = atomic_load(&ix->n_linkings);

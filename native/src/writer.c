@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROWS_PER_TURN = 1024 };
+enum { ROWS_PER_TURN = 1024, SHORT_TAIL = 2048 };
 
 void step_back(void) {
 #ifdef __linux__                                /* where a thread has a priority of its own */
@@ -234,8 +234,10 @@ static void *run(void *arg) {
         if (ix->wants_relinking) {
             ix->n_relinkings = ix->wants_relinking, ix->wants_relinking = 0;
             ix->relink_at = 0, ix->relink_end = atomic_load(&ix->n_slots);
+            atomic_store(&ix->n_to_relink, (uint32_t)ix->n_relinkings * ix->relink_end);
         }
-        int relinks = !has_tail && ix->relink_end, sweeps = is_sweeping || wants_sweep(ix, !has_tail);
+        /* A tail that never empties must not keep it from being done for ever. */
+        int relinks = ix->relink_end && atomic_load(&ix->tail_end) - atomic_load(&ix->tail_head) < SHORT_TAIL, sweeps = is_sweeping || wants_sweep(ix, !has_tail);
         int calibrates = !has_tail && !relinks && wants_calibration(ix);
         int mends = ix->mending.seen || (!has_tail && (ix->is_swept || wants_mending(ix)));
         if (!has_tail && !sweeps && !calibrates && !mends && !relinks) {

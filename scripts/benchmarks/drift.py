@@ -111,6 +111,8 @@ def _measure(compression, first, second) -> dict:
             _put(r, second[at:at + STEP], len(first) + at)
             if out["noticed_at"] is None and float(_field(r)["drift"]) >= 1.4:
                 out["noticed_at"] = at + STEP
+                n = len(first) + at + STEP
+                out["recall_noticed"] = _recall(r, everything[:n], of_first)
         now = _settle(r)
         out["drift"], out["mean_shift"] = float(now["drift"]), float(now["mean_shift"])
         out["recall_drifted"] = _recall(r, everything, queries)
@@ -149,9 +151,9 @@ def run(directory: str, options=None) -> dict:
     for name, (first, second) in _kinds(Path(directory)).items():
         rows = results[name] = [_measure(compression, first, second) for compression in compressions]
         print(f"{name} ({len(first)} and {len(second)} documents, window {WINDOW})\n")
-        print(table(["compression", "noticed after", "drift", "mean shift", "recall before", "drifted", "retrained", "fresh", "retrain s",
+        print(table(["compression", "noticed after", "drift", "mean shift", "recall before", "when noticed", "drifted", "retrained", "fresh", "retrain s",
                "usual wait ms", "longest before", "longest wait ms"],
               [[row["compression"], row["noticed_at"] or "-", f"{row['drift']:.2f}", f"{row['mean_shift']:.2f}"]
-               + [f"{row[key]:.4f}" for key in ("recall_before", "recall_drifted", "recall_retrained", "recall_fresh")]
+               + [f"{row[key]:.4f}" if row[key] else "-" for key in ("recall_before", "recall_noticed", "recall_drifted", "recall_retrained", "recall_fresh")]
                + [f"{row[key]:.1f}" for key in ("retrain_s", "usual_wait_ms", "longest_before_ms", "longest_wait_ms")] for row in rows]), flush=True)
     return results

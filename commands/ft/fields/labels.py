@@ -91,6 +91,10 @@ class MultiEngine:
             self._engine.remove_one(label)
         return bool(labels)
 
+    def labels_of(self, rows: list[int]) -> list[list[int]]:
+        """The engine's labels of the vectors of each row, in the order in which they were given."""
+        return [self._labels.of_row.get(row, []) for row in rows]
+
     def _allowed(self, allowed: native.Allowed) -> native.Allowed:
         """A filter over rows as one over labels."""
         rows = self._labels.rows

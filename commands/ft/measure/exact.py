@@ -6,6 +6,8 @@ import numpy as np
 
 import native
 
+from ..fields.labels import MultiEngine
+
 #: Rows whose vectors are read in one piece on the loop thread, and those that are compared in one piece on a thread, in bytes.
 _READ_BYTES = 192 << 10
 _BLOCK_BYTES = 8 << 20
@@ -26,11 +28,16 @@ class Nearest:
         self.n_originals = self.n_codes = 0
         self._matrix = np.frombuffer(b"".join(queries), self.kind).reshape(len(queries), spec.dim)
         self._flat = native.Index(spec.dim, metric=spec.metric, dtype=spec.dtype, algorithm="FLAT")
+        if spec.is_multi:
+            self._flat = MultiEngine(self._flat)
 
     def scan(self, rows: np.ndarray) -> Generator:
         """The work; for a Job."""
         spec = self.field.spec
         step = max(1, _READ_BYTES // spec.blob_size)
+        if spec.is_multi:
+            yield from self._scan_several(rows, step)
+            return
         size = max(step, _BLOCK_BYTES // spec.blob_size)
         vectors = np.empty((size, spec.dim), self.kind)
         try:
@@ -45,6 +52,27 @@ class Nearest:
                 yield lambda: self._compare(block, vectors[:len(block)], is_there)
         finally:
             self._flat.close()
+
+    def _scan_several(self, rows: np.ndarray, step: int) -> Generator:
+        """Likewise, where a document may have several vectors: its distance is that of the nearest."""
+        try:
+            for start in range(0, len(rows), step):
+                block = rows[start:start + step].tolist()
+                of_rows = self.field.rescorer.all_originals(block)
+                yield lambda: self._compare_several(block, of_rows)
+        finally:
+            self._flat.close()
+
+    def _compare_several(self, block: list[int], of_rows: list[list[bytes]]) -> None:
+        for row, blobs in zip(block, of_rows):
+            if blobs:
+                self._flat.add_blobs(row, blobs)
+        self.n_originals += len(self._flat)
+        for i, blob in enumerate(self.queries):
+            rows, distances = self._flat.search_blob(blob, self.k)
+            self._take(np.array([rows], np.int64), np.array([distances]), i)
+        for row in block:
+            self._flat.remove_one(row)
 
     def _compare(self, block: np.ndarray, vectors: np.ndarray, is_there: np.ndarray) -> None:
         here, gone = np.flatnonzero(is_there), block[~is_there]
@@ -61,12 +89,13 @@ class Nearest:
             if is_known.any():
                 self._take(np.broadcast_to(gone[is_known], (len(self.queries), is_known.sum())), found[:, is_known])
 
-    def _take(self, rows: np.ndarray, distances: np.ndarray) -> None:
-        for i in range(0, len(self.queries), _MERGED):
-            some = slice(i, i + _MERGED)
-            both = np.hstack([self.distances[some], distances[some]])
+    def _take(self, rows: np.ndarray, distances: np.ndarray, first: int = 0) -> None:
+        """Merges what was found for the queries from `first` on."""
+        for i in range(0, len(rows), _MERGED):
+            some, of_some = slice(first + i, first + min(i + _MERGED, len(rows))), slice(i, i + _MERGED)
+            both = np.hstack([self.distances[some], distances[of_some]])
             order = np.argsort(both, axis=1, kind="stable")[:, :self.k]
-            self.rows[some] = np.take_along_axis(np.hstack([self.rows[some], rows[some]]), order, 1)
+            self.rows[some] = np.take_along_axis(np.hstack([self.rows[some], rows[of_some]]), order, 1)
             self.distances[some] = np.take_along_axis(both, order, 1)
             sleep(0)                            # numpy keeps the interpreter to itself: let the loop thread have it
 

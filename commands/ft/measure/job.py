@@ -78,6 +78,8 @@ class Job:
         loop = self._jobs.server.loop
 
         def done(future) -> None:
+            if future.cancelled():              # by stop(), which ends the measurement
+                return
             failure = future.exception()
             try:
                 loop.call_soon_threadsafe(self._step, None if failure else future.result(), failure)

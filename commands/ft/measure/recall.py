@@ -142,9 +142,9 @@ class Measurement:
             return
         kept = []
         for own in self._own:
-            blob = self.field.rescorer.originals([own])[0]
-            if blob is not None:
-                self._queries.append(bytes(blob))
+            blobs = self.field.rescorer.all_originals([own])[0]
+            if blobs:
+                self._queries.append(bytes(random.choice(blobs)))
                 kept.append(own)
             yield
         self._own = kept
@@ -177,10 +177,7 @@ class Measurement:
         self.shares.append(right / n)
 
     def _distances(self, blob: bytes, rows: list[int]) -> list[float]:
-        blobs = self.field.rescorer.originals(rows)
-        there = [one for one in blobs if one is not None]
-        exact = iter(self.field.rescorer.ruler.distances(blob, b"".join(there), len(there)) if there else ())
-        return [math.inf if one is None else next(exact) for one in blobs]
+        return self.field.rescorer.exact(blob, rows, [math.inf] * len(rows))
 
     def reply(self) -> Generator:
         """The work, with VAMANA.RECALL's reply."""

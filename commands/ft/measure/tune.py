@@ -140,11 +140,10 @@ class Tuning:
         rows, step, n = [], max(1, _READ_BYTES // spec.blob_size), 0
         for at in range(0, len(self._rows), step):
             some = self._rows[at:at + step].tolist()
-            found, is_there = self.field.originals(some)
-            found = found[is_there]
-            vectors[n:n + len(found)] = found
-            rows += [row for row, there in zip(some, is_there) if there]
-            n += len(found)
+            blobs = [(row, blob) for row, blobs in zip(some, self.field.rescorer.all_originals(some)) for blob in blobs][:len(vectors) - n]
+            vectors[n:n + len(blobs)] = np.frombuffer(b"".join([blob for _, blob in blobs]), vectors.dtype).reshape(len(blobs), -1)
+            rows += [row for row, _ in blobs]
+            n += len(blobs)
             yield
         return vectors[:n], rows
 
