@@ -29,8 +29,8 @@ class Info:
             self.section(title, provider, default)
 
     def section(self, name: str, provider: Provider, default: bool = True) -> None:
-        """Adds or replaces a section. `provider(server)` gives (field, value) pairs; `default`: part of a plain INFO, or only
-        of ALL."""
+        """Adds or replaces a section. `provider(server)` gives (field, value) pairs, or None: no section now; `default`: part of
+        a plain INFO, or only of ALL."""
         self._sections[name.lower()] = name, provider, default
 
     def text(self, server, wanted: Iterable[str] = ()) -> str:
@@ -49,7 +49,9 @@ class Info:
         for name in self._ordered():
             if name in chosen:
                 title, provider, _ = self._sections[name]
-                parts.append(f"# {title}\r\n" + "".join(f"{field}:{_show(value)}\r\n" for field, value in provider(server)))
+                fields = provider(server)
+                if fields is not None:
+                    parts.append(f"# {title}\r\n" + "".join(f"{field}:{_show(value)}\r\n" for field, value in fields))
         return "\r\n".join(parts)
 
     def _ordered(self) -> list[str]:

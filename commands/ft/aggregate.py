@@ -36,12 +36,28 @@ _SCORE = b"__score"
 def ft_aggregate(client, name, text, *words):
     server = client.server
     index = server.search.find(name)
-    options = parse_aggregate(words, proto=client.proto, max_results=server.config["search-max-aggregate-results"],
-                              default_dialect=server.config["search-default-dialect"])
-    results = prepare(client, index, text, options)
+    complaints = server.search.complaints
+    try:
+        options = parse_aggregate(words, proto=client.proto, max_results=server.config["search-max-aggregate-results"],
+                                  default_dialect=server.config["search-default-dialect"])
+        results = prepare(client, index, text, options)
+    except CommandError as error:
+        complaints.note_error(error.text)
+        raise
     if options.cursor is None:
-        return run_beside(client, results.reply(client.proto), "aggregation")
+        return run_beside(client, _noting(complaints, results, client.proto), "aggregation")
     return server.search.cursors.open(client, index, results, options.cursor)
+
+
+def _noting(complaints, results: "Results", proto: int) -> Generator:
+    """The work of a reply that counts the error or the warnings that it ends with."""
+    try:
+        reply = yield from results.reply(proto)
+    except CommandError as error:
+        complaints.note_error(error.text)
+        raise
+    complaints.note_warnings(results.given)
+    return reply
 
 
 def prepare(client, index, text: bytes, options: AggregateOptions, make_evaluation=Evaluation,
@@ -150,7 +166,7 @@ def run_beside(client, work: Generator, name: str):
 class Results:
     """The rows of a request as they are asked for, and their form on the wire."""
 
-    __slots__ = ("options", "layout", "progress", "batches", "warnings", "fails", "score_slot", "is_done", "root",
+    __slots__ = ("given", "options", "layout", "progress", "batches", "warnings", "fails", "score_slot", "is_done", "root",
                  "evaluation", "n_matched", "match_ns", "hidden", "_left", "_base", "_names", "_n_named")
 
     def __init__(self, options: AggregateOptions, layout: Layout, progress: Progress, batches: Iterator[Batch],
@@ -180,6 +196,7 @@ class Results:
         and the error becomes a warning."""
         options, progress = self.options, self.progress
         warnings, self.warnings = list(self.warnings), []
+        self.given = warnings           # what the reply warns of
         progress.spent_ns = 0
         progress.timed_out = False
         encode_rows = _rows_resp3 if proto == 3 else _rows_resp2

@@ -10,6 +10,7 @@ from respserver.protocol.reply import OK, Pairs, Simple
 from respserver.registry import command
 
 from . import errors
+from .search_options import SCORERS
 
 _UNLIMITED = 1 << 31
 
@@ -29,6 +30,11 @@ class Setting:
     immutable: bool = False
 
 
+_WITHOUT_EFFECT = "Without effect here"
+_INT64 = (1 << 63) - 1
+_UINT32 = (1 << 32) - 1
+
+
 def _rows():
     s = Setting
     yield s("EXTLOAD", "search-ext-load", "string", "",
@@ -36,61 +42,97 @@ def _rows():
     yield s("NOGC", "search-no-gc", "bool", False, "Whether the statistics of removed documents are kept for ever",
             immutable=True)
     yield s("MINPREFIX", "search-min-prefix", "int", 2, "Shortest prefix, suffix or infix that a query may search for",
-            least=1)
-    yield s("MINSTEMLEN", "search-min-stem-len", "int", 4, "Shortest word that is stemmed", least=2)
+            least=1, most=_UINT32)
+    yield s("MINSTEMLEN", "search-min-stem-len", "int", 4, "Shortest word that is stemmed", least=2, most=_UINT32)
+    yield s("FORKGC_SLEEP_BEFORE_EXIT", "search-fork-gc-sleep-before-exit", "int", 0, _WITHOUT_EFFECT, most=_INT64)
     yield s("MAXDOCTABLESIZE", "search-max-doctablesize", "int", 1000000,
-            "Buckets of the document table: it grows by itself here", least=1, immutable=True)
+            "Buckets of the document table: it grows by itself here", least=1, most=100000000, immutable=True)
     yield s("MAXSEARCHRESULTS", "search-max-search-results", "int", 1000000, "Most results that FT.SEARCH returns")
     yield s("MAXAGGREGATERESULTS", "search-max-aggregate-results", "int", _UNLIMITED,
             "Most results that FT.AGGREGATE returns")
     yield s("MAXEXPANSIONS", "search-max-prefix-expansions", "int", 200,
-            "Most terms that a prefix, suffix, infix or pattern stands for", least=1)
+            "Most terms that a prefix, suffix, infix or pattern stands for", least=1, most=_UINT32)
     yield s("MAXPREFIXEXPANSIONS", "search-max-prefix-expansions", "int", 200,
-            "Most terms that a prefix, suffix, infix or pattern stands for", least=1)
-    yield s("TIMEOUT", "search-timeout", "int", 500, "Milliseconds that a query may take; 0: no limit")
+            "Most terms that a prefix, suffix, infix or pattern stands for", least=1, most=_UINT32)
+    yield s("TIMEOUT", "search-timeout", "int", 500, "Milliseconds that a query may take; 0: no limit", most=_INT64)
     yield s("ON_TIMEOUT", "search-on-timeout", "enum", "return", "What a query does that takes too long",
             choices=("return", "fail", "return-strict"))
+    yield s("ON_OOM", "search-on-oom", "enum", "return", _WITHOUT_EFFECT, choices=("ignore", "return", "fail"))
     yield s("WORKERS", "search-workers", "int", min(16, os.cpu_count() or 1),
             "Threads for searches; 0: all run on the loop thread", most=16)
     yield s("MIN_OPERATION_WORKERS", "search-min-operation-workers", "int", 4,
             "Threads while data are loaded: without effect here", most=16)
+    yield s("WORKER_THREADS", "", "", "", "The old name of WORKERS", immutable=True)
+    yield s("MT_MODE", "", "", "", "The time of WORKERS: they are always there", immutable=True)
     yield s("TIERED_HNSW_BUFFER_LIMIT", "search-tiered-hnsw-buffer-limit", "int", 1024,
-            "Vectors that may wait for the graph: without effect here")
+            "Vectors that may wait for the graph: without effect here", most=_INT64, immutable=True)
+    yield s("PRIVILEGED_THREADS_NUM", "search-workers-priority-bias-threshold", "int", 1, _WITHOUT_EFFECT, most=_INT64,
+            immutable=True)
+    yield s("WORKERS_PRIORITY_BIAS_THRESHOLD", "search-workers-priority-bias-threshold", "int", 1, _WITHOUT_EFFECT,
+            most=_INT64, immutable=True)
+    yield s("FRISOINI", "search-friso-ini", "string", "", "Where to find a Chinese dictionary: without effect here",
+            immutable=True)
     yield s("GCSCANSIZE", "search-gc-scan-size", "int", 100,
-            "Items per step of garbage collection: without effect here", least=1)
+            "Items per step of garbage collection: without effect here", least=1, most=_INT64)
     yield s("MIN_PHONETIC_TERM_LEN", "search-min-phonetic-term-len", "int", 3,
-            "Shortest word that is matched by its sound", least=1)
+            "Shortest word that is matched by its sound", least=1, most=_INT64)
     yield s("GC_POLICY", "search-gc-policy", "string", "fork", "How removed documents leave the indexes: at once, here",
             immutable=True)
     yield s("FORK_GC_RUN_INTERVAL", "search-fork-gc-run-interval", "int", 30,
-            "Seconds between two rounds over the statistics of removed documents", least=1)
+            "Seconds between two rounds over the statistics of removed documents", least=1, most=_INT64)
     yield s("FORK_GC_CLEAN_THRESHOLD", "search-fork-gc-clean-threshold", "int", 100,
-            "Removed documents that make a round worth while")
+            "Removed documents that make a round worth while", most=_INT64)
     yield s("FORK_GC_RETRY_INTERVAL", "search-fork-gc-retry-interval", "int", 5,
-            "Seconds until a failed round is tried again: none fails here", least=1)
-    yield s("UNION_ITERATOR_HEAP", "search-union-iterator-heap", "int", 20, "Without effect here", least=1)
+            "Seconds until a failed round is tried again: none fails here", least=1, most=_INT64)
+    yield s("FORK_GC_CLEAN_NUMERIC_EMPTY_NODES", "search-_fork-gc-clean-numeric-empty-nodes", "bool", True, _WITHOUT_EFFECT)
+    yield s("_FORK_GC_CLEAN_NUMERIC_EMPTY_NODES", "search-_fork-gc-clean-numeric-empty-nodes", "bool", True, _WITHOUT_EFFECT)
+    yield s("UNION_ITERATOR_HEAP", "search-union-iterator-heap", "int", 20, _WITHOUT_EFFECT, least=1, most=_UINT32)
     yield s("CURSOR_MAX_IDLE", "search-cursor-max-idle", "int", 300000,
-            "Milliseconds that a cursor lives without being read")
-    yield s("INDEX_CURSOR_LIMIT", "search-index-cursor-limit", "int", 128, "Most cursors of one index")
-    yield s("PARTIAL_INDEXED_DOCS", "search-partial-indexed-docs", "bool", False, "Without effect here", immutable=True)
-    yield s("RAW_DOCID_ENCODING", "search-raw-docid-encoding", "bool", False, "Without effect here", immutable=True)
+            "Milliseconds that a cursor lives without being read", most=_INT64)
+    yield s("INDEX_CURSOR_LIMIT", "search-index-cursor-limit", "int", 128, "Most cursors of one index", most=_INT64)
+    yield s("NO_MEM_POOLS", "search-no-mem-pools", "bool", False, _WITHOUT_EFFECT, immutable=True)
+    yield s("PARTIAL_INDEXED_DOCS", "search-partial-indexed-docs", "bool", False, _WITHOUT_EFFECT, immutable=True)
+    yield s("UPGRADE_INDEX", "", "", "", "Upgrades indexes of versions before 2.0: there are none here", immutable=True)
+    yield s("_NUMERIC_COMPRESS", "search-_numeric-compress", "bool", False, _WITHOUT_EFFECT)
+    yield s("_NUMERIC_RANGES_PARENTS", "search-_numeric-ranges-parents", "int", 0, _WITHOUT_EFFECT, most=2)
+    yield s("RAW_DOCID_ENCODING", "search-raw-docid-encoding", "bool", False, _WITHOUT_EFFECT, immutable=True)
+    yield s("_FREE_RESOURCE_ON_THREAD", "search-_free-resource-on-thread", "bool", True, _WITHOUT_EFFECT)
+    yield s("_PRINT_PROFILE_CLOCK", "search-_print-profile-clock", "bool", True, "Whether FT.PROFILE shows times")
+    yield s("_PRIORITIZE_INTERSECT_UNION_CHILDREN", "search-_prioritize-intersect-union-children", "bool", False,
+            _WITHOUT_EFFECT)
+    yield s("BG_INDEX_SLEEP_GAP", "search-bg-index-sleep-gap", "int", 100, _WITHOUT_EFFECT, least=1, most=_UINT32,
+            immutable=True)
+    yield s("BG_INDEX_SLEEP_DURATION_US", "search-bg-index-sleep-duration-us", "int", 1, _WITHOUT_EFFECT, least=1, most=999999)
+    yield s("_BG_INDEX_MEM_PCT_THR", "search-_bg-index-mem-pct-thr", "int", 100, _WITHOUT_EFFECT, most=100)
+    yield s("_BG_INDEX_OOM_PAUSE_TIME", "search-_bg-index-oom-pause-time", "int", 0, _WITHOUT_EFFECT, most=_UINT32)
+    yield s("INDEXER_YIELD_EVERY_OPS", "search-indexer-yield-every-ops", "int", 1000, _WITHOUT_EFFECT, least=1, most=_UINT32)
+    yield s("BM25STD_TANH_FACTOR", "search-bm25std-tanh-factor", "int", 4,
+            "What the scorer BM25STD.TANH divides scores by", least=1, most=10000)
+    yield s("OSS_GLOBAL_PASSWORD", "", "", "", _WITHOUT_EFFECT, immutable=True)
     yield s("DEFAULT_SCORER", "search-default-scorer", "string", "BM25STD", "The scorer of a query that names none")
     yield s("DEFAULT_DIALECT", "search-default-dialect", "int", 1, "The dialect of a query that names none", least=1,
             most=4)
     yield s("VSS_MAX_RESIZE", "search-vss-max-resize", "int", 0,
-            "Bytes that one block of vectors may take; 0: a tenth of the memory")
-    yield s("MULTI_TEXT_SLOP", "search-multi-text-slop", "int", 100, "Positions between two values of a field", least=1)
-    yield s("_MAX_FOREGROUND_TIMEOUT_LIMIT", "search-_max-foreground-timeout-limit", "int", 60000,
-            "Without effect here")
+            "Bytes that one block of vectors may take; 0: a tenth of the memory", most=_UINT32)
+    yield s("MULTI_TEXT_SLOP", "search-multi-text-slop", "int", 100, "Positions between two values of a field", least=1,
+            most=_UINT32, immutable=True)
+    yield s("MAX_AGGREGATE_GROUPS", "search-max-aggregate-groups", "int", 1000000, "Most groups of one GROUPBY", least=1,
+            most=67108864)
+    yield s("_MAX_FOREGROUND_TIMEOUT_LIMIT", "search-_max-foreground-timeout-limit", "int", 60000, _WITHOUT_EFFECT,
+            most=_INT64)
     yield s("RECALL_PROBE", "search-recall-probe", "int", 8,
             "Queries a minute that are checked against exact answers for FT.INFO's recall estimate; 0: none", most=256)
     yield s("RETRAIN", "search-retrain", "enum", "auto",
             "Whether a field whose new vectors are no longer like those it was trained on is trained again by itself",
             choices=("auto", "manual"))
-    yield s("ENABLE_UNSTABLE_FEATURES", "search-enable-unstable-features", "bool", False, "Without effect here")
+    yield s("ENABLE_UNSTABLE_FEATURES", "search-enable-unstable-features", "bool", False,
+            "Whether the default scorer may be changed")
 
 
 SETTINGS: dict[str, Setting] = {row.name: row for row in _rows()}
+
+#: Whether INFO MODULES is complete while there is no index: it always is here.
+INFO_ON_ZERO = "search-_info-on-zero-indexes"
 
 #: Where the original vectors of hashes live; Redis has no such thing, so FT.CONFIG does not know it.
 ORIGINALS = "search-vector-originals"
@@ -104,20 +146,34 @@ PLAN_DIRECTIVES = ("search-default-dialect", "search-max-search-results", "searc
 def register_directives() -> None:
     """Adds the rows to the table of directives, once per process."""
     for row in SETTINGS.values():
-        if row.directive not in DIRECTIVES:
+        if row.directive and row.directive not in DIRECTIVES:
             register(Directive(row.directive, row.kind, row.default, least=row.least, most=row.most,
                                choices=row.choices,
                                immutable=row.immutable, is_module=True))
+    if INFO_ON_ZERO not in DIRECTIVES:
+        register(Directive(INFO_ON_ZERO, "bool", False, is_module=True))
     if ORIGINALS not in DIRECTIVES:
         register(Directive(ORIGINALS, "enum", "memory", choices=("memory", "disk"), is_module=True))
 
 
+def observe(config) -> None:
+    """Has a new default scorer checked when it is set. `config`: the server's."""
+    def check(name: str) -> None:
+        if name != "BM25STD" and not config["search-enable-unstable-features"]:
+            raise ValueError(errors.SCORER_UNSTABLE)
+        if name not in SCORERS:
+            raise ValueError(errors.DEFAULT_SCORER)
+    config.observe("search-default-scorer", check)
+
+
 def _shown(config, row: Setting) -> str | None:
-    if row.name == "EXTLOAD":
+    if not row.directive:
+        return _SHOWN.get(row.name, lambda config: None)(config)
+    if row.kind == "string" and not config[row.directive]:
         return None
     if row.kind == "bool":
         return "true" if config[row.directive] else "false"
-    if row.name == "MAXAGGREGATERESULTS" and config[row.directive] >= _UNLIMITED:
+    if row.name in ("MAXAGGREGATERESULTS", "MAXSEARCHRESULTS") and config[row.directive] >= _UNLIMITED:
         return "unlimited"
     return str(config[row.directive])
 
@@ -150,6 +206,15 @@ def ft_config(client, action, name, *values):
     raise errors.fail(errors.NO_SUCH_SUBCOMMAND)
 
 
+#: What settings without a directive show.
+_SHOWN = {"WORKER_THREADS": lambda config: str(config["search-workers"]),
+          "MT_MODE": lambda config: "MT_MODE_FULL" if config["search-workers"] else "MT_MODE_OFF",
+          "OSS_GLOBAL_PASSWORD": lambda config: "Password was not set"}
+_TOO_HIGH = {"WORKERS": errors.TOO_MANY_WORKERS, "MIN_OPERATION_WORKERS": errors.TOO_MANY_WORKERS,
+             "_NUMERIC_RANGES_PARENTS": errors.RANGE_PARENTS, "_BG_INDEX_MEM_PCT_THR": errors.MEMORY_PERCENT,
+             "BM25STD_TANH_FACTOR": errors.TANH_FACTOR, "BG_INDEX_SLEEP_DURATION_US": errors.SLEEP_DURATION}
+
+
 def _simple(text: str | None):
     return None if text is None else Simple(text)
 
@@ -161,7 +226,7 @@ def _set(client, name: bytes, values):
     row = rows[0]
     if row.immutable:
         raise CommandError(errors.NOT_MODIFIABLE)
-    if row.name == "DEFAULT_SCORER":
+    if row.name == "DEFAULT_SCORER" and not client.server.config["search-enable-unstable-features"]:
         raise CommandError(errors.SCORER_UNSTABLE)
     if not values:
         raise CommandError(errors.CONFIG_VALUE.format(errors.TAIL_MISSING))
@@ -173,7 +238,7 @@ def _set(client, name: bytes, values):
             raise CommandError(errors.CONFIG_VALUE.format(errors.TAIL_CONVERT))
         text = "yes" if text.lower() in ("true", "yes") else "no"
     elif row.kind == "enum" and text.lower() not in row.choices:
-        raise CommandError(errors.BAD_ON_TIMEOUT)
+        raise errors.fail(errors.BAD_CHOICE, row.name)
     try:
         client.server.config.set([(row.directive, text)])
     except ConfigError as error:
@@ -182,7 +247,7 @@ def _set(client, name: bytes, values):
 
 
 def _integer(row: Setting, text: str) -> int:
-    if row.name.startswith("MAX") and text.lower() == "unlimited":
+    if row.name in ("MAXAGGREGATERESULTS", "MAXSEARCHRESULTS") and text.lower() in ("unlimited", "-1"):
         return _UNLIMITED
     try:
         value = float(text)
@@ -195,6 +260,8 @@ def _integer(row: Setting, text: str) -> int:
         raise CommandError(errors.DIALECT_TOO_HIGH)
     if row.name == "MINSTEMLEN" and value < 2:
         raise CommandError(errors.STEM_TOO_SHORT)
+    if value > row.most and row.name in _TOO_HIGH:
+        raise CommandError(_TOO_HIGH[row.name].format(row.most))
     if not row.least <= value <= row.most:
         raise CommandError(errors.CONFIG_VALUE.format(errors.TAIL_BOUNDS))
     return value

@@ -1,9 +1,10 @@
-"""_FT.DEBUG: VECSIM_INFO and WORKERS."""
+"""_FT.DEBUG: VECSIM_INFO, WORKERS, and what debug_dump.py adds."""
 from respserver.protocol.errors import WRONG_ARITY, CommandError
-from respserver.protocol.reply import OK, Pairs, Simple
+from respserver.protocol.reply import Pairs, Simple
 from respserver.registry import command
 
 from . import errors
+from .debug_dump import WORDS as DUMPS
 from .fields import VectorField
 
 _QUANT_BITS = {"LVQ4": "4", "LVQ8": "8", "LVQ4x4": "4x4", "LVQ4x8": "4x8", "LVQ8x8": "8x8", "LeanVec4x8": "4x8_LeanVec",
@@ -89,13 +90,7 @@ def _workers(client, words):
     raise CommandError(errors.BAD_WORKERS)
 
 
-def _collect(client, words):
-    for word in words[:1]:
-        client.server.search.find(word).collect()
-    return OK
-
-
-_WORDS = {b"VECSIM_INFO": _vecsim, b"WORKERS": _workers, b"GC_FORCEINVOKE": _collect}
+_WORDS = {b"VECSIM_INFO": _vecsim, b"WORKERS": _workers, **DUMPS}
 
 
 @command("_FT.DEBUG", arity=-2, group="search", since="1.0.0", flags="readonly admin",

@@ -61,6 +61,8 @@ class Index:
         self.gc_ns = self.gc_last_ns = 0
         self.dialect_uses = [0, 0, 0, 0]
         self.last_used = time.monotonic()
+        self.is_idle_kept = False                   # a TEMPORARY index that is not dropped for being idle, by _FT.DEBUG
+        self.is_collected = True                    # whether the periodic collection looks at it
         self.add_fields(options.fields)
 
     def add_fields(self, specs) -> None:

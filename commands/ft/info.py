@@ -5,6 +5,7 @@ from respserver.protocol.reply import Pairs, Simple
 from respserver.registry import COMMANDS, command
 
 from . import errors
+from .config import INFO_ON_ZERO
 from .fields import ErrorCount, Field, TagField, VectorField
 
 _MB = 1 << 20
@@ -308,7 +309,7 @@ def _collector(server):
     indexes = server.search.indexes.values()
     yield "search_gc_bytes_collected", 0
     yield "search_gc_total_cycles", sum(index.gc_cycles for index in indexes)
-    yield "search_gc_total_ms_run", sum(index.gc_ns for index in indexes) / 1e6
+    yield "search_gc_total_ms_run", sum(index.gc_ns for index in indexes) // 1000000
     yield "search_gc_total_docs_not_collected", sum(index.n_stale for index in indexes)
     stats = [field.engine.stats() for index in indexes for field in index.vector_fields]
     yield "search_gc_marked_deleted_vectors", sum(one["n_deleted"] for one in stats)
@@ -334,6 +335,11 @@ def _errors_and_warnings(server):
     counts = [index.errors.count for index in server.search.indexes.values()]
     yield "search_errors_indexing_failures", sum(counts)
     yield "search_errors_for_index_with_max_failures", max(counts, default=0)
+    yield from server.search.complaints.fields("shard", False)
+
+
+def _coordinator(server):
+    yield from server.search.complaints.fields("coord", True)
 
 
 def _dialects(server):
@@ -341,11 +347,44 @@ def _dialects(server):
         yield f"search_dialect_{i + 1}", int(any(index.dialect_uses[i] for index in server.search.indexes.values()))
 
 
+def _settings(server):
+    config = server.config
+    for name, directive in (("concurrent_mode", None), ("enableGC", None), ("minimal_term_prefix", "search-min-prefix"),
+                            ("minimal_stem_length", "search-min-stem-len"), ("maximal_prefix_expansions", "search-max-prefix-expansions"),
+                            ("query_timeout_ms", "search-timeout"), ("timeout_policy", "search-on-timeout"),
+                            ("cursor_max_idle_time", "search-cursor-max-idle"),
+                            ("max_doc_table_size", "search-max-doctablesize"), ("max_search_results", "search-max-search-results"),
+                            ("max_aggregate_results", "search-max-aggregate-results"), ("gc_scan_size", "search-gc-scan-size"),
+                            ("min_phonetic_term_length", "search-min-phonetic-term-len"),
+                            ("bm25std_tanh_factor", "search-bm25std-tanh-factor")):
+        yield f"search_{name}", ("OFF" if name == "concurrent_mode" else "ON") if directive is None else config[directive]
+    yield "search_info_on_zero_indexes", "ON" if config[INFO_ON_ZERO] else "OFF"
+
+
+def _threads(server):
+    turns = server.search.turns
+    yield "search_active_worker_threads", min(turns.n_pending, turns.n_threads)
+    yield "search_active_coord_threads", 0
+    yield "search_workers_low_priority_pending_jobs", server.search.n_waiting_vectors()
+    yield "search_workers_high_priority_pending_jobs", turns.n_pending
+    yield "search_workers_admin_priority_pending_jobs", 0
+
+
+def _if_used(provider):
+    """A section that is left out while there is no index, unless the configuration wants it."""
+    def give(server):
+        return provider(server) if server.search.indexes or server.config[INFO_ON_ZERO] else None
+    return give
+
+
 def register_sections(server) -> None:
     """Adds the sections to INFO."""
-    for name, provider in (("search_version", _version), ("search_index", _indexes),
-                           ("search_fields_statistics", _field_counts),
-                           ("search_memory", _memory), ("search_gc", _collector), ("search_queries", _queries),
-                           ("search_warnings_and_errors", _errors_and_warnings),
-                           ("search_dialect_statistics", _dialects)):
+    for name, provider in (("search_version", _version), ("search_indexes", _indexes),
+                           ("search_runtime_configurations", _settings)):
         server.info.section(name, provider, False)
+    for name, provider in (("search_fields_statistics", _field_counts),
+                           ("search_memory", _memory), ("search_garbage_collector", _collector), ("search_queries", _queries),
+                           ("search_warnings_and_errors", _errors_and_warnings),
+                           ("search_coordinator_warnings_and_errors", _coordinator), ("search_multi_threading", _threads),
+                           ("search_dialect_statistics", _dialects)):
+        server.info.section(name, _if_used(provider), False)

@@ -9,6 +9,7 @@ from respserver.values.hash import Hash
 from respserver.values.json import Json
 
 from . import errors
+from .complaints import Complaints
 from .cursor import Cursors
 from .index import Index, no_such_index
 from .measure.job import Jobs
@@ -41,6 +42,7 @@ class Manager:
         self.originals = Originals(server)
         self._measuring = None                      # the background measurement under way
         self.cursors = Cursors(server)
+        self.complaints = Complaints()
         self._renamed: tuple | None = None      # (key, its hash) taken away by the first half of a RENAME
 
     # Names
@@ -325,16 +327,22 @@ class Manager:
                     self._measuring = self.server.run_sliced(field.rescorer.measure(), "measure rescoring")
                     return
 
-    def drop_idle(self) -> None:
-        """Drops TEMPORARY indexes, and their documents, that nobody used for their time."""
+    def note_uses(self) -> float:
+        """Brings `last_used` of all indexes up to date; returns the time by the same clock."""
         self.turns.lanes.settle()
         now = time.monotonic()
-        for index in list(self.indexes.values()):
-            span = index.options.temporary
+        for index in self.indexes.values():
             if index.n_uses != index.n_uses_seen:
                 index.n_uses_seen = index.n_uses
                 index.last_used = now
-            if span is not None and now - index.last_used >= span:
+        return now
+
+    def drop_idle(self) -> None:
+        """Drops TEMPORARY indexes, and their documents, that nobody used for their time."""
+        now = self.note_uses()
+        for index in list(self.indexes.values()):
+            span = index.options.temporary
+            if span is not None and now - index.last_used >= span and not index.is_idle_kept:
                 keys = list(index.docs.row_of)
                 if self.server.journal is not None:
                     self.server.journal.add(self.server.keyspace.databases[0], [[b"FT.DROPINDEX", index.name]])
@@ -344,5 +352,5 @@ class Manager:
     def collect(self, threshold: int) -> None:
         """Lets the statistics of indexes with at least `threshold` stale documents forget these."""
         for index in self.indexes.values():
-            if index.n_stale >= threshold:
+            if index.n_stale >= threshold and index.is_collected:
                 index.collect()

@@ -52,7 +52,9 @@ class Scorer:
         self.n_docs = len(index.docs)
         self.mean_length = index.text.total_length / self.n_docs if self.n_docs and index.text is not None else 0.0
         self.payload = payload
-        self.factor = 4 if factor is None else factor
+        if factor is None and name == "BM25STD.TANH" and index.config is not None:
+            factor = index.config["search-bm25std-tanh-factor"]
+        self.factor = factor or 4
 
     def scores(self, root: Match, rows: np.ndarray) -> np.ndarray:
         """The score of each of the rows, which `root` matched. rows: ascending; returns float64."""

@@ -42,7 +42,6 @@ MAX_VARIANTS = 64
 _MAX_ADHOC = 200_000
 #: BATCHES takes at least so many vectors at a time from the engine, however small the batches that were asked for.
 _LEAST_BATCH = 256
-_TIMEOUT_WARNING = b"Timeout limit was reached"
 
 
 class Prepared:
@@ -144,7 +143,7 @@ def ft_search(client, name, text, *words):
         if prepared.fits(words):
             break
     else:
-        prepared = prepare(client, index, text, words)
+        prepared = _prepare_noting(client, index, text, words)
     if prepared.hot_text is not None and (reply := prepared.hot_text.run(client)) is not None:
         return reply
     hot, at = prepared.hot, prepared.vector_at
@@ -153,8 +152,22 @@ def ft_search(client, name, text, *words):
     if hot is not None:
         manager.turns.lanes.note(client, hot, prepared, name, text, words, at)
         return hot.run(client, words[at])
-    return Raw(run(client, index, prepared, prepared.params(words)
-                   if prepared.positions else prepared.options.params).encode(client.proto))
+    try:
+        outcome = run(client, index, prepared, prepared.params(words) if prepared.positions else prepared.options.params)
+    except CommandError as error:
+        manager.complaints.note_error(error.text)
+        raise
+    if outcome.warnings:
+        manager.complaints.note_warnings(outcome.warnings)
+    return Raw(outcome.encode(client.proto))
+
+
+def _prepare_noting(client, index, text: bytes, words: tuple) -> "Prepared":
+    try:
+        return prepare(client, index, text, words)
+    except CommandError as error:
+        client.server.search.complaints.note_error(error.text)
+        raise
 
 
 def _takes_short_way(index, options, root) -> bool:
@@ -308,7 +321,7 @@ def match(client, index, root, evaluation: Evaluation) -> Found:
     except native.SearchTimeout:
         if client.server.config["search-on-timeout"] != "return":
             raise CommandError(errors.TIMEOUT) from None
-        warnings.append(_TIMEOUT_WARNING)
+        warnings.append(errors.TIMEOUT_WARNING)
         rows = BitMap()
         found = Match(rows)
     except native.NativeError as error:

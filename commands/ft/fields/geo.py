@@ -98,6 +98,10 @@ class GeoField(Field):
         half = np.sin((lats - y) / 2) ** 2 + math.cos(y) * np.cos(lats) * np.sin((lons - x) / 2) ** 2
         return rows[half <= math.sin(angle / 2) ** 2].astype(np.uint32)
 
+    def stored_rows(self) -> list[int]:
+        """The rows that have a point."""
+        return np.flatnonzero(self._points[:, 0] == self._points[:, 0]).tolist()
+
     @property
     def n_values(self) -> int:
         return self._n_values + (self._more._n_values if self._more is not None else 0)

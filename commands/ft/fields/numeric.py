@@ -127,6 +127,10 @@ class NumericField(Field):
         self._loose = array("I")
         self._is_loose = bytearray(len(self.column))
 
+    def stored_rows(self) -> list[int]:
+        """The rows that have a value."""
+        return [] if self.spec.no_index else np.flatnonzero(self.column == self.column).tolist()
+
     def n_records_of(self, row: int) -> int:
         return 1 + (len(self._labels.of_row.get(row, ())) if self._labels is not None else 0)
 

@@ -142,6 +142,8 @@ class HotText:
         if db.expires or db.field_expires or docs.scores or server.config["search-default-scorer"] != DEFAULT_SCORER:
             return None
         rows, scores, total, warnings = self.top()
+        if warnings:
+            server.search.complaints.note_warnings(warnings)
         options, writer = self.options, self.writer
         hits = []
         values, names = docs.values, docs.names

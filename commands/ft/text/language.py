@@ -26,6 +26,12 @@ def stem(word: bytes, language: str) -> bytes:
         return word
 
 
+def sounds(word: bytes) -> list[bytes]:
+    """Both codes of `sound`, the second being the first again for a word that sounds in one way only."""
+    first, second = doublemetaphone(word.decode("utf-8", "replace"))
+    return [first.encode(), (second or first).encode()]
+
+
 @lru_cache(maxsize=4096)
 def sound(word: bytes) -> bytes:
     """How a word sounds (Double Metaphone's first code; L. Philips, The Double Metaphone Search Algorithm, 2000), b"" if it

@@ -2,14 +2,13 @@
 import numpy as np
 from pyroaring import BitMap
 
-from .. import tree
+from .. import errors, tree
 from ..matches import ALL, FIRST, Group, Leaf, Match, any_of, row_array, row_set
 from . import language as lang
 from .places import exact, within
 from .terms import first, is_word
 
 _EXPANDERS = frozenset((b"DEFAULT", b"SBSTEM", b"PHONETIC", b"SYNONYM"))
-EXPANSIONS_WARNING = b"Max prefix expansions limit was reached"
 
 
 def field_set(index, options, fields) -> int | None:
@@ -119,8 +118,8 @@ class TextReader:
         else:
             found = self._of_words(node, terms.matching(node.text))
         names, is_cut = first(found, limit)
-        if is_cut and EXPANSIONS_WARNING not in self.warnings:
-            self.warnings.append(EXPANSIONS_WARNING)
+        if is_cut and errors.EXPANSIONS_WARNING not in self.warnings:
+            self.warnings.append(errors.EXPANSIONS_WARNING)
         return names
 
     def _of_words(self, node, names):

@@ -18,7 +18,8 @@ from commands.ft.text.places import _ordered, _unordered, spread
 from commands.ft.text.terms import Terms, first
 from commands.ft.text.words import spans, split
 
-CONFIG = {"search-min-prefix": 2, "search-max-prefix-expansions": 200, "search-min-stem-len": 4, "search-multi-text-slop": 100}
+CONFIG = {"search-min-prefix": 2, "search-max-prefix-expansions": 200, "search-min-stem-len": 4, "search-multi-text-slop": 100,
+          "search-bm25std-tanh-factor": 4}
 
 
 class Document(dict):

@@ -1,0 +1,83 @@
+"""What _FT.DEBUG, FT.CONFIG and INFO tell of the inside of the search module."""
+import redis
+from pytest import mark, raises
+
+from samples import text
+
+
+def debug(client, *words):
+    reply = client.execute_command("_FT.DEBUG", *words)
+    return [text(one) if isinstance(one, bytes) else one for one in reply] if isinstance(reply, list) else text(reply) if isinstance(reply, bytes) else reply
+
+
+def test_dumps(both):
+    both.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "WITHSUFFIXTRIE", "g", "TAG", "WITHSUFFIXTRIE", "n", "NUMERIC", "s", "GEOSHAPE")
+    both.hset("a", mapping={"t": "apples old", "g": "red", "n": 1, "s": "POINT(1 1)"})
+    both.hset("b", mapping={"t": "old", "g": "red,blue", "n": 2})
+    assert debug(both, "DUMP_TERMS", "idx") == ["apples", "old"]
+    assert debug(both, "DUMP_INVIDX", "idx", "Old") == [1, 2] and debug(both, "DUMP_NUMIDX", "idx", "n") == [[1, 2]]
+    assert both.execute_command("_FT.DEBUG", "DUMP_TAGIDX", "idx", "g") == [[b"blue", [2]], [b"red", [1, 2]]]
+    assert debug(both, "INFO_TAGIDX", "idx", "g") == ["num_values", 2]
+    shown = both.execute_command("_FT.DEBUG", "INFO_TAGIDX", "idx", "g", "DUMP_ID_ENTRIES", "OFFSET", 1, "LIMIT", 1)
+    assert shown[3] == [[b"value", b"red", b"num_entries", 2, b"num_blocks", 1, b"entries", [1, 2]]]
+    assert debug(both, "DUMP_SUFFIX_TRIE", "idx", "g") == ["blue", "ed", "lue", "red", "ue"]
+    assert "ples" in debug(both, "DUMP_SUFFIX_TRIE", "idx") and debug(both, "DUMP_GEOMIDX", "idx", "s") == ["num_docs", 1]
+    assert debug(both, "DOCIDTOID", "idx", "b") == 2 and debug(both, "DOCIDTOID", "idx", "c") == 0 and debug(both, "IDTODOCID", "idx", 2) == "b"
+    assert debug(both, "DUMP_PHONETIC_HASH", "test") == ["<TST", "<TST"]
+    both.delete("a")
+    assert debug(both, "GC_FORCEINVOKE", "idx") == "DONE" and debug(both, "DUMP_TERMS", "idx") == ["old"]
+    for words in (("DUMP_INVIDX", "idx", "apples"), ("DUMP_NUMIDX", "idx", "g"), ("DUMP_TAGIDX", "idx", "n"), ("IDTODOCID", "idx", 1), ("DUMP_TERMS",),
+                  ("DUMP_SUFFIX_TRIE", "idx", "what"), ("TTL", "idx"), ("TTL", "nope"), ("GC_CONTINUE_SCHEDULE", "idx"), ("WHAT",)):
+        with raises(redis.ResponseError):
+            debug(both, *words)
+
+
+def test_the_age_of_a_temporary_index(r2):
+    r2.execute_command("FT.CREATE", "idx", "TEMPORARY", 3600, "SCHEMA", "t", "TEXT")
+    assert 3590 < debug(r2, "TTL", "idx") <= 3600 and debug(r2, "TTL_PAUSE", "idx") == "OK"
+    with raises(redis.ResponseError):
+        debug(r2, "TTL_PAUSE", "idx")
+    assert debug(r2, "GC_STOP_SCHEDULE", "idx") == debug(r2, "GC_CONTINUE_SCHEDULE", "idx") == debug(r2, "TTL_EXPIRE", "idx") == "OK"
+
+
+@mark.parametrize("words, refusal", [
+    (("DEFAULT_SCORER", "TFIDF"), "is off"), (("WORKERS", 99), "cannot exceed 16"), (("_BG_INDEX_MEM_PCT_THR", 101), "100%"),
+    (("ON_OOM", "never"), "Invalid ON_OOM value"), (("EXTLOAD", 1), "Not modifiable"), (("MAX_AGGREGATE_GROUPS", 0), "acceptable bounds")])
+def test_settings_that_cannot_be(r2, words, refusal):
+    with raises(redis.ResponseError, match=refusal):
+        r2.execute_command("FT.CONFIG", "SET", *words)
+
+
+def test_the_default_scorer(r2):
+    try:
+        r2.config_set("search-enable-unstable-features", "yes")
+        for wrong in ("NOTHING", ""):
+            with raises(redis.ResponseError, match="default scorer"):
+                r2.config_set("search-default-scorer", wrong)
+        r2.config_set("search-default-scorer", "DOCSCORE")
+        r2.execute_command("FT.CREATE", "idx", "SCORE", 0.25, "SCHEMA", "t", "TEXT")
+        r2.hset("a", "t", "x")
+        assert float(r2.execute_command("FT.SEARCH", "idx", "x", "WITHSCORES", "NOCONTENT")[2]) == 0.25
+    finally:
+        r2.config_set("search-default-scorer", "BM25STD")
+        r2.config_set("search-enable-unstable-features", "no")
+
+
+def test_complaints_and_sections(r2):
+    assert "search_number_of_indexes" in r2.info("modules") and "search_total_queries_processed" not in r2.info("modules")
+    r2.config_set("search-_info-on-zero-indexes", "yes")
+    before = r2.info("modules")
+    assert "search_total_queries_processed" in before
+    r2.config_set("search-_info-on-zero-indexes", "no")
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT")
+    r2.hset("a", "t", "hello hell help")
+    r2.config_set("search-max-prefix-expansions", 1)
+    for name in ("FT.SEARCH", "FT.AGGREGATE"):
+        r2.execute_command(name, "idx", "hel*")
+        for words in (("a:", ), ("a", "MEOW")):
+            with raises(redis.ResponseError):
+                r2.execute_command(name, "idx", *words)
+    r2.config_set("search-max-prefix-expansions", 200)
+    after = r2.info("modules")
+    assert [after[name] - before[name] for name in ("search_coord_total_query_errors_syntax", "search_coord_total_query_errors_arguments",
+                                                    "search_coord_total_query_warnings_max_prefix_expansions")] == [2, 2, 2]
