@@ -1,6 +1,7 @@
 """Watching a server at work: SLOWLOG, LATENCY, MONITOR, MEMORY, DEBUG."""
 import time
 
+from respserver import crash
 from respserver.memory import memory_report, purge, size_of
 from respserver.protocol import errors
 from respserver.protocol.errors import NO_SUCH_KEY, SYNTAX, CommandError
@@ -237,6 +238,15 @@ def _debug_reload(client, *words):
     return OK
 
 
+def _debug_segfault(client):
+    crash.end_by_segfault()
+
+
+def _debug_panic(client):
+    crash.report(client.server, RuntimeError("DEBUG PANIC was called"))
+    crash.end_at_once()
+
+
 def _debug_log(client, message):
     client.server.log.warning("DEBUG LOG: %s", _text(message))
     return OK
@@ -246,13 +256,15 @@ _DEBUG_HELP = [Simple(line) for line in (
     "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "LOG <message>", "    Write <message> to the log.",
     "OBJECT <key>", "    Encoding and size of a value.",
+    "PANIC", "    End the server with a report in its log.",
     "RELOAD [NOFLUSH] [NOSAVE]", "    Save a snapshot and read it back.",
+    "SEGFAULT", "    End the server by reading from where nothing is.",
     "SET-ACTIVE-EXPIRE <0|1>", "    Whether keys are dropped at their time without being looked at.",
     "SLEEP <seconds>", "    Stop the server for <seconds>. Decimals allowed.",
     "HELP", "    Print this help.")]
 _DEBUG = {
     b"SLEEP": (_debug_sleep, 1), b"OBJECT": (_debug_object, 1), b"SET-ACTIVE-EXPIRE": (_debug_set_active_expire, 1),
-    b"LOG": (_debug_log, 1), b"RELOAD": (_debug_reload, -1),
+    b"LOG": (_debug_log, 1), b"RELOAD": (_debug_reload, -1), b"SEGFAULT": (_debug_segfault, 0), b"PANIC": (_debug_panic, 0),
     b"HELP": (lambda client: _DEBUG_HELP, 0),
 }
 

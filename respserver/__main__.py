@@ -2,7 +2,7 @@
 import os
 import sys
 
-from . import cli, server
+from . import cli, crash, server
 from .config import Config, ConfigError
 from .persistence.snapshots import Blocked
 from .state import Server
@@ -24,7 +24,13 @@ def main(arguments: list[str] | None = None) -> int:
         server.set_up_logging(config)
         state.executable = os.path.abspath(sys.argv[0])
         state.ready()
-        server.run(state)
+        try:
+            server.run(state)
+        except (ConfigError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            crash.report(state, error)
+            return 1
     except cli.Exit as wanted:
         print(wanted.text)
         return wanted.status

@@ -94,7 +94,7 @@ def _server(server):
     yield "atomicvar_api", "none"
     yield "gcc_version", "0.0.0"
     yield "process_id", os.getpid()
-    yield "process_supervised", "no"
+    yield "process_supervised", server.supervisor.name if server.supervisor is not None else "no"
     yield "run_id", server.run_id
     yield "tcp_port", server.config["port"]
     for number, listener in enumerate(server.listeners):

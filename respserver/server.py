@@ -6,11 +6,13 @@ import os
 import signal
 import socket
 import sys
+from logging.handlers import SysLogHandler, WatchedFileHandler
 
-from . import tls
+from . import crash, tls
 from .config import Config, ConfigError, register
 from .connection import Connection
 from .state import Server
+from .supervision import Supervisor
 
 log = logging.getLogger("vamana")
 
@@ -35,10 +37,17 @@ class _Format(logging.Formatter):
 
 def set_up_logging(config: Config) -> None:
     """Sends the log to `logfile` or to the standard output, from `loglevel` on."""
-    handler = logging.FileHandler(config["logfile"]) if config["logfile"] else logging.StreamHandler(sys.stdout)
+    path = config["logfile"]
+    handler = WatchedFileHandler(path) if path else logging.StreamHandler(sys.stdout)   # opened anew when the file has been moved away
     handler.setFormatter(_Format("%(process)d:M %(asctime)s %(mark)s %(message)s"))
     log.handlers[:] = [handler]
     log.propagate = False
+    if config["syslog-enabled"]:
+        handler = SysLogHandler("/dev/log", SysLogHandler.facility_names[config["syslog-facility"]])
+        handler.ident = config["syslog-ident"] + ": "
+        log.addHandler(handler)
+    if config["crash-log-enabled"]:
+        crash.catch_signals(path)
     config.observe("loglevel", lambda level: log.setLevel(_LEVELS[level]))
 
 
@@ -66,7 +75,11 @@ def daemonize() -> None:
 async def serve(server: Server) -> None:
     """Runs the server until it is told to stop by a signal or by SHUTDOWN."""
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(crash.on_loop_error)
+    supervisor = server.supervisor = Supervisor(server.config["supervised"])
+    supervisor.tell("STATUS=Loading")
     server.attach(loop)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, server, number)
     tame_garbage_collector()
@@ -78,9 +91,11 @@ async def serve(server: Server) -> None:
     if server.config.without_effect:
         log.warning("These directives have no effect in this server: %s", " ".join(server.config.without_effect))
     log.info("Ready to accept connections")
+    supervisor.tell("READY=1", "STATUS=Ready to accept connections", f"MAINPID={os.getpid()}")
     try:
         await server.stopping.wait()
     finally:
+        supervisor.tell("STOPPING=1", "STATUS=Shutting down")
         for listener in listeners:
             listener.close()
         server.background.cancel_all()

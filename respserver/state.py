@@ -56,6 +56,7 @@ class Server:
         self.trimmer = Trimmer()
         self.listeners: list[str] = []                      # as INFO server describes them
         self.executable = ""
+        self.supervisor = None                              # what has started the server: see supervision.py
         self.stopping: asyncio.Event | None = None
         self.journal = None                                 # the append-only file, while there is one
         self._ids = itertools.count(1)
@@ -150,6 +151,7 @@ class Server:
         self.clock = time.monotonic()
         if self.keyspace.expiry_enabled and self.active_expiry:
             self.keyspace.expire_cycle()
+            self.dispatcher.latency.add("expire-cycle", int((time.monotonic() - self.clock) * 1000))
         self.loop.call_later(1 / self.config["hz"], self._tick)
 
     def _each_second(self) -> None:
