@@ -194,14 +194,18 @@ class TextTop:
             setattr(docs, name, ffi.cast("void *", column.ctypes.data))
         docs.n_rows, docs.n_ids = len(number_of), len(doc_ids)
 
-    def top(self, leaves, groups, phrases, k, mean_length, k1, b, own):
+    def top(self, leaves, groups, phrases, k, mean_length, k1, b, own, keys=None, is_descending=False):
         """The rows and scores of the k best and how many match in all. leaves: packed ones, behind one another; what they point to must
-        stay. groups, phrases: arrays of 32-bit numbers."""
+        stay. groups, phrases: arrays of 32-bit numbers. keys: float64 by row, to be ordered by instead of scores."""
         if k > self._size:
             self._size = max(k, 64)
             self._rows, self._scores = ffi.new("uint32_t[]", self._size), ffi.new("double[]", self._size)
         docs = self._docs
         docs.mean_length, docs.k1, docs.b, docs.own = mean_length, k1, b, own
+        if keys is None:
+            docs.keys, docs.is_descending = ffi.NULL, 0
+        else:
+            docs.keys, docs.n_keys, docs.is_descending = ffi.from_buffer("double[]", keys), len(keys), is_descending
         total = _check(lib.vec_text_top(self._ptr, docs, ffi.from_buffer("vec_text_leaf[]", leaves), ffi.from_buffer("uint32_t[]", groups),
                                         len(groups) // 2, ffi.from_buffer("uint32_t[]", phrases), len(phrases), k, self._rows, self._scores,
                                         self._n))

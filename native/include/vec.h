@@ -306,6 +306,8 @@ typedef struct {
     uint64_t n_rows, n_ids;         /* of number_of, of doc_ids */
     double mean_length, k1, b;
     double own;                     /* what every score is multiplied with */
+    const double *keys;             /* by row, NaN for none: what results are ordered by instead; NULL: by score, the best first */
+    uint64_t n_keys, is_descending; /* the greatest keys first, and of equal ones the latest documents; those without come last */
 } vec_text_docs;
 /* Postings of a term, number << 32 | set of fields << 16 | frequency, ascending; or rows that stand for documents that have something
    once. fits[set of fields]: whether that will do (NULL: any). */

@@ -1,6 +1,7 @@
 /* Documents by words: the best of those that match a conjunction of alternatives, scored by BM25 (S. Robertson, H. Zaragoza, The
    Probabilistic Relevance Framework, 2009). Term at a time: each row has a score so far and a mark, the number of groups that it has
    matched; only the rows of the first group are looked at again, and only they are cleared. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,9 +125,19 @@ static int has_phrases(const vec_text_docs *d, uint32_t row, const uint32_t *phr
     return 1;
 }
 
-/* Whether one result comes behind another: a lower score, or a later document with the same. */
+/* Whether one result comes behind another: a lower score, or a later document with the same; nan is the lowest. */
 static inline int is_behind(const vec_text_docs *d, double score, uint32_t row, double other_score, uint32_t other) {
-    return score != other_score ? score < other_score : d->doc_ids[row] > d->doc_ids[other];
+    if (score < other_score) return 1;
+    if (score > other_score) return 0;
+    const int is_nan = score != score, is_other_nan = other_score != other_score;
+    if (is_nan != is_other_nan) return is_nan;
+    return d->is_descending ? d->doc_ids[row] < d->doc_ids[other] : d->doc_ids[row] > d->doc_ids[other];
+}
+
+/* A row's key as a score: the greater the earlier it comes. */
+static inline double key_of(const vec_text_docs *d, uint32_t row) {
+    if (row >= d->n_keys) return NAN;
+    return d->is_descending ? d->keys[row] : -d->keys[row];
 }
 
 static void sift_down(const vec_text_docs *d, uint32_t *rows, double *scores, uint64_t n, uint64_t at) {
@@ -172,7 +183,7 @@ int64_t vec_text_top(vec_text *t, const vec_text_docs *docs, const vec_text_leaf
         t->marks[row] = 0;
         if (mark != before || (n_phrases && !has_phrases(docs, row, phrases, n_phrases))) continue;
         total++;
-        double score = t->scores[row] * docs->own;
+        double score = docs->keys ? key_of(docs, row) : t->scores[row] * docs->own;
         if (n < k) {
             rows[n] = row, scores[n] = score;
             sift_up(docs, rows, scores, n++);

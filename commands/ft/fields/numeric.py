@@ -9,8 +9,10 @@ from .base import Field, FieldError
 from .labels import Labels
 
 #: Rows changed since the last sort are looked at one by one; more than this many (or than a quarter of the run) are
-#: sorted in.
+#: sorted in ...
 _MAX_LOOSE = 4096
+#: ... or when so many times as many as the run has have been looked at, which takes as long.
+_MOST_LOOKS = 16
 
 
 class NumericField(Field):
@@ -30,6 +32,7 @@ class NumericField(Field):
         self._run_rows = np.empty(0, dtype=np.uint32)
         self._loose = array("I")                # rows put since the run was sorted, each once; cleared ones stay in it
         self._is_loose = bytearray(64)          # by row: whether it is among them
+        self._n_looks = 0                       # loose rows that queries have looked at since
         self._more: NumericField | None = None  # values beyond the first of a row ...
         self._labels: Labels | None = None      # ... and which they are
 
@@ -91,7 +94,8 @@ class NumericField(Field):
         return rows
 
     def _between(self, low: float, high: float, low_inclusive: bool, high_inclusive: bool) -> np.ndarray:
-        if len(self._loose) > max(_MAX_LOOSE, len(self._run_rows) // 4):
+        self._n_looks += len(self._loose)
+        if len(self._loose) > max(_MAX_LOOSE, len(self._run_rows) // 4) or self._n_looks > _MOST_LOOKS * (len(self._run_rows) + _MAX_LOOSE):
             self._sort()
         first = np.searchsorted(self._run_values, low, "left" if low_inclusive else "right")
         last = np.searchsorted(self._run_values, high, "right" if high_inclusive else "left")
@@ -126,6 +130,7 @@ class NumericField(Field):
         self._run_values, self._run_rows = values[order], rows[order]
         self._loose = array("I")
         self._is_loose = bytearray(len(self.column))
+        self._n_looks = 0
 
     def stored_rows(self) -> list[int]:
         """The rows that have a value."""

@@ -1,4 +1,5 @@
-"""The short way for searches by words that are scored by BM25STD: the engine finds the best of the documents at once.
+"""The short way for searches without vectors that are scored by BM25STD or sorted by a number: the engine finds the best of the
+documents at once.
 
 It takes conjunctions of words, their alternatives and expansions, phrases, filters and negations; what else a query may say goes
 the general way (commands/ft/plan.py, commands/ft/score.py), which finds the same."""
@@ -12,7 +13,7 @@ import native
 from respserver.protocol.reply import Raw
 
 from .. import tree
-from ..fields import TagField
+from ..fields import NumericField, TagField
 from ..plan import Evaluation
 from ..reply import Hit, RowWriter, encode_page
 from ..score import B_STD, DEFAULT_SCORER, K1, number_of
@@ -26,6 +27,8 @@ _PATTERNS = (tree.Affix, tree.Fuzzy, tree.Pattern)
 #: Nodes whose weight is that of several groups.
 _HOLDERS = (tree.And, tree.Phrase, tree.Not, tree.Optional)
 _FILTERS = (tree.Numeric, tree.Geo, tree.GeoShape, tree.Missing, tree.Ids)
+#: The columns of an index without words.
+_NO_COLUMNS = (*[np.zeros(0, dtype=np.uint32)] * 3, np.zeros(1, dtype=np.uint64), np.zeros(0, dtype=np.int64))
 _engine: native.TextTop | None = None
 
 
@@ -48,7 +51,7 @@ class _Group:
 class HotText:
     """One search, ready to run as often as it is asked for, whatever the index holds by then."""
 
-    __slots__ = ("server", "index", "options", "groups", "phrases", "writer", "n", "reader", "_fits")
+    __slots__ = ("server", "index", "options", "groups", "phrases", "writer", "n", "reader", "sort_field", "_fits")
 
     def __init__(self, server, index, root, options):
         """Raises _Unfit."""
@@ -61,17 +64,21 @@ class HotText:
         self._fits: dict[int, tuple[int, np.ndarray]] = {}
         self._read(root, 1.0)
         required = [group for group in self.groups if group.kind in (_ANY, _FIRST)]
-        if not any(group.terms or group.patterns for group in required) or len(self.groups) > native.TextTop.MAX_GROUPS:
+        if not required or len(self.groups) > native.TextTop.MAX_GROUPS:
             raise _Unfit
+        self.sort_field = None if options.sort_by is None else index.by_name[options.sort_by]
+        lead = None if self.sort_field is None else (self.sort_field.path, options.sort_by)
         self.n = options.offset + options.count
         is_expanded = options.format == "EXPAND"
-        self.writer = RowWriter(index, options.returns, options.no_content, [], None,
+        self.writer = RowWriter(index, options.returns, options.no_content, [], lead,
                                 index.source.is_json and (options.dialect >= 3 or is_expanded), is_expanded)
 
     @classmethod
     def of(cls, server, index, root, options) -> "HotText | None":
         """The short way for a bound tree, None if there is none."""
-        if (index.text is None or options.scorer not in (None, DEFAULT_SCORER) or options.sort_by is not None or options.slop is not None
+        if options.sort_by is not None and (type(index.by_name.get(options.sort_by)) is not NumericField or options.with_scores):
+            return None
+        if (options.scorer not in (None, DEFAULT_SCORER) or options.slop is not None
                 or options.in_order or options.summarize or options.highlight or options.explain_score or options.with_payloads
                 or options.filters or options.geo_filters or options.in_keys is not None
                 or options.with_sort_keys or options.offset + options.count > _MAX_RESULTS or index.options.no_offsets):
@@ -85,6 +92,8 @@ class HotText:
 
     def _read(self, node, weight: float) -> None:
         kind = type(node)
+        if self.index.text is None and (kind is tree.Phrase or kind is tree.Term or kind in _PATTERNS):
+            raise _Unfit
         attributes = node.attributes
         if attributes is not None:
             if attributes.slop is not None or attributes.inorder is not None:
@@ -114,6 +123,8 @@ class HotText:
         kind = type(node)
         attributes = node.attributes
         own = weight * attributes.weight if attributes is not None and attributes.weight is not None else weight
+        if self.index.text is None and (kind is tree.Term or kind in _PATTERNS):
+            raise _Unfit
         if kind is tree.Term:
             bits = field_set(self.index, self.options, node.fields)
             group.terms.append((node.text, bits, own))
@@ -125,7 +136,7 @@ class HotText:
             group.patterns.append((node, own))
         elif group.kind is _NOT and kind is not tree.VectorRange:
             group.rows.append((node, 0.0))
-        elif kind is tree.Tag:
+        elif kind is tree.Tag or kind is tree.Wildcard:
             group.rows.append((node, own))
         elif kind in _FILTERS and group.kind is not _PERHAPS:
             group.rows.append((node, 0.0))
@@ -140,6 +151,8 @@ class HotText:
         db = server.keyspace.databases[0]
         docs, text = index.docs, index.text
         if db.expires or db.field_expires or docs.scores or server.config["search-default-scorer"] != DEFAULT_SCORER:
+            return None
+        if self.sort_field is not None and self.sort_field.has_arrays:
             return None
         rows, scores, total, warnings = self.top()
         if warnings:
@@ -165,10 +178,11 @@ class HotText:
         index, text = self.index, self.index.text
         self.reader.warnings = []
         n_docs = len(index.docs)
+        mean = text.total_length / n_docs if n_docs and text is not None else 0.0
         held: list = []                     # what the engine reads
         parts: list[tuple[int, int, int, list]] = []     # (0 for required, size, kind, leaves)
         evaluation = None
-        numbers, postings = text.terms.numbers, text.postings
+        numbers, postings = ({}, []) if text is None else (text.terms.numbers, text.postings)
         for group in self.groups:
             leaves: list = []
             size = 0
@@ -181,7 +195,7 @@ class HotText:
             for node, weight in group.rows:
                 if evaluation is None:
                     evaluation = Evaluation(index, self.server.config, 0, self.options)
-                size += self._rows(leaves, held, evaluation, n_docs, node, weight)
+                size += self._rows(leaves, held, evaluation, n_docs, node, weight if mean else 0.0)
             if group.kind in (_ANY, _FIRST):
                 if not leaves:
                     return [], [], 0, self.reader.warnings
@@ -198,9 +212,10 @@ class HotText:
             phrases.append(len(words))
             phrases.extend([numbers[word] for word in words])
         engine = _engine
-        engine.columns(*text.columns, index.docs.doc_ids)
-        mean = text.total_length / n_docs if n_docs else 0.0
-        rows, scores, total = engine.top(b"".join(packed), groups, phrases, self.n, mean, K1, B_STD, float(np.float32(index.options.score)))
+        engine.columns(*(_NO_COLUMNS if text is None else text.columns), index.docs.doc_ids)
+        keys = None if self.sort_field is None else self.sort_field.column
+        rows, scores, total = engine.top(b"".join(packed), groups, phrases, self.n, mean, K1, B_STD, float(np.float32(index.options.score)),
+                                         keys, keys is not None and not self.options.ascending)
         return rows, scores, total, self.reader.warnings
 
     def _leaf(self, leaves: list, held: list, numbers: dict, postings: list, n_docs: int, name: bytes, bits: int | None, weight: float) -> int:
@@ -227,12 +242,18 @@ class HotText:
         return known[2]
 
     def _rows(self, leaves: list, held: list, evaluation: Evaluation, n_docs: int, node, weight: float) -> int:
-        """Adds the leaves of a filter or of tags; returns how many rows they have."""
-        sets = []
-        if type(node) is tree.Tag and weight:
-            field = self.index.by_name.get(node.field)
-            if type(field) is TagField:
-                sets = [field.rows_of(tag) for value in node.values for tag in evaluation.expand_tag(field, value)]
+        """Adds the leaves of a filter, of tags or of everything; returns how many rows they have."""
+        kind = type(node)
+        field = self.index.by_name.get(node.field) if kind is tree.Numeric or kind is tree.Tag else None
+        if type(field) is NumericField:
+            rows = field.rows_between(node.low, node.high, node.low_inclusive, node.high_inclusive)
+            n = len(rows)
+            if n:
+                held.append(rows)
+                leaves.append(_LEAF.pack(rows.ctypes.data, 0, n, 1, 0.0))
+            return n
+        if type(field) is TagField:
+            sets = [field.rows_of(tag) for value in node.values for tag in evaluation.expand_tag(field, value)]
         else:
             sets = [evaluation.rows(node)]
         size = 0
@@ -241,8 +262,9 @@ class HotText:
             if n:
                 numbers = rows.to_array()
                 held.append(numbers)
-                leaves.append(_LEAF.pack(numbers.buffer_info()[0], 0, n, 1, weight and (
-                    weight * math.log(1 + (n_docs - n + 0.5) / (n + 0.5)) if type(node) is tree.Tag else 0.0)))
+                own = weight if kind is tree.Wildcard else weight and kind is tree.Tag and (
+                    weight * math.log(1 + (n_docs - n + 0.5) / (n + 0.5)))
+                leaves.append(_LEAF.pack(numbers.buffer_info()[0], 0, n, 1, own))
                 size += n
         return size
 

@@ -10,7 +10,7 @@ from commands.ft.matches import row_array
 from commands.ft.plan import Evaluation
 from commands.ft.query import parse_query
 from commands.ft.score import Scorer
-from commands.ft.search import _top
+from commands.ft.search import _sorted, _top
 from commands.ft.search_options import SearchOptions
 from commands.ft.text.hot import HotText
 from test_text_index import CONFIG, Document
@@ -40,7 +40,9 @@ def queries(rng):
     a, b, c = rng.sample(WORDS, 3)
     return [a, f"{a} {b}", f"{a} {b} {c}", f"{a}|{b}", f"@t:({a}|{b}) @u:{c}", f'"{a} {b}"', f'@t:"{a} {b}" {c}', f"{a} -{b}", f"{a} ~{b}", f"~{a} {b}", f"{a[:2]}*",
             f"%{a}% {b}", f"{a} @g:{{x}}", f"{a} @g:{{x|y}}=>{{$weight:3}}", f"{a} @n:[10 30]", f"{a} -@g:{{x}}", f"{a} -({b} {c})", f"({a}=>{{$weight:2}} {b})=>{{$weight:0.5}}",
-            f"@t:{a} (@g:{{y}}|{b})", f"{a} @n:[10 30] -{b} ~{c}", f"w'?{a[1:]}*' {b}", f"*{a[-2:]} -{b[:3]}*", f"@u|t:({a} {b})", f"nothing {a}", f"{a} nothing|{b}"]
+            f"@t:{a} (@g:{{y}}|{b})", f"{a} @n:[10 30] -{b} ~{c}", f"w'?{a[1:]}*' {b}", f"*{a[-2:]} -{b[:3]}*", f"@u|t:({a} {b})", f"nothing {a}", f"{a} nothing|{b}",
+            "*", "@g:{x}", "@g:{x|y}", "@g:{x|z}=>{$weight:2}", "@n:[10 30]", "@g:{x} @n:[10 (30]", "@g:{z}", "@g:{y} -@n:[3 7]", f"@n:[10 30] ~{a}",
+            "@g:{x}|@g:{y}", f"@g:{{x}}|{a}"]
 
 
 @pytest.mark.parametrize("limit", [(0, 3), (0, 1000), (5, 7)])
@@ -71,6 +73,23 @@ def test_the_same_as_the_general_way(limit):
     assert n_hot > 200
 
 
+@pytest.mark.parametrize("has_text", [True, False])
+def test_sorted_by_a_number(has_text):
+    rng = random.Random(1)
+    fields = [TagSpec(path=b"g", name=b"g"), NumericSpec(path=b"n", name=b"n"), NumericSpec(path=b"m", name=b"m", sortable=True)]
+    index = Index(b"idx", CreateOptions(fields=fields + ([TextSpec(path=b"t", name=b"t")] if has_text else [])), CONFIG)
+    for i in range(500):
+        m = {b"m": rng.choice([b"1", b"-0", b"0", b"2.5", b"inf", b"-inf", b"7"])} if rng.random() < 0.8 else {}
+        index.put(b"d%d" % rng.randrange(300), Document({b"g": rng.choice([b"x", b"y"]), b"n": b"%d" % rng.randrange(50), b"t": b"a1"} | m))
+    for query in ("*", "@g:{x}", "@n:[10 30] @g:{x|y}", "@n:[10 30] -@g:{x}", "@n:[99 100]", "@m:[-inf (7]", *(["a1 @g:{x}"] if has_text else [])):
+        for name, ascending, offset in ((b"n", True, 0), (b"n", False, 3), (b"m", True, 5), (b"m", False, 0)):
+            root = parse_query(query.encode(), 2, index.schema).root
+            options = SearchOptions(offset=offset, count=150, sort_by=name, ascending=ascending)
+            rows = row_array(Evaluation(index, CONFIG, 0, options).match(root).rows)
+            found, _, total, _ = HotText.of(SERVER, index, root, options).top()
+            assert found == _sorted(None, index, options, rows, {}, offset + 150)[0].tolist() and total == len(rows), query
+
+
 def test_what_goes_the_general_way():
     index = Index(b"idx", CreateOptions(fields=[TextSpec(path=b"t", name=b"t"), TagSpec(path=b"g", name=b"g")]), CONFIG)
 
@@ -78,7 +97,8 @@ def test_what_goes_the_general_way():
         return HotText.of(SERVER, index, parse_query(query.encode(), 2, index.schema).root, SearchOptions(**options)) is not None
 
     assert is_hot("a1 b1") and is_hot("a1 -b1") and is_hot("a1 @g:{x}")
-    for query in ("*", "-a1", "~a1", "@g:{x}", "(a1 b1)=>{$slop:1}", "a1|(b1 c1)", "a1|b1*"):
+    assert is_hot("*") and is_hot("@g:{x}")
+    for query in ("-a1", "~a1", "(a1 b1)=>{$slop:1}", "a1|(b1 c1)", "a1|b1*"):
         assert not is_hot(query), query
     for options in ({"slop": 1}, {"in_order": True}, {"scorer": "TFIDF"}, {"sort_by": b"t"}, {"explain_score": True}, {"count": 100_000}):
         assert not is_hot("a1", **options), options
