@@ -181,7 +181,7 @@ class TextTop:
         self._docs = ffi.new("vec_text_docs *")
         self._n = ffi.new("uint64_t *")
         self._columns = ()
-        self._size = 0
+        self._size = -1
 
     def columns(self, row_of, lengths, words, starts, number_of, doc_ids):
         """Sets the columns of the searches to come."""

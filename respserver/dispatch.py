@@ -33,6 +33,7 @@ class Dispatcher:
 
     def __init__(self, stats: Stats, evictor: Evictor):
         self.stats = stats
+        self.retell = None              # function(text, command's name) that gives the text of an error that clients see
         self.evictor = evictor
         self.slowlog = SlowLog()
         self.latency = LatencyMonitor()
@@ -200,6 +201,8 @@ class Dispatcher:
             self.stats.internal_errors += 1
             log.error("%s failed", command.name, exc_info=error)
             error = CommandError(errors.INTERNAL.format(f"{type(error).__name__}: {error}"))
+        if self.retell is not None:
+            error = CommandError(self.retell(error.text, command.name))
         self.stats.count_error(error.text)
         return encode(error, 2)
 

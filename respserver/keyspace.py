@@ -181,6 +181,11 @@ class Database:
         value = self.data[key]
         self.changed(key, event, value, value, {})
 
+    def is_overdue(self, key: bytes) -> bool:
+        """Whether the key's expiry time has come, be it still there."""
+        when = self.expires.get(key)
+        return when is not None and when <= self.keyspace.now_ms()
+
     def expire_if_due(self, key: bytes) -> bool:
         """Drops the key if its expiry time has come and says so."""
         when = self.expires.get(key)

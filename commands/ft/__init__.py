@@ -17,7 +17,7 @@ def load(server) -> None:
     from .manager import Manager
     from .measure import estimate, recall, tune  # noqa: F401
     config.register_directives()
-    config.observe(server.config)
+    config.observe(server)
     manager = server.search = Manager(server)
     server.keeper.sources.append(persist.definitions)
     crc64.use(native.crc64)

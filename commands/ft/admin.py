@@ -104,7 +104,7 @@ def _drop(client, name: bytes, words: tuple, own_name: str, takes_keys: bool, wo
     if len(words) > 1:
         raise _wrong_arity(own_name)
     if words:
-        if words[0].upper() != word:
+        if words[0].upper() not in (word, b"_FORCE" + word):        # the longer form is of clusters and AOF files
             raise CommandError(errors.DROP_UNKNOWN)
         takes_keys = not takes_keys
     keys = list(index.docs.row_of) if takes_keys else []

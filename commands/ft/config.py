@@ -134,6 +134,9 @@ SETTINGS: dict[str, Setting] = {row.name: row for row in _rows()}
 #: Whether INFO MODULES is complete while there is no index: it always is here.
 INFO_ON_ZERO = "search-_info-on-zero-indexes"
 
+#: Whether error texts of the search module begin with a code word, as from Redis 8.8 on, or are as they were before.
+ERROR_CODES = "search-error-codes"
+
 #: Where the original vectors of hashes live; Redis has no such thing, so FT.CONFIG does not know it.
 ORIGINALS = "search-vector-originals"
 
@@ -150,20 +153,29 @@ def register_directives() -> None:
             register(Directive(row.directive, row.kind, row.default, least=row.least, most=row.most,
                                choices=row.choices,
                                immutable=row.immutable, is_module=True))
+    if ERROR_CODES not in DIRECTIVES:
+        register(Directive(ERROR_CODES, "bool", True, is_module=True))
     if INFO_ON_ZERO not in DIRECTIVES:
         register(Directive(INFO_ON_ZERO, "bool", False, is_module=True))
     if ORIGINALS not in DIRECTIVES:
         register(Directive(ORIGINALS, "enum", "memory", choices=("memory", "disk"), is_module=True))
 
 
-def observe(config) -> None:
-    """Has a new default scorer checked when it is set. `config`: the server's."""
+def observe(server) -> None:
+    """Has a new default scorer checked when it is set, and errors told with or without their codes."""
+    config = server.config
+
     def check(name: str) -> None:
         if name != "BM25STD" and not config["search-enable-unstable-features"]:
             raise ValueError(errors.SCORER_UNSTABLE)
         if name not in SCORERS:
             raise ValueError(errors.DEFAULT_SCORER)
     config.observe("search-default-scorer", check)
+
+    def set_codes(value: bool) -> None:
+        errors.has_codes = value
+        server.dispatcher.retell = None if value else errors.told
+    config.observe(ERROR_CODES, set_codes)
 
 
 def _shown(config, row: Setting) -> str | None:

@@ -18,7 +18,8 @@ __all__ = ["FieldSpec", "TextSpec", "TagSpec", "NumericSpec", "GeoSpec", "GeoSha
 
 MAX_FIELDS = 1024
 MAX_TEXT_FIELDS = 128
-MAX_PREFIXES = 1024
+MAX_STOPWORDS = 1024         # more are silently left out, as in Redis
+MAX_PREFIXES = 1000000
 LANGUAGES = frozenset((
     "arabic", "armenian", "basque", "catalan", "chinese", "danish", "dutch", "english", "finnish", "french", "german", "greek",
     "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "portuguese", "romanian",
@@ -136,7 +137,7 @@ def _index_all(cursor: Words, options: CreateOptions) -> None:
 
 
 def _stopwords(cursor: Words, options: CreateOptions) -> None:
-    options.stopwords = tuple([_lower(word) for word in cursor.counted("STOPWORDS").rest()])
+    options.stopwords = tuple([_lower(word) for word in cursor.counted("STOPWORDS").rest()][:MAX_STOPWORDS])
 
 
 def _temporary(cursor: Words, options: CreateOptions) -> None:

@@ -191,6 +191,11 @@ def _collect(client, words):
     return Simple("DONE")
 
 
+def _collect_beside(client, words):
+    _collect(client, words)
+    return OK
+
+
 def _collector_stop(client, words):
     _named(client, words, "GC_STOP_SCHEDULE").is_collected = False
     return OK
@@ -212,5 +217,5 @@ def _collector_wait(client, words):
 WORDS = {b"DUMP_INVIDX": _invidx, b"DUMP_NUMIDX": _numbers, b"NUMIDX_SUMMARY": _number_summary, b"DUMP_TAGIDX": _tags,
          b"INFO_TAGIDX": _tag_summary, b"DUMP_TERMS": _terms, b"DUMP_SUFFIX_TRIE": _suffixes, b"DUMP_GEOMIDX": _shapes,
          b"DOCIDTOID": _to_id, b"IDTODOCID": _to_key, b"DUMP_PHONETIC_HASH": _sound, b"TTL": _ttl, b"TTL_PAUSE": _ttl_pause,
-         b"TTL_EXPIRE": _ttl_expire, b"GC_FORCEINVOKE": _collect, b"GC_FORCEBGINVOKE": _collect,
+         b"TTL_EXPIRE": _ttl_expire, b"GC_FORCEINVOKE": _collect, b"GC_FORCEBGINVOKE": _collect_beside,
          b"GC_STOP_SCHEDULE": _collector_stop, b"GC_CONTINUE_SCHEDULE": _collector_continue, b"GC_WAIT_FOR_JOBS": _collector_wait}

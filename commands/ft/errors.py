@@ -5,6 +5,8 @@ Code words and where they are used: SEARCH_PARSE_ARGS (words of a command), SEAR
 SEARCH_ARG_UNRECOGNIZED, SEARCH_SYNTAX (query text), SEARCH_QUERY_BAD (a query or schema that cannot hold), SEARCH_LIMIT_OVER,
 SEARCH_OPTION_INVALID and the ones below.
 """
+import re
+
 from respserver.protocol.errors import CommandError
 
 __all__ = ["CommandError", "fail", "show"]
@@ -18,6 +20,23 @@ def show(word) -> str:
 def fail(template: str, *args) -> CommandError:
     """The error to raise: `raise fail(errors.INDEX_NOT_FOUND, name)`."""
     return CommandError(template.format(*[show(arg) for arg in args]) if args else template)
+
+
+#: Whether clients see the code words, as from Redis 8.8 on, or the messages alone and some of them as they were before.
+has_codes = True
+_CODE = re.compile(r"SEARCH_[A-Z_]+ ")
+_SEARCHES = frozenset(("ft.search", "ft.aggregate", "ft.hybrid", "ft.profile"))
+
+
+def told(text: str, command: str = "") -> str:
+    """An error text as clients see it who call `command`."""
+    if has_codes or not text.startswith("SEARCH_"):
+        return text
+    plain = _CODE.sub("", text, 1)
+    head, colon, name = plain.partition("Index not found: ")
+    if colon and not head:
+        return f"No such index {name}" if command.lower() in _SEARCHES else f"{name}: no such index"
+    return plain
 
 
 # ---- tails: the reason at the end of "Bad arguments for <name>: <tail>"
@@ -133,9 +152,13 @@ NO_PROPERTY = "SEARCH_PROP_NOT_FOUND No such property `{}`"
 SUMMARIZE_ARGUMENTS = "SEARCH_PARSE_ARGS Bad arguments for SUMMARIZE"
 HIGHLIGHT_ARGUMENTS = "SEARCH_PARSE_ARGS Bad arguments for HIGHLIGHT"
 FILTER_ARGUMENTS = "SEARCH_PARSE_ARGS FILTER requires 3 arguments"
+FILTER_EMPTY = "SEARCH_SYNTAX Numeric/Geo filter value/s cannot be empty"
+GEOFILTER_UNIT = "SEARCH_PARSE_ARGS Unknown distance unit"
+NOT_NUMERIC = "SEARCH_QUERY_BAD Field is not a numeric field, field: {}"
+NOT_GEO = "SEARCH_QUERY_BAD Field is not a geo field, field: {}"
 FILTER_LOWER = "SEARCH_PARSE_ARGS Bad lower range: {}"
 FILTER_UPPER = "SEARCH_PARSE_ARGS Bad upper range: {}"
-FILTER_FIELD = "SEARCH_QUERY_BAD Field is not a numeric field, field: {}"
+FILTER_FIELD = "SEARCH_QUERY_BAD Unknown Field '{}'"
 GEOFILTER_ARGUMENTS = "SEARCH_PARSE_ARGS GEOFILTER requires 5 arguments"
 NOT_FOR_SEARCH = "SEARCH_PARSE_ARGS option `{}` is mutually exclusive with simple (i.e. search) options"
 PROFILE_CURSOR = "SEARCH_GENERIC FT.PROFILE does not support cursor"
@@ -261,6 +284,7 @@ ENGINE_FAILED = "SEARCH_GENERIC The vector engine failed: {}"
 NOT_YET_AVAILABLE = "SEARCH_GENERIC {} is not yet available"
 
 # ---- words: dictionaries, synonyms, spelling, suggestions
+TOO_MANY_GROUPS = "SEARCH_LIMIT_OVER Maximum group IDs per term limit reached"
 SYNADD = "No longer supported, use FT.SYNUPDATE"
 SPELL_DISTANCE = "SEARCH_PARSE_ARGS bad distance given, distance must be a natural number between 1 to 4"
 SPELL_DISTANCE_MISSING = "SEARCH_PARSE_ARGS DISTANCE arg is given but no DISTANCE comes after"

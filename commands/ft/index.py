@@ -57,10 +57,12 @@ class Index:
         self.n_uses_seen = 0                        # n_uses when the age of a TEMPORARY index was last looked at
         self.n_records = 0                          # records written and not yet collected, as Redis counts them
         self.n_stale = 0                            # documents removed or indexed anew since the last collection
+        self.n_puts: dict[str, int] = {}            # type of field -> values that were indexed
         self.gc_cycles = 0
         self.gc_ns = self.gc_last_ns = 0
         self.dialect_uses = [0, 0, 0, 0]
         self.last_used = time.monotonic()
+        self.added = None                           # what FT.ADD says of the document that is being indexed
         self.is_idle_kept = False                   # a TEMPORARY index that is not dropped for being idle, by _FT.DEBUG
         self.is_collected = True                    # whether the periodic collection looks at it
         self.add_fields(options.fields)
@@ -187,6 +189,7 @@ class Index:
                 self.remove(key)
                 return
             field.note_presence(row, True)
+            self.n_puts[field.type_name] = self.n_puts.get(field.type_name, 0) + 1
             if is_new:
                 self.n_records += field.n_records_of(row)
         if not is_new:
@@ -208,6 +211,8 @@ class Index:
     def language_of(self, value) -> str:
         """The language of a document's text."""
         options = self.options
+        if self.added is not None and self.added.language is not None:
+            return self.added.language.decode().lower()
         if options.language_field is not None:
             given = (value.get(options.language_field) or b"").decode("utf-8", "replace").lower()
             if given in LANGUAGES:
@@ -216,17 +221,17 @@ class Index:
 
     def _put_attributes(self, row: int, value) -> None:
         """Score and payload of a document, where the index takes them from fields."""
-        options = self.options
-        if options.score_field is not None:
+        options, added = self.options, self.added
+        if options.score_field is not None or added is not None or row in self.docs.scores:
             self.docs.scores.pop(row, None)
             try:
-                score = float(value.get(options.score_field) or b"")
+                score = float(added.score if added is not None else value.get(options.score_field or b"") or b"")
             except ValueError:
                 score = options.score
             if score != options.score and 0 <= score <= 1:
                 self.docs.scores[row] = score
-        if options.payload_field is not None:
-            payload = value.get(options.payload_field)
+        if options.payload_field is not None or added is not None:
+            payload = added.payload if added is not None else value.get(options.payload_field)
             if payload is None:
                 self.docs.payloads.pop(row, None)
             else:

@@ -6,7 +6,7 @@ from respserver.registry import COMMANDS, command
 
 from . import errors
 from .config import INFO_ON_ZERO
-from .fields import ErrorCount, Field, TagField, VectorField
+from .fields import CLASSES, ErrorCount, Field, TagField, VectorField
 
 _MB = 1 << 20
 
@@ -220,7 +220,7 @@ _DETAILS = {
 # statistics
 
 def _errors(count: ErrorCount) -> list:
-    return [(Simple("indexing failures"), count.count), (Simple("last indexing error"), Simple(count.last_error)),
+    return [(Simple("indexing failures"), count.count), (Simple("last indexing error"), Simple(errors.told(count.last_error))),
             (Simple("last indexing error key"), count.last_key)]
 
 
@@ -264,6 +264,9 @@ def _indexes(server):
     yield "search_number_of_active_indexes_indexing", scanning
     yield "search_total_active_write_threads", scanning
     yield "search_total_indexing_time", sum(index.indexing_ns for index in indexes) / 1e6
+    yield "search_total_num_docs_in_indexes", sum(len(index.docs) for index in indexes)
+    for kind in CLASSES:
+        yield f"search_total_indexing_ops_{kind.lower()}_fields", server.search.n_puts.get(kind, 0) + sum(index.n_puts.get(kind, 0) for index in indexes)
 
 
 def _field_counts(server):
@@ -283,7 +286,8 @@ def _field_counts(server):
                 parts.append(f"SVS_VAMANA_Compressed={compressed}")
         else:
             counts = (("Sortable", sum(field.spec.sortable for field in fields)),
-                      ("NoIndex", sum(field.spec.no_index for field in fields)))
+                      ("NoIndex", sum(field.spec.no_index for field in fields)),
+                      ("CaseSensitive", sum(field.type_name == "TAG" and field.spec.case_sensitive for field in fields)))
             parts += [f"{label}={n}" for label, n in counts if n]
         parts.append(f"IndexErrors={sum(field.errors.count for field in fields)}")
         yield f"search_fields_{kind.lower()}", ",".join(parts)
@@ -294,8 +298,9 @@ def _memory(server):
     sizes = [index_bytes(index) for index in indexes]
     yield "search_used_memory_indexes", sum(sizes)
     yield "search_used_memory_indexes_human", round(sum(sizes) / _MB, 6)
-    yield "search_smallest_memory_index", min(sizes, default=0)
-    yield "search_largest_memory_index", max(sizes, default=0)
+    for name, size in (("smallest", min(sizes, default=0)), ("largest", max(sizes, default=0))):
+        yield f"search_{name}_memory_index", size
+        yield f"search_{name}_memory_index_human", round(size / _MB, 6)
     yield "search_used_memory_vector_index", sum(field.nbytes for index in indexes for field in index.vector_fields)
     stores = server.search.originals.stores.values()
     yield "search_originals_on_disk", sum(store.n_used for store in stores)
@@ -365,6 +370,8 @@ def _threads(server):
     turns = server.search.turns
     yield "search_active_worker_threads", min(turns.n_pending, turns.n_threads)
     yield "search_active_coord_threads", 0
+    yield "search_uv_threads_running_queries", 0
+    yield "search_uv_threads_running_topology_update", 0
     yield "search_workers_low_priority_pending_jobs", server.search.n_waiting_vectors()
     yield "search_workers_high_priority_pending_jobs", turns.n_pending
     yield "search_workers_admin_priority_pending_jobs", 0

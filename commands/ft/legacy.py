@@ -19,6 +19,9 @@ _NOT_ADDED = Simple("NOADD")
 
 @dataclass(slots=True)
 class _Addition:
+    """FT.ADD's document. While it is indexed, `Index.added` is this: its score, language and payload hold whatever fields the index
+    reads them from."""
+
     score: bytes
     replaces: bool = False
     is_partial: bool = False
@@ -44,7 +47,7 @@ def _parse(score: bytes, words: tuple) -> _Addition:
         keyword = word.upper()
         if keyword == b"FIELDS":
             wanted.pairs = tuple(cursor.rest())
-            if len(wanted.pairs) % 2 or not wanted.pairs:
+            if len(wanted.pairs) % 2:
                 raise CommandError(errors.DOCUMENT_PAIRS)
             return wanted
         if keyword == b"REPLACE":
@@ -74,10 +77,11 @@ def _holds(index, condition: bytes, value: Hash) -> bool:
     for name in names:
         if name not in index.schema:
             raise errors.fail(errors.EXPR_PROPERTY, name)
-    evaluate = compile_expression(tree, names.index)
+    slots = {name: slot for slot, name in enumerate(names)}
+    evaluate = compile_expression(tree, lambda name: slots.get(name, len(slots)))     # the last: what only a search has
     missing = errors.EXPR_NO_VALUE.split("{")[0]
     try:
-        return is_true(evaluate([value.get(index.schema[name].path) for name in names]))
+        return is_true(evaluate([*(value.get(index.schema[name].path) for name in names), None]))
     except CommandError as error:
         if error.text.startswith(missing):
             return False
@@ -109,10 +113,14 @@ def ft_add(client, name, key, score, *words):
     place = db.keyspace.place
     if place is not None:
         pairs = place(db, key, pairs)
-    if value is not None and wanted.is_partial:
-        db.changed(key, "hset", value, value, value.update_flat(pairs))
-    else:
-        db.set(key, Hash.from_flat(pairs), "hset")
+    index.added = wanted
+    try:
+        if value is not None and wanted.is_partial:
+            db.changed(key, "hset", value, value, value.update_flat(pairs))
+        else:
+            db.set(key, Hash.from_flat(pairs), "hset")
+    finally:
+        index.added = None
     return OK
 
 

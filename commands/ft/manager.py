@@ -43,6 +43,7 @@ class Manager:
         self._measuring = None                      # the background measurement under way
         self.cursors = Cursors(server)
         self.complaints = Complaints()
+        self.n_puts: dict[str, int] = {}            # by indexes that are gone: type of field -> values
         self._renamed: tuple | None = None      # (key, its hash) taken away by the first half of a RENAME
 
     # Names
@@ -118,6 +119,8 @@ class Manager:
                 del self._by_prefix[prefix]
         self._note_lengths()
         self.originals.refresh()
+        for kind, n in index.n_puts.items():
+            self.n_puts[kind] = self.n_puts.get(kind, 0) + n
         index.close()
         if self.server.background is not None:
             self.server.run_sliced(index.release(), "free index")
@@ -286,8 +289,8 @@ class Manager:
             for key in keys[i:i + _SCAN_PIECE]:
                 if not key.startswith(prefixes) or (changed is None and key in index.docs):
                     continue
-                value = db.get(key)
-                if type(value) is index.source.kind:
+                value = db.data.get(key)            # what has expired is not dropped by this
+                if type(value) is index.source.kind and not db.is_overdue(key):
                     index.put(key, value, None, changed)
             index.n_scanned = min(i + _SCAN_PIECE, len(keys))
             now = time.monotonic()

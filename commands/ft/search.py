@@ -15,7 +15,7 @@ from respserver.protocol.reply import Raw
 from respserver.registry import command
 
 from . import errors, tree
-from .fields import NumericField
+from .fields import GeoField, NumericField
 from .fields.vector import HYBRID_ADHOC_BF, HYBRID_BATCHES, VectorField
 from .knn import HotKnn
 from .explain_score import explain_score
@@ -284,15 +284,30 @@ class Found:
         self.warnings = warnings
 
 
+def _has_filter_field(index, options, name: bytes, kind, refusal: str) -> bool:
+    """Whether a FILTER is of a field that there is; where it is not, dialect 1 finds nothing and the others refuse."""
+    field = index.by_name.get(name)
+    if type(field) is kind:
+        return True
+    if options.dialect > 1:
+        raise errors.fail(errors.FILTER_FIELD, name) if field is None else errors.fail(refusal, name)
+    return False
+
+
 def restrict(index, root, options):
     """The tree with what INKEYS and FILTER add to it."""
     extra = []
+    if options.has_empty_filter and options.dialect > 1:
+        raise CommandError(errors.FILTER_EMPTY)
     for one in options.filters:
-        field = index.by_name.get(one.field)
-        if type(field) is not NumericField:
-            raise errors.fail(errors.FILTER_FIELD, one.field)
+        if not _has_filter_field(index, options, one.field, NumericField, errors.NOT_NUMERIC):
+            extra.append(tree.Ids(()))
+            continue
         extra.append(tree.Numeric(one.field, one.low, one.high, one.low_inclusive, one.high_inclusive))
     for one in options.geo_filters:
+        if not _has_filter_field(index, options, one.field, GeoField, errors.NOT_GEO):
+            extra.append(tree.Ids(()))
+            continue
         extra.append(tree.Geo(one.field, one.lon, one.lat, one.radius, one.unit.encode()))
     if options.in_keys is not None:
         extra.append(tree.Ids(options.in_keys))

@@ -64,6 +64,7 @@ class SearchOptions:
     slop: int | None = None
     filters: list[NumericFilter] = _field(default_factory=list)
     geo_filters: list[GeoFilter] = _field(default_factory=list)
+    has_empty_filter: bool = False
     in_keys: list[bytes] | None = None
     in_fields: list[bytes] | None = None
     returns: list[tuple[bytes, bytes]] | None = None     # (path or name, name in the reply); [] = RETURN 0
@@ -227,12 +228,21 @@ def _bound(word: bytes, template: str) -> tuple[float, bool]:
     return value, inclusive
 
 
+def _perhaps_empty(word: bytes, options: SearchOptions) -> bytes:
+    """A number of a filter. An empty one is 0 in dialect 1, and refused once the dialect is known to be another."""
+    if word:
+        return word
+    options.has_empty_filter = True
+    return b"0"
+
+
 def _filter(cursor: Words, options: SearchOptions) -> None:
     if cursor.left < 3:
         raise fail(errors.FILTER_ARGUMENTS)
     field = cursor.next()
-    low, low_inclusive = _bound(cursor.next(), errors.FILTER_LOWER)
-    high, high_inclusive = _bound(cursor.next(), errors.FILTER_UPPER)
+    words = [_perhaps_empty(cursor.next(), options) for _ in "ab"]
+    low, low_inclusive = _bound(words[0], errors.FILTER_LOWER)
+    high, high_inclusive = _bound(words[1], errors.FILTER_UPPER)
     if low > high:
         raise fail(errors.NUMERIC_RANGE, field, "%f" % low, "%f" % high)
     options.filters.append(NumericFilter(field, low, high, low_inclusive, high_inclusive))
@@ -242,10 +252,11 @@ def _geo_filter(cursor: Words, options: SearchOptions) -> None:
     if cursor.left < 5:
         raise fail(errors.GEOFILTER_ARGUMENTS)
     field = cursor.next()
-    lon, lat, radius = cursor.double("<lon>"), cursor.double("<lat>"), cursor.double("<radius>")
+    numbers = Words([_perhaps_empty(cursor.next(), options) for _ in "abc"])
+    lon, lat, radius = numbers.double("<lon>"), numbers.double("<lat>"), numbers.double("<radius>")
     unit = keyword(cursor.next()).decode("utf-8", "replace").lower()
     if unit not in _UNITS:
-        raise fail(errors.BAD_ARGUMENTS, "<unit>", errors.TAIL_UNKNOWN)
+        raise fail(errors.GEOFILTER_UNIT)
     if not -180 <= lon <= 180 or not -90 <= lat <= 90:
         raise fail(errors.GEO_COORDINATES)
     if radius <= 0:

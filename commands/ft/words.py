@@ -50,6 +50,10 @@ def ft_dictdump(client, *names):
 
 # ------------------------------------------------------------------------------------------------------------ synonyms
 
+#: The most synonym groups of a word.
+_MAX_GROUPS = 4096
+
+
 @command("FT.SYNUPDATE", arity=-2, group="search", since="1.2.0", flags="write denyoom", summary="Creates or updates a synonym group with additional terms",
          complexity="O(1); O(N) for the documents that are indexed again")
 def ft_synupdate(client, name, *words):
@@ -62,6 +66,8 @@ def ft_synupdate(client, name, *words):
     if skips_scan:
         terms = terms[1:]
     text = index.words()
+    if any(len(known) >= _MAX_GROUPS and group not in known for term in terms if (known := text.groups.get(fold(term)))):
+        raise CommandError(errors.TOO_MANY_GROUPS)
     for term in terms:
         groups = text.groups.setdefault(fold(term), [])
         if group not in groups:

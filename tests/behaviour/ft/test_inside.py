@@ -81,3 +81,41 @@ def test_complaints_and_sections(r2):
     after = r2.info("modules")
     assert [after[name] - before[name] for name in ("search_coord_total_query_errors_syntax", "search_coord_total_query_errors_arguments",
                                                     "search_coord_total_query_warnings_max_prefix_expansions")] == [2, 2, 2]
+
+
+def test_errors_without_codes(r2):
+    r2.config_set("search-error-codes", "no")
+    try:
+        for words, told in ((("FT.SEARCH", "nope", "a"), "No such index nope"), (("FT.INFO", "nope"), "nope: no such index"),
+                            (("FT.CONFIG", "SET", "EXTLOAD", 1), "Not modifiable at runtime")):
+            with raises(redis.ResponseError, match=f"^{told}$"):
+                r2.execute_command(*words)
+    finally:
+        r2.config_set("search-error-codes", "yes")
+    with raises(redis.ResponseError, match="^SEARCH_INDEX_NOT_FOUND Index not found: nope"):
+        r2.execute_command("FT.INFO", "nope")
+
+
+def test_filters_of_older_times(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "n", "NUMERIC", "g", "GEO")
+    r2.hset("a", mapping={"n": 0, "g": "0,0"})
+    for words in (("FILTER", "n", "", ""), ("GEOFILTER", "g", "", "", 1, "km")):
+        assert r2.execute_command("FT.SEARCH", "idx", "*", *words, "NOCONTENT") == [1, b"a"]
+        with raises(redis.ResponseError, match="cannot be empty"):
+            r2.execute_command("FT.SEARCH", "idx", "*", *words, "DIALECT", 2)
+    for words, refusal in ((("FILTER", "x", 0, 1), "Unknown Field"), (("FILTER", "g", 0, 1), "not a numeric field, field: g"),
+                           (("GEOFILTER", "n", 0, 0, 1, "km"), "not a geo field, field: n")):
+        assert r2.execute_command("FT.SEARCH", "idx", "*", *words, "NOCONTENT") == [0]
+        with raises(redis.ResponseError, match=refusal):
+            r2.execute_command("FT.SEARCH", "idx", "*", *words, "DIALECT", 2)
+    with raises(redis.ResponseError, match="Unknown distance unit"):
+        r2.execute_command("FT.SEARCH", "idx", "*", "GEOFILTER", "g", 0, 0, 1, "parsec")
+
+
+@mark.parametrize("rule, taken", [("@a==1 || @b==1", "b"), ("@b==1 || @a==1", "b"), ("(@a==1 && @x==1) || (@b==1 && @c==2)", "b"),
+                                  ("@t > 100", ""), ("@c > 1", "b")])
+def test_rules_over_what_is_missing(r2, rule, taken):
+    r2.execute_command("FT.CREATE", "idx", "FILTER", rule, "SCHEMA", "a", "NUMERIC", "t", "TEXT")
+    r2.hset("b", mapping={"b": 1, "c": 2, "t": "hello"})
+    r2.hset("x", mapping={"b": 0, "c": 1})
+    assert r2.execute_command("FT.SEARCH", "idx", "*", "NOCONTENT")[1:] == ([taken.encode()] if taken else [])

@@ -44,3 +44,13 @@ def test_conditions(r2, condition, holds):
     for wrong in ("nonsense(", "@nope", "to_number(@t)"):
         with raises(redis.ResponseError):
             add(r2, "a", 1, "REPLACE", "IF", wrong, "FIELDS", "n", 7)
+
+
+def test_scores_of_additions(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT")
+    add(r2, "a", "0.25", "LANGUAGE", "french", "PAYLOAD", "p", "FIELDS", "t", "majestueuse")
+    found = r2.execute_command("FT.SEARCH", "idx", "majestueux", "LANGUAGE", "french", "SCORER", "DOCSCORE", "WITHSCORES", "WITHPAYLOADS", "NOCONTENT")
+    assert found == [1, b"a", b"0.25", b"p"]
+    add(r2, "a", 1, "REPLACE", "PARTIAL", "FIELDS")
+    assert r2.execute_command("FT.SEARCH", "idx", "*", "SCORER", "DOCSCORE", "WITHSCORES", "NOCONTENT") == [1, b"a", b"1"]
+    assert r2.execute_command("FT.DROP", "idx", "_FORCEKEEPDOCS") in (b"OK", "OK") and r2.exists("a")

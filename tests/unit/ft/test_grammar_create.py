@@ -87,7 +87,7 @@ def test_limits():
     assert len(create("SCHEMA " + " ".join(f"f{i} NUMERIC" for i in range(1024))).fields) == 1024
     assert refusal(create, "SCHEMA " + " ".join(f"f{i} NUMERIC" for i in range(1025))) == "SEARCH_LIMIT_OVER Schema is limited to 1024 fields"
     assert refusal(create, "SCHEMA " + " ".join(f"f{i} TEXT" for i in range(129))) == "SEARCH_LIMIT_OVER Schema is limited to 128 TEXT fields"
-    assert refusal(create, "PREFIX 1025 " + "p " * 1025 + "SCHEMA t TEXT") == "SEARCH_LIMIT_OVER Number of prefixes (1025) exceeds maximum allowed (1024)"
+    assert refusal(create, "PREFIX 1000001 " + "p " * 1000001 + "SCHEMA t TEXT").endswith("(1000001) exceeds maximum allowed (1000000)")
 
 
 def test_json_can_be_refused():
