@@ -535,17 +535,17 @@ static size_t n_to_measure(const errand *e) {
     return e->count < 0 ? 0 : (size_t)e->count < e->lane->n_rescored ? (size_t)e->count : e->lane->n_rescored;
 }
 
-/* Asks the disk for what the rescoring of this search will read. */
+/* Asks the disk for what the rescoring of this search will read: for all searches before the first of them waits. */
 static void look_ahead(vec_lanes *l, const errand *e) {
     const vec_lane *lane = e->lane;
-    if (!lane->ruler || !lane->places->slots || !slots_are_cold(lane->places->slots)) return;
+    if (!lane->ruler || !lane->places->slots) return;
     size_t n = n_to_measure(e), n_in_file = 0;
     measured *m = room_for(l, n + 1);
     for (size_t i = 0; m && i < n; i++) {
         uintptr_t at = place_of(lane->places, e->labels[i]);
         if (at & 1) m->slots[n_in_file++] = (uint32_t)(at >> 1);
     }
-    if (n_in_file) slots_look_ahead(lane->places->slots, m->slots, n_in_file);
+    if (n_in_file) slots_ask(lane->places->slots, m->slots, n_in_file);
 }
 
 /* Exact distances to the first n candidates, nan where there is none. */
@@ -566,7 +566,7 @@ static int measure(vec_lanes *l, errand *e, size_t n, measured *m) {
         if (vec_ruler_measure(lane->ruler, asked, m->addresses, n, m->exact) != VEC_OK) return FAILED;
     }
     if (m->n_in_file) {                         /* a damaged one is for the usual way, which tells of it */
-        if (vec_slots_measure(lane->places->slots, m->slots, m->n_in_file, lane->ruler, asked, m->by_slot)) return FAILED;
+        if (slots_measure(lane->places->slots, m->slots, m->n_in_file, lane->ruler, asked, m->by_slot)) return FAILED;
         for (size_t j = 0; j < m->n_in_file; j++) m->exact[m->which[j]] = m->by_slot[j];
     }
     return RESCORED;

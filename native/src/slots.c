@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <pthread.h>
 
 #include "crc32c.h"
@@ -23,6 +24,7 @@ struct vec_slots {
     uint64_t base, mapped;
     uint32_t stride, width, n_cold;             /* n_cold: batches that read ahead: an earlier one had to wait for the disk */
     int is_used, is_resting;                    /* whether it was read since vec_slots_rest; whether the pages were let go */
+    long n_faults;                              /* of the reading thread: pages that it had to wait for, when that was last looked at */
     uint8_t *map;
     char *values;                               /* room for PIECE values */
 };
@@ -105,38 +107,53 @@ static int read_slot(const vec_slots *s, uint32_t slot, char *value) {
     return number == slot && check == crc32c(sum, value, s->width);
 }
 
-int slots_are_cold(const vec_slots *s) { return s->n_cold > 0; }
-
-/* Makes sure that the map reaches far enough, and asks the disk for all of it at once where reading has to wait for it. */
-int slots_look_ahead(vec_slots *s, const uint32_t *slots, size_t n) {
+/* Makes sure that the map reaches far enough. */
+static int reach(vec_slots *s, const uint32_t *slots, size_t n) {
     uint64_t last = 0;
     s->is_used = 1, s->is_resting = 0;
     for (size_t i = 0; i < n; i++) last = slots[i] > last ? slots[i] : last;
     uint64_t end = s->base + (last + 1) * s->stride;
-    if (end > s->mapped && map_to(s, end) != VEC_OK) return VEC_ENOMEM;
+    return end > s->mapped ? map_to(s, end) : VEC_OK;
+}
+
+int slots_ask(vec_slots *s, const uint32_t *slots, size_t n) {
     if (!s->n_cold) return VEC_OK;
-    s->n_cold--;
-    for (size_t i = 0; i < n; i++) {
+    int rc = reach(s, slots, n);
+    for (size_t i = 0; rc == VEC_OK && i < n; i++) {
         uint64_t start = s->base + (uint64_t)slots[i] * s->stride, page = start & ~(uint64_t)4095;
         madvise(s->map + page, start + HEAD + s->width - page, MADV_WILLNEED);
     }
-    return VEC_OK;
+    return rc;
+}
+
+/* Takes down what reading n slots took. Long may also mean that another thread had the processor. */
+static void note_time(vec_slots *s, size_t n, uint64_t took_ns) {
+    struct rusage used;
+    s->n_cold -= s->n_cold > 0;
+    if (took_ns <= n * SLOW_NS || getrusage(RUSAGE_THREAD, &used)) return;
+    if (used.ru_majflt != s->n_faults) s->n_cold = COLD_BATCHES;
+    s->n_faults = used.ru_majflt;
 }
 
 int vec_slots_read(vec_slots *s, const uint32_t *slots, size_t n, char *values, char *states) {
-    int n_bad = 0, rc = slots_look_ahead(s, slots, n);
-    if (rc != VEC_OK) return rc;
+    int n_bad = 0, rc = slots_ask(s, slots, n);
+    if (rc != VEC_OK || (rc = reach(s, slots, n)) != VEC_OK) return rc;
     uint64_t started = now_ns();
     for (size_t i = 0; i < n; i++) {
         states[i] = (char)read_slot(s, slots[i], values + i * s->width);
         n_bad += !states[i];
     }
-    if (now_ns() - started > n * SLOW_NS) s->n_cold = COLD_BATCHES;
+    note_time(s, n, now_ns() - started);
     return n_bad;
 }
 
 int vec_slots_measure(vec_slots *s, const uint32_t *slots, size_t n, vec_ruler *ruler, const char *query, double *distances) {
-    int n_bad = 0, rc = slots_look_ahead(s, slots, n);
+    int rc = slots_ask(s, slots, n);
+    return rc == VEC_OK ? slots_measure(s, slots, n, ruler, query, distances) : rc;
+}
+
+int slots_measure(vec_slots *s, const uint32_t *slots, size_t n, vec_ruler *ruler, const char *query, double *distances) {
+    int n_bad = 0, rc = reach(s, slots, n);
     if (rc != VEC_OK) return rc;
     if (!s->values && !(s->values = malloc((size_t)PIECE * s->width))) return VEC_ENOMEM;
     uint64_t started = now_ns();
@@ -153,6 +170,6 @@ int vec_slots_measure(vec_slots *s, const uint32_t *slots, size_t n, vec_ruler *
         for (size_t i = 0; i < m; i++)
             if (is_bad[i]) distances[at + i] = NAN;
     }
-    if (now_ns() - started > n * SLOW_NS) s->n_cold = COLD_BATCHES;
+    note_time(s, n, now_ns() - started);
     return n_bad;
 }

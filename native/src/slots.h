@@ -1,12 +1,12 @@
-/* What slots.c offers to others of the engine. */
+/* What slots.c offers to others of the engine: vec_slots_measure in two parts. */
 #ifndef SLOTS_H
 #define SLOTS_H
 
 #include "vec.h"
 
-/* Whether reading has lately had to wait for the disk. */
-int slots_are_cold(const vec_slots *slots);
-/* Asks the disk for these slots, which are to be read soon, if it is needed. VEC_OK, or VEC_ENOMEM. */
-int slots_look_ahead(vec_slots *slots, const uint32_t *numbers, size_t n);
+/* Asks the disk for what is soon to be measured, if reading has lately had to wait for it. VEC_OK, or VEC_ENOMEM. */
+int slots_ask(vec_slots *slots, const uint32_t *numbers, size_t n);
+/* The rest, whether it was asked for or not. */
+int slots_measure(vec_slots *slots, const uint32_t *numbers, size_t n, vec_ruler *ruler, const char *query, double *distances);
 
 #endif

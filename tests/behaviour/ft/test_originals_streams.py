@@ -1,0 +1,142 @@
+"""Vectors on disk under random commands and sudden death: whatever a client does, it sees what it would see of vectors in memory."""
+import os
+import random
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import redis
+from helpers import running_server, wait_until
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+DIM = 32
+WIDTH = 4 * DIM
+KINDS = ("{", "}")                              # the first letter of keys: originals in memory, on disk
+
+
+def create(client):
+    for kind, place in zip(KINDS, ("MEMORY", "DISK")):
+        client.execute_command("FT.CREATE", f"idx{place}", "ON", "HASH", "PREFIX", 1, kind, "SCHEMA", "t", "TAG", "v", "VECTOR", "FLAT", 8, "TYPE",
+                               "FLOAT32", "DIM", DIM, "DISTANCE_METRIC", "L2", "ORIGINALS", place)
+
+
+def on_disk(client):
+    return client.info("search_memory")["search_originals_on_disk"]
+
+
+class Stream:
+    """Random commands; `next` gives one as a function of the kind of key."""
+
+    FIELDS = ("v", "v", "v", "t", "n", "f1", "f2")
+
+    def __init__(self, seed):
+        self.rng = random.Random(seed)
+        self.blobs = [np.random.default_rng(i).normal(size=DIM).astype("<f4").tobytes() for i in range(40)]
+
+    def value(self, field):
+        rng = self.rng
+        if field == "v":
+            return rng.choice(self.blobs) if rng.random() < 0.9 else rng.choice([b"short", b"", b"x" * (WIDTH + 1), b"7"])
+        return rng.choice([b"a", b"5", b"", b"z" * 300, b"1.5"])
+
+    def pairs(self):
+        fields = self.rng.sample(self.FIELDS, self.rng.randint(1, 4))
+        return [word for field in fields for word in (field, self.value(field))]
+
+    def next(self):
+        rng, field = self.rng, self.rng.choice(self.FIELDS)
+        a, b = rng.randrange(12), rng.randrange(12)
+        fields = rng.sample(("v", "t", "n", "f1", "absent"), rng.randint(1, 3))
+        many = (len(fields), *fields)
+        pairs, value, ms = self.pairs(), self.value(field), rng.choice([0, 100_000])
+        one = rng.choice([
+            lambda k: ("HSET", k(a), *pairs), lambda k: ("HSET", k(a), *pairs), lambda k: ("HMSET", k(a), *pairs), lambda k: ("HSETNX", k(a), field, value),
+            lambda k: ("HSETEX", k(a), "PX", 100_000, "FIELDS", len(pairs) // 2, *pairs),
+            lambda k: ("HSETEX", k(a), "KEEPTTL", "FIELDS", len(pairs) // 2, *pairs), lambda k: ("HGET", k(a), field), lambda k: ("HGETALL", k(a)),
+            lambda k: ("HMGET", k(a), *fields), lambda k: ("HSTRLEN", k(a), field), lambda k: ("HVALS", k(a)), lambda k: ("HKEYS", k(a)),
+            lambda k: ("HSCAN", k(a), 0), lambda k: ("HRANDFIELD", k(a), 20, "WITHVALUES"), lambda k: ("HEXISTS", k(a), field), lambda k: ("HLEN", k(a)),
+            lambda k: ("HINCRBY", k(a), field, 2), lambda k: ("HINCRBYFLOAT", k(a), field, 2), lambda k: ("HGETDEL", k(a), "FIELDS", *many),
+            lambda k: ("HGETEX", k(a), "PX", 100_000, "FIELDS", *many), lambda k: ("HGETEX", k(a), "PERSIST", "FIELDS", *many),
+            lambda k: ("HDEL", k(a), *fields), lambda k: ("HPEXPIRE", k(a), ms, "FIELDS", *many), lambda k: ("HPERSIST", k(a), "FIELDS", *many),
+            lambda k: ("COPY", k(a), k(b), "REPLACE"), lambda k: ("RENAME", k(a), k(b)), lambda k: ("RENAMENX", k(a), k(b)),
+            lambda k: ("COPY", k(a), "of" + k(a), "REPLACE"), lambda k: ("RENAME", "of" + k(a), k(b)), lambda k: ("HGETALL", "of" + k(a)),
+            lambda k: ("MOVE", k(a), 1), lambda k: ("DEL", k(a)), lambda k: ("UNLINK", k(a)), lambda k: ("PEXPIRE", k(a), ms),
+            lambda k: ("OBJECT", "ENCODING", k(a)), lambda k: ("TYPE", k(a)), lambda k: ("EXISTS", k(a)), lambda k: ("PERSIST", k(a))])
+        return one
+
+
+def answer(client, words):
+    try:
+        return client.execute_command(*words)
+    except redis.ResponseError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_both_kinds_answer_alike(r2, seed):
+    create(r2)
+    stream, history = Stream(seed), []
+    for step in range(1500):
+        one = stream.next()
+        words = [one(lambda number, kind=kind: f"{kind}{number}") for kind in KINDS]
+        history.append(words[1])
+        in_memory, in_file = (answer(r2, each) for each in words)
+        assert in_file == in_memory, history[-8:]
+    for number in range(12):
+        for db in (0, 1):
+            r2.execute_command("SELECT", db)
+            for before in ("", "of"):
+                hashes = [r2.hgetall(f"{before}{kind}{number}") for kind in KINDS]
+                assert hashes[0] == hashes[1]
+        r2.execute_command("SELECT", 0)
+    held = sum(len(r2.hget(f"}}{number}", "v") or b"") == WIDTH for number in range(12))
+    wait_until(lambda: on_disk(r2) >= held, what="all that belongs there on disk")
+    figures = r2.info("search_memory")
+    assert figures["search_originals_damaged"] == figures["search_originals_refused"] == 0
+    found = [r2.execute_command("FT.SEARCH", f"idx{place}", "*=>[KNN 20 @v $b AS d]", "PARAMS", 2, "b", stream.blobs[0], "SORTBY", "d",
+                                "RETURN", 2, "d", "v", "DIALECT", 2) for place in ("MEMORY", "DISK")]
+    assert found[0][0] == found[1][0] and found[0][2::2] == found[1][2::2]
+
+
+def test_killed_while_it_writes(tmp_path):
+    """Data of a killed server is gone with it, and so is its file; what the next one is told is what it tells."""
+    path = tmp_path / f"originals-{WIDTH}.slots"
+    rng = np.random.default_rng(2)
+    left_over = b""
+    for round_ in range(4):
+        with running_server("--dir", str(tmp_path)) as server, redis.Redis(port=server.port) as client:
+            assert not path.exists() and client.dbsize() == 0
+            create(client)
+            vectors = rng.normal(size=(3000, DIM)).astype("<f4")
+            for i in range(300):                # into the slots that the one before has had
+                client.hset(f"}}{i}", "v", vectors[i].tobytes())
+            assert [client.hget(f"}}{i}", "v") for i in range(300)] == [vector.tobytes() for vector in vectors[:300]]
+            assert on_disk(client) == 300 and client.info("search_memory")["search_originals_damaged"] == 0
+
+            def write():
+                try:
+                    with redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as writer:
+                        for start in range(300, 3000, 50):
+                            pipe = writer.pipeline(transaction=False)
+                            for i in range(start, start + 50):
+                                pipe.hset(f"}}{i % 700}", "v", vectors[i].tobytes())
+                            pipe.execute()
+                except (redis.ConnectionError, OSError):
+                    pass
+            writing = threading.Thread(target=write)
+            writing.start()
+            time.sleep(0.02 * round_)
+            assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+            writing.join()
+        assert path.exists() and path.read_bytes() != left_over
+        left_over = path.read_bytes()
+        with open(path, "r+b") as file:         # and what power loss may make of it
+            file.seek(rng.integers(path.stat().st_size))
+            file.write(os.urandom(64))
+            if round_ == 2:
+                file.truncate(10)
+            if round_ == 3:
+                file.truncate(0)
