@@ -414,6 +414,10 @@ class Index:
         if code < 0:
             raise ImageError(code, ffi.string(why).decode(errors="replace"))
 
+    def begin_save(self):
+        """Notes the index as it is now; returns what writes that later, on any thread: see Saver. Raises NativeError."""
+        return Saver(self)
+
     @classmethod
     def load(cls, path, verify=True, copy=False):
         """An index from a file that save() wrote. What was stored but not linked yet, or not trained, is taken up in the background.
@@ -738,6 +742,35 @@ class Crew:
         if self.threads:
             ffi.release(self._ptr)
             self._ptr, self.threads = ffi.NULL, 0
+
+
+class Saver:
+    """An index as it was at one moment. Either `write` or `cancel` has to be called, once; it keeps the index from being freed till then."""
+
+    def __init__(self, index):
+        out = ffi.new("vec_saver **")
+        index.hold()
+        try:
+            _check(lib.vec_save_begin(index._ptr, out))
+        except NativeError:
+            index.let_go()
+            raise
+        self._ptr, self._index = out[0], index
+
+    def write(self, path):
+        """Writes the image to a file that replaces `path` when it is complete. Raises ImageError, with `path` as it was."""
+        why = ffi.new("char[]", 512)
+        code = lib.vec_save_end(self._ptr, os.fsencode(path), why, len(why))
+        self._index.let_go()
+        self._ptr = self._index = None
+        if code < 0:
+            raise ImageError(code, ffi.string(why).decode(errors="replace"))
+
+    def cancel(self):
+        """Writes nothing."""
+        lib.vec_save_end(self._ptr, ffi.NULL, ffi.NULL, 0)
+        self._index.let_go()
+        self._ptr = self._index = None
 
 
 class Names:

@@ -20,6 +20,7 @@ def load(server) -> None:
     config.observe(server)
     manager = server.search = Manager(server)
     server.keeper.sources.append(persist.definitions)
+    server.keeper.images = manager.images
     crc64.use(native.crc64)
     server.modules.append(Module("search", VERSION))
     info.register_sections(server)

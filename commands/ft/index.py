@@ -203,6 +203,32 @@ class Index:
             self.move_out(value, path, width)
         self.indexing_ns += time.perf_counter_ns() - start
 
+    def refill(self) -> None:
+        """Fills the fields other than vectors from the documents that the table has, and moves original vectors to where they belong."""
+        fields = [field for field in self.fields if type(field) is not VectorField or field.present is not None]
+        has_more = bool(fields or self.disk_fields or self.options.score_field is not None or self.options.payload_field is not None)
+        source, docs = self.source, self.docs
+        self.revision += 1
+        for row in list(docs.live) if has_more or self.text is not None else ():
+            value, key = docs.values[row], docs.keys[row]
+            for field in fields:
+                raw = source.read(value, field)
+                try:
+                    parsed = None if raw is None else source.parse(field, raw) if type(field) is not VectorField else raw
+                    if parsed is not None and type(field) is not VectorField:
+                        field.put(row, parsed)
+                except FieldError as error:
+                    self.count_failure(field, key, error.text)
+                    parsed = None
+                field.note_presence(row, parsed is not None)
+                if parsed is not None:
+                    self.n_records += field.n_records_of(row)
+            if self.text is not None:
+                self.n_records += self.text.put(row, source.texts(value), self.language_of(value))
+            self._put_attributes(row, value)
+            for path, width in self.disk_fields:
+                self.move_out(value, path, width)
+
     def _language_changed(self, changed) -> bool:
         if changed is None or self.options.language_field is None:
             return False

@@ -11,6 +11,7 @@ from respserver.values.json import Json
 from . import errors
 from .complaints import Complaints
 from .cursor import Cursors
+from .images import Images
 from .index import Index, no_such_index
 from .measure.job import Jobs
 from .originals import Originals
@@ -42,6 +43,7 @@ class Manager:
         self.originals = Originals(server)
         self._measuring = None                      # the background measurement under way
         self.cursors = Cursors(server)
+        self.images = Images(self)
         self.complaints = Complaints()
         self.n_puts: dict[str, int] = {}            # by indexes that are gone: type of field -> values
         self._renamed: tuple | None = None      # (key, its hash) taken away by the first half of a RENAME
@@ -164,7 +166,7 @@ class Manager:
     # Listener
 
     def key_changed(self, change) -> None:
-        if change.db or not self.indexes:
+        if change.db or not self.indexes or self.images.pending is not None:
             return
         _, key, event, old, new, fields = change
         if self._renamed is not None:
@@ -267,6 +269,8 @@ class Manager:
     def scan(self, index: Index, only=None) -> None:
         """Indexes the existing keys, in the background when there are many. `only`: paths of new fields, after
         FT.ALTER."""
+        if self.images.pending is not None:         # it gets its documents when all that an image has is read
+            return
         if index.scan is not None:
             index.scan.cancel()
         index.unscanned.update(only or ())

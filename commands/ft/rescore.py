@@ -63,6 +63,17 @@ class Rescorer:
         self._chosen: dict[int, int] = {}       # k -> what `_auto` says
         self._share_of: dict[int, float] = {}   # k -> what `_share` says
 
+    def state(self) -> tuple:
+        """What has been measured, in plain values."""
+        return self.measured, self.shares, self.measured_at, self.error
+
+    def restore(self, state: tuple) -> None:
+        """Takes over what was measured of the same vectors."""
+        measured, shares, self.measured_at, self.error = state
+        self.measured, self.shares = [tuple(pair) for pair in measured], [tuple(pair) for pair in shares]
+        stats = self.field.engine.stats()
+        self.measured_codec = stats["codec"], stats["n_epochs"]
+
     # ------------------------------------------------------------------------------------------------- how many
 
     def candidates(self, k: int, asked=None) -> int:

@@ -273,35 +273,63 @@ static void sync_directory(const char *path) {
     close(fd);
 }
 
-int vec_save(vec_index *ix, const char *path, char *why, size_t why_size) {
-    static _Atomic uint32_t n_saves;
-    saver s = {.ix = ix, .fd = -1};
-    size_t length = strlen(path) + 40;
-    char *temporary = malloc(length);
-    if (!temporary) return image_fail(why, why_size, VEC_ENOMEM, "out of memory");
-    snprintf(temporary, length, "%s.%ld-%u.tmp", path, (long)getpid(), atomic_fetch_add(&n_saves, 1));
-    atomic_fetch_add(&ix->n_pins, 1);                           /* vec_free waits */
-    s.reader = scratch_take(ix);
-    s.buffer = mem_alloc(&ix->account, VEC_MEM_OTHER, BUFFER);
-    int rc = s.buffer ? take_snapshot(&s) : VEC_ENOMEM;
-    if (rc == VEC_OK && (s.fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) < 0)
-        rc = image_fail(why, why_size, VEC_EIO, "cannot create %s: %s", temporary, strerror(errno));
-    else if (rc == VEC_OK) {
-        rc = save_all(&s);
-        reader_leave(s.reader);                                 /* before the disk is waited for */
-        if (rc == VEC_OK && fsync(s.fd)) rc = VEC_EIO;
-        if (close(s.fd) && rc == VEC_OK) rc = VEC_EIO;
-        if (rc == VEC_OK && rename(temporary, path)) rc = VEC_EIO;
-        if (rc == VEC_OK) sync_directory(path);
-        else image_fail(why, why_size, rc, "cannot write %s: %s", path, strerror(errno)), unlink(temporary);
-    } else image_fail(why, why_size, rc, "out of memory");
-    reader_leave(s.reader);
-    scratch_give(s.reader);
-    mem_free(s.buffer), mem_free(s.meta), mem_free(s.in_graph);
-    free(temporary);
+struct vec_saver { saver s; };
+
+static void end_save(vec_saver *whole) {
+    saver *s = &whole->s;
+    vec_index *ix = s->ix;
+    reader_leave(s->reader);
+    scratch_give(s->reader);
+    mem_free(s->buffer), mem_free(s->meta), mem_free(s->in_graph);
+    free(whole);
     pthread_mutex_lock(&ix->lock);                              /* what waited for this reader */
     reclaim(ix);
     pthread_mutex_unlock(&ix->lock);
     atomic_fetch_sub(&ix->n_pins, 1);
+}
+
+int vec_save_begin(vec_index *ix, vec_saver **out) {
+    vec_saver *whole = calloc(1, sizeof *whole);
+    *out = NULL;
+    if (!whole) return VEC_ENOMEM;
+    whole->s = (saver){.ix = ix, .fd = -1};
+    atomic_fetch_add(&ix->n_pins, 1);                           /* vec_free waits */
+    whole->s.reader = scratch_take(ix);
+    whole->s.buffer = mem_alloc(&ix->account, VEC_MEM_OTHER, BUFFER);
+    int rc = whole->s.buffer ? take_snapshot(&whole->s) : VEC_ENOMEM;
+    if (rc == VEC_OK) *out = whole;
+    else end_save(whole);
     return rc;
+}
+
+int vec_save_end(vec_saver *whole, const char *path, char *why, size_t why_size) {
+    static _Atomic uint32_t n_saves;
+    saver *s = &whole->s;
+    int rc = VEC_OK;
+    size_t length = path ? strlen(path) + 40 : 0;
+    char *temporary = path ? malloc(length) : NULL;
+    if (path && !temporary) rc = image_fail(why, why_size, VEC_ENOMEM, "out of memory");
+    else if (path) {
+        snprintf(temporary, length, "%s.%ld-%u.tmp", path, (long)getpid(), atomic_fetch_add(&n_saves, 1));
+        if ((s->fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) < 0)
+            rc = image_fail(why, why_size, VEC_EIO, "cannot create %s: %s", temporary, strerror(errno));
+        else {
+            rc = save_all(s);
+            reader_leave(s->reader);                            /* before the disk is waited for */
+            if (rc == VEC_OK && fsync(s->fd)) rc = VEC_EIO;
+            if (close(s->fd) && rc == VEC_OK) rc = VEC_EIO;
+            if (rc == VEC_OK && rename(temporary, path)) rc = VEC_EIO;
+            if (rc == VEC_OK) sync_directory(path);
+            else image_fail(why, why_size, rc, "cannot write %s: %s", path, strerror(errno)), unlink(temporary);
+        }
+    }
+    free(temporary);
+    end_save(whole);
+    return rc;
+}
+
+int vec_save(vec_index *ix, const char *path, char *why, size_t why_size) {
+    vec_saver *whole;
+    int rc = vec_save_begin(ix, &whole);
+    return rc == VEC_OK ? vec_save_end(whole, path, why, why_size) : image_fail(why, why_size, rc, "out of memory");
 }

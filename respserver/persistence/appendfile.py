@@ -95,6 +95,7 @@ class AppendFile:
         n = 0
         whole = start                                       # all before it is complete
         queue: list | None = None                           # of a transaction
+        self.keeper.reached(part.name, whole)
         try:
             for words, end in replay.commands(path, start):
                 name = words[0].upper()
@@ -104,11 +105,13 @@ class AppendFile:
                     for queued in queue:
                         self._apply(queued, path, whole)
                     queue, whole = None, end
+                    self.keeper.reached(part.name, whole)
                 elif queue is not None:
                     queue.append(words)
                 else:
                     self._apply(words, path, whole)
                     whole = end
+                    self.keeper.reached(part.name, whole)
                 n += 1
                 if not n & 15:
                     self.keeper.loading.advance(end, None)
@@ -220,6 +223,12 @@ class AppendFile:
         """Bytes of all parts."""
         return self.older_size + (self.journal.size if self.journal is not None else 0)
 
+    def point(self) -> tuple | None:
+        """Where the file ends now: (part, offset); None if what was noted cannot be written."""
+        if not self.manifest.increments or not self.journal.write(True):
+            return None
+        return self.manifest.increments[-1].name, self.journal.size
+
     # Rewriting
 
     def schedule(self) -> None:
@@ -275,7 +284,7 @@ class AppendFile:
             self.manifest = manifest
             self.older_size = self._size_of(manifest.parts()[:-1])
             self.keeper.fork("Background append only file rewriting", lambda report: self._write_base(temporary, report),
-                             lambda failure: self._written(temporary, base, failure))
+                             lambda failure: self._written(temporary, base, failure), (part.name, 0))
         except OSError as failure:
             self._failed(failure.strerror)
 
@@ -283,7 +292,7 @@ class AppendFile:
         """Writes what the databases hold. Raises OSError."""
         server = self.server
         if server.config["aof-use-rdb-preamble"]:
-            snapshots.write(path, server, self.keeper.definitions(), True, report)
+            snapshots.write(path, server, self.keeper.definitions(), True, "", report)
             return
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:

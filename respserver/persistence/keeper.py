@@ -1,6 +1,7 @@
 """What ties persistence to a server: reading at the start, save points, background children, failures, INFO, the end."""
 import asyncio
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -46,8 +47,10 @@ class Keeper:
         self.server = server
         self.sources: list[Callable[[object], Iterable[list[bytes]]]] = []
         self.file = AppendFile(self)
+        self.images = None                          # of a module's indexes: see commands/ft/images.py
         self.loading = Loading()
         self.child: Child | None = None
+        self._job = None                            # the images that are written beside it
         self.child_kind = ""                        # "rdb" or "aof"
         self.is_running = False                     # loaded, and not yet stopped
         self.is_scheduled = False                   # BGSAVE SCHEDULE waits for a rewrite to end
@@ -110,14 +113,18 @@ class Keeper:
         keyspace.now_ms = lambda: 0                 # nothing that a command names has passed
         server.dispatcher.set_loading(True)
         started = time.monotonic()
+        if self.images is not None:
+            self.images.look()
         try:
             found = False
             if config["appendonly"]:
                 found = yield from self.file.load()
             if not found and os.path.exists(self.dump_path):
                 self.loading.total = os.path.getsize(self.dump_path)
-                yield from snapshots.load(self.dump_path, server, self.apply, self.loading.advance)
+                yield from self._load_snapshot()
                 found = True
+            if self.images is not None:
+                self.images.end_of_data()
         finally:
             keyspace.expiry_enabled = True
             keyspace.now_ms = clock
@@ -126,6 +133,17 @@ class Keeper:
         self.n_loaded = sum(len(db) for db in keyspace.databases)
         if found:
             server.log.info("DB loaded from disk: %.3f seconds, %d keys", time.monotonic() - started, self.n_loaded)
+
+    def _load_snapshot(self) -> Generator:
+        ids: list[str] = []
+        yield from snapshots.load(self.dump_path, self.server, self.apply, self.loading.advance, ids.append)
+        if ids:
+            self.reached(ids[-1], 0)
+
+    def reached(self, place: str, offset: int) -> None:
+        """Reading has come to this byte of a part of the append-only file, or to the end of the snapshot with this id."""
+        if self.images is not None:
+            self.images.reached((place, offset))
 
     async def start(self, listen: Callable) -> list:
         """Reads the data, has `await listen()` open the sockets, before the end of it if that takes long, and begins to write. Returns
@@ -151,19 +169,36 @@ class Keeper:
 
     # Children and threads
 
-    def fork(self, name: str, work: Callable, on_done: Callable[[str], None], kind: str = "aof") -> None:
-        """Starts a child; see Child. Raises OSError."""
+    def fork(self, name: str, work: Callable, on_done: Callable[[str], None], point: tuple | None, kind: str = "aof") -> None:
+        """Starts a child; see Child. Images of indexes are written beside it, if this moment is a `point` of the log. Raises OSError."""
+        job = self.images.begin(point) if self.images is not None and point is not None else None
+
         def done(error: str) -> None:
-            self.child = None
+            self.child = self._job = None
             slots.thaw()
+            if job is not None:
+                job.part_done(error)
             on_done(error)
+
+        def both(report: Callable[[int], None]) -> None:
+            work(report)
+            if job is not None:
+                try:
+                    job.write_tables()
+                except OSError:                     # what matters more is written; without tables the rest is dropped
+                    pass
 
         slots.freeze()
         try:
-            self.child = Child(self.server, name, work, done, tuple(slots.descriptors()))
+            self.child = Child(self.server, name, both, done, tuple(slots.descriptors()))
         except OSError:
             slots.thaw()
+            if job is not None:
+                job.cancel()
             raise
+        if job is not None:
+            self._job = job
+            self.in_thread(job.write_vectors, job.part_done)
         self.child_kind = kind
         self.n_forks += 1
         self.fork_us = self.child.fork_us
@@ -175,6 +210,9 @@ class Keeper:
             self.child.kill()
             self.child = None
             slots.thaw()
+            if self._job is not None:
+                self._job.part_done("interrupted")
+                self._job = None
 
     def in_thread(self, work: Callable[[], None], on_done: Callable[[str], None]) -> None:
         """Runs what may wait for the disk in a thread; on_done(error text or "") is called on the loop thread afterwards."""
@@ -201,14 +239,24 @@ class Keeper:
         """SAVE: writes a snapshot now. Raises CommandError."""
         if self.child is not None and self.child_kind == "rdb":
             raise CommandError(errors.SAVE_IN_PROGRESS)
+        point = self._point()
         try:
-            snapshots.save(self.dump_path, self.server, self.definitions())
+            snapshots.save(self.dump_path, self.server, self.definitions(), point[0] if point is not None else "")
+            if self.images is not None and point is not None:
+                self.images.save(point)
         except (OSError, CommandError) as error:
             self.server.log.warning("Failed saving the DB: %s", error)
             self._note_save(False, self.server.keyspace.dirty)
             raise CommandError(errors.SAVE_FAILED) from None
         self.server.log.info("DB saved on disk")
         self._note_save(True, self.server.keyspace.dirty)
+
+    def _point(self) -> tuple | None:
+        """The point of the log at which this moment is: (part of the append-only file, offset), or (id of a snapshot to be written, 0).
+        None where the file cannot be written."""
+        if self.file.journal is None:
+            return f"snapshot-{secrets.token_hex(8)}", 0
+        return self.file.point()
 
     def _note_save(self, is_ok: bool, dirty: int) -> None:
         self.is_last_ok = is_ok
@@ -229,10 +277,11 @@ class Keeper:
             return False
         self._tried_at = time.monotonic()
         server, path, dirty = self.server, self.dump_path, self.server.keyspace.dirty
-        definitions = self.definitions()
+        definitions, point = self.definitions(), self._point()
+        place = point[0] if point is not None else ""
         try:
-            self.fork("Background saving", lambda report: snapshots.save(path, server, definitions, report),
-                      lambda error: self._saved(error, dirty), "rdb")
+            self.fork("Background saving", lambda report: snapshots.save(path, server, definitions, place, report),
+                      lambda error: self._saved(error, dirty), point, "rdb")
         except OSError as error:
             self.server.log.warning("Can't save in background: fork: %s", error.strerror)
             self._note_save(False, dirty)
@@ -326,6 +375,10 @@ class Keeper:
         saves = self.saves_at_end
         if saves is None:
             saves = bool(self.server.config["save"]) and self.changes > 0
+        if self.file.journal is not None and self.images is not None:
+            point = self.file.point()
+            if point is not None:
+                self.images.save(point)
         if saves:
             self.server.log.info("Saving the final RDB snapshot before exiting.")
             try:

@@ -12,6 +12,8 @@ from .files import publish, remove, write_all
 from .replay import mapped
 
 _BUFFER = 1 << 20
+#: The remark that holds a snapshot's id.
+_ID = b"vamana-id"
 #: Keys between two looks at the clock while loading.
 _PIECE = 64
 
@@ -20,11 +22,12 @@ class Blocked(Exception):
     """A file that cannot be loaded; the text says why."""
 
 
-def write(path: str, server, definitions: Iterable[bytes], is_base: bool = False, report: Callable[[int], None] | None = None) -> None:
+def write(path: str, server, definitions: Iterable[bytes], is_base: bool = False, id_: str = "",
+          report: Callable[[int], None] | None = None) -> None:
     """Writes all databases into a new file `path`, synchronised. `definitions`: commands in RESP that are run before the keys are
-    loaded. Raises OSError, and CommandError if a value cannot be read."""
+    loaded; `id_` is told to who reads it. Raises OSError, and CommandError if a value cannot be read."""
     remarks = [(b"redis-ver", REDIS_VERSION.encode()), (b"redis-bits", b"64"), (b"ctime", b"%d" % time.time()), (b"used-mem", b"0"),
-               (b"aof-base", b"1" if is_base else b"0"), *[(rdb_write.AUX_COMMAND, text) for text in definitions]]
+               (b"aof-base", b"1" if is_base else b"0"), *([(_ID, id_.encode())] if id_ else []), *[(rdb_write.AUX_COMMAND, text) for text in definitions]]
     checks = server.config["rdbchecksum"]
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
@@ -46,23 +49,24 @@ def write(path: str, server, definitions: Iterable[bytes], is_base: bool = False
         os.close(fd)
 
 
-def save(path: str, server, definitions: Iterable[bytes], report: Callable[[int], None] | None = None) -> None:
+def save(path: str, server, definitions: Iterable[bytes], id_: str = "", report: Callable[[int], None] | None = None) -> None:
     """Writes a snapshot in place of the one there was. Raises OSError or CommandError, with the old one kept."""
     temporary = os.path.join(os.path.dirname(path), f"temp-{os.getpid()}.rdb")
     try:
-        write(temporary, server, definitions, report=report)
+        write(temporary, server, definitions, False, id_, report)
         publish(temporary, path)
     except (OSError, CommandError):
         remove(temporary)
         raise
 
 
-def load(path: str, server, apply: Callable[[list[bytes]], None], progress: Callable[[int, int], None]) -> Generator:
+def load(path: str, server, apply: Callable[[list[bytes]], None], progress: Callable[[int, int], None],
+         note_id: Callable[[str], None] = str) -> Generator:
     """Reads a snapshot into the databases; yields after each piece and returns the offset behind it. `apply(words)` runs the commands that
-    it holds, `progress(bytes, keys)` is told how far it has come. Raises Blocked, OSError."""
+    it holds, `progress(bytes, keys)` is told how far it has come, `note_id` the file's id if it has one. Raises Blocked, OSError."""
     data = mapped(path)
     file = rdb_read.File(data, server.config["rdb-skip-unsupported"], server.config["rdbchecksum"])
-    file.on_remark = lambda name, value: apply_remark(name, value, apply)
+    file.on_remark = lambda name, value: note_id(value.decode()) if name == _ID else apply_remark(name, value, apply)
     n = 0
     databases = server.keyspace.databases
     try:

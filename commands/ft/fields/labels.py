@@ -22,6 +22,23 @@ class Labels:
         self._free: list[int] = []
         self._n = 0
 
+    def restore(self, of_row: dict[int, list[int]], free: list[int], n: int) -> None:
+        """Takes over what another one had."""
+        self.rows = np.full(max(64, n), -1, np.int64)
+        self.of_row, self._free, self._n = of_row, free, n
+        for row, labels in of_row.items():
+            self.rows[labels] = row
+
+    @property
+    def free(self) -> list[int]:
+        """Labels below `n` that nobody has."""
+        return self._free
+
+    @property
+    def n(self) -> int:
+        """One more than the highest label ever given."""
+        return self._n
+
     def take(self, row: int, n: int) -> list[int]:
         """Gives a row that has none n labels."""
         taken = [self._free.pop() for _ in range(min(n, len(self._free)))]
@@ -64,9 +81,15 @@ class MultiEngine:
     """A vector index in which a row may have several vectors: its distance is that of the nearest of them. It answers as
     native.Index does, in rows."""
 
-    def __init__(self, engine: native.Index):
+    def __init__(self, engine: native.Index, labels: tuple | None = None):
         self._engine = engine
         self._labels = Labels()
+        if labels is not None:
+            self._labels.restore(*labels)
+
+    def labels_state(self) -> tuple:
+        """Which labels every row has, in plain values: what the constructor takes."""
+        return self._labels.of_row, self._labels.free, self._labels.n
 
     def __getattr__(self, name: str):
         return getattr(self._engine, name)

@@ -47,6 +47,14 @@ class VectorField(Field):
         if spec.is_multi:
             self.engine = MultiEngine(self.engine)
 
+    def take_engine(self, engine: native.Index, labels) -> None:
+        """Takes another engine in place of the one there is. `labels`: of a field with several vectors per document, as
+        MultiEngine.labels_state has them."""
+        before, self.engine = self.engine, engine
+        if self.spec.is_multi:
+            self.engine = MultiEngine(engine, labels)
+        before.close()
+
     @property
     def last_search_mode(self) -> str:
         """How the last search of this field was done, in Redis's words."""

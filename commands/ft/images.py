@@ -1,0 +1,260 @@
+"""Images of indexes: what a restart needs to search at once, as it was at one point of the log.
+
+    search-ID.state     the document tables, and which vectors belong to them: marshalled, with a check sum
+    search-ID-N.vec     the vectors of one field, with codes and graph: native.Index.save
+
+The point is a place in the append-only file (part, offset), or a snapshot (its id). At the start everything up to that point is read without
+indexing it; then the images are attached, fields other than vectors are filled from the documents, and what follows in the log is indexed
+as it comes. An index without an image, or with one that is damaged or does not fit, is filled from the documents altogether: its vectors are
+searched exactly until they are in the graph again.
+
+The moment of an image is on the loop thread; the tables are written by the forked process that writes the snapshot, and the vectors by a
+thread of this one."""
+import glob
+import marshal
+import os
+import re
+import secrets
+import time
+
+import numpy as np
+from pyroaring import BitMap
+
+import native
+from respserver.persistence.files import remove, replace_file
+from respserver.persistence.replay import mapped
+
+from .fields import VectorField
+
+_MAGIC = b"VAMANAIX"
+_VERSION = 1
+_NAME = re.compile(r"search-([0-9a-f]{16})(?:\.state|-\d+\.vec)$")
+
+
+class Unfit(Exception):
+    """An image that cannot be used; the text says why."""
+
+
+class Job:
+    """One image being written. `write_tables` runs in the child, `write_vectors` in a thread, the rest on the loop thread."""
+
+    def __init__(self, images: "Images", point: tuple):
+        self.images = images
+        self.id = secrets.token_hex(8)
+        self.point = point
+        self.started = time.monotonic()
+        self._savers: list[tuple[str, native.Saver]] = []
+        self._files: dict[tuple[bytes, bytes], str] = {}        # (index, field) -> file name
+        self._n_open = 2                                        # the tables and the vectors
+        self._is_good = True
+        try:
+            for index in images.manager.indexes.values():
+                for field in index.vector_fields:
+                    name = f"search-{self.id}-{len(self._savers)}.vec"
+                    self._savers.append((name, field.engine.begin_save()))
+                    self._files[index.name, field.name] = name
+        except native.NativeError:
+            self.cancel()
+            raise
+
+    def cancel(self) -> None:
+        """Nothing is to be written after all."""
+        for _, saver in self._savers:
+            saver.cancel()
+        self._savers.clear()
+
+    def _table_of(self, index) -> dict:
+        docs = index.docs
+        n = docs.n_rows
+        vectors = {}
+        for field in index.vector_fields:
+            labels = field.engine.labels_state() if field.spec.is_multi else None
+            vectors[field.name] = self._files[index.name, field.name], labels, field.had_vectors, field.rescorer.state()
+        return {"name": index.name, "definition": index.definition, "keys": docs.keys, "doc_ids": docs.doc_ids[:n].tobytes(),
+                "born": None if docs.born is docs.doc_ids else docs.born[:n].tobytes(), "max_doc_id": docs.max_doc_id,
+                "free_rows": docs.free_rows, "vectors": vectors}
+
+    def write_tables(self) -> None:
+        """Writes the state file. Raises OSError."""
+        indexes = [self._table_of(index) for index in self.images.manager.indexes.values() if not index.is_scanning]
+        text = marshal.dumps({"point": self.point, "indexes": indexes})
+        head = _MAGIC + _VERSION.to_bytes(4, "little") + native.crc64(text).to_bytes(8, "little")
+        os.makedirs(self.images.directory, exist_ok=True)
+        replace_file(os.path.join(self.images.directory, f"search-{self.id}.state"), (head, text))
+
+    def write_vectors(self) -> None:
+        """Writes the vectors. Raises OSError."""
+        os.makedirs(self.images.directory, exist_ok=True)
+        savers, self._savers = self._savers, []
+        try:
+            while savers:
+                name, saver = savers.pop(0)
+                saver.write(os.path.join(self.images.directory, name))
+        except native.ImageError as error:
+            self._savers = savers
+            self.cancel()
+            raise OSError(str(error)) from None
+
+    def part_done(self, error: str) -> None:
+        """The tables or the vectors are written, or have failed."""
+        self._is_good &= not error
+        if error:
+            self.images.server.log.warning("Index images could not be written: %s", error)
+        self._n_open -= 1
+        if self._n_open:
+            return
+        images = self.images
+        is_good = self._is_good and os.path.exists(os.path.join(images.directory, f"search-{self.id}.state"))
+        if is_good:
+            images.latest = self.point
+            images.server.log.info("Index images saved: %d fields, %.1f s", len(self._files), time.monotonic() - self.started)
+        images.server.keeper.in_thread(lambda: images.drop_files(self.id, is_good), lambda failure: None)
+
+
+class Images:
+    """The images of one server's indexes. While `pending` the point has not been reached: nothing is indexed."""
+
+    def __init__(self, manager):
+        self.manager = manager
+        self.server = manager.server
+        self.latest: tuple | None = None                        # the point of the newest image
+        self.pending: dict | None = None
+        self.point: tuple | None = None
+
+    @property
+    def directory(self) -> str:
+        return os.path.join(self.server.config["dir"], "vamana-images")
+
+    # Writing
+
+    def begin(self, point: tuple) -> Job | None:
+        """Notes all indexes as they are now; None if there are none, or it cannot be done."""
+        if not self.manager.indexes:
+            return None
+        try:
+            return Job(self, point)
+        except native.NativeError as error:
+            self.server.log.warning("Index images could not be begun: %s", error)
+            return None
+
+    def save(self, point: tuple) -> None:
+        """Writes images at once, unless the newest are of this point."""
+        if point == self.latest:
+            return
+        job = self.begin(point)
+        if job is None:
+            return
+        try:
+            job.write_vectors()
+            job.write_tables()
+        except OSError as error:
+            self.server.log.warning("Index images could not be written: %s", error)
+            self.drop_files(job.id, False)
+            return
+        self.latest = point
+        self.server.log.info("Index images saved: %.1f s", time.monotonic() - job.started)
+        self.drop_files(job.id, True)
+
+    def drop_files(self, id_: str, is_good: bool) -> None:
+        """Removes all images but this one, or, where it is not good, just this one."""
+        for path in glob.glob(os.path.join(glob.escape(self.directory), "search-*")):
+            match = _NAME.search(path)
+            if (match is not None and (match[1] == id_) != is_good) or path.endswith(".tmp") and id_ in path:
+                remove(path)
+
+    # Reading
+
+    def look(self) -> None:
+        """To be called before anything is read: notes the newest image, if there is an intact one."""
+        paths = glob.glob(os.path.join(glob.escape(self.directory), "search-*.state"))
+        for path in sorted(paths, key=os.path.getmtime, reverse=True):
+            try:
+                self.pending = _read(path)
+            except (Unfit, OSError) as error:
+                self.server.log.warning("Index images %s cannot be used, indexes are built again: %s", path, error)
+                continue
+            self.point = self.latest = tuple(self.pending["point"])
+            return
+
+    def reached(self, point: tuple) -> None:
+        """Reading has come to this point: attaches the images if it is theirs."""
+        if self.point is None or point != self.point:
+            return
+        state, self.pending, self.point = self.pending, None, None
+        started = time.monotonic()
+        manager = self.manager
+        tables = {table["name"]: table for table in state["indexes"]}
+        for index in manager.indexes.values():
+            table = tables.get(index.name)
+            try:
+                if table is None or table["definition"] != index.definition:
+                    raise Unfit("there is none for this index")
+                _attach(index, table, self.directory, self.server)
+                self.server.log.info("Index %s: %d documents from its image, %.3f s", index.name.decode("utf-8", "replace"), len(index.docs),
+                                     time.monotonic() - started)
+            except (Unfit, OSError, native.NativeError) as error:
+                self.server.log.warning("Index %s is built again, its image cannot be used: %s", index.name.decode("utf-8", "replace"), error)
+                manager.scan(index)
+
+    def end_of_data(self) -> None:
+        """Everything has been read."""
+        if self.point is None:
+            return
+        self.pending = self.point = self.latest = None
+        self.server.log.warning("The log does not reach the point of the index images: indexes are built again")
+        for index in self.manager.indexes.values():
+            self.manager.scan(index)
+
+
+def _read(path: str) -> dict:
+    """A state file's content. Raises Unfit, OSError."""
+    data = mapped(path)
+    if data[:8] != _MAGIC or int.from_bytes(data[8:12], "little") != _VERSION:
+        raise Unfit("it is of another kind or version")
+    text = memoryview(data)[20:]
+    if native.crc64(text) != int.from_bytes(data[12:20], "little"):
+        raise Unfit("its check sum is wrong")
+    return marshal.loads(text)
+
+
+def _attach(index, table: dict, directory: str, server) -> None:
+    """Gives an index that is empty its documents and vectors. Raises Unfit, NativeError, with the index empty."""
+    data = server.keyspace.databases[0].data
+    kind = index.source.kind
+    view = index.source.view
+    keys = table["keys"]
+    values = [None if key is None else data.get(key) for key in keys]
+    for key, value in zip(keys, values):
+        if key is not None and type(value) is not kind:
+            raise Unfit(f"it has a document that is not there: {key!r}")
+    engines = {}
+    try:
+        for field in index.vector_fields:
+            name, labels, had_vectors, rescoring = table["vectors"][field.name]
+            engine = native.Index.load(os.path.join(directory, os.path.basename(name)))
+            engines[field.name] = engine
+            if engine.dim != field.spec.dim or engine.dtype != field.spec.dtype:
+                raise Unfit(f"the vectors of {field.name!r} are others")
+    except (Unfit, native.NativeError):
+        for engine in engines.values():
+            engine.close()
+        raise
+    docs = index.docs
+    docs.keys += keys
+    docs.values += [None if value is None else view(value) for value in values] if index.source.is_json else values
+    docs.doc_ids = np.frombuffer(table["doc_ids"], np.int64).copy()
+    docs.born = docs.doc_ids if table["born"] is None else np.frombuffer(table["born"], np.int64).copy()
+    docs.free_rows += table["free_rows"]
+    docs.max_doc_id = table["max_doc_id"]
+    docs.live = BitMap([row for row, key in enumerate(keys) if key is not None])
+    names, row_of = docs.names, docs.row_of
+    for row, key in enumerate(keys):
+        if key is not None:
+            names[row] = b"$%d\r\n%b\r\n" % (len(key), key)
+            row_of.add(row)
+    for field in index.vector_fields:
+        _, labels, had_vectors, rescoring = table["vectors"][field.name]
+        field.take_engine(engines[field.name], labels)
+        field.had_vectors = had_vectors
+        field.rescorer.restore(rescoring)
+    index.refill()

@@ -1,0 +1,118 @@
+"""Images of indexes: a restart searches at once, as before; without a good image the index is built again."""
+import random
+import signal
+import struct
+import time
+from pathlib import Path
+
+import pytest
+
+from everything import client_of
+from helpers import running_server, wait_until
+
+DIM, N = 16, 1500
+
+
+def vector(seed: int) -> bytes:
+    chance = random.Random(seed)
+    return struct.pack(f"<{DIM}f", *[chance.gauss(0, 1) for _ in range(DIM)])
+
+
+def fill(r) -> None:
+    r.execute_command("FT.CREATE", "ix", "PREFIX", 1, "d:", "SCHEMA", "tag", "TAG", "n", "NUMERIC", "SORTABLE", "t", "TEXT", "v", "VECTOR",
+                      "SVS-VAMANA", 10, "TYPE", "FLOAT32", "DIM", DIM, "DISTANCE_METRIC", "L2", "COMPRESSION", "LVQ8", "TRAINING_THRESHOLD", 1024)
+    r.execute_command("FT.CREATE", "js", "ON", "JSON", "PREFIX", 1, "j:", "SCHEMA", "$.v[*]", "AS", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32",
+                      "DIM", 2, "DISTANCE_METRIC", "L2", "$.t", "AS", "t", "TAG")
+    with r.pipeline(transaction=False) as pipe:
+        for i in range(N):
+            pipe.hset(f"d:{i}", mapping={"tag": f"t{i % 7}", "n": i, "t": f"word{i % 13} common", "v": vector(i)})
+        for i in range(50):
+            pipe.execute_command("JSON.SET", f"j:{i}", "$", f'{{"t":"x{i % 3}","v":[[{i},0],[0,{i}]]}}')
+        for i in range(0, 100, 9):
+            pipe.delete(f"d:{i}")
+        pipe.hset("d:1", "n", 77777)
+        pipe.execute()
+
+
+def answers(r) -> list:
+    found = [r.execute_command("FT.SEARCH", "ix", "*=>[KNN 10 @v $q]", "PARAMS", 2, "q", vector(10**6 + i), "NOCONTENT", "DIALECT", 2)
+             for i in range(20)]
+    found += [r.execute_command("FT.SEARCH", "ix", query, "SORTBY", "n", "LIMIT", 0, 20)
+              for query in ("@tag:{t3}", "@n:[100 120]", "word5", "common @tag:{t1}", "@n:[77777 77777]")]
+    found.append(r.execute_command("FT.SEARCH", "js", "@t:{x1}=>[KNN 3 @v $q]", "PARAMS", 2, "q", struct.pack("<2f", 7, 0.5), "DIALECT", 2))
+    return found
+
+
+def linked(r) -> bool:
+    return "'flat_buffer_size', 0" in str(r.execute_command("FT.INFO", "ix")).replace("b'", "'")
+
+
+def saved(handle, r) -> None:
+    """Waits until all is linked, then has images written."""
+    wait_until(lambda: linked(r), 30)
+    time.sleep(0.3)
+    n = handle.log().count("Index images saved")
+    assert r.bgrewriteaof()
+    wait_until(lambda: handle.log().count("Index images saved") > n and not r.info("persistence")["aof_rewrite_in_progress"], 20)
+
+
+def test_searches_are_as_before(tmp_path):
+    options = ["--appendonly", "yes", "--dir", str(tmp_path)]
+    with running_server(*options) as handle:
+        r = client_of(handle)
+        fill(r)
+        saved(handle, r)
+        # What follows in the log comes on top.
+        r.hset("d:5", mapping={"tag": "late", "v": vector(5)}), r.delete("d:7"), r.hset("d:new", mapping={"n": -1, "t": "late", "v": vector(10**6)})
+        r.execute_command("FT.CREATE", "after", "PREFIX", 1, "d:", "SCHEMA", "tag", "TAG")
+        before = answers(r)
+        handle.stop(signal.SIGKILL)
+    for _ in range(2):
+        with running_server(*options) as handle:
+            r = client_of(handle)
+            assert handle.log().count("from its image") >= 2
+            assert answers(r) == before
+            assert r.execute_command("FT.SEARCH", "after", "@tag:{late}", "NOCONTENT") == [1, b"d:5"]
+            assert r.execute_command("FT.SEARCH", "ix", "late", "NOCONTENT") == [1, b"d:new"]
+            assert handle.stop() == 0                       # writes images of this moment
+            assert "Index images saved" in handle.log() or "from its image" in handle.log()
+    assert len(list((tmp_path / "vamana-images").glob("*.state"))) == 1
+
+
+def test_snapshots_have_images_too(tmp_path):
+    with running_server("--dir", str(tmp_path)) as handle:
+        r = client_of(handle)
+        fill(r)
+        wait_until(lambda: linked(r), 30)
+        assert r.bgsave()
+        wait_until(lambda: "Index images saved" in handle.log() and not r.info("persistence")["rdb_bgsave_in_progress"], 20)
+        before = answers(r)
+        handle.stop(signal.SIGKILL)
+    with running_server("--dir", str(tmp_path)) as handle:
+        r = client_of(handle)
+        assert handle.log().count("from its image") == 2 and answers(r) == before
+
+
+@pytest.mark.parametrize("suffix, position", [(".state", 40), (".state", 4), (".vec", 5000), (".vec", 10), ("gone", 0)])
+def test_a_bad_image_means_building_again(tmp_path, suffix, position):
+    options = ["--appendonly", "yes", "--dir", str(tmp_path)]
+    with running_server(*options) as handle:
+        r = client_of(handle)
+        fill(r)
+        saved(handle, r)
+        before = answers(r)
+        handle.stop(signal.SIGKILL)
+    for path in Path(tmp_path, "vamana-images").iterdir():
+        if suffix == "gone" and path.suffix == ".vec":
+            path.unlink()
+        elif path.suffix == suffix:
+            text = bytearray(path.read_bytes())
+            text[position] ^= 0x55
+            path.write_bytes(text)
+    with running_server(*options) as handle:
+        r = client_of(handle)
+        assert "built again" in handle.log()
+        wait_until(lambda: linked(r), 30)
+        found = answers(r)
+        assert found[20:] == before[20:]
+        assert sum(a == b for a, b in zip(found, before)) > 20
