@@ -354,15 +354,23 @@ class Connection(asyncio.Protocol):
             return
         if self._pending:
             self._start_pooled()
+            if self._backlog_size <= BACKLOG:
+                self._resume_reading()          # or nobody would notice that the client has gone
             return
         self._is_free = not self._backlog and not self._is_full
         if self._backlog and not self._is_full:
             backlog, self._backlog = self._backlog, deque()
-            self._backlog_size = 0
+            size, self._backlog_size = self._backlog_size, 0
             self._execute(backlog)
+            if self._backlog:
+                self._backlog_size += size
         if self._failure is not None or self._is_at_end:
             self._end_if_done()
-        if not (self._reading or self._is_full or self._backlog or self._recall or self.client.closing or self.transport.is_closing()):
+        if not self._backlog or (self._pending and self._backlog_size <= BACKLOG):
+            self._resume_reading()
+
+    def _resume_reading(self) -> None:
+        if not (self._reading or self._is_full or self._recall or self.client.closing or self.transport.is_closing()):
             self._reading = True
             self.transport.resume_reading()
 

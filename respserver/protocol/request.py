@@ -7,6 +7,8 @@ by the end of a read, an inline command, input that is not RESP) goes through th
 between
 reads, so that no byte of a long value is looked at twice.
 """
+import re
+
 import hiredis
 
 from .errors import ProtocolError
@@ -33,6 +35,9 @@ _WORTH_HIREDIS = 256
 #: Where the line end of a command's header must be found for hiredis to get it: it would make room for all words that are
 #: announced.
 _SHORT_HEADER = 8
+#: The same for what hiredis takes inside a command and no client sends: an array or the like of very many elements, for which it makes
+#: room before they are there. Such text in a value only means that this command is cut by hand.
+_MANY_ANNOUNCED = re.compile(rb"\n[*%~>|][0-9]{5}").search
 #: A read of at most this many bytes is first taken for one command, which is quicker cut by hand than by hiredis.
 _SHORT_READ = 512
 #: What a word of an unfinished command counts beside its bytes.
@@ -193,6 +198,9 @@ class RequestParser:
         spelt as clients spell commands."""
         reader = self._reader
         commands = []
+        bait = _MANY_ANNOUNCED(data)
+        if bait is not None:
+            data = data[:bait.start() + 1]
         position, n = 0, len(data)
         try:
             reader.feed(data)
@@ -205,7 +213,7 @@ class RequestParser:
                     break
                 commands.append(words)
                 position = end
-                if end == n:
+                if end == n and bait is None:
                     return commands, n
         except (hiredis.HiredisError, TypeError):
             pass

@@ -1,5 +1,6 @@
 """Requests: each case whole, byte by byte and with something behind it; then the limits."""
 import random
+import time
 
 import pytest
 from helpers import pack
@@ -160,6 +161,23 @@ def test_announced_sizes_cost_nothing():
     assert found == [] and parser.error is None and parser.buffered < 100
     found, parser = parse([pack("A") + b"*2147483647\r\n$1\r\na\r\n"])
     assert found == [[b"A"]] and parser.error is None
+
+
+@pytest.mark.parametrize("kind", "*%~>|")
+def test_announced_sizes_inside_a_command_cost_nothing(kind):
+    """hiredis would make room for two thousand million elements, and take half a minute to give it back."""
+    started = time.process_time()
+    for before in (b"", pack("PING") * 2, pack("SET", "k", "v" * 600)):
+        for text in (b"*2\r\n$1\r\na\r\n", b"*1\r\n"):
+            commands, parser = parse([before + text + f"{kind}2147483647\r\n$1\r\nb\r\n".encode() + b"$1\r\nc\r\n" * 100])
+            assert str(parser.error) == f"expected '$', got '{kind}'"
+    assert time.process_time() - started < 0.5
+
+
+def test_texts_that_look_like_long_arrays():
+    value = b"list:\n*123456 first\r\n*999999\r\n" * 50
+    commands, parser = parse([pack("SET", "a", value) * 3 + pack("PING")])
+    assert commands == [[b"SET", b"a", value]] * 3 + [[b"PING"]] and parser.error is None
 
 
 def test_max_bulk():
