@@ -13,7 +13,8 @@ def load(server) -> None:
     import native
     from respserver.persistence import crc64
 
-    from . import admin, aggregate, config, cursor, debug, info, legacy, persist, profile, retrain, search, suggest, words  # noqa: F401
+    from . import (admin, aggregate, config, cursor, debug, hybrid, info, legacy, persist, profile, retrain, search,  # noqa: F401
+                   suggest, words)
     from .manager import Manager
     from .measure import estimate, recall, tune  # noqa: F401
     config.register_directives()

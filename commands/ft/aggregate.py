@@ -262,7 +262,7 @@ def _message(error: CommandError) -> Simple:
     return Simple(rest if code.startswith("SEARCH_") else error.text)
 
 
-_NIL = {2: b"$-1\r\n", 3: b"_\r\n"}
+NIL = {2: b"$-1\r\n", 3: b"_\r\n"}
 
 
 def _encoded(value, nil: bytes) -> bytes:
@@ -273,14 +273,14 @@ def _encoded(value, nil: bytes) -> bytes:
         return b"$%d\r\n%b\r\n" % (len(text), text)
     if value is NULL:
         return nil
-    if type(value) is _Expanded:
+    if type(value) is Expanded:
         return value.reply
     if type(value) is Several:
         return b"$%d\r\n%b\r\n" % (len(value.shown), value.shown)
     return b"*%d\r\n" % len(value) + b"".join([_encoded(element, nil) for element in value])
 
 
-class _Expanded:
+class Expanded:
     """A value that FORMAT EXPAND shows as what it is: a number, or an array of several values."""
 
     __slots__ = ("reply",)
@@ -289,7 +289,7 @@ class _Expanded:
         self.reply = encode(value if type(value) is float else [expanded(one, True) for one in value.values], 3)
 
 
-def _pairs(row: list, names: list[tuple[int, bytes]], nil: bytes) -> list[bytes]:
+def row_pairs(row: list, names: list[tuple[int, bytes]], nil: bytes) -> list[bytes]:
     """The properties of a row that have a value: each name and value in one piece."""
     n = len(row)
     out = []
@@ -317,7 +317,7 @@ def _rows_resp2(batch: Batch, results: Results) -> bytes:
         if options.with_scores:
             text = _score_text(row, results)
             out.append(b"$%d\r\n%b\r\n" % (len(text), text))
-        pairs = _pairs(row, names, _NIL[2])
+        pairs = row_pairs(row, names, NIL[2])
         out.append(b"*%d\r\n" % (2 * len(pairs)))
         out += pairs
     return b"".join(out)
@@ -335,8 +335,8 @@ def _rows_resp3(batch: Batch, results: Results) -> bytes:
             out.append(b"+score\r\n,%b\r\n" % _score_text(row, results))
         if not options.no_content:
             if is_expanded:
-                row = [_Expanded(value) if type(value) is Several or type(value) is float else value for value in row]
-            pairs = _pairs(row, names, _NIL[3])
+                row = [Expanded(value) if type(value) is Several or type(value) is float else value for value in row]
+            pairs = row_pairs(row, names, NIL[3])
             out.append(b"+extra_attributes\r\n%%%d\r\n" % len(pairs))
             out += pairs
         out.append(b"+values\r\n*0\r\n")

@@ -10,7 +10,7 @@ from .options import Words, keyword, to_integer
 from .search_options import READERS, SearchOptions, check_format
 
 __all__ = ["AggregateOptions", "Load", "Group", "Reduce", "Arrange", "Apply", "Filter", "CursorOptions",
-           "parse_aggregate"]
+           "parse_aggregate", "load", "group_by", "apply", "with_cursor"]
 
 MAX_SORT_FIELDS = 8
 #: Rows that SORTBY keeps if nothing says how many.
@@ -107,7 +107,8 @@ def parse_aggregate(words: Sequence[bytes], *, proto: int = 2, max_results: int 
     return options
 
 
-def _load(cursor: Words, options: AggregateOptions) -> None:
+def load(cursor: Words, options: AggregateOptions) -> None:
+    """Reads what follows LOAD. Raises CommandError, as those below do."""
     if cursor.match(b"*"):
         options.steps.append(Load(None))
         return
@@ -132,7 +133,8 @@ def _load(cursor: Words, options: AggregateOptions) -> None:
     options.steps.append(Load(fields))
 
 
-def _group_by(cursor: Words, options: AggregateOptions) -> None:
+def group_by(cursor: Words, options: AggregateOptions) -> None:
+    """Reads what follows GROUPBY, with its reducers."""
     names = cursor.counted("GROUPBY")
     properties = []
     while names:
@@ -257,7 +259,8 @@ def _limit(cursor: Words, options: AggregateOptions) -> None:
     options.no_rows = not count
 
 
-def _apply(cursor: Words, options: AggregateOptions) -> None:
+def apply(cursor: Words, options: AggregateOptions) -> None:
+    """Reads what follows APPLY."""
     text = cursor.word("APPLY")
     alias = text
     if cursor.match(b"AS"):
@@ -271,7 +274,8 @@ def _filter(cursor: Words, options: AggregateOptions) -> None:
     options.steps.append(Filter(cursor.word("FILTER")))
 
 
-def _with_cursor(cursor: Words, options: AggregateOptions) -> None:
+def with_cursor(cursor: Words, options: AggregateOptions) -> None:
+    """Reads what follows WITHCURSOR."""
     options.cursor = CursorOptions()
     while word := cursor.match(b"COUNT", b"MAXIDLE"):
         value = cursor.integer(word, 1)
@@ -292,8 +296,8 @@ def _refuse(name: str):
 
 
 _READERS = {
-    b"LOAD": _load, b"GROUPBY": _group_by, b"SORTBY": _sort_by, b"LIMIT": _limit, b"APPLY": _apply, b"FILTER": _filter,
-    b"WITHCURSOR": _with_cursor, b"ADDSCORES": _add_scores,
+    b"LOAD": load, b"GROUPBY": group_by, b"SORTBY": _sort_by, b"LIMIT": _limit, b"APPLY": apply, b"FILTER": _filter,
+    b"WITHCURSOR": with_cursor, b"ADDSCORES": _add_scores,
     b"RETURN": _refuse("RETURN"), b"SUMMARIZE": _refuse("SUMMARIZE"), b"HIGHLIGHT": _refuse("HIGHLIGHT"),
 }
 #: What FT.SEARCH's reader does.

@@ -39,6 +39,16 @@ class Cursors:
     def open(self, client, index, results: Results, options: CursorOptions):
         """The reply of FT.AGGREGATE .. WITHCURSOR: the first rows and the cursor's number. Raises CommandError if the
         index has too many."""
+        cursor = self._make(index, results, options)
+        return run_beside(client, self._read(client, cursor, cursor.count), "aggregation")
+
+    def add(self, index, results: Results, options: CursorOptions) -> Cursor:
+        """A cursor from which nothing has been read. Raises CommandError likewise."""
+        cursor = self._make(index, results, options)
+        self._keep(cursor)
+        return cursor
+
+    def _make(self, index, results: Results, options: CursorOptions) -> Cursor:
         config = self.server.config
         limit = config["search-index-cursor-limit"]
         if self.count(index) >= limit:
@@ -51,8 +61,11 @@ class Cursors:
         number = random.randrange(1, 1 << 31)
         while number in self._idle:
             number = random.randrange(1, 1 << 31)
-        cursor = Cursor(number, index, results, options.count or DEFAULT_COUNT, max_idle / 1000)
-        return run_beside(client, self._read(client, cursor, cursor.count), "aggregation")
+        return Cursor(number, index, results, options.count or DEFAULT_COUNT, max_idle / 1000)
+
+    def _keep(self, cursor: Cursor) -> None:
+        cursor.deadline = time.monotonic() + cursor.max_idle
+        self._idle[cursor.number] = cursor
 
     def read(self, client, index, number: int, count: int | None):
         """The reply of FT.CURSOR READ. Raises CommandError."""
@@ -101,8 +114,7 @@ class Cursors:
         number = 0
         if not cursor.results.is_done:
             number = cursor.number
-            cursor.deadline = time.monotonic() + cursor.max_idle
-            self._idle[number] = cursor
+            self._keep(cursor)
         return Raw(b"*2\r\n%b:%d\r\n" % (rows, number))
 
 

@@ -111,6 +111,7 @@ class DocumentLayout(Layout):
         self.is_columnar = False                # batches are arrays of rows, for a Grouping
         self._with_all: list | None = None      # after LOAD * of JSON: (slot, path) of the fields that were asked for since
         self.columns: dict[int, Callable] = {}  # slot -> (rows, the same as a list) -> values
+        self.given: dict[bytes, Callable] = {}  # likewise, of properties that can be loaded and are in no document
 
     def find(self, name: bytes) -> int | None:
         slot = self.slots.get(name)
@@ -143,6 +144,8 @@ class DocumentLayout(Layout):
             slot = self.add(name)
             if field is None and path == b"__key":
                 self.columns[slot] = self._keys
+            elif field is None and path in self.given:
+                self.columns[slot] = self.given[path]
             elif field is None:
                 from_hash.append((slot, path))
             elif not self.is_whole and not field.has_arrays and (type(field) is NumericField

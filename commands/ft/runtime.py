@@ -86,7 +86,7 @@ def _apply(attributes: tuple[VectorAttribute, ...], algorithm: str, runtime, use
     for attribute in attributes:
         name = attribute.name
         rule = _RULES.get(name)
-        if rule is None or algorithm not in rule.algorithms or name == b"SHARD_K_RATIO" and not attribute.block:
+        if rule is None or algorithm not in rule.algorithms or name == SHARD_RATIO and not attribute.block:
             # In a block Redis knows none of the SVS attributes; here they are an extension, of SVS-VAMANA fields only.
             raise fail(errors.ATTRIBUTE_NAME, name) if attribute.block and name in _SVS else fail(errors.RUNTIME_OPTION)
         if use not in rule.uses:
@@ -170,12 +170,22 @@ def _target(value: bytes, runtime) -> None:
     runtime.target = number
 
 
-def _ratio(value: bytes, runtime) -> None:
+#: What says to clusters which share of K each shard is asked for.
+SHARD_RATIO = b"SHARD_K_RATIO"
+
+
+def parse_ratio(value: bytes) -> float:
+    """The value of SHARD_K_RATIO. Raises CommandError."""
     number = to_float(value)
     if number is None:
         raise fail(errors.SHARD_RATIO_VALUE, value)
     if not 0 < number <= 1:
         raise fail(errors.SHARD_RATIO_RANGE, "%g" % number)
+    return number
+
+
+def _ratio(value: bytes, runtime) -> None:
+    number = parse_ratio(value)
     if isinstance(runtime, KnnRuntime):
         runtime.shard_k_ratio = number
 
@@ -202,5 +212,5 @@ _RULES = {
     b"RERANK": _Rule(_ALL, (*_KNN, "range"), errors.RUNTIME_OPTION, _rerank),
     b"TARGET_RECALL": _Rule(_GRAPHS, _KNN, errors.RUNTIME_OPTION, _target),
     b"OVERSAMPLING": _Rule(_ALL, _KNN, errors.RUNTIME_OPTION, _oversampling),
-    b"SHARD_K_RATIO": _Rule(_ALL, (*_KNN, "range"), errors.RUNTIME_OPTION, _ratio),
+    SHARD_RATIO: _Rule(_ALL, (*_KNN, "range"), errors.RUNTIME_OPTION, _ratio),
 }

@@ -20,7 +20,8 @@ from .matches import ANY, FIRST, Everything, Group, Leaf, Match, Perhaps, among,
 from .text.places import places, spread
 
 DEFAULT_SCORER = "BM25STD"
-K1 = 1.2
+#: In single precision, as Redis has it: scores then agree to the last digit.
+K1 = float(np.float32(1.2))
 B_STD, B_OLD = 0.75, 0.5
 _STD = frozenset(("BM25STD", "BM25STD.NORM", "BM25STD.TANH"))
 _SPREADS = frozenset(("TFIDF", "TFIDF.DOCNORM", "BM25"))

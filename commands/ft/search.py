@@ -425,7 +425,7 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
     """Sorts what was found, cuts out the page and loads its documents."""
     db = client.server.keyspace.databases[0]
     docs = index.docs
-    matched = _living(db, docs, found.rows)
+    matched = living(db, docs, found.rows)
     total = len(matched)
     n = options.offset + options.count
     if not options.count:
@@ -437,7 +437,7 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
         if options.with_scores or not scorer.is_flat(found.match):
             scores = scorer.scores(found.match, rows)
     if options.sort_by is None:
-        chosen = _top(docs, rows, None if scores is None else -scores, n, True)
+        chosen = top_rows(docs, rows, None if scores is None else -scores, n, True)
         keys = None
     else:
         chosen, keys = _sorted(db, index, options, rows, found.distances, n)
@@ -475,7 +475,7 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
     return Outcome(total, hits, options, found.warnings)
 
 
-def _living(db, docs, rows: BitMap) -> BitMap:
+def living(db, docs, rows: BitMap) -> BitMap:
     """Without the rows whose key's time has come."""
     if not (db.expires or db.field_expires):
         return rows
@@ -490,7 +490,7 @@ def default_scorer(config) -> str:
     return config["search-default-scorer"]
 
 
-def _top(docs, rows: np.ndarray, values: np.ndarray | None, n: int, ascending: bool) -> np.ndarray:
+def top_rows(docs, rows: np.ndarray, values: np.ndarray | None, n: int, ascending: bool) -> np.ndarray:
     """The first `n` rows by value, ties by doc id in the same direction. `values` None: by doc id alone. NaN comes last
     either way."""
     ids = docs.doc_ids[rows]
@@ -517,13 +517,13 @@ def _sorted(db, index, options, rows: np.ndarray, distances: dict, n: int):
     if of_row is not None or name not in index.by_name:
         of_row = of_row or {}
         values = np.array([of_row.get(row, math.nan) for row in rows.tolist()])
-        return _top(docs, rows, values, n, ascending), of_row.get
+        return top_rows(docs, rows, values, n, ascending), of_row.get
     field = index.by_name[name]
     if type(field) is NumericField and not (field.has_arrays and options.dialect < 3):     # which sorts arrays as texts
         column = field.column
         if len(column) < docs.n_rows:
             column = np.concatenate([column, np.full(docs.n_rows - len(column), math.nan)])
-        return _top(docs, rows, column[rows], n, ascending), field.sort_key
+        return top_rows(docs, rows, column[rows], n, ascending), field.sort_key
     if field.sort_keys is not None:
         key = field.sort_keys.get
     else:

@@ -9,7 +9,8 @@ from .create_options import LANGUAGES
 from .errors import fail
 from .options import Words, keyword, to_float, to_integer
 
-__all__ = ["SearchOptions", "NumericFilter", "GeoFilter", "Summarize", "Highlight", "SCORERS", "parse_search"]
+__all__ = ["SearchOptions", "NumericFilter", "GeoFilter", "Summarize", "Highlight", "SCORERS", "parse_search", "check_format",
+           "read_scorer"]
 
 SCORERS = frozenset(("BM25STD", "BM25STD.NORM", "BM25STD.TANH", "BM25", "TFIDF", "TFIDF.DOCNORM", "DISMAX", "DOCSCORE",
                      "HAMMING"))
@@ -213,7 +214,8 @@ def _language(cursor: Words, options: SearchOptions) -> None:
     options.language = language
 
 
-def _scorer(cursor: Words, options: SearchOptions) -> None:
+def read_scorer(cursor: Words, options: SearchOptions) -> None:
+    """Reads what follows SCORER. Raises CommandError."""
     word = cursor.word("SCORER")
     options.scorer = word.decode("utf-8", "replace")
     if options.scorer not in SCORERS:
@@ -343,7 +345,7 @@ READERS: dict[bytes, _Reader] = {
     b"HIGHLIGHT": _highlight,
     b"LANGUAGE": _language,
     b"EXPANDER": lambda cursor, options: setattr(options, "expander", cursor.word("EXPANDER")),
-    b"SCORER": _scorer,
+    b"SCORER": read_scorer,
     b"PAYLOAD": lambda cursor, options: setattr(options, "payload", cursor.word("PAYLOAD")),
     b"SORTBY": _sort_by,
     b"LIMIT": _limit,

@@ -10,7 +10,7 @@ from commands.ft.matches import row_array
 from commands.ft.plan import Evaluation
 from commands.ft.query import parse_query
 from commands.ft.score import Scorer
-from commands.ft.search import _sorted, _top
+from commands.ft.search import _sorted, top_rows
 from commands.ft.search_options import SearchOptions
 from commands.ft.text.hot import HotText
 from test_text_index import CONFIG, Document
@@ -23,7 +23,7 @@ def general(index, root, options):
     match = Evaluation(index, CONFIG, 0, options).match(root)
     rows = row_array(match.rows)
     scores = Scorer(index, None).scores(match, rows)
-    best = _top(index.docs, rows, -scores, options.offset + options.count, True)
+    best = top_rows(index.docs, rows, -scores, options.offset + options.count, True)
     score_of = dict(zip(rows.tolist(), scores.tolist()))
     return [(row, pytest.approx(score_of[row], rel=1e-9, abs=1e-12)) for row in best.tolist()], len(rows)
 
