@@ -1,0 +1,71 @@
+"""Logs cut and damaged at every byte: what is whole is read, anything else is told."""
+import random
+
+import pytest
+
+from respserver.persistence import replay
+from respserver.persistence.as_commands import encode
+
+COMMANDS = [[b"SELECT", b"0"], [b"SET", b"key", b"a\r\n*3\r\nvalue"], [b"MULTI"], [b"INCR", b"n"], [b"HSET", b"h", b"f", bytes(range(256))],
+            [b"EXEC"], [b"SET", b"empty", b""], [b"RPUSH", b"list", *[b"%d" % i for i in range(20)]]]
+
+
+def read(path):
+    """(commands, error) of a file."""
+    found = []
+    try:
+        for words, end in replay.commands(str(path)):
+            found.append((words, end))
+    except replay.AofError as error:
+        return found, error
+    return found, None
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"".join(map(encode, COMMANDS)))
+    return path
+
+
+def test_cut_at_every_byte(log):
+    text = log.read_bytes()
+    ends = [0]
+    for words in COMMANDS:
+        ends.append(ends[-1] + len(encode(words)))
+    for size in range(len(text) + 1):
+        log.write_bytes(text[:size])
+        found, error = read(log)
+        n = sum(end <= size for end in ends) - 1
+        assert found == list(zip(COMMANDS[:n], ends[1:n + 1]))
+        if size in ends:
+            assert error is None
+        else:
+            assert type(error) is replay.Truncated and error.offset == ends[n]
+
+
+def test_damaged_at_every_byte(log):
+    text = log.read_bytes()
+    chance = random.Random(1)
+    for at in range(len(text)):
+        for _ in range(3):
+            log.write_bytes(text[:at] + bytes((chance.randrange(256),)) + text[at + 1:])
+            found, error = read(log)
+            assert error is None or error.offset <= at + 1
+            for words, _ in found:
+                assert words and all(type(word) is bytes for word in words)
+
+
+def test_random_bytes(log):
+    chance = random.Random(2)
+    for _ in range(500):
+        log.write_bytes(bytes(chance.choices(b"*$#\r\n0123456789abc-", k=chance.randrange(60))))
+        read(log)
+
+
+def test_across_chunks(tmp_path):
+    path = tmp_path / "log"
+    commands = [[b"SET", b"k%d" % i, b"x" * (i * 977 % 300_000)] for i in range(60)]
+    path.write_bytes(b"#TS:1\r\n" + b"".join(encode(words) + (b"#TS:%d\r\n" % i if i % 5 == 0 else b"") for i, words in enumerate(commands)))
+    found, error = read(path)
+    assert error is None and [words for words, _ in found] == commands
