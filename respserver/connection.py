@@ -9,7 +9,7 @@ from time import perf_counter_ns
 
 from .client import Client
 from .deferred import Deferred
-from .dispatch import Paused
+from .dispatch import MANY, Paused
 from .protocol import errors
 from .protocol.reply import NO_REPLY
 from .protocol.request import RequestParser
@@ -17,7 +17,7 @@ from .protocol.request import RequestParser
 log = logging.getLogger("vamana")
 
 #: Replies of one read are joined into writes of about this many bytes.
-JOIN = 256 * 1024
+JOIN = MANY
 #: A client that leaves this many bytes unread gets nothing more executed until it reads.
 HIGH_WATER = 1024 * 1024
 #: After a read of at least this many bytes the other clients come first: uvloop would go on reading from the same one
@@ -25,9 +25,8 @@ HIGH_WATER = 1024 * 1024
 LONG_READ = 128 * 1024
 #: Bytes of further commands that are taken in while a client's earlier one waits for its reply.
 BACKLOG = 1024 * 1024
-#: A pipeline gives way to the other clients after this many nanoseconds; looked at every few commands.
+#: A pipeline gives way to the other clients after this many nanoseconds.
 TURN_NS = 3_000_000
-COMMANDS_PER_LOOK = 8
 
 
 class Connection(asyncio.Protocol):
@@ -45,6 +44,7 @@ class Connection(asyncio.Protocol):
         self.transport = None
         self._fd = -1
         self._run = server.dispatcher.run
+        self._run_many = server.dispatcher.run_many
         self._finish = server.dispatcher.finish
         self._parser: RequestParser | None = None
         self._running = False
@@ -159,6 +159,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client will send no more. What it sent is executed; the connection closes when no command of it waits for its turn."""
+        self.send_now()                         # the transport closes next, or soon
         self._is_at_end = bool(self._backlog) and not self._pending and not self.is_tls
         return self._is_at_end
 
@@ -187,22 +188,22 @@ class Connection(asyncio.Protocol):
 
     def _execute(self, commands, reply=None) -> None:
         """Runs commands in order while nothing holds them up. `reply`: that of a command before them, which has just run."""
-        run = self._run
+        run, run_many = self._run, self._run_many
         client = self.client
         pushes = self._pushes
         out = []
-        size = 0
-        until_look = COMMANDS_PER_LOOK
-        turn_ends = 0
+        size = n_sized = 0
+        turn_ends = perf_counter_ns() + TURN_NS
         self._running = True
         commands = iter(commands)
         try:
             while True:
                 if reply is None:
-                    words = next(commands, None)
-                    if words is None:
+                    reply = run_many(client, commands, out, pushes, turn_ends)
+                    if reply is None:
                         return
-                    reply = run(client, words)
+                    if type(reply) is list:
+                        reply = run(client, reply)
                 if isinstance(reply, Deferred):
                     if not reply.done:
                         self._flush(out)
@@ -219,26 +220,22 @@ class Connection(asyncio.Protocol):
                     pushes.clear()
                 if client.closing:
                     return
-                size += len(reply)
+                size += sum(map(len, out[n_sized:]))
+                n_sized = len(out)
                 reply = None
                 if size > JOIN:
                     self._flush(out)
                     out = []
-                    size = 0
+                    size = n_sized = 0
                     if self._is_full:
                         self._backlog += commands
                         return
-                until_look -= 1
-                if not until_look:
-                    until_look = COMMANDS_PER_LOOK
-                    now = perf_counter_ns()
-                    turn_ends = turn_ends or now + TURN_NS
-                    if now > turn_ends:
-                        self._backlog += commands
-                        if self._backlog:
-                            self._stop_reading()        # or it would outgrow what is executed
-                            self.server.loop.call_soon(self._continue)
-                        return
+                if perf_counter_ns() > turn_ends:
+                    self._backlog += commands
+                    if self._backlog:
+                        self._stop_reading()            # or it would outgrow what is executed
+                        self.server.loop.call_soon(self._continue)
+                    return
         finally:
             self._running = False
             self._flush(out)

@@ -6,7 +6,7 @@ sub-commands, errors) is behind the one `special` flag of the client and the one
 """
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter_ns
 
 from .client import Client
@@ -14,13 +14,15 @@ from .deferred import Deferred
 from .eviction import Evictor
 from .protocol import errors
 from .protocol.errors import CommandError
-from .protocol.reply import QUEUED, Raw, encode
+from .protocol.reply import N_SMALL, QUEUED, SMALL_INTS, Raw, encode
 from .registry import COMMANDS, LOGGED_AS, ONE_KEY, Command
 from .stats import CommandStats, LatencyMonitor, SlowLog, Stats
 
 log = logging.getLogger("vamana")
 
 NEVER = 1 << 62
+#: Bytes of replies after which run_many has them sent.
+MANY = 256 * 1024
 #: What a client may call on RESP2 while it is subscribed.
 _SUBSCRIBED_COMMANDS = frozenset({"SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE", "SUNSUBSCRIBE", "PING",
                                   "QUIT", "RESET"})
@@ -158,18 +160,14 @@ class Dispatcher:
                 encoded = reply
             elif kind is bytes:
                 encoded = b"$%d\r\n%b\r\n" % (len(reply), reply)
+            elif kind is int and 0 <= reply < N_SMALL:
+                encoded = SMALL_INTS[reply]
             elif isinstance(reply, Deferred):
-                words[0] = name
-                reply.pooled = "pooled" in command.flags
-                reply.call = client, command, words, started
-                return reply
+                return self._deferred(client, command, name, words, reply, started)
             else:
                 encoded = encode(reply, client.proto)
         except Exception as error:
-            encoded = self.failed(command, error)
-            if command.is_logged:
-                words[0] = name
-                self.journal.note_failed(client, words)
+            encoded = self._failed_call(client, command, name, words, error)
         took = perf_counter_ns() - started
         reads = command.reads
         if reads is ONE_KEY and words[1] in client.db.data:     # the most frequent case
@@ -184,7 +182,80 @@ class Dispatcher:
             self.note_slow(client, command, words, took)
         return encoded
 
+    def run_many(self, client: Client, commands: Iterator[list], out: list[bytes], pushes: list[bytes],
+                 until: int) -> bytes | Deferred | list | None:
+        """Runs commands as `run` does, one after the other, and appends their replies to `out`. Returns early with the reply of
+        the latest when the connection is to see to something: a Deferred, pushes, a special client, many bytes, or it is
+        past `until` (perf_counter_ns); or with the words of a command that is not plain. None: all have run."""
+        find, server_stats, watch_ns = self.table.get, self.stats, self.watch_ns
+        size = 0
+        started = perf_counter_ns()
+        for words in commands:
+            name = words[0]
+            command = find(name)
+            if command is None or client.special or self.special:
+                return words
+            n = len(words)
+            arity = command.arity
+            if n != arity and (arity > 0 or n < -arity):
+                return words
+            client.last_command = command
+            words[0] = client
+            try:
+                reply = command.function(*words)
+                if command.is_logged:
+                    words[0] = name
+                    self.journal.note(client, command, words, reply)
+                kind = type(reply)
+                if kind is Raw:
+                    encoded = reply
+                elif kind is bytes:
+                    encoded = b"$%d\r\n%b\r\n" % (len(reply), reply)
+                elif kind is int and 0 <= reply < N_SMALL:
+                    encoded = SMALL_INTS[reply]
+                elif isinstance(reply, Deferred):
+                    return self._deferred(client, command, name, words, reply, started)
+                else:
+                    encoded = encode(reply, client.proto)
+            except Exception as error:
+                encoded = self._failed_call(client, command, name, words, error)
+            now = perf_counter_ns()
+            took = now - started
+            started = now
+            reads = command.reads
+            if reads is not None:
+                if reads is ONE_KEY and words[1] in client.db.data:
+                    server_stats.hits += 1
+                else:
+                    self._count_reads(client.db.data, words[reads])
+            stats = command.stats
+            stats.ns += took
+            stats.histogram[took.bit_length()] += 1
+            if took >= watch_ns:
+                words[0] = name
+                self.note_slow(client, command, words, took)
+            size += len(encoded)
+            if pushes or now > until or size > MANY or client.special or client.closing:
+                return encoded
+            out.append(encoded)
+        return None
+
     # The rest
+
+    def _deferred(self, client: Client, command: Command, name: bytes, words: list, reply: Deferred, started: int) -> Deferred:
+        """A reply that is still to come."""
+        words[0] = name
+        reply.pooled = "pooled" in command.flags
+        reply.call = client, command, words, started
+        return reply
+
+    def _failed_call(self, client: Client, command: Command, name: bytes, words: list, error: Exception) -> bytes:
+        """The reply for a call that raised; what it had changed by then is logged."""
+        encoded = self.failed(command, error)
+        if command.is_logged:
+            words[0] = name
+            self.journal.note_failed(client, words)
+        return encoded
 
     def _count_reads(self, data: dict, keys: list) -> None:
         """Counts keys that were read. After the call: what had expired is gone by then."""

@@ -58,7 +58,8 @@ EMPTY_ARRAY = Raw(b"*0\r\n")
 NO_REPLY = Raw(b"")
 
 #: Integer replies that are sent all the time, encoded once.
-_SMALL_INTS = [b":%d\r\n" % i for i in range(1024)]
+SMALL_INTS = [b":%d\r\n" % i for i in range(1024)]
+N_SMALL = len(SMALL_INTS)
 
 
 def format_double(value: float) -> str:
@@ -85,7 +86,7 @@ def encode(value, proto: int) -> bytes:
     if kind is Raw:
         return value
     if kind is int:
-        return _SMALL_INTS[value] if 0 <= value < 1024 else b":%d\r\n" % value
+        return SMALL_INTS[value] if 0 <= value < 1024 else b":%d\r\n" % value
     if value is None:
         return b"_\r\n" if proto == 3 else b"$-1\r\n"
     out = []
