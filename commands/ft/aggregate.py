@@ -22,7 +22,7 @@ from .reply import RESP3_HEAD, hidden_fields
 from .score import Scorer
 from .search import (MAX_PREPARED, MAX_PREPARED_BYTES, Found, default_scorer, find_names, match, restrict, stopwords_of,
                      time_limit_us)
-from .values import NULL, Several, number_text
+from .values import NULL, Record, Several, number_text
 
 #: How long a request may run before others are let in between. Nanoseconds.
 _AT_ONCE = 2_000_000
@@ -262,22 +262,25 @@ def _message(error: CommandError) -> Simple:
     return Simple(rest if code.startswith("SEARCH_") else error.text)
 
 
-NIL = {2: b"$-1\r\n", 3: b"_\r\n"}
+_NIL = {2: b"$-1\r\n", 3: b"_\r\n"}
 
 
-def _encoded(value, nil: bytes) -> bytes:
+def _encoded(value, proto: int) -> bytes:
     if type(value) is bytes:
         return b"$%d\r\n%b\r\n" % (len(value), value)
     if type(value) is float:
         text = number_text(value)
         return b"$%d\r\n%b\r\n" % (len(text), text)
     if value is NULL:
-        return nil
+        return _NIL[proto]
+    if type(value) is Record:
+        pairs = [b"$%d\r\n%b\r\n" % (len(name), name) + _encoded(one, proto) for name, one in value]
+        return (b"%%%d\r\n" % len(pairs) if proto == 3 else b"*%d\r\n" % (2 * len(pairs))) + b"".join(pairs)
     if type(value) is Expanded:
         return value.reply
     if type(value) is Several:
         return b"$%d\r\n%b\r\n" % (len(value.shown), value.shown)
-    return b"*%d\r\n" % len(value) + b"".join([_encoded(element, nil) for element in value])
+    return b"*%d\r\n" % len(value) + b"".join([_encoded(element, proto) for element in value])
 
 
 class Expanded:
@@ -289,7 +292,7 @@ class Expanded:
         self.reply = encode(value if type(value) is float else [expanded(one, True) for one in value.values], 3)
 
 
-def row_pairs(row: list, names: list[tuple[int, bytes]], nil: bytes) -> list[bytes]:
+def row_pairs(row: list, names: list[tuple[int, bytes]], proto: int) -> list[bytes]:
     """The properties of a row that have a value: each name and value in one piece."""
     n = len(row)
     out = []
@@ -298,7 +301,7 @@ def row_pairs(row: list, names: list[tuple[int, bytes]], nil: bytes) -> list[byt
         if type(value) is bytes:
             out.append(b"%b$%d\r\n%b\r\n" % (name, len(value), value))
         elif value is not None:
-            out.append(name + _encoded(value, nil))
+            out.append(name + _encoded(value, proto))
     return out
 
 
@@ -317,7 +320,7 @@ def _rows_resp2(batch: Batch, results: Results) -> bytes:
         if options.with_scores:
             text = _score_text(row, results)
             out.append(b"$%d\r\n%b\r\n" % (len(text), text))
-        pairs = row_pairs(row, names, NIL[2])
+        pairs = row_pairs(row, names, 2)
         out.append(b"*%d\r\n" % (2 * len(pairs)))
         out += pairs
     return b"".join(out)
@@ -336,7 +339,7 @@ def _rows_resp3(batch: Batch, results: Results) -> bytes:
         if not options.no_content:
             if is_expanded:
                 row = [Expanded(value) if type(value) is Several or type(value) is float else value for value in row]
-            pairs = row_pairs(row, names, NIL[3])
+            pairs = row_pairs(row, names, 3)
             out.append(b"+extra_attributes\r\n%%%d\r\n" % len(pairs))
             out += pairs
         out.append(b"+values\r\n*0\r\n")

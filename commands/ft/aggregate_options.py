@@ -16,6 +16,8 @@ MAX_SORT_FIELDS = 8
 #: Rows that SORTBY keeps if nothing says how many.
 DEFAULT_SORTED = 10
 MAX_SAMPLE = 1000
+#: Fields that COLLECT takes.
+MAX_COLLECTED = 1025
 
 
 @dataclass(slots=True)
@@ -31,6 +33,11 @@ class Reduce:
     number: float = 0.0                          # QUANTILE's percentage, RANDOM_SAMPLE's size
     by: bytes | None = None                      # FIRST_VALUE .. BY
     ascending: bool = True
+    fields: list[bytes] | None = None            # COLLECT's, without @; None = all
+    keys: list[tuple[bytes, bool]] = _field(default_factory=list)    # COLLECT .. SORTBY: (property without @, ascending)
+    offset: int = 0                              # COLLECT .. LIMIT
+    count: int | None = None
+    distinct: bool = False                       # COLLECT .. DISTINCT
 
     @property
     def source(self) -> bytes:
@@ -96,6 +103,8 @@ def parse_aggregate(words: Sequence[bytes], *, proto: int = 2, max_results: int 
     if options.explain_score and not options.with_scores:
         raise fail(errors.EXPLAINSCORE_ALONE)
     for step in options.steps:
+        if type(step) is Group:
+            check_collected(step, max_results)
         if type(step) is Arrange:
             if step.offset > max_results:
                 raise fail(errors.OFFSET_MAXIMUM, max_results)
@@ -105,6 +114,14 @@ def parse_aggregate(words: Sequence[bytes], *, proto: int = 2, max_results: int 
     if options.params is None:
         options.params = {}
     return options
+
+
+def check_collected(group: Group, most: int) -> None:
+    """Raises CommandError if a COLLECT goes beyond what an aggregation may give."""
+    for reduce in group.reducers:
+        for name, number in (("offset", reduce.offset), ("count", reduce.count or 0)):
+            if number > most:
+                raise fail(errors.COLLECT_MAXIMUM, name, most)
 
 
 def load(cursor: Words, options: AggregateOptions) -> None:
@@ -211,7 +228,78 @@ def _first_value(reduce: Reduce) -> None:
         reduce.ascending = direction == b"ASC"
 
 
+def _collect(reduce: Reduce) -> None:
+    words = Words(reduce.words)
+    if not words.match(b"FIELDS"):
+        raise fail(errors.BAD_ARGUMENTS, "COLLECT", "FIELDS: Required positional argument missing or out of order")
+    seen: set[bytes] = set()
+    _collect_fields(words, reduce)
+    while words:
+        word = words.next()
+        name = keyword(word)
+        if name not in (b"SORTBY", b"LIMIT", b"DISTINCT"):
+            raise fail(errors.BAD_ARGUMENTS, "COLLECT", f"{errors.show(word)}: Unknown argument")
+        if name in seen:
+            raise fail(errors.BAD_ARGUMENTS, "COLLECT", f"{errors.show(name)}: Argument specified multiple times")
+        seen.add(name)
+        if name == b"DISTINCT":
+            reduce.distinct = True
+        elif name == b"SORTBY":
+            _collect_keys(words, reduce)
+        else:
+            _collect_limit(words, reduce)
+    if reduce.keys and b"LIMIT" not in seen:
+        reduce.count = DEFAULT_SORTED
+
+
+def _collect_fields(words: Words, reduce: Reduce) -> None:
+    if words.match(b"*"):
+        return
+    count = to_integer(words.next()) if words else None
+    if count is None:
+        raise fail(errors.COLLECT_FIELDS)
+    if not 1 <= count <= MAX_COLLECTED:
+        raise fail(errors.COLLECT_FIELD_COUNT, MAX_COLLECTED)
+    if count > words.left:
+        raise fail(errors.COLLECT_FIELDS_FEW)
+    reduce.fields = []
+    for _ in range(count):
+        word = words.next()
+        if word[:1] not in (b"@", b"$"):
+            raise fail(errors.NO_PREFIX, word, "FIELDS")
+        reduce.fields.append(word.removeprefix(b"@"))
+
+
+def _collect_keys(words: Words, reduce: Reduce) -> None:
+    count = to_integer(words.next()) if words else None
+    if count is None or not 1 <= count <= 2 * MAX_SORT_FIELDS:
+        raise fail(errors.BAD_ARGUMENTS, "COLLECT", "SORTBY: Invalid argument count")
+    if count > words.left:
+        raise fail(errors.BAD_ARGUMENTS, "COLLECT", "SORTBY: Not enough arguments were provided based on argument count")
+    part = Words(words.words, words.at, words.at + count)
+    words.at += count
+    while part:
+        word = part.next()
+        if not word.startswith(b"@"):
+            raise fail(errors.COLLECT_PREFIX, word)
+        if len(reduce.keys) >= MAX_SORT_FIELDS:
+            raise fail(errors.COLLECT_KEYS, MAX_SORT_FIELDS)
+        reduce.keys.append((word[1:], part.match(b"ASC", b"DESC") != b"DESC"))
+
+
+def _collect_limit(words: Words, reduce: Reduce) -> None:
+    if words.left < 2:
+        raise fail(errors.BAD_ARGUMENTS, "COLLECT", "LIMIT: Not enough arguments were provided")
+    offset, count = to_integer(words.next()), to_integer(words.next())
+    if offset is None or not 0 <= offset < 1 << 63:
+        raise fail(errors.COLLECT_LIMIT, "offset", "non-negative")
+    if count is None or not 1 <= count < 1 << 63:
+        raise fail(errors.COLLECT_LIMIT, "count", "positive")
+    reduce.offset, reduce.count = offset, count
+
+
 _REDUCERS = {
+    "COLLECT": _collect,
     "COUNT": _no_words, "SUM": _property, "MIN": _property, "MAX": _property, "AVG": _property,
     "COUNT_DISTINCT": _property,
     "COUNT_DISTINCTISH": _property, "STDDEV": _property, "TOLIST": _property, "QUANTILE": _quantile,

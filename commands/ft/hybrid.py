@@ -13,7 +13,7 @@ from respserver.protocol.reply import Pairs, Raw, Simple, encode
 from respserver.registry import command
 
 from . import errors, tree
-from .aggregate import NIL, Expanded, Results, row_pairs, run_beside
+from .aggregate import Expanded, Results, row_pairs, run_beside
 from .aggregate_options import Group, Load
 from .errors import fail, show
 from .explain_score import explain_score
@@ -236,6 +236,7 @@ def _layout(client, index, options: HybridOptions, score: dict[int, float] | Non
     """The layout of rows with this __score, if that has no other name."""
     layout = DocumentLayout(client.server.keyspace.databases[0], index)
     layout.is_whole = index.source.is_json and (options.dialect >= 3 or options.format == "EXPAND")
+    layout.may_be_columnar = False
     if score is not None:
         layout.given[_SCORE] = _column(score)
     return layout
@@ -302,7 +303,7 @@ def _encode(proto: int, options: HybridOptions, fusion: Fusion, layout, hidden: 
             lead = b"+score\r\n" + encode([fusion.scores[document], fusion.explanation(document)], proto)
         if is_expanded:
             row = [Expanded(value) if type(value) is Several or type(value) is float else value for value in row]
-        pairs = row_pairs(row, names, NIL[proto])
+        pairs = row_pairs(row, names, proto)
         out += (head % (per_pair * (len(pairs) + explains)), lead, *pairs)
     took = (perf_counter_ns() - started) / 1e6
     out.append(b"+warnings\r\n%b+execution_time\r\n%b" % (encode(warnings, proto), encode(took, proto)))

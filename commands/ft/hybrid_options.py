@@ -349,7 +349,7 @@ def _sort_by(cursor: Words, options: HybridOptions) -> None:
     while words:
         word = words.next()
         if word[:1] not in (b"@", b"$"):
-            raise fail(errors.HYBRID_NO_PREFIX, word, "SORTBY")
+            raise fail(errors.NO_PREFIX, word, "SORTBY")
         direction = words.match(b"ASC", b"DESC")
         step.keys.append((word.removeprefix(b"@"), direction != b"DESC"))
 
@@ -414,15 +414,15 @@ def _load(cursor: Words, options: HybridOptions) -> None:
     named = False                                # the word is the name after AS
     for word in cursor.words[at + 1:cursor.at]:
         if not named and keyword(word) != b"AS" and word[:1] not in (b"@", b"$"):
-            raise fail(errors.HYBRID_NO_PREFIX, word, "LOAD")
+            raise fail(errors.NO_PREFIX, word, "LOAD")
         named = not named and keyword(word) == b"AS"
 
 
 def _group_by(cursor: Words, options: HybridOptions) -> None:
     group_by(cursor, options)
     for reduce in options.steps[-1].reducers:
-        if reduce.words and reduce.words[0][:1] not in (b"@", b"$"):
-            raise fail(errors.HYBRID_NO_PREFIX, reduce.words[0], reduce.function)
+        if reduce.function != "COLLECT" and reduce.words and reduce.words[0][:1] not in (b"@", b"$"):
+            raise fail(errors.NO_PREFIX, reduce.words[0], reduce.function)
 
 
 _Reader = Callable[[Words, HybridOptions], None]

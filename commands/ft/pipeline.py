@@ -108,7 +108,8 @@ class DocumentLayout(Layout):
         self.index = index
         self.newest = index.docs.max_doc_id     # documents with a higher id are not meant
         self.is_whole = False                   # a JSONPath stands for all that it finds
-        self.is_columnar = False                # batches are arrays of rows, for a Grouping
+        self.is_columnar = False                # batches are arrays of rows, for a Grouping ...
+        self.may_be_columnar = True             # ... if whoever reads them may get these
         self._with_all: list | None = None      # after LOAD * of JSON: (slot, path) of the fields that were asked for since
         self.columns: dict[int, Callable] = {}  # slot -> (rows, the same as a list) -> values
         self.given: dict[bytes, Callable] = {}  # likewise, of properties that can be loaded and are in no document
@@ -368,7 +369,7 @@ def _filter(evaluate) -> Stage:
 def _group(step, before: Layout, stages: list[NamedStage], progress: Progress) -> Layout:
     after = Layout()
     grouping = None
-    if isinstance(before, DocumentLayout) and not stages and not before.is_whole and not before.db.field_expires:
+    if isinstance(before, DocumentLayout) and before.may_be_columnar and not stages and not before.is_whole and not before.db.field_expires:
         grouping = Grouping.of(before.index, step, before.slots.__contains__)
     if grouping is not None:
         name_slots = after.keys = [after.add(name) for name in step.properties]
@@ -384,6 +385,11 @@ def _group(step, before: Layout, stages: list[NamedStage], progress: Progress) -
         key_slots.append(slot)
     makers = []
     for reduce in step.reducers:
+        if reduce.function == "COLLECT":
+            makers.append((REDUCERS["COLLECT"], reduce, before.slots if reduce.fields is None else
+                           {name: _reduced(before, name, stages) for name in reduce.fields},
+                           [(_reduced(before, name, stages), ascending) for name, ascending in reduce.keys]))
+            continue
         makers.append((REDUCERS[reduce.function], reduce,
                        -1 if reduce.function == "COUNT" else _reduced(before, reduce.source, stages),
                        -1 if reduce.by is None else _reduced(before, reduce.by, stages)))

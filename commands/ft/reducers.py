@@ -7,9 +7,10 @@ from __future__ import annotations
 import math
 import random
 from array import array
+from functools import cmp_to_key
 from hashlib import blake2b
 
-from .values import NULL, compare, text_of, to_number
+from .values import NULL, Record, compare, text_of, to_number
 
 __all__ = ["REDUCERS", "Reducer"]
 
@@ -150,6 +151,8 @@ class Quantile(Reducer):
 
 def _key(value):
     """A value as sets hold it: numbers and texts are never equal."""
+    if type(value) is Record:
+        return tuple([(name, _key(one)) for name, one in value])
     return tuple(map(_key, value)) if type(value) is list else value
 
 
@@ -247,6 +250,58 @@ class RandomSample(Reducer):
         return self.sample
 
 
+class Collect(Reducer):
+    """COLLECT: the rows themselves, or some of their fields. `slot` is a mapping of the fields' names to slots, `by` the slots that
+    rows are sorted by, with whether ascending; rows without a value come last."""
+
+    __slots__ = ("reduce", "by", "kept", "order")
+
+    #: Rows that are kept beyond those wanted before they are sorted and cut.
+    _ROOM = 1000
+
+    def __init__(self, reduce, slot, by):
+        self.slot = slot
+        self.by = by
+        self.reduce = reduce
+        self.kept: list[tuple[list, Record]] = []
+        self.order = cmp_to_key(self._compare)
+
+    def _compare(self, one, other) -> int:
+        for a, b, (_, ascending) in zip(one[0], other[0], self.by):
+            if a is None or b is None:
+                if a is not b:
+                    return 1 if a is None else -1
+            elif order := compare(a, b):
+                return order if ascending else -order
+        return 0
+
+    def add(self, rows):
+        reduce, kept = self.reduce, self.kept
+        most = None if reduce.count is None or reduce.distinct else reduce.offset + reduce.count
+        fields = list(self.slot.items())
+        for row in rows:
+            if most is not None and not self.by and len(kept) >= most:
+                break
+            n = len(row)
+            record = Record([(name, row[slot]) for name, slot in fields if slot < n and row[slot] is not None])
+            kept.append(([row[slot] for slot, _ in self.by], record))
+        if most is not None and len(kept) > most + self._ROOM:
+            kept.sort(key=self.order)
+            del kept[most:]
+
+    def result(self):
+        reduce = self.reduce
+        if self.by:
+            self.kept.sort(key=self.order)
+        records = [record for _, record in self.kept]
+        if reduce.distinct:
+            first: dict = {}
+            for record in records:
+                first.setdefault(_key(record), record)
+            records = list(first.values())
+        return records[reduce.offset:None if reduce.count is None else reduce.offset + reduce.count]
+
+
 _BITS = 12
 _REGISTERS = 1 << _BITS
 
@@ -311,5 +366,5 @@ REDUCERS: dict[str, type[Reducer]] = {
     "COUNT": Count, "SUM": Sum, "MIN": Minimum, "MAX": Maximum, "AVG": Average, "COUNT_DISTINCT": CountDistinct,
     "COUNT_DISTINCTISH": CountDistinctish, "QUANTILE": Quantile, "STDDEV": Deviation, "TOLIST": ToList,
     "FIRST_VALUE": FirstValue,
-    "RANDOM_SAMPLE": RandomSample, "HLL": Sketch, "HLL_SUM": SketchSum,
+    "COLLECT": Collect, "RANDOM_SAMPLE": RandomSample, "HLL": Sketch, "HLL_SUM": SketchSum,
 }

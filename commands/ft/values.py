@@ -6,7 +6,7 @@ import math
 
 from .options import to_float
 
-__all__ = ["NULL", "Several", "MINUS_NAN", "number_text", "text_of", "to_number", "is_true", "compare"]
+__all__ = ["NULL", "Record", "Several", "MINUS_NAN", "number_text", "text_of", "to_number", "is_true", "compare"]
 
 
 class Several:
@@ -24,6 +24,15 @@ class Several:
 
     def __hash__(self) -> int:
         return hash(self.shown)
+
+
+class Record(tuple):
+    """A row that COLLECT has kept: (name, value) for each of its fields that has a value. Shown as a map; of no order."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return hash(repr(self))         # there may be lists in it
 
 
 class _Null:
@@ -85,6 +94,8 @@ def compare(a, b) -> int:
         a = a.first
     if type(b) is Several:
         b = b.first
+    if type(a) is Record or type(b) is Record:
+        return 0
     if type(a) is type(b):
         if type(a) is list:
             for x, y in zip(a, b):
