@@ -1,8 +1,8 @@
-"""What compression costs and what rescoring gives back: choosing, scalar, binary and flat one after the other; --png draws all four."""
+"""What compression costs and what rescoring gives back: choosing, scalar, binary, flat and limited one after the other; --png draws all five."""
 import argparse
 import importlib
 
-PARTS = ["choosing", "scalar", "binary", "flat"]
+PARTS = ["choosing", "scalar", "binary", "flat", "limited"]
 
 
 def run(directory: str, options) -> dict:
@@ -20,9 +20,11 @@ def draw(result: dict, path: str, title: str) -> None:
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
-    figure, axes = pyplot.subplots(2, 2, figsize=(14, 10))
+    figure, axes = pyplot.subplots(3, 2, figsize=(14, 15))
     for name, place in zip(PARTS, axes.flat):
         importlib.import_module(name).draw(result[name], place, f"{name}, {title}")
+    for place in axes.flat[len(PARTS):]:
+        place.set_axis_off()
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)

@@ -153,15 +153,15 @@ def _rounds(binary: str, memory: Loaded, disk: Loaded, queries: np.ndarray, attr
             try:
                 if name == "disk, warm":        # the cold rounds have emptied the cache
                     server.file.read_bytes()
-                    _rate(binary, server, queries, attributes, clients)
+                    rate(binary, server, queries, attributes, clients)
                 with ColdCache(server.process.pid, server.file) if name == "disk, cold" else nullcontext():
-                    rates.append(_rate(binary, server, queries, attributes, clients))
+                    rates.append(rate(binary, server, queries, attributes, clients))
             except OSError as error:
                 print(f"{name}: not measured: {error.strerror}")
     return {name: median_of(rates) for name, rates in cases.items() if rates}
 
 
-def _rate(binary: str, server: Loaded, queries: np.ndarray, attributes: str, clients: int) -> dict:
+def rate(binary: str, server: Loaded, queries: np.ndarray, attributes: str, clients: int) -> dict:
     """Searches per second, and the processor time of one in all threads of the server, microseconds."""
     cpu = _cpu_s(server.process.pid)
     done = socket_search.loadgen(binary, server.port, clients, queries, attributes=attributes, seconds=SECONDS, rounds=1)

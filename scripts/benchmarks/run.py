@@ -9,7 +9,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 BENCHMARKS = {"engine": "curves", "inserts": "inserts", "filters": "filters", "flat": "flat", "scalar": "scalar", "churn": "churn",
               "threads": "threads", "drift": "drift", "commands": "plain_commands", "socket": "socket_search", "targets": "targets",
-              "choosing": "choosing", "binary": "binary", "evidence": "evidence", "originals": "originals", "estimates": "estimates"}
+              "choosing": "choosing", "binary": "binary", "evidence": "evidence", "limited": "limited", "originals": "originals",
+              "estimates": "estimates"}
 
 
 def main() -> None:
