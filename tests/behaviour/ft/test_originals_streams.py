@@ -64,13 +64,17 @@ class Stream:
             lambda k: ("COPY", k(a), k(b), "REPLACE"), lambda k: ("RENAME", k(a), k(b)), lambda k: ("RENAMENX", k(a), k(b)),
             lambda k: ("COPY", k(a), "of" + k(a), "REPLACE"), lambda k: ("RENAME", "of" + k(a), k(b)), lambda k: ("HGETALL", "of" + k(a)),
             lambda k: ("MOVE", k(a), 1), lambda k: ("DEL", k(a)), lambda k: ("UNLINK", k(a)), lambda k: ("PEXPIRE", k(a), ms),
-            lambda k: ("OBJECT", "ENCODING", k(a)), lambda k: ("TYPE", k(a)), lambda k: ("EXISTS", k(a)), lambda k: ("PERSIST", k(a))])
+            lambda k: ("DUMP", k(a)), lambda k: ("RESTORE", k(b), 0, Dumped(k(a)), "REPLACE"), lambda k: ("OBJECT", "ENCODING", k(a)), lambda k: ("TYPE", k(a)), lambda k: ("EXISTS", k(a)), lambda k: ("PERSIST", k(a))])
         return one
+
+
+class Dumped(str):
+    """A word that stands for the DUMP of a key."""
 
 
 def answer(client, words):
     try:
-        return client.execute_command(*words)
+        return client.execute_command(*[client.dump(word) or b"" if type(word) is Dumped else word for word in words])
     except redis.ResponseError as error:
         return str(error)
 
@@ -84,6 +88,8 @@ def test_both_kinds_answer_alike(r2, seed):
         words = [one(lambda number, kind=kind: f"{kind}{number}") for kind in KINDS]
         history.append(words[1])
         in_memory, in_file = (answer(r2, each) for each in words)
+        if words[0][0] == "DUMP" and in_memory and in_memory[0] in (0x18, 0x19):    # fields that expire a moment apart
+            in_memory, in_file = len(in_memory), len(in_file)
         assert in_file == in_memory, history[-8:]
     for number in range(12):
         for db in (0, 1):
@@ -101,13 +107,115 @@ def test_both_kinds_answer_alike(r2, seed):
     assert found[0][0] == found[1][0] and found[0][2::2] == found[1][2::2]
 
 
+class Writer:
+    """Writes vectors, a batch after the other, until the server is gone, and knows what each key may hold then."""
+
+    BATCH = 20
+
+    def __init__(self, port, seed, model):
+        self.port, self.rng = port, np.random.default_rng(seed)
+        self.model = model                      # key -> its vector, as acknowledged; None: it has none
+        self.maybe = []                         # (key, vector) of the batch that nobody has answered, in order
+        self.n_batches = 0
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self):
+        rng = self.rng
+        try:
+            with redis.Redis(port=self.port, retry=Retry(NoBackoff(), 0)) as client:
+                while True:
+                    pipe = client.pipeline(transaction=False)
+                    for i in rng.integers(0, 600, self.BATCH).tolist():
+                        key, kind, blob = f"}}{i}", rng.integers(10), rng.normal(size=DIM).astype("<f4").tobytes()
+                        if kind == 0:
+                            pipe.delete(key)
+                        elif kind == 1:
+                            pipe.hdel(key, "v")
+                        elif kind == 2:
+                            pipe.hset("other", "v", blob), pipe.rename("other", key)
+                        else:
+                            pipe.hset(key, mapping={"t": "x", "v": blob})
+                        self.maybe.append((key, None if kind < 2 else blob))
+                    pipe.execute()
+                    self.model.update(self.maybe)
+                    self.maybe = []
+                    self.n_batches += 1
+        except (redis.RedisError, OSError):
+            pass
+
+    def check(self, client):
+        """Everything acknowledged is there; of the rest, the first so many."""
+        held = {key: client.hget(key, "v") for key in self.model}
+        pending = dict.fromkeys(key for key, _ in self.maybe)
+        for key, blob in self.model.items():
+            if key not in pending:
+                assert held[key] == blob
+        for key in pending:
+            found = client.hget(key, "v")
+            assert found == self.model.get(key) or (key, found) in self.maybe
+            self.model[key] = found
+        there = {key: blob for key, blob in self.model.items() if blob is not None}
+        wait_until(lambda: on_disk(client) == len(there), what="all vectors on disk")
+        vectors = {key: np.frombuffer(blob, "<f4").astype(float) for key, blob in there.items()}
+        for key in list(there)[:20]:
+            found = client.execute_command("FT.SEARCH", "idxDISK", "*=>[KNN 5 @v $b AS d]", "PARAMS", 2, "b", there[key], "SORTBY", "d", "RETURN", 1,
+                                           "v", "DIALECT", 2)
+            nearest = sorted(vectors, key=lambda other: ((vectors[other] - vectors[key]) ** 2).sum())[:5]
+            assert [name.decode() for name in found[1::2]] == nearest and [pair[1] for pair in found[2::2]] == [there[name] for name in nearest]
+        assert client.info("search_memory")["search_originals_damaged"] == 0
+
+
+def test_what_was_acknowledged_outlives_kills(tmp_path):
+    options = ("--dir", str(tmp_path), "--appendonly", "yes", "--appendfsync", "always")
+    writer, model = None, {}
+    for round_ in range(4):
+        with running_server(*options) as server, redis.Redis(port=server.port, protocol=2) as client:
+            if writer is None:
+                create(client)
+            else:
+                writer.check(client)
+            if round_ == 3:
+                break
+            writer = Writer(server.port, round_, model)
+            wait_until(lambda: writer.n_batches > 5, what="some batches")
+            if round_ in (1, 2):
+                client.execute_command("BGREWRITEAOF")
+            time.sleep(0.03 * round_)
+            assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+            writer.thread.join()
+
+
+def test_snapshots_hold_vectors_on_disk(tmp_path):
+    options = ("--dir", str(tmp_path))
+    with running_server(*options) as server, redis.Redis(port=server.port, protocol=2) as client:
+        create(client)
+        writer = Writer(server.port, 7, {})
+        wait_until(lambda: writer.n_batches > 20, what="some batches")
+        assert client.bgsave()                  # while slots are freed and used
+        n = writer.n_batches
+        wait_until(lambda: writer.n_batches > n + 20 and client.info("persistence")["rdb_saves"] == 1, 20, what="a snapshot under writes")
+        assert client.info("persistence")["rdb_last_bgsave_status"] == "ok"
+        assert client.execute_command("DEBUG", "RELOAD") in (b"OK", True)       # between two batches
+        client.client_pause(10_000, all=False)
+        time.sleep(0.1)
+        model = {key: client.hget(key, "v") for key in client.scan_iter(match="}*", count=1000)}
+        wait_until(lambda: on_disk(client) == sum(blob is not None for blob in model.values()), what="all on disk")
+        assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+        writer.thread.join()
+    with running_server(*options) as server, redis.Redis(port=server.port, protocol=2) as client:
+        found = {key: client.hget(key, "v") for key in client.scan_iter(match="}*", count=1000)}
+        wait_until(lambda: on_disk(client) == sum(blob is not None for blob in found.values()), what="all on disk")
+        assert all(blob is None or len(blob) == WIDTH for blob in found.values()) and len(found) > 100
+
+
 def test_killed_while_it_writes(tmp_path):
     """Data of a killed server is gone with it, and so is its file; what the next one is told is what it tells."""
     path = tmp_path / f"originals-{WIDTH}.slots"
     rng = np.random.default_rng(2)
     left_over = b""
-    for round_ in range(4):
-        with running_server("--dir", str(tmp_path)) as server, redis.Redis(port=server.port) as client:
+    for round_ in range(3):
+        with running_server("--dir", str(tmp_path)) as server, redis.Redis(port=server.port, protocol=2) as client:
             assert not path.exists() and client.dbsize() == 0
             create(client)
             vectors = rng.normal(size=(3000, DIM)).astype("<f4")
@@ -136,7 +244,5 @@ def test_killed_while_it_writes(tmp_path):
         with open(path, "r+b") as file:         # and what power loss may make of it
             file.seek(rng.integers(path.stat().st_size))
             file.write(os.urandom(64))
-            if round_ == 2:
+            if round_ == 1:
                 file.truncate(10)
-            if round_ == 3:
-                file.truncate(0)
