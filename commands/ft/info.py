@@ -302,6 +302,10 @@ def _memory(server):
         yield f"search_{name}_memory_index", size
         yield f"search_{name}_memory_index_human", round(size / _MB, 6)
     yield "search_used_memory_vector_index", sum(field.nbytes for index in indexes for field in index.vector_fields)
+
+
+def _originals(server):
+    """Of vectors on disk, which are there without an index, too."""
     stores = server.search.originals.stores.values()
     yield "search_originals_on_disk", sum(store.n_used for store in stores)
     yield "search_originals_disk_bytes", sum(store.file_bytes for store in stores)
@@ -387,7 +391,7 @@ def _if_used(provider):
 def register_sections(server) -> None:
     """Adds the sections to INFO."""
     for name, provider in (("search_version", _version), ("search_indexes", _indexes),
-                           ("search_runtime_configurations", _settings)):
+                           ("search_runtime_configurations", _settings), ("search_originals", _originals)):
         server.info.section(name, provider, False)
     for name, provider in (("search_fields_statistics", _field_counts),
                            ("search_memory", _memory), ("search_garbage_collector", _collector), ("search_queries", _queries),

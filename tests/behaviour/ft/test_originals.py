@@ -22,9 +22,8 @@ def create(client, originals=None, name="idx", prefix="d:", path="v", dim=DIM, a
 
 
 def figures(client):
-    """The search_memory section: on disk, bytes on disk, damaged, refused."""
-    info = client.info("search_memory")
-    return {name.removeprefix("search_originals_"): info[name] for name in info if name.startswith("search_originals")}
+    """The search_originals section: on disk, bytes on disk, damaged, refused."""
+    return {name.removeprefix("search_originals_"): value for name, value in client.info("search_originals").items()}
 
 
 def on_disk(client):
