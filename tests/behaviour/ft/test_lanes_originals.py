@@ -62,7 +62,7 @@ def fill(client, base):
 
 
 def on_disk(client):
-    return client.info("search_memory")["search_originals_on_disk"]
+    return client.info("search_originals")["search_originals_on_disk"]
 
 
 def test_answers_are_exact_whatever_is_written(r2, lane):
@@ -145,11 +145,11 @@ def test_a_damaged_vector_is_told_of_and_measured_by_its_code(own_server, r2, la
         at = file.read().index(base[3].tobytes())
         file.seek(at + 50)
         file.write(b"?")
-    before = r2.info("search_memory")["search_originals_damaged"]
+    before = r2.info("search_originals")["search_originals_damaged"]
     found = lane.ask(base[3])
     assert found[0][0] == b"d:3" and found[0][1] == pytest.approx(0, abs=2)
     assert [key for key, _ in lane.ask(base[8])][0] == b"d:8"
-    assert r2.info("search_memory")["search_originals_damaged"] > before and "is damaged" in own_server.log()
+    assert r2.info("search_originals")["search_originals_damaged"] > before and "is damaged" in own_server.log()
     r2.hset("d:3", "v", base[3].tobytes())
     lane.settle(base[0])
     lane.check(model, base[3])

@@ -24,7 +24,7 @@ def create(client):
 
 
 def on_disk(client):
-    return client.info("search_memory")["search_originals_on_disk"]
+    return client.info("search_originals")["search_originals_on_disk"]
 
 
 class Stream:
@@ -222,7 +222,7 @@ def test_killed_while_it_writes(tmp_path):
             for i in range(300):                # into the slots that the one before has had
                 client.hset(f"}}{i}", "v", vectors[i].tobytes())
             assert [client.hget(f"}}{i}", "v") for i in range(300)] == [vector.tobytes() for vector in vectors[:300]]
-            assert on_disk(client) == 300 and client.info("search_memory")["search_originals_damaged"] == 0
+            assert on_disk(client) == 300 and client.info("search_originals")["search_originals_damaged"] == 0
 
             def write():
                 try:
