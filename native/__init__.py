@@ -169,8 +169,10 @@ class TextTop:
     """Finds the best documents by their words. The columns are numpy arrays as in vec_text_docs (native/include/vec.h)."""
 
     ANY, FIRST, NOT, PERHAPS = (lib.VEC_TEXT_ANY, lib.VEC_TEXT_FIRST, lib.VEC_TEXT_NOT, lib.VEC_TEXT_PERHAPS)
-    #: The form of a leaf for struct.pack: address of postings or rows, address of `fits` or 0, how many, 1 for rows, weight.
-    LEAF = "QQQQd"
+    POSTINGS, ROWS, EACH = lib.VEC_TEXT_POSTINGS, lib.VEC_TEXT_ROWS, lib.VEC_TEXT_EACH
+    #: The form of a leaf for struct.pack: address of postings or rows, address of `fits` or 0, how many, POSTINGS, ROWS or EACH, weight,
+    #: address of a column or 0, its length, the range that its numbers must lie in.
+    LEAF = "QQQQdQQdd"
     #: The most groups of one search.
     MAX_GROUPS = 250
 

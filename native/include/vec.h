@@ -310,14 +310,19 @@ typedef struct {
     const double *keys;             /* by row, NaN for none: what results are ordered by instead; NULL: by score, the best first */
     uint64_t n_keys, is_descending; /* the greatest keys first, and of equal ones the latest documents; those without come last */
 } vec_text_docs;
-/* Postings of a term, number << 32 | set of fields << 16 | frequency, ascending; or rows that stand for documents that have something
-   once. fits[set of fields]: whether that will do (NULL: any). */
+/* Postings of a term, number << 32 | set of fields << 16 | frequency, ascending; or ROWS that stand for documents that have something
+   once; or EACH row that has what the groups before want, not in the first group. fits[set of fields]: whether that will do (NULL: any).
+   column: of rows, which may then be named twice, only those whose number of n_column lies in low .. high count (NULL: all). */
+enum { VEC_TEXT_POSTINGS = 0, VEC_TEXT_ROWS = 1, VEC_TEXT_EACH = 2 };
 typedef struct {
     const void *postings;
     const uint8_t *fits;
     uint64_t n;
-    uint64_t is_rows;
+    uint64_t what;
     double weight;
+    const double *column;
+    uint64_t n_column;
+    double low, high;
 } vec_text_leaf;
 /* What a row must have of a group of leaves: one at least (ANY: all count, FIRST: the first one does), none, or whatever there is (all
    count). The first group is an ANY or FIRST, and NOT comes behind these; 250 groups at most. */

@@ -81,14 +81,20 @@ static inline void hit(vec_text *t, uint64_t *n_touched, uint32_t row, uint8_t b
     }
 }
 
+/* Whether a row's number lies in the leaf's range. */
+static inline int is_within(const vec_text_leaf *leaf, uint32_t row) {
+    return row < leaf->n_column && leaf->column[row] >= leaf->low && leaf->column[row] <= leaf->high;
+}
+
 static void run_leaf(vec_text *t, const measure *m, const vec_text_leaf *leaf, uint8_t before, int kind, uint64_t *n_touched) {
     const vec_text_docs *d = m->docs;
     const uint8_t *fits = leaf->fits;
-    if (leaf->is_rows) {
-        const uint32_t *rows = leaf->postings;
-        for (uint64_t i = 0; i < leaf->n; i++) {
+    if (leaf->what != VEC_TEXT_POSTINGS) {
+        const uint32_t *rows = leaf->what == VEC_TEXT_EACH ? t->touched : leaf->postings;
+        const uint64_t n = leaf->what == VEC_TEXT_EACH ? *n_touched : leaf->n;
+        for (uint64_t i = 0; i < n; i++) {
             uint32_t row = rows[i];
-            if (row >= d->n_ids) continue;
+            if (row >= d->n_ids || (leaf->column && !is_within(leaf, row))) continue;
             double value = leaf->weight != 0 && (!before || t->marks[row] >= before) ? leaf->weight * saturated(m, 1, length_of(d, row)) : 0;
             hit(t, n_touched, row, before, kind, value);
         }

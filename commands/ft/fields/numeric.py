@@ -93,10 +93,29 @@ class NumericField(Field):
             return np.union1d(rows, self._labels.rows[labels].astype(np.uint32))
         return rows
 
-    def _between(self, low: float, high: float, low_inclusive: bool, high_inclusive: bool) -> np.ndarray:
+    def parts_between(self, low: float, high: float, low_inclusive: bool, high_inclusive: bool):
+        """For a field whose rows have one value each: two arrays of uint32, among which are all rows with a value in the range, and
+        the range with its ends. The number in `column` decides whether a row counts; it may be in both."""
+        self._look()
+        low = low if low_inclusive else math.nextafter(low, math.inf)
+        high = high if high_inclusive else math.nextafter(high, -math.inf)
+        values = self._run_values
+        first, last = values.searchsorted(low, "left"), values.searchsorted(high, "right")
+        return self._run_rows[first:max(first, last)], self._loose, low, high
+
+    @property
+    def has_one_each(self) -> bool:
+        """Whether `parts_between` may be asked."""
+        return self._more is None and not self.spec.no_index
+
+    def _look(self) -> None:
+        """Sorts when that takes less than to go on looking at loose rows."""
         self._n_looks += len(self._loose)
         if len(self._loose) > max(_MAX_LOOSE, len(self._run_rows) // 4) or self._n_looks > _MOST_LOOKS * (len(self._run_rows) + _MAX_LOOSE):
             self._sort()
+
+    def _between(self, low: float, high: float, low_inclusive: bool, high_inclusive: bool) -> np.ndarray:
+        self._look()
         first = np.searchsorted(self._run_values, low, "left" if low_inclusive else "right")
         last = np.searchsorted(self._run_values, high, "right" if high_inclusive else "left")
         rows = self._run_rows[first:max(first, last)]

@@ -20,6 +20,7 @@ from ..score import B_STD, DEFAULT_SCORER, K1, number_of
 from .leaves import TextReader, expand, field_set
 
 _ANY, _FIRST, _NOT, _PERHAPS = native.TextTop.ANY, native.TextTop.FIRST, native.TextTop.NOT, native.TextTop.PERHAPS
+_POSTINGS, _ROWS, _EACH = native.TextTop.POSTINGS, native.TextTop.ROWS, native.TextTop.EACH
 #: Searches for more results go the general way.
 _MAX_RESULTS = 10_000
 _LEAF = Struct(native.TextTop.LEAF)
@@ -186,6 +187,11 @@ class HotText:
         for group in self.groups:
             leaves: list = []
             size = 0
+            between = self._between(group)
+            if between is not None:
+                size = len(between[1]) + len(between[2])
+                parts.append((0 if group.kind == _ANY else 3 - group.kind + 1, size, group.kind, between))
+                continue
             for name, bits, weight in group.terms:
                 size += self._leaf(leaves, held, numbers, postings, n_docs, name, bits, weight)
             for node, weight in group.patterns:
@@ -205,6 +211,8 @@ class HotText:
         parts.sort(key=_order)
         groups, packed = array("I"), []
         for _, _, kind, leaves in parts:
+            if type(leaves) is tuple:
+                leaves = self._range(leaves, is_first=not packed)
             groups.extend((kind, len(leaves)))
             packed += leaves
         phrases = array("I")
@@ -228,8 +236,8 @@ class HotText:
             packed = array("Q", (packed,))
         address, n = packed.buffer_info()
         held.append(packed)
-        leaves.append(_LEAF.pack(address, 0 if bits is None else self._fitting(bits), n, 0,
-                                 weight * math.log(1 + (n_docs - n + 0.5) / (n + 0.5))))
+        leaves.append(_LEAF.pack(address, 0 if bits is None else self._fitting(bits), n, _POSTINGS,
+                                 weight * math.log(1 + (n_docs - n + 0.5) / (n + 0.5)), 0, 0, 0.0, 0.0))
         return n
 
     def _fitting(self, bits: int) -> int:
@@ -241,6 +249,27 @@ class HotText:
             known = self._fits[bits] = text.n_masks, fits, fits.ctypes.data
         return known[2]
 
+    def _between(self, group: _Group) -> tuple | None:
+        """For a group that is nothing but a range of a field with one number each: the field, and what it says of the range."""
+        if len(group.rows) != 1 or group.terms or group.patterns:
+            return None
+        node = group.rows[0][0]
+        field = self.index.by_name.get(node.field) if type(node) is tree.Numeric else None
+        if type(field) is not NumericField or not field.has_one_each:
+            return None
+        return field, *field.parts_between(node.low, node.high, node.low_inclusive, node.high_inclusive)
+
+    @staticmethod
+    def _range(between: tuple, is_first: bool) -> list[bytes]:
+        """The leaves of a range: its rows, or where there are others before it, which of these lie in it."""
+        field, sorted_rows, loose, low, high = between
+        column = field.column
+        bounds = column.ctypes.data, len(column), low, high
+        if not is_first:
+            return [_LEAF.pack(0, 0, 0, _EACH, 0.0, *bounds)]
+        return [_LEAF.pack(address, 0, n, _ROWS, 0.0, *bounds)
+                for address, n in ((sorted_rows.ctypes.data, len(sorted_rows)), (loose.buffer_info()[0], len(loose))) if n]
+
     def _rows(self, leaves: list, held: list, evaluation: Evaluation, n_docs: int, node, weight: float) -> int:
         """Adds the leaves of a filter, of tags or of everything; returns how many rows they have."""
         kind = type(node)
@@ -250,7 +279,7 @@ class HotText:
             n = len(rows)
             if n:
                 held.append(rows)
-                leaves.append(_LEAF.pack(rows.ctypes.data, 0, n, 1, 0.0))
+                leaves.append(_LEAF.pack(rows.ctypes.data, 0, n, _ROWS, 0.0, 0, 0, 0.0, 0.0))
             return n
         if type(field) is TagField:
             sets = [field.rows_of(tag) for value in node.values for tag in evaluation.expand_tag(field, value)]
@@ -264,7 +293,7 @@ class HotText:
                 held.append(numbers)
                 own = weight if kind is tree.Wildcard else weight and kind is tree.Tag and (
                     weight * math.log(1 + (n_docs - n + 0.5) / (n + 0.5)))
-                leaves.append(_LEAF.pack(numbers.buffer_info()[0], 0, n, 1, own))
+                leaves.append(_LEAF.pack(numbers.buffer_info()[0], 0, n, _ROWS, own, 0, 0, 0.0, 0.0))
                 size += n
         return size
 
