@@ -100,7 +100,7 @@ def test_both_kinds_answer_alike(r2, seed):
         r2.execute_command("SELECT", 0)
     held = sum(len(r2.hget(f"}}{number}", "v") or b"") == WIDTH for number in range(12))
     wait_until(lambda: on_disk(r2) >= held, what="all that belongs there on disk")
-    figures = r2.info("search_memory")
+    figures = r2.info("search_originals")
     assert figures["search_originals_damaged"] == figures["search_originals_refused"] == 0
     found = [r2.execute_command("FT.SEARCH", f"idx{place}", "*=>[KNN 20 @v $b AS d]", "PARAMS", 2, "b", stream.blobs[0], "SORTBY", "d",
                                 "RETURN", 2, "d", "v", "DIALECT", 2) for place in ("MEMORY", "DISK")]
