@@ -217,7 +217,10 @@ def ft_aliasdel_if_there(client, alias):
 @command("FT.ALIASLIST", arity=2, group="search", since="8.10.0", flags="readonly",
          summary="Lists the aliases of an index", complexity="O(N)")
 def ft_aliaslist(client, name):
-    return SetOf(sorted(client.server.search.find(name).aliases))
+    index = client.server.search.indexes.get(name)
+    if index is None:
+        raise errors.fail(errors.INDEX_NOT_FOUND, name)     # not by an alias
+    return SetOf(sorted(index.aliases))
 
 
 @command("FT.TAGVALS", arity=-3, group="search", since="1.0.0", flags="readonly",

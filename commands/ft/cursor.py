@@ -36,6 +36,11 @@ class Cursors:
         self.server = server
         self._idle: dict[int, Cursor] = {}
 
+    @property
+    def n_idle(self) -> int:
+        """How many cursors wait to be read."""
+        return len(self._idle)
+
     def open(self, client, index, results: Results, options: CursorOptions):
         """The reply of FT.AGGREGATE .. WITHCURSOR: the first rows and the cursor's number. Raises CommandError if the
         index has too many."""

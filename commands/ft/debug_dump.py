@@ -92,7 +92,7 @@ def _terms(client, words):
     text = client.server.search.find(words[0]).text
     if text is None:
         return []
-    return [name for name in text.terms.in_order() if is_word(name) and text.read(name, None) is not None]
+    return [name for name in text.terms.in_order() if text.read(name, None) is not None]
 
 
 def _suffixes(client, words):
@@ -105,7 +105,7 @@ def _suffixes(client, words):
         has_suffixes, names = field.spec.suffix_trie, list(field.postings)
     else:
         has_suffixes = any(field.spec.suffix_trie for field in index.fields if field.type_name == "TEXT")
-        names = _terms(client, words)
+        names = [name for name in _terms(client, words) if is_word(name)]
     if not has_suffixes:
         raise CommandError(errors.NO_SUFFIXES)
     found = set()

@@ -63,7 +63,8 @@ def _children(out: list[str], children: Iterable[Node], indent: str, expand: Exp
 
 def _term(out: list[str], node: tree.Term, indent: str, expand: Expand | None) -> None:
     prefix = _fields(node)
-    word = f"{prefix}{show(node.text)}{_attributes(node).replace('=> { ', '=> {').replace('; }', ';}')}"
+    text = show(node.text) or '""'
+    word = f"{prefix}{text}{_attributes(node).replace('=> { ', '=> {').replace('; }', ';}')}"
     expanded = list(expand(node)) if expand is not None and not node.exact else []
     if not expanded:
         out.append(f"{indent}{word}\n")
@@ -103,7 +104,7 @@ def _affix(kind: str, text: bytes) -> str:
 
 def _tag_value(value: tree.TagValue) -> str:
     if value.kind == "exact":
-        return show(value.text)
+        return show(value.text) or '""'
     if value.kind == "wildcard":
         return f"WILDCARD{{{show(value.text)}}}"
     return _affix(value.kind, value.text)

@@ -1,4 +1,5 @@
 """One search index: its schema, its documents and what becomes of them when a key changes."""
+import math
 import time
 from collections.abc import Generator
 
@@ -254,7 +255,7 @@ class Index:
                 score = float(added.score if added is not None else value.get(options.score_field or b"") or b"")
             except ValueError:
                 score = options.score
-            if score != options.score and 0 <= score <= 1:
+            if score != options.score and math.isfinite(score):
                 self.docs.scores[row] = score
         if options.payload_field is not None or added is not None:
             payload = added.payload if added is not None else value.get(options.payload_field)

@@ -370,6 +370,14 @@ def _settings(server):
     yield "search_info_on_zero_indexes", "ON" if config[INFO_ON_ZERO] else "OFF"
 
 
+def _cursors(server):
+    cursors = server.search.cursors
+    yield "search_global_idle_user", cursors.n_idle
+    yield "search_global_total_user", cursors.n_idle
+    yield "search_global_idle_internal", 0
+    yield "search_global_total_internal", 0
+
+
 def _threads(server):
     turns = server.search.turns
     yield "search_active_worker_threads", min(turns.n_pending, turns.n_threads)
@@ -394,7 +402,7 @@ def register_sections(server) -> None:
                            ("search_runtime_configurations", _settings), ("search_originals", _originals)):
         server.info.section(name, provider, False)
     for name, provider in (("search_fields_statistics", _field_counts),
-                           ("search_memory", _memory), ("search_garbage_collector", _collector), ("search_queries", _queries),
+                           ("search_memory", _memory), ("search_cursors", _cursors), ("search_garbage_collector", _collector), ("search_queries", _queries),
                            ("search_warnings_and_errors", _errors_and_warnings),
                            ("search_coordinator_warnings_and_errors", _coordinator), ("search_multi_threading", _threads),
                            ("search_dialect_statistics", _dialects)):

@@ -29,18 +29,21 @@ class Token(NamedTuple):
 _ESCAPED = rb"\\[!-/:-@\[-`{-~ \t\n\v\f\r]"
 _TERM = rb"(?:[0-9A-Za-z_\x80-\xff]|" + _ESCAPED + rb")+"
 _NUMBER = rb"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_OLD_NUMBER = rb"-?[0-9]+(?:\.[0-9]+)?(?:[eE]-?[0-9]+)?"       # of dialect 1, to which other points are blanks
 _INF = rb"[+-]?inf(?![0-9A-Za-z_\x80-\xff\\])"
 _WORD = rb"(?:\$?" + _TERM + rb"|" + _NUMBER + rb")"
 _DOUBLE = rb'"([^\\"]*(?:\\.[^\\"]*)*)"'
 _SINGLE = rb"'([^\\']*(?:\\.[^\\']*)*)'"
 
 _term = re.compile(_TERM).match
+_quoted_word = re.compile(rb"\$?" + _TERM).match
 _number = re.compile(_NUMBER + rb"|" + _INF, re.IGNORECASE).match
+_old_number = re.compile(_OLD_NUMBER + rb"|" + _INF, re.IGNORECASE).match
 _starred = re.compile(rb"\*(" + _WORD + rb")(\*?)").match
 _quoted = re.compile(_DOUBLE + rb"|" + _SINGLE, re.DOTALL).match
 _pattern = re.compile(rb"w" + _SINGLE, re.DOTALL).match
 _opening = re.compile(rb"[ \t\n\v\f\r]*\(").match
-_operator = re.compile(rb"[ \t\n\v\f\r]*(==|!=|<=|>=|<|>)(?=[ \t\n\v\f\r]*(?:\+?" + _NUMBER + rb"|[+-]?inf|-?\$" + _TERM + rb"))",
+_operator = re.compile(rb"[ \t\n\v\f\r]*(==|!=|<=|>=|<|>)(?=[ \t\n\v\f\r]*(?:\+?" + _NUMBER + rb"|[+-]?inf|[+-]?[ \t\n\v\f\r]*\$" + _TERM + rb"))",
                        re.IGNORECASE).match
 _unescape = re.compile(rb"\\([!-/:-@\[-`{-~ \t\n\v\f\r])").sub
 
@@ -58,14 +61,15 @@ def fold(text: bytes) -> bytes:
     """Lower case as TEXT and TAG values are compared; bytes that are not UTF-8 stay."""
     if text.isascii():
         return text.lower()
-    return text.decode("utf-8", "surrogateescape").lower().encode("utf-8", "surrogateescape")
+    # Python lowers a sigma by its place in the word.
+    return text.decode("utf-8", "surrogateescape").replace("\u03a3", "\u03c3").lower().encode("utf-8", "surrogateescape")
 
 
 def quoted_words(text: bytes) -> list[bytes]:
     """The words inside quotes, without escapes; stop words stay."""
     words, at = [], 0
     while at < len(text):
-        if match := _term(text, at):
+        if match := _quoted_word(text, at):
             words.append(unescape(match[0]))
             at = match.end()
         else:
@@ -77,6 +81,7 @@ def tokenize(text: bytes, dialect: int, stopwords: Collection[bytes]) -> list[To
     tokens: list[Token] = []
     add = tokens.append
     modern = dialect >= 2
+    number_at = _number if modern else _old_number
     at, end = 0, len(text)
     while at < end:
         byte = text[at]
@@ -85,7 +90,7 @@ def tokenize(text: bytes, dialect: int, stopwords: Collection[bytes]) -> list[To
                 add(Token("PATTERN", at + 2, match[1]))
                 at = match.end()
                 continue
-            word, number = _term(text, at), _number(text, at)
+            word, number = _term(text, at), number_at(text, at)
             best = number if number and (not word or number.end() >= word.end()) else word
             if best:
                 value, position = best[0], at

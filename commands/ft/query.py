@@ -138,6 +138,8 @@ class _Parser:
         if opened >= len(self.tokens) or self.tokens[opened].kind != "*":
             return None
         self.at = opened + 1
+        if opened and not self.modern:
+            self.syntax_error()
         for _ in range(opened):
             self.expect(")")
         return tree.Wildcard()
@@ -229,7 +231,7 @@ class _Parser:
             self.take()
             return None
         if kind == "PARAM" and self.modern:
-            return tree.Term(self.param(self.take().text, "term"), fields)
+            return tree.Term(self.param(self.take().text, "term" if self.takes_empty(fields) else "word"), fields)
         if kind in _AFFIXES:
             return tree.Affix(_AFFIXES[kind], self.word(self.take().text, "term"), fields)
         if kind == "PATTERN":
@@ -258,9 +260,13 @@ class _Parser:
         distance = 0
         while distance < 3 and self.accept("%"):
             distance += 1
-        token = self.expect(*_WORDS, *(("PARAM",) if self.modern else ()))
+        token = self.expect(*_WORDS, *(("PARAM", "QUOTED") if self.modern else ()))
         for _ in range(distance):
             self.expect("%")
+        if token.kind == "QUOTED":
+            if quoted_words(token.text) or token.extra:
+                self.syntax_error()
+            return tree.Fuzzy(b"", distance, fields)
         word = self.param(token.text, "term") if token.kind == "PARAM" else fold(unescape(token.text))
         return tree.Fuzzy(word, distance, fields)
 
@@ -275,9 +281,13 @@ class _Parser:
         self.expect('"')
         return tree.Term(words[0], fields, True) if len(words) == 1 else tree.Phrase(words, fields)
 
+    def takes_empty(self, fields: Fields | None) -> bool:
+        """Whether an empty string may be searched in these TEXT fields: one of them must index empty strings."""
+        return not fields or self.schema is None or any(getattr(self.spec(name), "index_empty", False) for name in fields)
+
     def need_empty(self, fields: Fields | None) -> None:
-        """An empty string is searched in these TEXT fields: one of them must index empty strings."""
-        if fields and self.schema is not None and not any(getattr(self.spec(name), "index_empty", False) for name in fields):
+        """An empty string is searched in these TEXT fields."""
+        if not self.takes_empty(fields):
             self.later(fail(errors.EMPTY_OPTION))
 
     def word(self, text: bytes, kind: str) -> bytes | Param:
@@ -399,11 +409,12 @@ class _Parser:
 
     # ------------------------------------------------------------------ numbers
     def number(self) -> tuple[float | Param, bool]:
-        """A number, $param or -$param; "(" before it excludes the bound. -> (value, inclusive)"""
+        """A number or $param, perhaps after a sign; "(" before it excludes the bound. -> (value, inclusive)"""
         inclusive = not self.accept("(")
-        if self.modern and self.kind == "-":
+        if self.kind == "-":
             self.take()
-            return self.param(self.expect("PARAM").text, "number", True), inclusive
+            token = self.expect("NUMBER", *(("PARAM",) if self.modern else ()))
+            return (self.param(token.text, "number", True) if token.kind == "PARAM" else -to_float(token.text)), inclusive
         token = self.expect("NUMBER", *(("PARAM",) if self.modern else ()))
         if token.kind == "PARAM":
             return self.param(token.text, "number"), inclusive
@@ -436,7 +447,7 @@ class _Parser:
             self.validate(_check_range, node)
             return node
         radius, _ = self.number()
-        unit = self.expect("TERM", "STOP", *(("PARAM",) if self.modern else ()))
+        unit = self.expect("TERM", "STOP", *(("PARAM", "NUMBER", "QUOTED") if self.modern else ()))
         self.expect("]")
         self.check_kind(token, "GEO")
         node = tree.Geo(name, low, high, radius, self.param(unit.text, "unit") if unit.kind == "PARAM" else fold(unit.text))
@@ -691,6 +702,8 @@ def _resolve(param: Param, params: Mapping[bytes, bytes]):
         if not value.isdigit() or len(value) > 20:
             raise fail(errors.PARAM_NUMERIC, value, param.name)
         return int(value)
+    if kind == "word" and not value:
+        raise fail(errors.EMPTY_OPTION)
     return fold(value)
 
 

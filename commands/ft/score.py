@@ -13,6 +13,7 @@
 f: how often the term stands in the document, weighted by the fields; n of N documents have it. The spread is how far what matched
 stands apart (text/places.py)."""
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -32,9 +33,11 @@ def number_of(proto: int, value: float):
     return float(value) if proto == 3 else b"%d" % value if value == int(value) else repr(float(value)).encode()
 
 
+@lru_cache(maxsize=8192)
 def probabilistic_idf(n_total: int, n: int) -> float:
-    """The inverse document frequency of BM25STD."""
-    return math.log(1 + (n_total - n + 0.5) / (n + 0.5))
+    """The inverse document frequency of BM25STD, its fraction in single precision as in Redis."""
+    single = np.float32
+    return math.log(single(1) + single(n_total - n + 0.5) / single(n + 0.5))
 
 
 def whole_idf(n_total: int, n: int) -> float:

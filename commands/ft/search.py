@@ -190,6 +190,8 @@ def prepare(client, index, text: bytes, words: tuple) -> Prepared:
         raise CommandError(errors.EXPAND_HASH)
     if (options.summarize or options.highlight) and index.source.is_json:
         raise CommandError(errors.HIGHLIGHT_JSON)
+    if (options.summarize or options.highlight) and (index.options.no_highlight or index.options.no_offsets):
+        raise CommandError(errors.HIGHLIGHT_DISABLED)
     for part in (options.summarize, options.highlight):
         for field in part.fields if part is not None else ():
             if field not in index.schema:

@@ -53,6 +53,11 @@ class HashSource:
         return value
 
 
+def path_of(text: bytes) -> Path:
+    """The path of a field. `$name` is `$.name`, as in Redis."""
+    return Path.of(b"$." + text[1:] if text[:1] == b"$" and text[1:2] not in (b"", b".", b"[", b"~") else text)
+
+
 def text_of_json(value) -> bytes | None:
     """A JSON value as rows show it: strings and numbers plainly, containers as JSON text; None for null."""
     if type(value) is str:
@@ -82,7 +87,7 @@ class JsonView:
         if path[:1] != b"$":
             return []
         try:
-            return Path.of(path).values(self.document.root)
+            return path_of(path).values(self.document.root)
         except CommandError:
             return []
 
@@ -162,7 +167,7 @@ class JsonSource:
     @staticmethod
     def is_ordered(field) -> bool:
         """Whether the values of a field have a certain order: its path finds one value at most, or one array."""
-        return Path.of(field.path).keys is not None
+        return path_of(field.path).keys is not None
 
     @staticmethod
     def view(value: Json) -> JsonView:
@@ -194,7 +199,7 @@ class JsonSource:
         """Whether a change in these places (locations in the document, or paths of fields) may have changed the field."""
         if field.path in changed:
             return True
-        keys = Path.of(field.path).keys
+        keys = path_of(field.path).keys
         if keys is None:
             return True
         for location in changed:
@@ -227,7 +232,7 @@ def prepare_json(name: bytes, specs) -> None:
     """Settles what ON JSON means for fields to come. Raises CommandError for a path that is not one."""
     for spec in specs:
         try:
-            path = Path.of(spec.path) if spec.path[:1] in b"$." else Path.of(b"$." + spec.path)
+            path = path_of(spec.path) if spec.path[:1] in b"$." else Path.of(b"$." + spec.path)
             if path.is_projection:
                 raise CommandError("it computes")
         except CommandError:

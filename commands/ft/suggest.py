@@ -7,7 +7,6 @@ from respserver.protocol.errors import CommandError
 from respserver.registry import command
 
 from . import errors
-from .fields.base import fold
 from .options import Words, to_float, to_integer
 from .score import number_of
 from .text.terms import prefixes_near
@@ -16,6 +15,13 @@ _KEY = (1, 1, 1)
 #: The score of the completion that is already complete.
 _EXACT = 2147483648.0
 _MOST = (1 << 63) - 1
+
+
+def fold(string: bytes) -> bytes:
+    """A text as suggestions compare it: without case, and with the letters that have none spelt out (ss for sharp s)."""
+    if string.isascii():
+        return string.lower()
+    return string.decode("utf-8", "surrogateescape").casefold().encode("utf-8", "surrogateescape")
 
 
 class Suggestions:

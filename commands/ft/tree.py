@@ -29,7 +29,7 @@ __all__ = ["Param", "Attributes", "Node", "Wildcard", "Empty", "Term", "Phrase",
 class Param:
     """`$name`, to be resolved by `query.bind`. `kind` says how its value is read."""
     name: bytes
-    kind: str = "term"            # term, wildcard, unit (folded) | exact | number | size | blob
+    kind: str = "term"            # term, word (not empty), wildcard, unit (folded) | exact | number | size | blob
     negative: bool = False        # -$name in a numeric range
 
 

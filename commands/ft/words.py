@@ -124,7 +124,9 @@ def _spelling_options(manager, words: tuple, default_dialect: int):
                 raise errors.fail(errors.SPELL_DICTIONARY, name)
             (include if operation == b"INCLUDE" else exclude).update(terms)
         elif word == b"DIALECT":
-            number = to_integer(cursor.next()) if cursor else None
+            if not cursor:
+                raise errors.fail(errors.DIALECT_ARGUMENT)
+            number = to_integer(cursor.next())
             if number is None or not 1 <= number <= 4:
                 raise errors.fail(errors.DIALECT_VALUE)
             dialect = number
@@ -151,6 +153,7 @@ def ft_spellcheck(client, name, query, *words):
     server = client.server
     index = server.search.find(name)
     distance, include, exclude, dialect = _spelling_options(server.search, words, server.config["search-default-dialect"])
+    index.dialect_uses[dialect - 1] += 1
     found: list = []
     _terms(parse_query(query, dialect, index.schema, ()).root, found)
     text, n_docs = index.words(), len(index.docs)

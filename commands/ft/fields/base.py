@@ -125,4 +125,5 @@ def fold(raw: bytes) -> bytes:
     """Text in lower case; bytes that are not UTF-8 stay as they are."""
     if raw.isascii():
         return raw.lower()
-    return raw.decode("utf-8", "surrogateescape").lower().encode("utf-8", "surrogateescape")
+    # Python lowers a sigma by its place in the word.
+    return raw.decode("utf-8", "surrogateescape").replace("\u03a3", "\u03c3").lower().encode("utf-8", "surrogateescape")

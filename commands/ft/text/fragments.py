@@ -46,6 +46,9 @@ class Editor:
             return value
         names: set[bytes] = set()
         _collect(self.match, row, names)
+        if not value:
+            marked = highlight.opening + highlight.closing if highlight is not None and b"" in names else b""
+            return marked if summarize is None else marked + summarize.separator
         fragments = self._fragments(value, names)
         if summarize is None:
             return _marked(value, 0, len(value), [span for one in fragments for span in one.spans], highlight)

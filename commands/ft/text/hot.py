@@ -3,7 +3,6 @@ documents at once.
 
 It takes conjunctions of words, their alternatives and expansions, phrases, filters and negations; what else a query may say goes
 the general way (commands/ft/plan.py, commands/ft/score.py), which finds the same."""
-import math
 from array import array
 from struct import Struct
 
@@ -16,7 +15,7 @@ from .. import tree
 from ..fields import NumericField, TagField
 from ..plan import Evaluation
 from ..reply import Hit, RowWriter, encode_page
-from ..score import B_STD, DEFAULT_SCORER, K1, number_of
+from ..score import B_STD, DEFAULT_SCORER, K1, number_of, probabilistic_idf
 from .leaves import TextReader, expand, field_set
 
 _ANY, _FIRST, _NOT, _PERHAPS = native.TextTop.ANY, native.TextTop.FIRST, native.TextTop.NOT, native.TextTop.PERHAPS
@@ -237,7 +236,7 @@ class HotText:
         address, n = packed.buffer_info()
         held.append(packed)
         leaves.append(_LEAF.pack(address, 0 if bits is None else self._fitting(bits), n, _POSTINGS,
-                                 weight * math.log(1 + (n_docs - n + 0.5) / (n + 0.5)), 0, 0, 0.0, 0.0))
+                                 weight * probabilistic_idf(n_docs, n), 0, 0, 0.0, 0.0))
         return n
 
     def _fitting(self, bits: int) -> int:
@@ -292,7 +291,7 @@ class HotText:
                 numbers = rows.to_array()
                 held.append(numbers)
                 own = weight if kind is tree.Wildcard else weight and kind is tree.Tag and (
-                    weight * math.log(1 + (n_docs - n + 0.5) / (n + 0.5)))
+                    weight * probabilistic_idf(n_docs, n))
                 leaves.append(_LEAF.pack(numbers.buffer_info()[0], 0, n, _ROWS, own, 0, 0, 0.0, 0.0))
                 size += n
         return size

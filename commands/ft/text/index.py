@@ -97,7 +97,8 @@ class TextIndex:
             derived = field.derived_weights
             mark = 1 << 32 + bit
             if type(texts) is list:             # of several values: not even their ends stand next to each other
-                found = [word for text in texts for word in (*split(text), None)][:-1]
+                empty = (b"",) if spec.index_empty else ()
+                found = [word for text in texts for word in (*(split(text) or (() if text else empty)), None)][:-1]
             else:
                 found = split(texts)
             if not found and spec.index_empty and not texts:

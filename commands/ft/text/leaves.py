@@ -115,6 +115,8 @@ class TextReader:
                 found = self._of_words(node, (terms.with_suffix if node.kind == "suffix" else terms.with_infix)(node.text))
         elif kind is tree.Fuzzy:
             found = iter(terms.near(node.text, node.distance, limit + 1))
+            if self.options.dialect < 2:
+                found = filter(None, found)         # it does not know empty strings
         else:
             found = self._of_words(node, terms.matching(node.text))
         names, is_cut = first(found, limit)

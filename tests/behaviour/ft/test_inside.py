@@ -14,7 +14,7 @@ def test_dumps(both):
     both.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "WITHSUFFIXTRIE", "g", "TAG", "WITHSUFFIXTRIE", "n", "NUMERIC", "s", "GEOSHAPE")
     both.hset("a", mapping={"t": "apples old", "g": "red", "n": 1, "s": "POINT(1 1)"})
     both.hset("b", mapping={"t": "old", "g": "red,blue", "n": 2})
-    assert debug(both, "DUMP_TERMS", "idx") == ["apples", "old"]
+    assert debug(both, "DUMP_TERMS", "idx") == ["+appl", "apples", "old"]
     assert debug(both, "DUMP_INVIDX", "idx", "Old") == [1, 2] and debug(both, "DUMP_NUMIDX", "idx", "n") == [[1, 2]]
     assert both.execute_command("_FT.DEBUG", "DUMP_TAGIDX", "idx", "g") == [[b"blue", [2]], [b"red", [1, 2]]]
     assert debug(both, "INFO_TAGIDX", "idx", "g") == ["num_values", 2]

@@ -137,3 +137,41 @@ def test_highlighted_and_summarized(both):
     assert fields("SUMMARIZE", "FIELDS", 1, "t")["d2"]["t"] == "nothing at"
     with raises(redis.ResponseError, match="No such property `nope`"):
         fields("HIGHLIGHT", "FIELDS", 1, "nope")
+
+
+def test_empty_strings(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "INDEXEMPTY", "u", "TEXT")
+    r2.execute_command("FT.CREATE", "json", "ON", "JSON", "SCHEMA", "$t", "AS", "t", "TEXT", "INDEXEMPTY")
+    r2.hset("a", mapping={"t": "", "u": "x"})
+    r2.hset("b", "t", "sr")
+    r2.execute_command("JSON.SET", "j", "$", '{"t": ["a", ""]}')
+
+    def found(query, *words, index="idx", dialect=2):
+        return set(r2.execute_command("FT.SEARCH", index, query, *words, "NOCONTENT", "DIALECT", dialect)[1:])
+
+    assert found('@t:("")', index="json") == {b"j"} and found('@t:("")') == found("@t:($p)", "PARAMS", 2, "p", "") == {b"a"}
+    assert found("@t:%s%") == found("%%''%%") == {b"a", b"b"} and found('@u:(%""%)') == {b"a"} and found("@t:%s%", dialect=1) == {b"b"}
+    with raises(redis.ResponseError, match="INDEXEMPTY"):
+        found("@u:($p)", "PARAMS", 2, "p", "")
+    assert r2.execute_command("FT.SEARCH", "idx", '@t:("")', "HIGHLIGHT", "FIELDS", 1, "t", "RETURN", 1, "t", "DIALECT", 2)[2] == [b"t", b"<b></b>"]
+    assert r2.execute_command("FT.SEARCH", "idx", '@t:("")', "SUMMARIZE", "RETURN", 1, "t", "DIALECT", 2)[2] == [b"t", b"... "]
+
+
+def test_what_highlighting_needs(r2):
+    for name, option in (("a", "NOHL"), ("b", "NOOFFSETS")):
+        r2.execute_command("FT.CREATE", name, option, "SCHEMA", "t", "TEXT")
+        with raises(redis.ResponseError, match="Cannot use highlight/summarize"):
+            r2.execute_command("FT.SEARCH", name, "x", "SUMMARIZE")
+
+
+def test_letters_without_case(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "g", "TAG")
+    r2.hset("a", mapping={"t": "ΝΕΑΝΊΑΣ", "g": "ΣΣ"})
+    assert r2.execute_command("FT.SEARCH", "idx", "νεανίασ", "NOCONTENT") == r2.execute_command("FT.SEARCH", "idx", "@g:{σσ}", "NOCONTENT") == [1, b"a"]
+
+
+def test_scores_to_the_last_digit(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT")
+    r2.hset("a", "t", "foo")
+    assert r2.execute_command("FT.SEARCH", "idx", "foo", "NOCONTENT", "LIMIT", 0, 0) == [1]
+    assert r2.execute_command("FT.SEARCH", "idx", "foo", "WITHSCORES", "NOCONTENT")[2] == b"0.28768210225410284"
