@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -136,12 +137,13 @@ static task *reach_task(vec_crew *c) {
 
 static void await_call(vec_crew *c, uint32_t seen) {
     uint64_t end = now_ns() + c->spin_ns;
-    do
+    do {
         for (int i = 0; i < LOOKS_PER_CLOCK; i++) {
             if (atomic_load_explicit(&c->n_calls, memory_order_acquire) != seen) return;
             relax();
         }
-    while (now_ns() < end);
+        sched_yield();                          /* whoever else wants this processor has something to do */
+    } while (now_ns() < end);
     atomic_fetch_add(&c->n_asleep, 1);
     while (atomic_load(&c->n_calls) == seen) futex(&c->n_calls, FUTEX_WAIT, seen);
     atomic_fetch_sub(&c->n_asleep, 1);
