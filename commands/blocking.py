@@ -1,4 +1,4 @@
-"""Clients that wait for a list or a sorted set to get elements."""
+"""Clients that wait for a list, a sorted set or a stream to get elements."""
 from collections import deque
 
 from respserver.deferred import Deferred
@@ -6,8 +6,9 @@ from respserver.protocol.errors import TIMEOUT_NEGATIVE, TIMEOUT_NOT_FLOAT, TIME
 from respserver.values.list import List
 from respserver.values.numbers import INT64_MAX, parse_float
 from respserver.values.sorted_set import SortedSet
+from respserver.values.stream import Stream
 
-_WAITED_FOR = (List, SortedSet)
+_WAITED_FOR = (List, SortedSet, Stream)
 
 
 def to_timeout(text: bytes) -> float:
@@ -25,12 +26,13 @@ def to_timeout(text: bytes) -> float:
 class _Waiter(Deferred):
     """A client that waits: `attempt(True)` returns its reply, or None as long as there is nothing for it."""
 
-    __slots__ = ("attempt", "places", "timer", "queue", "empty")
+    __slots__ = ("attempt", "places", "timer", "queue", "empty", "is_bound")
 
     def __init__(self, queue: "_Queue", attempt, places, client, seconds: float, empty):
         super().__init__(self._gone, blocking=True)
         self.queue = queue
         self.attempt = attempt
+        self.is_bound = False
         self.places = places            # (Database, key)
         self.empty = empty              # the reply if nothing comes
         self.timer = client.server.loop.call_later(seconds, self._end, empty) if seconds else None
@@ -94,13 +96,21 @@ class _Queue:
         if not self.waiters and self in self.server.keyspace.listeners:
             self.server.keyspace.listeners.remove(self)
 
+    @property
+    def n_bound(self) -> int:
+        """Keys that somebody waits for only as long as they are there (XREADGROUP)."""
+        return sum(any(waiter.is_bound for waiter in line) for line in self.waiters.values())
+
     def key_changed(self, change) -> None:
         """What somebody waits for may have got elements: they are handed out once the present command, or transaction, is done."""
-        if type(change.new) in _WAITED_FOR:
+        if type(change.new) in _WAITED_FOR or type(change.old) is Stream:       # a group is waited for as long as its stream is there
             self._mark((self.server.keyspace.databases[change.db], change.key))
 
     def flushed(self, db: int) -> None:
-        """Nothing to hand out."""
+        """Nothing to hand out, but the groups of streams are gone."""
+        for place in list(self.waiters):
+            if place[0].index == db:
+                self._mark(place)
 
     def swapped(self, first: int, second: int) -> None:
         """Other values have come under the same names."""
@@ -127,12 +137,12 @@ class _Queue:
                     waiter.try_again()
 
 
-def wait_for_key(client, keys, attempt, seconds: float, empty):
+def wait_for_key(client, keys, attempt, seconds: float, empty, is_bound: bool = False):
     """What a blocking command returns: the reply of attempt(False) if that is not None, else `empty` at once in a
     transaction, else a
     Deferred that calls attempt(True) whenever one of the keys gets elements and gives `empty` after `seconds` (0:
     never). At the first
-    attempt a key of another type is an error; later it is not there as yet."""
+    attempt a key of another type is an error; later it is not there as yet. `is_bound`: the wait ends with an error if a key goes."""
     reply = attempt(False)
     if reply is not None:
         return reply
@@ -144,5 +154,6 @@ def wait_for_key(client, keys, attempt, seconds: float, empty):
         queue = server.keyspace.waiting = _Queue(server)
     db = client.db
     waiter = _Waiter(queue, attempt, tuple(dict.fromkeys((db, key) for key in keys)), client, seconds, empty)
+    waiter.is_bound = is_bound
     queue.join(waiter)
     return waiter

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         state.ready()
         try:
             server.run(state)
-        except (ConfigError, KeyboardInterrupt):
+        except (Blocked, ConfigError, KeyboardInterrupt):
             raise
         except Exception as error:
             crash.report(state, error)

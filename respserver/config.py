@@ -102,6 +102,8 @@ def _rows() -> Iterable[Directive]:
     yield d("set-max-listpack-value", "int", 64)
     yield d("zset-max-listpack-entries", "int", 128)
     yield d("zset-max-listpack-value", "int", 64)
+    yield d("stream-node-max-entries", "int", 100)
+    yield d("stream-node-max-bytes", "memory", 4096)
     yield d("lfu-log-factor", "int", 10, most=INT_MAX)
     yield d("lfu-decay-time", "int", 1, most=INT_MAX)
     # read and set by test suites
@@ -119,7 +121,7 @@ WITHOUT_EFFECT = (
     "jemalloc-bg-thread", "no-appendfsync-on-rewrite", "oom-score-adj", "proc-title-template", "rdb-del-sync-files",
     "rdb-save-incremental-fsync", "rdbcompression", "repl-disable-tcp-nodelay", "repl-diskless", "repl-backlog", "repl-timeout",
     "repl-ping-", "replica-lazy-flush", "replica-priority", "replica-read-only", "replica-serve-stale-data", "replica-ignore-maxmemory",
-    "slave-lazy-flush", "slave-priority", "slave-read-only", "slave-serve-stale-data", "set-proc-title", "stream-node-max", "io-threads",
+    "slave-lazy-flush", "slave-priority", "slave-read-only", "slave-serve-stale-data", "set-proc-title", "io-threads",
     "lua-time-limit", "busy-reply-threshold", "active-expire-effort", "activedefrag", "active-defrag-", "server_cpulist", "server-cpulist",
     "bio_cpulist", "bio-cpulist", "aof_rewrite_cpulist", "aof-rewrite-cpulist", "tls-session-cache-", "tls-client-", "tls-replication", "tls-cluster", "bgsave_cpulist", "bgsave-cpulist", "crash-memcheck-enabled",
     "maxmemory-eviction-tenacity", "sanitize-dump-payload", "ignore-warnings", "locale-collate", "tracking-table-max-keys")

@@ -144,8 +144,9 @@ def _clients(server):
     yield "watching_clients", sum(1 for c in clients if c.watched)
     yield "clients_in_timeout_table", 0
     yield "total_watched_keys", sum(len(db.watchers) for db in server.keyspace.databases)
-    yield "total_blocking_keys", 0
-    yield "total_blocking_keys_on_nokey", 0
+    waiting = server.keyspace.waiting
+    yield "total_blocking_keys", 0 if waiting is None else len(waiting.waiters)
+    yield "total_blocking_keys_on_nokey", 0 if waiting is None else waiting.n_bound
 
 
 def _memory(server):

@@ -5,7 +5,8 @@ from ..values.hash import Hash
 from ..values.list import List
 from ..values.set import Set
 from ..values.sorted_set import SortedSet
-from . import module_types
+from ..values.stream import Stream
+from . import module_types, streams
 
 #: Elements per command.
 _AT_ONCE = 64
@@ -41,6 +42,8 @@ def of_value(key: bytes, value) -> Iterator[list[bytes]]:
         pairs = list(value.items())
         for start in range(0, len(pairs), _AT_ONCE):
             yield [b"ZADD", key, *[word for member, score in pairs[start:start + _AT_ONCE] for word in (repr(score).encode(), member)]]
+    elif kind is Stream:
+        yield from streams.commands(key, value)
     else:
         module_type = module_types.of_class(kind)
         if module_type is not None:

@@ -94,13 +94,15 @@ class Keeper:
     def apply(self, words: list[bytes]) -> None:
         """Runs a command of a file. Raises CommandError if this server does not know it; what it refuses is only logged, as it was
         refused the first time."""
-        command = COMMANDS.get(words[0].lower())
+        command, n_name = COMMANDS.get(words[0].lower()), 1
+        if command is not None and len(words) > 1 and words[1].lower() in command.subcommands:
+            command, n_name = command.subcommands[words[1].lower()], 2
         if command is None or command.function is None:
             raise CommandError(unknown_command(words))
         if not command.accepts(len(words)):
             raise CommandError(errors.WRONG_ARITY.format(command.wire_name))
         try:
-            command.function(self._client, *words[1:])
+            command.function(self._client, *words[n_name:])
         except CommandError as error:
             self.server.log.warning("A command of the append-only file was refused: %s: %s", command.name, error.text)
 

@@ -3,6 +3,8 @@
 Every function takes the bytes and returns a list of `bytes` (numbers as text), or raises ValueError for what is damaged."""
 import struct
 
+from ..values.numbers import parse_int
+
 _INT_SIZES = (2, 4, 8)
 
 
@@ -65,8 +67,29 @@ def listpack(data: bytes) -> list[bytes]:
     return items
 
 
-def _after_back_length(data: bytes, at: int, size: int) -> int:
-    """Where the next element begins: behind the length of the one before it, which is checked."""
+def make_listpack(items: list[bytes | int]) -> bytes:
+    """The listpack of these elements; numbers, and texts that are numbers in their usual spelling, in the form for numbers."""
+    parts = []
+    for item in items:
+        number = item if type(item) is int else parse_int(item)
+        if number is None:
+            n = len(item)
+            head = bytes((0x80 | n,)) if n < 64 else bytes((0xE0 | n >> 8, n & 255)) if n < 4096 else b"\xf0" + n.to_bytes(4, "little")
+            body = head + item
+        elif 0 <= number < 128:
+            body = bytes((number,))
+        elif -4096 <= number < 4096:
+            body = bytes((0xC0 | (number & 0x1FFF) >> 8, number & 255))
+        else:
+            at = next(i for i, size in enumerate((2, 3, 4, 8)) if -(1 << 8 * size - 1) <= number < 1 << 8 * size - 1)
+            body = bytes((0xF1 + at,)) + number.to_bytes((2, 3, 4, 8)[at], "little", signed=True)
+        parts += (body, _back_length(len(body)))
+    data = b"".join(parts)
+    return (len(data) + 7).to_bytes(4, "little") + min(len(items), 65535).to_bytes(2, "little") + data + b"\xff"
+
+
+def _back_length(size: int) -> bytes:
+    """The length of an element as it stands behind it, to be read from the end."""
     expected = []
     while True:
         expected.append(size & 127)
@@ -74,7 +97,12 @@ def _after_back_length(data: bytes, at: int, size: int) -> int:
         if not size:
             break
     expected.reverse()
-    text = bytes([expected[0], *[part | 128 for part in expected[1:]]])
+    return bytes([expected[0], *[part | 128 for part in expected[1:]]])
+
+
+def _after_back_length(data: bytes, at: int, size: int) -> int:
+    """Where the next element begins: behind the length of the one before it, which is checked."""
+    text = _back_length(size)
     if data[at:at + len(text)] != text:
         raise ValueError("a listpack's element has a wrong length behind it")
     return at + len(text)

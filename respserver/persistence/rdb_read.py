@@ -1,6 +1,6 @@
 """RDB files and DUMP payloads to values: every encoding of strings, hashes, lists, sets and sorted sets up to Redis 8.
 
-What else a file may hold (streams, values of unknown modules, functions) can be passed over, or is refused."""
+What else a file may hold (values of unknown modules, functions) can be passed over, or is refused."""
 import struct
 from collections.abc import Callable, Iterator
 
@@ -8,7 +8,7 @@ from ..values.hash import Hash
 from ..values.list import List
 from ..values.set import Set
 from ..values.sorted_set import SortedSet
-from . import module_types, packed
+from . import module_types, packed, streams
 from .crc64 import crc64
 from .rdb_write import (OP_AUX, OP_END, OP_EXPIRE_MS, OP_SELECT, OP_SIZES, PART_DOUBLE, PART_END, PART_FLOAT, PART_SIGNED, PART_STRING,
                         PART_UNSIGNED, TYPE_HASH, TYPE_HASH_TIMES, TYPE_LIST, TYPE_MODULE, TYPE_SET, TYPE_SORTED_SET, TYPE_STRING)
@@ -18,7 +18,7 @@ NEWEST = 14
 _OP_KEY_META, _OP_SLOT_INFO, _OP_FUNCTION, _OP_OLD_FUNCTION, _OP_MODULE_AUX, _OP_IDLE, _OP_FREQ, _OP_EXPIRE_S = (
     243, 244, 245, 246, 247, 248, 249, 253)
 _OLD_ZSET, _ZIPMAP, _LIST_ZIPLIST, _INTSET, _ZSET_ZIPLIST, _HASH_ZIPLIST, _QUICKLIST = 3, 9, 10, 11, 12, 13, 14
-_STREAM, _HASH_LISTPACK, _ZSET_LISTPACK, _QUICKLIST_2, _STREAM_2, _SET_LISTPACK, _STREAM_3 = 15, 16, 17, 18, 19, 20, 21
+_HASH_LISTPACK, _ZSET_LISTPACK, _QUICKLIST_2, _SET_LISTPACK = 16, 17, 18, 20
 _HASH_TIMES_OLD, _LISTPACK_TIMES_OLD, _LISTPACK_TIMES = 22, 23, 25
 _MS = struct.Struct("<Q")
 _DOUBLE = struct.Struct("<d")
@@ -154,13 +154,9 @@ class Reader:
         if kind == TYPE_STRING:
             return self.text()
         reader = _READERS.get(kind)
-        if reader is not None:
-            return reader(self, start)
-        skip = _SKIPS.get(kind)
-        if skip is None:
+        if reader is None:
             raise RdbError(start - 1, f"a value of the unknown type {kind}")
-        name = skip(self)
-        raise Unsupported(start, name)
+        return reader(self, start)
 
     def _hash(self, start: int, flat: list[bytes]) -> Hash:
         if not flat or len(flat) % 2:
@@ -285,26 +281,6 @@ class Reader:
         except (ValueError, IndexError, TypeError) as error:
             raise RdbError(start, f"a damaged value of module type {name}: {error}") from None
 
-    # What is passed over
-
-    def _skip_stream(self, version: int) -> str:
-        for _ in range(2 * self.count()):
-            self.text()
-        for _ in range(3 if version == 1 else 8):
-            self.length()
-        for _ in range(self.count()):               # groups
-            self.text()
-            for _ in range(2 if version == 1 else 3):
-                self.length()
-            for _ in range(self.count()):           # entries that are not acknowledged
-                self.take(24)
-                self.length()
-            for _ in range(self.count()):           # consumers
-                self.text()
-                self.take(8 if version < 3 else 16)
-                self.take(16 * self.count())
-        return "stream"
-
 
 _READERS: dict[int, Callable] = {
     TYPE_LIST: lambda r, start: r._list(start, r.texts(r.count())),
@@ -326,9 +302,9 @@ _READERS: dict[int, Callable] = {
     _OLD_ZSET: lambda r, start: r._scores(start, True),
     _ZSET_ZIPLIST: lambda r, start: r._packed_scores(start, packed.ziplist),
     _ZSET_LISTPACK: lambda r, start: r._packed_scores(start, packed.listpack),
-}
-_SKIPS: dict[int, Callable[[Reader], str]] = {
-    _STREAM: lambda r: r._skip_stream(1), _STREAM_2: lambda r: r._skip_stream(2), _STREAM_3: lambda r: r._skip_stream(3),
+    streams.TYPE_STREAM: lambda r, start: streams.load(r, 1),
+    streams.TYPE_STREAM_2: lambda r, start: streams.load(r, 2),
+    streams.TYPE_STREAM_3: lambda r, start: streams.load(r, 3),
 }
 
 

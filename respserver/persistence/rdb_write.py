@@ -7,7 +7,8 @@ from ..values.hash import Hash
 from ..values.list import List
 from ..values.set import Set
 from ..values.sorted_set import SortedSet
-from . import module_types
+from ..values.stream import Stream
+from . import module_types, streams
 
 #: The version that Redis 7.0 writes, and the first one that has expiry times of fields.
 VERSION, VERSION_OF_FIELD_TIMES = 10, 12
@@ -61,6 +62,8 @@ def body(value) -> tuple[int, bytes]:
         for member, score in value.items():
             parts += (text(member), _DOUBLE.pack(score))
         return TYPE_SORTED_SET, b"".join(parts)
+    if kind is Stream:
+        return streams.TYPE_STREAM_2, streams.save(value, length, text)
     if kind is Buffer:
         return TYPE_STRING, text(bytes(value))
     return TYPE_MODULE, _module_value(value)

@@ -105,6 +105,38 @@ NO_SCORES_BY_LEX = "ERR syntax error, WITHSCORES not supported in combination wi
 NO_INPUT_KEYS = "ERR at least 1 input key is needed for '{}' command"
 WEIGHT_NOT_FLOAT = "ERR weight value is not a float"
 
+# Streams
+BAD_STREAM_ID = "ERR Invalid stream ID specified as stream command argument"
+BAD_STREAM_INTERVAL = "ERR invalid {} ID for the interval"
+STREAM_ID_ZERO = "ERR The ID specified in XADD must be greater than 0-0"
+STREAM_ID_SMALLER = "ERR The ID specified in XADD is equal or smaller than the target stream top item"
+STREAM_EXHAUSTED = "ERR The stream has exhausted the last possible ID, unable to add more items"
+MAXLEN_AND_MINID = "ERR syntax error, MAXLEN and MINID options at the same time are not compatible"
+MAXLEN_STREAM = "ERR The MAXLEN argument must be >= 0."
+LIMIT_STREAM = "ERR The LIMIT argument must be >= 0."
+LIMIT_NEEDS_TILDE = "ERR syntax error, LIMIT cannot be used without the special ~ option"
+XSETID_SMALLER = "ERR The ID specified in XSETID is smaller than the target stream top item"
+XSETID_ADDED = "ERR The entries_added specified in XSETID is smaller than the target stream length"
+XSETID_NEGATIVE = "ERR entries_added must be positive"
+XSETID_MAX_DELETED = "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id"
+UNBALANCED_STREAMS = "ERR Unbalanced '{}' list of streams: for each stream key an ID or {} must be specified."
+NO_GROUP_IN_XREAD = "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead."
+MISSING_GROUP = "ERR Missing GROUP option for XREADGROUP"
+ARROW_NEEDS_GROUP = "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option."
+DOLLAR_IN_GROUP = ("ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a "
+                   "proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.")
+NO_GROUP_TO_READ = "NOGROUP No such key '{}' or consumer group '{}' in XREADGROUP with GROUP option"
+NO_GROUP = "NOGROUP No such consumer group '{}' for key name '{}'"
+NO_KEY_OR_GROUP = "NOGROUP No such key '{}' or consumer group '{}'"
+GROUP_EXISTS = "BUSYGROUP Consumer Group name already exists"
+GROUP_GONE = "NOGROUP the consumer group this client was blocked on no longer exists"
+GROUP_NEEDS_KEY = ("ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create "
+                   "an empty stream automatically.")
+ENTRIES_READ = "ERR value for ENTRIESREAD must be positive or -1"
+MIN_IDLE = "ERR Invalid min-idle-time argument for {}"
+XCLAIM_OPTION = "ERR Unrecognized XCLAIM option '{}'"
+XAUTOCLAIM_COUNT = "ERR COUNT must be > 0"
+
 # Dispatch, connections, server
 UNKNOWN_COMMAND = "ERR unknown command '{}', with args beginning with: {}"
 UNKNOWN_SUBCOMMAND = "ERR unknown subcommand '{}'. Try {} HELP."

@@ -10,6 +10,8 @@ import redis
 from everything import client_of, contents, fill, searches
 from helpers import free_port, running_server, wait_until
 
+from respserver.persistence import module_types, rdb_write
+
 needs_redis = pytest.mark.skipif(not shutil.which("redis-server"), reason="needs redis-server and its tools")
 
 
@@ -169,10 +171,18 @@ def test_we_read_snapshots_of_redis(tmp_path):
             r.execute_command("RENAME", "restored", b"r:" + key)
         assert {key[2:]: value for (_, key), (_, value, _, _) in contents(r).items() if key.startswith(b"r:")} == {
             key: value for key, (value, _) in before.items()}
-    with pytest.raises(AssertionError, match="stream, which this server does not have"), running_server("--dir", str(with_stream)):
+    with running_server("--dir", str(with_stream)) as handle:
+        r = client_of(handle)
+        assert len(r.keys()) == len(before) + 2 and r.xpending("stream", "g")["pending"] == 1 and r.xlen("stream") == 1
+    # A value of a module that this server does not have, before the end of the file.
+    unknown = module_types.ModuleType(object, "unknown-1", 3, None, None, None)
+    record = b"\x07" + rdb_write.text(b"strange") + rdb_write.length(unknown.number) + bytes((rdb_write.PART_SIGNED, 5, rdb_write.PART_END))
+    text = (with_stream / "plain.rdb").read_bytes()
+    (with_stream / "dump.rdb").write_bytes(text[:-9] + record + b"\xff" + bytes(8))
+    with pytest.raises(AssertionError, match="unknown-1, which this server does not have"), running_server("--dir", str(with_stream)):
         pass
     with running_server("--dir", str(with_stream), "--rdb-skip-unsupported", "yes") as handle:
-        assert len(client_of(handle).keys()) == len(before) + 1
+        assert len(client_of(handle).keys()) == len(before)
 
 
 def test_damaged_snapshots_are_refused(tmp_path):
