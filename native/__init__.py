@@ -784,6 +784,12 @@ class Names:
         self._ptr = ffi.gc(out[0], lib.vec_names_free)
         self._text = ffi.new("const char **")
 
+    def fill(self, names):
+        """Sets the names of labels 0 .. len(names) - 1."""
+        lengths = np.fromiter(map(len, names), np.uint32, len(names))
+        text = b"".join(names)
+        _check(lib.vec_names_fill(self._ptr, text, ffi.cast("uint32_t *", lengths.ctypes.data), len(names)))
+
     def __setitem__(self, label, name):
         if lib.vec_names_set(self._ptr, label, name, len(name)) < 0:
             raise MemoryError

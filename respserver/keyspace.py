@@ -295,6 +295,7 @@ class Keyspace:
         self.dirty = 0                  # changes since the last save
         self.n_expired = 0              # keys dropped because their time had come
         self.n_expired_fields = 0       # the same of hash fields
+        self.is_quiet = False           # while a snapshot is read: nobody needs to hear of each key
         self.expiry_enabled = True      # a replica leaves expiry to its primary
         #: Given (database, key, words), the words field, value, ... of a command that is about to set fields of a hash, with
         #: references to values that it has put elsewhere (values/slots.py). May raise CommandError. None: all stay as they are.

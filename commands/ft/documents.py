@@ -82,6 +82,36 @@ class RowMap:
         self._insert(segment, row, code)
         self._n += 1
 
+    def fill(self) -> None:
+        """Takes in all rows that have a key, of a map that is empty: several times quicker than one by one."""
+        rows = np.array([row for row, key in enumerate(self._keys) if key is not None], np.int64)
+        if not len(rows):
+            return
+        codes = np.fromiter([hash(key) for key in self._keys if key is not None], np.int64, len(rows))
+        depth = 0
+        while np.bincount(codes & (1 << depth) - 1).max() >= _MOST:
+            depth += 1
+        self._mask = (1 << depth) - 1
+        self._directory = [_Segment(depth) for _ in range(1 << depth)]
+        homes = codes >> 40 & _SLOTS - 1
+        order = np.lexsort((homes, codes & self._mask))
+        rows, homes, parts = rows[order], homes[order], (codes & self._mask)[order]
+        ends = np.searchsorted(parts, np.arange(1 << depth), "right").tolist()
+        start = 0
+        for segment, end in zip(self._directory, ends):
+            # By home, each takes the next free place; what would come behind the last one goes round.
+            index = np.arange(end - start)
+            places = np.maximum.accumulate(homes[start:end] - index) + index
+            inside = places < _SLOTS
+            column = np.full(_SLOTS, _FREE, np.int32)
+            column[places[inside]] = rows[start:end][inside]
+            segment.rows = array("i", column.tobytes())
+            segment.n = int(inside.sum())
+            for row in rows[start:end][~inside].tolist():
+                self._insert(segment, row, hash(self._keys[row]))
+            start = end
+        self._n = len(rows)
+
     @staticmethod
     def _insert(segment: _Segment, row: int, code: int) -> None:
         rows = segment.rows

@@ -27,7 +27,7 @@ from respserver.persistence.replay import mapped
 from .fields import VectorField
 
 _MAGIC = b"VAMANAIX"
-_VERSION = 1
+_VERSION = 2
 _NAME = re.compile(r"search-([0-9a-f]{16})(?:\.state|-\d+\.vec)$")
 
 
@@ -72,7 +72,8 @@ class Job:
             vectors[field.name] = self._files[index.name, field.name], labels, field.had_vectors, field.rescorer.state()
         return {"name": index.name, "definition": index.definition, "keys": docs.keys, "doc_ids": docs.doc_ids[:n].tobytes(),
                 "born": None if docs.born is docs.doc_ids else docs.born[:n].tobytes(), "max_doc_id": docs.max_doc_id,
-                "free_rows": docs.free_rows, "vectors": vectors}
+                "free_rows": docs.free_rows, "vectors": vectors,
+                "fields": {field.name: state for field in index.fields if (state := field.state()) is not None}}
 
     def write_tables(self) -> None:
         """Writes the state file. Raises OSError."""
@@ -174,6 +175,7 @@ class Images:
                 self.server.log.warning("Index images %s cannot be used, indexes are built again: %s", path, error)
                 continue
             self.point = self.latest = tuple(self.pending["point"])
+            self.server.keyspace.is_quiet = True
             return
 
     def reached(self, point: tuple) -> None:
@@ -181,6 +183,7 @@ class Images:
         if self.point is None or point != self.point:
             return
         state, self.pending, self.point = self.pending, None, None
+        self.server.keyspace.is_quiet = False
         started = time.monotonic()
         manager = self.manager
         tables = {table["name"]: table for table in state["indexes"]}
@@ -201,6 +204,7 @@ class Images:
         if self.point is None:
             return
         self.pending = self.point = self.latest = None
+        self.server.keyspace.is_quiet = False
         self.server.log.warning("The log does not reach the point of the index images: indexes are built again")
         for index in self.manager.indexes.values():
             self.manager.scan(index)
@@ -222,7 +226,8 @@ def _attach(index, table: dict, directory: str, server) -> None:
     data = server.keyspace.databases[0].data
     kind = index.source.kind
     view = index.source.view
-    keys = table["keys"]
+    own = dict(zip(data, data))                     # the keyspace's own objects: a million keys need not be there twice
+    keys = [None if key is None else own.get(key, key) for key in table["keys"]]
     values = [None if key is None else data.get(key) for key in keys]
     for key, value in zip(keys, values):
         if key is not None and type(value) is not kind:
@@ -247,14 +252,14 @@ def _attach(index, table: dict, directory: str, server) -> None:
     docs.free_rows += table["free_rows"]
     docs.max_doc_id = table["max_doc_id"]
     docs.live = BitMap([row for row, key in enumerate(keys) if key is not None])
-    names, row_of = docs.names, docs.row_of
-    for row, key in enumerate(keys):
-        if key is not None:
-            names[row] = b"$%d\r\n%b\r\n" % (len(key), key)
-            row_of.add(row)
+    docs.row_of.fill()
+    docs.names.fill([b"" if key is None else b"$%d\r\n%b\r\n" % (len(key), key) for key in keys])
     for field in index.vector_fields:
         _, labels, had_vectors, rescoring = table["vectors"][field.name]
         field.take_engine(engines[field.name], labels)
         field.had_vectors = had_vectors
         field.rescorer.restore(rescoring)
-    index.refill()
+    states = table["fields"]
+    for name, state in states.items():
+        index.by_name[name].restore(state)
+    index.refill(states)

@@ -204,9 +204,12 @@ class Index:
             self.move_out(value, path, width)
         self.indexing_ns += time.perf_counter_ns() - start
 
-    def refill(self) -> None:
-        """Fills the fields other than vectors from the documents that the table has, and moves original vectors to where they belong."""
-        fields = [field for field in self.fields if type(field) is not VectorField or field.present is not None]
+    def refill(self, filled=()) -> None:
+        """Fills the fields other than vectors, and those whose names are in `filled`, from the documents that the table has, and moves
+        original vectors to where they belong."""
+        fields = [field for field in self.fields
+                  if field.name not in filled and (type(field) is not VectorField or field.present is not None)]
+        self.n_records += sum(field.n_values * field.records_per_document for field in self.fields if field.name in filled)
         has_more = bool(fields or self.disk_fields or self.options.score_field is not None or self.options.payload_field is not None)
         source, docs = self.source, self.docs
         self.revision += 1

@@ -193,6 +193,8 @@ int vec_names_create(vec_names **out);
 void vec_names_free(vec_names *names);
 /* Names a label, or with n = 0 forgets its name. */
 int vec_names_set(vec_names *names, uint64_t label, const char *text, uint32_t n);
+/* Likewise for labels 0 .. n - 1: the names one after the other in text, of these lengths. */
+int vec_names_fill(vec_names *names, const char *text, const uint32_t *lengths, uint64_t n);
 /* How many bytes a label's name has, and where they are until the next vec_names_set; 0: it has none. */
 uint32_t vec_names_get(const vec_names *names, uint64_t label, const char **text);
 uint64_t vec_names_bytes(const vec_names *names);

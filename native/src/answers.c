@@ -76,6 +76,16 @@ int vec_names_set(vec_names *t, uint64_t label, const char *text, uint32_t n) {
     return VEC_OK;
 }
 
+int vec_names_fill(vec_names *t, const char *text, const uint32_t *lengths, uint64_t n) {
+    for (uint64_t i = n; i-- > 0;) text += lengths[i];
+    for (uint64_t i = n; i-- > 0;) {                    /* from the last on: the table grows once */
+        text -= lengths[i];
+        int rc = vec_names_set(t, i, text, lengths[i]);
+        if (rc != VEC_OK) return rc;
+    }
+    return VEC_OK;
+}
+
 uint32_t vec_names_get(const vec_names *t, uint64_t label, const char **text) {
     if (label >= t->n) return 0;
     const name *at = &t->names[label];

@@ -1,5 +1,6 @@
 """What ties persistence to a server: reading at the start, save points, background children, failures, INFO, the end."""
 import asyncio
+import gc
 import os
 import secrets
 import threading
@@ -152,6 +153,7 @@ class Keeper:
         the listeners. Raises Blocked, ConfigError."""
         listeners: list | None = None
         deadline = time.monotonic() + _BEFORE_LISTENING
+        gc.disable()                                # nothing of what is read is garbage
         try:
             for _ in self._load():
                 if time.monotonic() < deadline:
@@ -165,6 +167,8 @@ class Keeper:
                 self.file.start()
         except OSError as error:
             raise Blocked(str(error)) from None
+        finally:
+            gc.enable()
         self.is_running = True
         self.server.add_periodic(0.1, self._tick)
         return await listen() if listeners is None else listeners

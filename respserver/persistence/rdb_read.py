@@ -2,6 +2,7 @@
 
 What else a file may hold (values of unknown modules, functions) can be passed over, or is refused."""
 import struct
+import threading
 from collections.abc import Callable, Iterator
 
 from ..values.hash import Hash
@@ -13,6 +14,8 @@ from .crc64 import crc64
 from .rdb_write import (OP_AUX, OP_END, OP_EXPIRE_MS, OP_SELECT, OP_SIZES, PART_DOUBLE, PART_END, PART_FLOAT, PART_SIGNED, PART_STRING,
                         PART_UNSIGNED, TYPE_HASH, TYPE_HASH_TIMES, TYPE_LIST, TYPE_MODULE, TYPE_SET, TYPE_SORTED_SET, TYPE_STRING)
 
+#: The check sum of files longer than this is computed beside the reading. Bytes.
+_IN_THREAD = 1 << 22
 #: The newest version of the format that is read.
 NEWEST = 14
 _OP_KEY_META, _OP_SLOT_INFO, _OP_FUNCTION, _OP_OLD_FUNCTION, _OP_MODULE_AUX, _OP_IDLE, _OP_FREQ, _OP_EXPIRE_S = (
@@ -46,6 +49,8 @@ class Reader:
         self.data = data
         self.at = at
         self.end = len(data) if end is None else end
+        self._pieces: list | tuple = ()         # of the last hash: how each field is encoded
+        self._names: tuple[bytes, ...] = ()
 
     def fail(self, what: str) -> RdbError:
         """The error to raise for what is found here."""
@@ -150,13 +155,53 @@ class Reader:
         """A value of this type. Raises Unsupported for one that this server does not have."""
         start = self.at
         if kind == TYPE_HASH:
-            return self._hash(start, self.texts(2 * self.count()))
+            return self._like_the_last() or self._new_hash(start)
         if kind == TYPE_STRING:
             return self.text()
         reader = _READERS.get(kind)
         if reader is None:
             raise RdbError(start - 1, f"a value of the unknown type {kind}")
         return reader(self, start)
+
+    def _new_hash(self, start: int) -> Hash:
+        n = self.count()
+        flat = []
+        pieces = [self.data[start:self.at]]
+        for _ in range(n):
+            at = self.at
+            flat.append(self.text())
+            pieces.append(self.data[at:self.at])
+            flat.append(self.text())
+        value = self._hash(start, flat)
+        pieces[:2] = [b"".join(pieces[:2])]         # how many fields, and the first one's name
+        self._pieces = [(piece, len(piece)) for piece in pieces] if n <= 32 else ()
+        self._names = tuple(flat[::2])
+        return value
+
+    def _like_the_last(self) -> Hash | None:
+        """The hash that is here if it has the fields of the one before, in the same order, as nearly all have; else None."""
+        data, at, end = self.data, self.at, self.end
+        values = []
+        for piece, n in self._pieces:
+            if data[at:at + n] != piece:
+                return None
+            at += n
+            if at + 2 > end:
+                return None
+            n = data[at]
+            if n < 64:
+                at += 1
+            elif n < 128:
+                n = (n & 63) << 8 | data[at + 1]
+                at += 2
+            else:
+                return None
+            values.append(data[at:at + n])
+            at += n
+        if not values or at > end:
+            return None
+        self.at = at
+        return Hash.of(self._names, values)
 
     def _hash(self, start: int, flat: list[bytes]) -> Hash:
         if not flat or len(flat) % 2:
@@ -329,6 +374,8 @@ class File:
         self.n_skipped = 0
         self.skipped: dict[str, int] = {}
         self.remarks: list[tuple[bytes, bytes]] = []
+        self._summing: threading.Thread | None = None
+        self._sum = self._sum_end = -1
         self.on_remark: Callable[[bytes, bytes], None] = lambda name, value: None
 
     @property
@@ -345,6 +392,9 @@ class File:
         self.version = int(head[5:])
         if not 1 <= self.version <= NEWEST:
             raise RdbError(5, f"version {self.version} of the format cannot be read")
+        if self.checks and self.version >= 5 and _IN_THREAD < reader.end:
+            self._summing = threading.Thread(target=self._sum_up, args=(reader.end - 8,), name="check sum", daemon=True)
+            self._summing.start()
         db, when = 0, None
         while True:
             start = reader.at
@@ -401,6 +451,24 @@ class File:
         else:
             raise RdbError(start, f"unknown operation {kind}")
 
+    def _wait_for_crc(self, end: int) -> int:
+        """The check sum of what comes before `end`. Of a large file a thread has begun to compute it when reading began."""
+        if self._summing is not None:
+            self._summing.join()
+            if self._sum_end == end:
+                return self._sum
+        return self._crc_to(end)
+
+    def _crc_to(self, end: int) -> int:
+        crc = 0
+        for start in range(0, end, 1 << 22):
+            crc = crc64(self.reader.data[start:min(start + (1 << 22), end)], crc)
+        return crc
+
+    def _sum_up(self, end: int) -> None:
+        self._sum = self._crc_to(end)
+        self._sum_end = end
+
     def _check(self) -> None:
         """Compares the check sum, if there is one."""
         reader = self.reader
@@ -410,8 +478,5 @@ class File:
         expected = int.from_bytes(reader.take(8), "little")
         if not expected or not self.checks:
             return
-        crc = 0
-        for start in range(0, end, 1 << 22):
-            crc = crc64(reader.data[start:min(start + (1 << 22), end)], crc)
-        if crc != expected:
+        if self._wait_for_crc(end) != expected:
             raise RdbError(end, "the check sum is wrong")

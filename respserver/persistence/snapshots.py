@@ -96,7 +96,10 @@ def put(db, key: bytes, value, when_ms: int | None) -> bool:
         db.expires[key] = when_ms
     if type(value) is Hash and value.had_times:
         db.note_field_expiry(key, value)
-    db.changed(key, "restore", None, value)
+    if db.keyspace.is_quiet:
+        db.keyspace.dirty += 1
+    else:
+        db.changed(key, "restore", None, value)
     return True
 
 

@@ -99,6 +99,14 @@ class Hash:
         self._assign(words[::2], words[1::2])
         return self
 
+    @classmethod
+    def of(cls, names: tuple[bytes, ...], values: list[bytes]) -> "Hash":
+        """Of these fields, which are different, and their values."""
+        self = cls.__new__(cls)
+        self._shape, self._data = EMPTY, b""
+        self._assign(names, values)
+        return self
+
     def _assign(self, names: tuple[bytes, ...], values) -> None:
         """Takes these fields in place of all that there are, packed if that pays. The last of equal names counts."""
         shape, data = pack(names, values)

@@ -117,6 +117,14 @@ class Field:
         """The dicts and lists that hold an object per row or value."""
         return [] if self.sort_keys is None else [self.sort_keys]
 
+    def state(self):
+        """What the field holds, in plain values (marshal), or None: then it is filled from the documents after a restart."""
+        return None
+
+    def restore(self, state) -> None:
+        """Takes over a state; the field is empty."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Gives back what the field holds outside Python."""
 

@@ -1,8 +1,8 @@
 """GEOSHAPE: points and polygons."""
 import re
 from array import array
+from importlib import import_module
 
-import shapely
 from pyroaring import BitMap
 
 from .. import errors
@@ -12,6 +12,16 @@ _POINT = re.compile(rb"POINT\s*\(\s*\S+\s+\S+\s*\)\s*")
 _POLYGON = re.compile(rb"POLYGON\s*\(.*\)\s*", re.DOTALL)
 #: Shapes that changed since the tree was built are looked at one by one; more than this many, and a part of all, are built in.
 _MAX_LOOSE = 256
+
+
+class _Shapely:
+    """The library, loaded when the first shape is met: a tenth of a second that other servers need not spend at their start."""
+
+    def __getattr__(self, name: str):
+        return getattr(import_module("shapely"), name)
+
+
+shapely = _Shapely()
 
 
 def shape_of(raw: bytes):

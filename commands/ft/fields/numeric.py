@@ -151,6 +151,19 @@ class NumericField(Field):
         self._is_loose = bytearray(len(self.column))
         self._n_looks = 0
 
+    def state(self):
+        if self._more is not None or self.present is not None:
+            return None
+        if self._loose:
+            self._sort()
+        return self.column.tobytes(), self._run_values.tobytes(), self._run_rows.tobytes()
+
+    def restore(self, state) -> None:
+        column, values, rows = state
+        self.column = np.frombuffer(column).copy()
+        self._run_values, self._run_rows = np.frombuffer(values).copy(), np.frombuffer(rows, np.uint32).copy()
+        self._is_loose = bytearray(len(self.column))
+
     def stored_rows(self) -> list[int]:
         """The rows that have a value."""
         return [] if self.spec.no_index else np.flatnonzero(self.column == self.column).tolist()

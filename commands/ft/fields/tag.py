@@ -106,6 +106,22 @@ class TagField(Field):
                 self._tag_bytes -= len(tag)
                 self._sorted = None
 
+    def state(self):
+        if self.sort_keys is not None or self.present is not None:
+            return None
+        return ([(tag, rows if type(rows) is int else rows.serialize()) for tag, rows in self.postings.items()], self._tags_of,
+                self._rows.serialize(), self._n_memberships)
+
+    def restore(self, state) -> None:
+        postings, tags_of, rows, self._n_memberships = state
+        self.postings = {tag: rows_ if type(rows_) is int else BitMap.deserialize(rows_) for tag, rows_ in postings}
+        self._interned = {tag: tag for tag in self.postings}
+        one = self._interned.get
+        self._tags_of = [one(tags) if type(tags) is bytes else tags and tuple(map(one, tags)) for tags in tags_of]
+        self._tag_bytes = sum(map(len, self.postings))
+        self._rows = BitMap.deserialize(rows)
+        self._sorted = None
+
     def rows_of(self, tag: bytes) -> BitMap:
         """The rows with this tag, which is given as in `postings`. Not to be changed by the caller."""
         rows = self.postings.get(tag)
