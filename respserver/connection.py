@@ -159,7 +159,9 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client will send no more. What it sent is executed; the connection closes when no command of it waits for its turn."""
-        self.send_now()                         # the transport closes next, or soon
+        if self._unsent or self._n_held:
+            self.server.outbox.settle()
+            self.send_now()                     # the transport closes next, or soon
         self._is_at_end = bool(self._backlog) and not self._pending and not self.is_tls
         return self._is_at_end
 
