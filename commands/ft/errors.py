@@ -36,7 +36,7 @@ def told(text: str, command: str = "") -> str:
     head, colon, name = plain.partition("Index not found: ")
     if colon and not head:
         return f"No such index {name}" if command.lower() in _SEARCHES else f"{name}: no such index"
-    return plain
+    return plain.replace("Parameter not found `", "No such parameter `")
 
 
 # ---- tails: the reason at the end of "Bad arguments for <name>: <tail>"

@@ -6,8 +6,9 @@ from respserver.registry import command
 from . import errors, tree
 from .fields.base import fold
 from .options import Words, to_integer
-from .query import parse_query
+from .query import bind, parse_query
 from .score import number_of
+from .search_options import READERS, SearchOptions
 
 
 # ------------------------------------------------------------------------------------------------------------ dictionaries
@@ -98,12 +99,13 @@ _MOST_NEAR = 1000
 
 
 def _spelling_options(manager, words: tuple, default_dialect: int):
-    """-> (distance, words that are suggested too, words that are right, dialect). Raises CommandError."""
+    """-> (distance, words that are suggested too, words that are right, dialect, parameters). Raises CommandError."""
     cursor, distance, dialect = Words(words), 1, default_dialect
+    params: dict[bytes, bytes] = {}
     include: set[bytes] = set()
     exclude: set[bytes] = set()
     while cursor:
-        word = cursor.match(b"DISTANCE", b"TERMS", b"DIALECT")
+        word = cursor.match(b"DISTANCE", b"TERMS", b"DIALECT", b"PARAMS")
         if word == b"DISTANCE":
             if not cursor:
                 raise errors.fail(errors.SPELL_DISTANCE_MISSING)
@@ -130,17 +132,21 @@ def _spelling_options(manager, words: tuple, default_dialect: int):
             if number is None or not 1 <= number <= 4:
                 raise errors.fail(errors.DIALECT_VALUE)
             dialect = number
+        elif word == b"PARAMS":
+            options = SearchOptions()
+            READERS[b"PARAMS"](cursor, options)
+            params = options.params
         else:
             cursor.next()
-    return distance, include, exclude, dialect
+    return distance, include, exclude, dialect, params
 
 
 def _terms(node, found: list) -> None:
-    """The words of a query."""
-    if type(node) is tree.Term:
-        found.append(node.text)
+    """The words of a query and the fields (None: all) in which they are looked for."""
+    if type(node) is tree.Term or type(node) is tree.Fuzzy:
+        found.append((node.text, node.fields))
     elif type(node) is tree.Phrase:
-        found += node.words
+        found += [(word, node.fields) for word in node.words]
     for child in getattr(node, "children", ()):
         _terms(child, found)
     if getattr(node, "child", None) is not None:
@@ -152,22 +158,26 @@ def _terms(node, found: list) -> None:
 def ft_spellcheck(client, name, query, *words):
     server = client.server
     index = server.search.find(name)
-    distance, include, exclude, dialect = _spelling_options(server.search, words, server.config["search-default-dialect"])
+    distance, include, exclude, dialect, params = _spelling_options(server.search, words, server.config["search-default-dialect"])
     index.dialect_uses[dialect - 1] += 1
     found: list = []
-    _terms(parse_query(query, dialect, index.schema, ()).root, found)
+    _terms(bind(parse_query(query, dialect, index.schema, ()), params), found)
     text, n_docs = index.words(), len(index.docs)
-    near = sorted(include)
+    near: dict[bytes, list[bytes]] = {}             # without case -> as they are in the dictionaries
+    for word in sorted(include):
+        near.setdefault(fold(word), []).append(word)
     entries = []
-    for word in dict.fromkeys(found):
-        if type(word) is tree.Param or word in exclude or text.frequency(word):
+    asked: dict[bytes, object] = {}
+    for word, fields in found:
+        asked.setdefault(word, fields)
+    for word, fields in asked.items():
+        if word in exclude or text.frequency(word):
             continue
         suggestions = {}
         for other in text.terms.near(word, distance, _MOST_NEAR):
-            postings = text.read(other, None)
-            if postings is not None:
-                suggestions[other] = len(postings.rows) / n_docs
-        for other in text.terms.near_among(near, word, distance):
+            if text.read(other, None if fields is None else text.bits(fields)) is not None:
+                suggestions[other] = len(text.read(other, None).rows) / n_docs
+        for other in sorted(one for folded in text.terms.near_among(list(near), word, distance) for one in near[folded]):
             suggestions.setdefault(other, 0.0)
         entries.append((word, sorted(suggestions.items(), key=lambda pair: -pair[1])))
     if client.proto == 3:

@@ -97,6 +97,8 @@ class NumericField(Field):
         """For a field whose rows have one value each: two arrays of uint32, among which are all rows with a value in the range, and
         the range with its ends. The number in `column` decides whether a row counts; it may be in both."""
         self._look()
+        if not low_inclusive and low == math.inf or not high_inclusive and high == -math.inf:
+            low, high = math.inf, -math.inf             # nothing is beyond
         low = low if low_inclusive else math.nextafter(low, math.inf)
         high = high if high_inclusive else math.nextafter(high, -math.inf)
         values = self._run_values

@@ -79,3 +79,24 @@ def test_suggestions(both):
     for words in (("FT.SUGADD", "s", "x", 1), ("FT.SUGADD", "ac", "x", "y"), ("FT.SUGGET", "s", "x"), ("FT.SUGGET", "ac", "x", "MAX", 0)):
         with raises(redis.ResponseError):
             both.execute_command(*words)
+
+
+def test_spelling_in_fields_by_parameters_and_case(both):
+    both.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "u", "TEXT", "n", "NUMERIC")
+    both.hset("a", mapping={"t": "name1", "u": "x", "n": "inf"})
+    both.hset("b", mapping={"t": "name2", "u": "name2"})
+
+    def near(query, *words):
+        reply = both.execute_command("FT.SPELLCHECK", "idx", query, *words, "DIALECT", 2)
+        if isinstance(reply, dict):
+            return {text(term): [text(name) for one in found for name in one] for term, found in reply[b"results"].items()}
+        return {text(term): [text(name) for _, name in found] for _, term, found in reply}
+
+    assert near("@u:name") == {"name": ["name2"]} and set(near("name")["name"]) == {"name1", "name2"}
+    assert near("$q", "PARAMS", 2, "q", "nam") == near("%$q%", "PARAMS", 2, "q", "nam") == {"nam": []}
+    both.execute_command("FT.DICTADD", "d", "Toonif", "toonie")
+    assert near("Tooni", "TERMS", "INCLUDE", "d") == {"tooni": ["Toonif", "toonie"]}
+    for words in (("$q",), ("$q", "PARAMS", 1, "q")):
+        with raises(redis.ResponseError):
+            near(*words)
+    assert ids(both, "@n:[(inf inf]") == set() and ids(both, "@n:[inf inf]") == {"a"}
