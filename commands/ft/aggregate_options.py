@@ -10,7 +10,7 @@ from .options import Words, keyword, to_integer
 from .search_options import READERS, SearchOptions, check_format
 
 __all__ = ["AggregateOptions", "Load", "Group", "Reduce", "Arrange", "Apply", "Filter", "CursorOptions",
-           "parse_aggregate", "load", "group_by", "apply", "with_cursor"]
+           "parse_aggregate", "load", "group_by", "apply", "with_cursor", "check_collected"]
 
 MAX_SORT_FIELDS = 8
 #: Rows that SORTBY keeps if nothing says how many.
@@ -117,11 +117,13 @@ def parse_aggregate(words: Sequence[bytes], *, proto: int = 2, max_results: int 
 
 
 def check_collected(group: Group, most: int) -> None:
-    """Raises CommandError if a COLLECT goes beyond what an aggregation may give."""
+    """Limits every COLLECT to what an aggregation may give. Raises CommandError if it wants more."""
     for reduce in group.reducers:
         for name, number in (("offset", reduce.offset), ("count", reduce.count or 0)):
             if number > most:
                 raise fail(errors.COLLECT_MAXIMUM, name, most)
+        if reduce.function == "COLLECT" and reduce.count is None:
+            reduce.count = most
 
 
 def load(cursor: Words, options: AggregateOptions) -> None:

@@ -1,9 +1,9 @@
 """FT.HYBRID: one search by words and one by a vector, whose lists become one.
 
-Each list is ranked and cut to a window. RRF adds up 1 / (constant + rank) over the lists that have a document (G. Cormack, C. Clarke,
-S. Buettcher, Reciprocal Rank Fusion, 2009), LINEAR the weighted scores; a distance becomes a score of 1 / (1 + d) for L2, and of
-(1 + similarity) / 2 for COSINE and IP. What follows (LOAD, APPLY, FILTER, GROUPBY, SORTBY, LIMIT) are the stages of FT.AGGREGATE,
-over rows that come best first."""
+Each list is ranked and cut to a window. RRF adds up 1 / (constant + rank) over the lists that have a document (G. Cormack, C.
+Clarke, S. Buettcher, Reciprocal Rank Fusion, 2009), LINEAR the weighted scores; a distance becomes a score of 1 / (1 + d) for
+L2, and of (1 + similarity) / 2 for COSINE and IP. What follows (LOAD, APPLY, FILTER, GROUPBY, SORTBY, LIMIT) are the stages of
+FT.AGGREGATE, over rows that come best first."""
 from collections.abc import Callable
 from time import perf_counter_ns
 
@@ -89,7 +89,9 @@ class Fusion:
             head = f"Hybrid score (RRF: window={combine.window}, constant={combine.constant:.2f})"
         kind = "KNN"
         if vector.radius is not None:
-            kind = f"RANGE: radius={vector.radius:.4f}" + (f", epsilon={show(vector.epsilon)}" if vector.epsilon is not None else "")
+            kind = f"RANGE: radius={vector.radius:.4f}"
+            if vector.epsilon is not None:
+                kind += f", epsilon={show(vector.epsilon)}"
         parts = [Simple(f"matched within radius = {str(row in self.parts[1]).lower()}")] if vector.radius is not None else []
         parts += self._branch(1, row)[0]
         return [Simple(f"final score: {' + '.join(terms)} = {self.scores[row]:.17g}"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field as _field
 from typing import Callable, Sequence
 
 from . import errors
-from .aggregate_options import AggregateOptions, Arrange, Filter, Group, Load, apply, group_by, load, with_cursor
+from .aggregate_options import AggregateOptions, Arrange, Filter, Group, Load, apply, check_collected, group_by, load, with_cursor
 from .errors import fail
 from .options import Words, keyword, to_float, to_integer
 from .runtime import SHARD_RATIO, parse_ratio
@@ -441,6 +441,8 @@ def _finish(options: HybridOptions, max_results: int) -> None:
     if not options.is_unsorted:
         _arrange(options)
     for step in options.steps:
+        if type(step) is Group:
+            check_collected(step, max_results)
         if type(step) is not Arrange:
             continue
         if step.count is None and not step.keys:

@@ -16,7 +16,8 @@ class Rule:
     def __init__(self, text: bytes):
         tree = parse(text)
         self._names = properties(tree)
-        self._holds = _condition(tree, self._names.index)
+        slots = {name: i for i, name in enumerate(self._names)}
+        self._holds = _condition(tree, lambda name: slots.get(name, len(slots)))    # the last: what only a search has
 
     def accepts(self, key: bytes, value, schema: dict) -> bool:
         """Whether the index takes the document in. An expression that cannot be evaluated over it (a field is missing)
@@ -28,6 +29,7 @@ class Rule:
             else:
                 spec = schema.get(name)
                 row.append(value.get(name if spec is None else spec.path))
+        row.append(None)
         try:
             return self._holds(row)
         except CommandError:

@@ -273,14 +273,14 @@ class HotText:
         """Adds the leaves of a filter, of tags or of everything; returns how many rows they have."""
         kind = type(node)
         field = self.index.by_name.get(node.field) if kind is tree.Numeric or kind is tree.Tag else None
-        if type(field) is NumericField:
+        if kind is tree.Numeric and type(field) is NumericField:
             rows = field.rows_between(node.low, node.high, node.low_inclusive, node.high_inclusive)
             n = len(rows)
             if n:
                 held.append(rows)
                 leaves.append(_LEAF.pack(rows.ctypes.data, 0, n, _ROWS, 0.0, 0, 0, 0.0, 0.0))
             return n
-        if type(field) is TagField:
+        if kind is tree.Tag and type(field) is TagField:
             sets = [field.rows_of(tag) for value in node.values for tag in evaluation.expand_tag(field, value)]
         else:
             sets = [evaluation.rows(node)]

@@ -138,5 +138,7 @@ class TextReader:
         if self.index.options.no_offsets:
             return BitMap()
         rows = row_array(group.rows)
-        keep = within(self.index.text, rows, parts, slop, in_order)
+        keep = self.index.text.numbers(rows) < 0        # of optional words alone: nothing stands anywhere
+        with_text = np.flatnonzero(~keep)
+        keep[with_text] = within(self.index.text, rows[with_text], parts, slop, in_order)
         return group.rows if keep.all() else row_set(rows[np.flatnonzero(keep)])

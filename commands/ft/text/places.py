@@ -49,10 +49,12 @@ def places(text, rows: np.ndarray, parts: list[Match]) -> list[list[list[int]]]:
 
 
 def within(text, rows: np.ndarray, parts: list[Match], slop: int | None, in_order: bool) -> np.ndarray:
-    """Which rows have all parts with at most `slop` other words between them (None: any number): a mask."""
+    """Which rows have what they have of the parts (some may be optional) with at most `slop` other words between (None: any
+    number): a mask."""
     most = math.inf if slop is None or slop < 0 else slop
     check = _ordered if in_order else _unordered
-    return np.array([check(lists, most) for lists in places(text, rows, parts)], dtype=bool)
+    found = [[positions for positions in lists if positions] for lists in places(text, rows, parts)]
+    return np.array([len(lists) < 2 or check(lists, most) for lists in found], dtype=bool)
 
 
 def _ordered(lists: list[list[int]], most: float) -> bool:

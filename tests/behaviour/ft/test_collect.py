@@ -9,7 +9,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from samples import text  # noqa: E402
 
-FRUITS = [("banana", "yellow", 4, "ecuador"), ("lemon", "yellow", 2, None), ("apple", "red", 4, "usa"), ("strawberry", "red", 3, "spain"),
+FRUITS = [("banana", "yellow", 4, "ecuador"), ("lemon", "yellow", 2, None), ("apple", "red", 4, "usa"), ("strawberry", "red", 3,
+    "spain"),
           ("kiwi", "green", 3, None), ("lime", "green", 2, "mexico"), ("cherry", "red", 3, "spain")]
 
 
@@ -22,7 +23,8 @@ def plain(value):
 
 def collect(client, *words, by=("@color",), before=(), more=()):
     """The groups, by the first property they are grouped by."""
-    reply = plain(client.execute_command("FT.AGGREGATE", "idx", "*", *before, "GROUPBY", len(by), *by, "REDUCE", "COLLECT", len(words), *words,
+    reply = plain(client.execute_command("FT.AGGREGATE", "idx", "*", *before, "GROUPBY", len(by), *by, "REDUCE", "COLLECT",
+                                         len(words), *words,
                                          "AS", "c", *more))
     if isinstance(reply, dict):
         rows = [row["extra_attributes"] for row in reply["results"]]
@@ -35,7 +37,8 @@ def collect(client, *words, by=("@color",), before=(), more=()):
 
 @pytest.fixture
 def fruits(both):
-    both.execute_command("FT.CREATE", "idx", "SCHEMA", "name", "TEXT", "SORTABLE", "color", "TAG", "SORTABLE", "sweet", "NUMERIC", "SORTABLE",
+    both.execute_command("FT.CREATE", "idx", "SCHEMA", "name", "TEXT", "SORTABLE", "color", "TAG", "SORTABLE", "sweet",
+                         "NUMERIC", "SORTABLE",
                          "origin", "TEXT")
     for i, (name, color, sweet, origin) in enumerate(FRUITS):
         both.hset(f"d{i}", mapping={"name": name, "color": color, "sweet": sweet, **({"origin": origin} if origin else {})})
@@ -57,7 +60,8 @@ def test_limits_and_distinct(fruits):
         return [one["name"] for one in collect(fruits, "FIELDS", 1, "@name", *words, by=())[""]]
     assert names("LIMIT", 1, 2) == ["lemon", "apple"]
     assert names("SORTBY", 1, "@name", "LIMIT", 0, 2) == ["apple", "banana"]
-    assert collect(fruits, "FIELDS", 1, "@sweet", "SORTBY", 1, "@sweet", "DISTINCT", by=())[""] == [{"sweet": "2"}, {"sweet": "3"}, {"sweet": "4"}]
+    assert collect(fruits, "FIELDS", 1, "@sweet", "SORTBY", 1, "@sweet", "DISTINCT", by=())[""] == [{"sweet": "2"},
+        {"sweet": "3"}, {"sweet": "4"}]
     assert collect(fruits, "FIELDS", 1, "@sweet", "DISTINCT", by=())[""] == [{"sweet": "4"}, {"sweet": "2"}, {"sweet": "3"}]
     for i in range(20):
         fruits.hset(f"e{i}", mapping={"name": f"x{i}"})
@@ -67,11 +71,13 @@ def test_limits_and_distinct(fruits):
 def test_all_fields_and_groups_of_groups(fruits):
     found = collect(fruits, "FIELDS", "*", before=("LOAD", 2, "@name", "@origin"))
     assert found["green"] == [{"name": "kiwi", "color": "green"}, {"name": "lime", "origin": "mexico", "color": "green"}]
-    reply = plain(fruits.execute_command("FT.AGGREGATE", "idx", "*", "GROUPBY", 1, "@color", "REDUCE", "COLLECT", 3, "FIELDS", 1, "@name", "AS", "c",
+    reply = plain(fruits.execute_command("FT.AGGREGATE", "idx", "*", "GROUPBY", 1, "@color", "REDUCE", "COLLECT", 3, "FIELDS",
+                                         1, "@name", "AS", "c",
                                          "GROUPBY", 0, "REDUCE", "COLLECT", 4, "FIELDS", 2, "@color", "@c", "AS", "all",
                                          "REDUCE", "TOLIST", 1, "@c", "AS", "flat"))
     if isinstance(reply, dict):
-        assert {one["color"]: len(one["c"]) for one in reply["results"][0]["extra_attributes"]["all"]} == {"yellow": 2, "red": 3, "green": 2}
+        assert {one["color"]: len(one["c"]) for one in reply["results"][0]["extra_attributes"]["all"]} == {"yellow": 2,
+            "red": 3, "green": 2}
         assert len(reply["results"][0]["extra_attributes"]["flat"]) == 7
 
 

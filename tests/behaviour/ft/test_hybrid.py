@@ -48,7 +48,8 @@ def refusal(client, *words, **more):
 
 @pytest.fixture
 def shop(both):
-    both.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "g", "TAG", "n", "NUMERIC", "SORTABLE", "v", "VECTOR", "FLAT", 6,
+    both.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "g", "TAG", "n", "NUMERIC", "SORTABLE", "v", "VECTOR",
+                         "FLAT", 6,
                          "TYPE", "FLOAT32", "DIM", 2, "DISTANCE_METRIC", "L2")
     for i, (words, point) in enumerate(zip(TEXTS, POINTS)):
         both.hset(f"d{i}", mapping={"t": words, "g": f"g{i % 2}", "n": i, "v": blob(*point)})
@@ -66,12 +67,14 @@ def test_ranks_are_combined(shop):
     assert [row["__key"] for row in found] == list(expected)
     assert [float(row["__score"]) for row in found] == pytest.approx(list(expected.values()))
     assert reply(shop, 2, *SEARCH, "COMBINE", "RRF", 2, "CONSTANT", 60)[:2] == (total, found)
-    assert [float(row["__score"]) for row in rows(shop, *SEARCH, "COMBINE", "RRF", 4, "CONSTANT", 1, "WINDOW", 2)] == pytest.approx(
+    assert [float(row["__score"]) for row in rows(shop, *SEARCH, "COMBINE", "RRF", 4, "CONSTANT", 1, "WINDOW",
+                                                  2)] == pytest.approx(
         [1, 1 / 3, 1 / 3])
 
 
 def test_scores_are_combined(shop):
-    words = ("SEARCH", "red", "YIELD_SCORE_AS", "s", "VSIM", "@v", "$b", "KNN", 2, "K", 3, "YIELD_SCORE_AS", "d", "COMBINE", "LINEAR",
+    words = ("SEARCH", "red", "YIELD_SCORE_AS", "s", "VSIM", "@v", "$b", "KNN", 2, "K", 3, "YIELD_SCORE_AS", "d", "COMBINE",
+             "LINEAR",
              4, "ALPHA", "0.25", "BETA", "0.75", "YIELD_SCORE_AS", "f")
     found = rows(shop, *words)
     assert [row["__key"] for row in found] == ["d0", "d1", "d2"]
@@ -112,7 +115,8 @@ def test_steps_after_it(shop):
     assert [sorted(row) for row in rows(shop, *SEARCH, "LOAD", 2, "@t", "@n", "LIMIT", 0, 1)] == [["n", "t"]]
     assert rows(shop, *SEARCH, "LOAD", 3, "@__key", "AS", "k", "LIMIT", 0, 1) == [{"k": "d0"}]
     assert sorted(rows(shop, *SEARCH, "LOAD", "*", "LIMIT", 0, 1)[0]) == ["g", "n", "t", "v"]
-    total, found, _ = reply(shop, *SEARCH, "LOAD", 2, "@__key", "@n", "APPLY", "@n * 2", "AS", "m", "FILTER", "@m > 2", "SORTBY", 2,
+    total, found, _ = reply(shop, *SEARCH, "LOAD", 2, "@__key", "@n", "APPLY", "@n * 2", "AS", "m", "FILTER", "@m > 2",
+                            "SORTBY", 2,
                             "@m", "DESC", "LIMIT", 1, 2)
     assert total == 3 and [row["__key"] for row in found] == ["d3", "d2"]
     assert keys(shop, *SEARCH, "SORTBY", 2, "@__key", "DESC") == ["d4", "d3", "d2", "d1", "d0"]
@@ -149,7 +153,8 @@ def test_explanations(shop):
     words, vector = envelope[1]
     assert words[0] == "text rank = 1" and words[1][0][0] == "Text scorer: BM25STD"
     assert vector == ["vector branch (KNN)", ["vector rank = 1"]]
-    row = rows(shop, "SEARCH", "blue", "SCORER", "TFIDF", "VSIM", "@v", "$b", "RANGE", 2, "RADIUS", "0.5", "COMBINE", "LINEAR", 4, "ALPHA", 1,
+    row = rows(shop, "SEARCH", "blue", "SCORER", "TFIDF", "VSIM", "@v", "$b", "RANGE", 2, "RADIUS", "0.5", "COMBINE", "LINEAR",
+               4, "ALPHA", 1,
                "BETA", 2, "EXPLAINSCORE")[1]
     words, vector = row["score"][1][1][0][1]
     assert words == "text contribution = <no match>" and vector[1][0] == "matched within radius = true"
@@ -182,7 +187,8 @@ def test_documents_that_go(shop):
     ((2, "VSIM"), "SEARCH keyword is required"),
     (("SEARCH",), "No query string provided for SEARCH"),
     (("SEARCH", "x", "LIMIT"), "Unknown argument `LIMIT` in SEARCH"),
-    (("SEARCH", "x", "DIALECT", 2), "DIALECT is not supported in FT.HYBRID or any of its subqueries. Please check the documentation on "
+    (("SEARCH", "x", "DIALECT", 2),
+     "DIALECT is not supported in FT.HYBRID or any of its subqueries. Please check the documentation on "
                                     "search-default-dialect configuration."),
     (("SEARCH", "x"), "VSIM argument is required"),
     (("SEARCH", "x", "VSIM"), "Missing vector field name"),
@@ -220,7 +226,8 @@ def test_documents_that_go(shop):
     ((*SEARCH, "YIELD_SCORE_AS", "n"), "Property `n` already exists in schema"),
 ])
 def test_refusals(r3, words, message):
-    r3.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "n", "NUMERIC", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 2,
+    r3.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "n", "NUMERIC", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32",
+                       "DIM", 2,
                        "DISTANCE_METRIC", "L2")
     r3.hset("d", mapping={"t": "x", "v": blob(1, 1)})
     at_end = words[-1] in ("SEARCH", "x", "VSIM", "@v", "KNN", "FILTER", "YIELD_SCORE_AS", "RRF")

@@ -36,7 +36,8 @@ def test_the_key_is_a_field(papers):
     reply = papers.execute_command("FT.SEARCH", "idx", "red", "RETURN", 3, "__key", "AS", "k")
     assert hits(reply) == [("d0", {"k": "d0"})]
     blob = np.zeros(2, np.float32).tobytes()
-    reply = papers.execute_command("FT.SEARCH", "idx", "*=>[KNN 1 @v $b]", "RETURN", 2, "__key", "t", "PARAMS", 2, "b", blob, "DIALECT", 2)
+    reply = papers.execute_command("FT.SEARCH", "idx", "*=>[KNN 1 @v $b]", "RETURN", 2, "__key", "t", "PARAMS", 2, "b", blob,
+                                   "DIALECT", 2)
     assert hits(reply) == [("d0", {"__key": "d0", "t": "red apples"})]
 
 
@@ -66,3 +67,12 @@ def test_matched_terms(papers):
     assert terms("red", "matched_terms(0)") == [None]
     rows = aggregate(papers, "GROUPBY", 1, "@g", "APPLY", "matched_terms()", "AS", "m", query="red")
     assert rows == [{"g": "g0", "m": None}]
+
+
+def test_optional_words_in_order(papers):
+    papers.hset("d9", mapping={"g": "g9"})
+    def found(query, *words):
+        return sorted(key for key, _ in hits(papers.execute_command("FT.SEARCH", "idx", query, "RETURN", 1, "g", *words)))
+    assert found("~red ~apples", "INORDER") == found("~apples ~red") == ["d0", "d1", "d2", "d3", "d9"]
+    assert "d0" not in found("~apples ~red", "INORDER") and "d0" in found("~red ~apples", "SLOP", 0)
+    assert found("apples ~pie", "SLOP", 0) == ["d0", "d1", "d2"]
