@@ -3,9 +3,20 @@ import time
 
 import redis
 
+from helpers import wait_until
+
 
 def client_of(handle) -> redis.Redis:
-    return redis.Redis(port=handle.port, protocol=2)
+    """A client of a server that has read its data."""
+    r = redis.Redis(port=handle.port, protocol=2)
+
+    def answers() -> bool:
+        try:
+            return r.ping()
+        except redis.BusyLoadingError:
+            return False
+    wait_until(answers, 30, "the end of loading")
+    return r
 
 
 def contents(r) -> dict:

@@ -120,6 +120,7 @@ class Images:
         self.server = manager.server
         self.latest: tuple | None = None                        # the point of the newest image
         self.pending: dict | None = None
+        self.problem = ""                                       # why the newest one cannot be used
         self.point: tuple | None = None
 
     @property
@@ -173,6 +174,7 @@ class Images:
                 self.pending = _read(path)
             except (Unfit, OSError) as error:
                 self.server.log.warning("Index images %s cannot be used, indexes are built again: %s", path, error)
+                self.problem = str(error)
                 continue
             self.point = self.latest = tuple(self.pending["point"])
             self.server.keyspace.is_quiet = True
@@ -193,20 +195,25 @@ class Images:
                 if table is None or table["definition"] != index.definition:
                     raise Unfit("there is none for this index")
                 _attach(index, table, self.directory, self.server)
+                index.origin = "taken up"
                 self.server.log.info("Index %s: %d documents from its image, %.3f s", index.name.decode("utf-8", "replace"), len(index.docs),
                                      time.monotonic() - started)
             except (Unfit, OSError, native.NativeError) as error:
                 self.server.log.warning("Index %s is built again, its image cannot be used: %s", index.name.decode("utf-8", "replace"), error)
+                index.origin = f"built again: {error}"
                 manager.scan(index)
 
     def end_of_data(self) -> None:
         """Everything has been read."""
         if self.point is None:
+            for index in self.manager.indexes.values() if self.problem else ():
+                index.origin = index.origin or f"built again: {self.problem}"
             return
         self.pending = self.point = self.latest = None
         self.server.keyspace.is_quiet = False
         self.server.log.warning("The log does not reach the point of the index images: indexes are built again")
         for index in self.manager.indexes.values():
+            index.origin = "built again: the log does not reach the point of its image"
             self.manager.scan(index)
 
 

@@ -39,6 +39,7 @@ class Index:
         self.hidden = frozenset({*ATTRIBUTE_FIELDS, options.score_field, options.language_field, options.payload_field} - {None})
         self.aliases: set[bytes] = set()
         self.definition: list[list[bytes]] = []     # the commands that made its schema
+        self.origin = ""                            # after a restart: whether it comes from its image, or why it was built again
         self.docs = DocumentTable()
         self.fields: list[Field] = []
         self.by_name: dict[bytes, Field] = {}

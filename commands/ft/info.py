@@ -56,6 +56,8 @@ def ft_info(client, name):
                                  ("index_capacity", client.server.config["search-index-cursor-limit"]),
                                  ("index_total", cursors.count(index))])),
     ]
+    if index.origin:
+        pairs.append(("index_image", index.origin))
     if index.options.stopwords is not None:
         pairs.append(("stopwords_list", sorted(index.options.stopwords)))
     pairs += [

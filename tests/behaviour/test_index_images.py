@@ -47,6 +47,10 @@ def linked(r) -> bool:
     return "'flat_buffer_size', 0" in str(r.execute_command("FT.INFO", "ix")).replace("b'", "'")
 
 
+def dict_of(flat) -> dict:
+    return dict(zip(flat[::2], flat[1::2]))
+
+
 def saved(handle, r) -> None:
     """Waits until all is linked, then has images written."""
     wait_until(lambda: linked(r), 30)
@@ -71,6 +75,7 @@ def test_searches_are_as_before(tmp_path):
         with running_server(*options) as handle:
             r = client_of(handle)
             assert handle.log().count("from its image") >= 2
+            assert dict_of(r.execute_command("FT.INFO", "ix"))[b"index_image"] == b"taken up"
             assert answers(r) == before
             assert r.execute_command("FT.SEARCH", "after", "@tag:{late}", "NOCONTENT") == [1, b"d:5"]
             assert r.execute_command("FT.SEARCH", "ix", "late", "NOCONTENT") == [1, b"d:new"]
@@ -111,7 +116,7 @@ def test_a_bad_image_means_building_again(tmp_path, suffix, position):
             path.write_bytes(text)
     with running_server(*options) as handle:
         r = client_of(handle)
-        assert "built again" in handle.log()
+        assert "built again" in handle.log() and b"built again" in dict_of(r.execute_command("FT.INFO", "ix"))[b"index_image"]
         wait_until(lambda: linked(r), 30)
         found = answers(r)
         assert found[20:] == before[20:]
