@@ -10,6 +10,7 @@ from .base import Field, FieldError, fold
 
 _POINT = re.compile(rb"POINT\s*\(\s*\S+\s+\S+\s*\)\s*")
 _POLYGON = re.compile(rb"POLYGON\s*\(.*\)\s*", re.DOTALL)
+_KEYWORD = re.compile(rb"(?:POINT|POLYGON)\s*")
 #: Shapes that changed since the tree was built are looked at one by one; more than this many, and a part of all, are built in.
 _MAX_LOOSE = 256
 
@@ -27,7 +28,11 @@ shapely = _Shapely()
 def shape_of(raw: bytes):
     """The shape of a text. Raises ValueError for one that is no point or polygon."""
     if not _POINT.fullmatch(raw) and not _POLYGON.fullmatch(raw):
-        raise ValueError("unknown geometry type")
+        match = _KEYWORD.match(raw)
+        if match is None:
+            raise ValueError("unknown geometry type")
+        rest = raw[match.end():].split(None, 1)
+        raise ValueError(f"Expected '(' at '{rest[0].decode('utf-8', 'replace') if rest else ''}'")
     try:
         return shapely.from_wkt(raw.decode("latin-1"))
     except shapely.errors.ShapelyError:
