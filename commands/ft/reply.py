@@ -91,7 +91,7 @@ class RowWriter:
                 rest.sort(key=lambda entry: entry[1] != lead[1])
             for name, path in rest:
                 field = index.by_name.get(path)
-                if type(field) is NumericField and field.spec.sortable and not is_whole:
+                if type(field) is NumericField and (field.spec.sortable or not index.source.is_json) and not is_whole:
                     self.columns.append((len(self.named), field))
                 elif field is None and path == b"__key":
                     self.key_at = len(self.named)

@@ -119,3 +119,13 @@ def test_rules_over_what_is_missing(r2, rule, taken):
     r2.hset("b", mapping={"b": 1, "c": 2, "t": "hello"})
     r2.hset("x", mapping={"b": 0, "c": 1})
     assert r2.execute_command("FT.SEARCH", "idx", "*", "NOCONTENT")[1:] == ([taken.encode()] if taken else [])
+
+
+def test_numbers_that_are_asked_for_are_shown_as_numbers(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "n", "NUMERIC", "m", "NUMERIC", "SORTABLE")
+    r2.hset("a", mapping={"n": "1.0", "m": "2.50"})
+    assert r2.execute_command("FT.SEARCH", "idx", "*", "RETURN", 2, "n", "m") == [1, b"a", [b"n", b"1", b"m", b"2.5"]]
+    assert r2.execute_command("FT.SEARCH", "idx", "*") == [1, b"a", [b"n", b"1.0", b"m", b"2.50"]]
+    with raises(redis.ResponseError, match="Expected '\\('"):
+        r2.execute_command("FT.CREATE", "shapes", "SCHEMA", "g", "GEOSHAPE")
+        r2.execute_command("FT.SEARCH", "shapes", "@g:[within $p]", "PARAMS", 2, "p", "POLYGON", "DIALECT", 3)
