@@ -13,7 +13,7 @@
 
 #include "half.h"
 
-enum { MOST_ASKED = 800, FEWEST_ASKED = 200, WIDE_ASKED = 300, WIDE = 48, TEN = 10 };
+enum { MOST_ASKED = 800, FEWEST_ASKED = 200, WIDE_ASKED = 200, WIDE = 48, LONG_RECORD = 1024, TEN = 10 };
 #define SCANNED 80e6                            /* distances that the exact answers may take in all, but for FEWEST_ASKED */
 #define DEFAULT_TARGET 0.95
 /* A little more than the target is aimed at: this share of what may be missed, for the sample is small; at least what codes cost, for the
@@ -43,7 +43,10 @@ static void choose_questions(trial *t) {
     uint64_t random = 1;
     uint32_t n_slots = atomic_load(&ix->n_slots);
     double most = SCANNED / n_slots / (ix->wanted->reduces ? 3 : 1);
-    uint32_t wanted = most > MOST_ASKED ? MOST_ASKED : most < FEWEST_ASKED ? FEWEST_ASKED : (uint32_t)most;
+    reader_enter(ix, t->s);
+    uint32_t at_most = atomic_load(&ix->store)->coder->primary_bytes > LONG_RECORD ? MOST_ASKED / 2 : MOST_ASKED;       /* of what takes longest */
+    reader_leave(t->s);
+    uint32_t wanted = most > at_most ? at_most : most < FEWEST_ASKED ? FEWEST_ASKED : (uint32_t)most;
     for (uint32_t tries = 0; t->n < wanted && tries < 20 * wanted; tries++) {
         question *q = &t->questions[t->n];
         q->slot = (uint32_t)(next_random(&random) % n_slots);

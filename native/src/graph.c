@@ -248,7 +248,7 @@ static int query_slot(vec_index *ix, scratch *s, const store *st, uint32_t slot)
 
 int link_slot(vec_index *ix, scratch *s, uint32_t slot) {
     const vec_params *params = &ix->params;
-    const store *st = atomic_load_explicit(&ix->store, memory_order_acquire);
+    const store *st = link_store(ix);
     prune_space *p = space_for(ix, s, st->coder);
     const uint32_t window = ix->link_window;
     uint32_t n, m = 0, chosen[512], ids[512];
@@ -392,7 +392,7 @@ static void sweep_end(vec_index *ix) {
 
 int sweep_slice(vec_index *ix, uint32_t n_rows) {
     scratch *s = &ix->link_scratch;
-    const store *st = atomic_load_explicit(&ix->store, memory_order_acquire);
+    const store *st = link_store(ix);
     prune_space *p = space_for(ix, s, st->coder);
     if (!p) return VEC_ENOMEM;
     for (uint32_t i = 0; i < n_rows && ix->sweep_at < ix->sweep_end; i++, ix->sweep_at++) {
@@ -424,7 +424,7 @@ int relink_slice(vec_index *ix, uint32_t n_rows) {
 
 /* Leads a walk to a slot again: an edge from the nearest that a walk finds, one with room if there is one close by. */
 static int mend_slot(vec_index *ix, scratch *s, uint32_t slot) {
-    const store *st = atomic_load_explicit(&ix->store, memory_order_acquire);
+    const store *st = link_store(ix);
     uint32_t n, ids[512], nearest = NO_EDGE;
     int rc = query_slot(ix, s, st, slot);
     if (rc == VEC_OK) rc = walk_plain(ix, st, s, ix->params.build_window, ix->params.build_window, 0, &n);

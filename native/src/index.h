@@ -5,6 +5,7 @@
                                                                  (any thread, no lock; search.h is theirs)
      iterator.c batches from the nearest on, by searches              (knows nothing of slots)
      graph.c    linking (all linkers at once), pruning, sweeping out deleted vectors and mending reach (the writer alone)
+     sketch.c   8-bit codes by which floats are linked               (the writer alone)
      writer.c   the background thread and its helpers: tail, sweeps, calibration
      drift.c    whether new vectors are like the training sample      (callers' threads, under ix->lock)
      recent.c   a sample of queries, for codecs that learn from them
@@ -183,6 +184,13 @@ struct vec_index {
     uint32_t relink_at, relink_end;             /* slots left of that */
     int n_relinkings;
     atomic_uint n_to_relink;                    /* in all of them */
+    struct {                                    /* codes to link by, while many vectors wait: see sketch.c */
+        store *store;
+        uint32_t at, end;                       /* of what was linked before: coded, and to be */
+        int is_ready;
+        uint32_t refused_at;                    /* n_linked when codes were too coarse */
+        float *vector, *work;
+    } sketch;
     struct {                                    /* a look at what the seeds reach, under way while seen is there */
         uint8_t *seen;
         uint32_t *stack, n_stack, n_slots, at;
@@ -304,6 +312,12 @@ static inline void lock_patiently(vec_index *ix) {
     while (atomic_load_explicit(&ix->n_hurried, memory_order_relaxed)) sched_yield();
     pthread_mutex_lock(&ix->lock);
 }
+/* sketch.c */
+/* What linking, sweeping and mending read vectors from. */
+const store *link_store(const vec_index *ix);
+/* Before a turn over these slots. */
+void sketch_turn(vec_index *ix, const uint32_t *slots, uint32_t n);
+void sketch_free(vec_index *ix);
 
 /* writer.c */
 int writer_start(vec_index *ix);                                      /* under ix->lock */

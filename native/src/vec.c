@@ -218,6 +218,7 @@ void vec_free(vec_index *ix) {
     mem_free(ix->free_slots);
     mem_free(ix->doomed);
     mem_free(ix->doomed_bits);
+    sketch_free(ix);
     mem_free(ix->mending.seen);
     mem_free(ix->mending.stack);
     pthread_mutex_destroy(&ix->lock);

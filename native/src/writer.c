@@ -149,6 +149,9 @@ int links_turn(vec_index *ix) {
     pthread_mutex_lock(&ix->turn_lock);
     while (t->n_working) pthread_cond_wait(&ix->turn_ends, &ix->turn_lock);
     int is_any = fill_turn(ix);
+    const uint64_t start = thread_ns();
+    if (is_any) sketch_turn(ix, t->slots, t->n);
+    atomic_fetch_add(&ix->link_ns, thread_ns() - start);
     ix->link_window = window_of_turn(ix);
     if (is_any && t->n >= 2 * LINKS_PER_TURN) start_linkers(ix);
     atomic_store(&t->next, 0);
@@ -240,7 +243,8 @@ static void *run(void *arg) {
         int relinks = ix->relink_end && atomic_load(&ix->tail_end) - atomic_load(&ix->tail_head) < SHORT_TAIL, sweeps = is_sweeping || wants_sweep(ix, !has_tail);
         int calibrates = !has_tail && !relinks && wants_calibration(ix);
         int mends = ix->mending.seen || (!has_tail && (ix->is_swept || wants_mending(ix)));
-        if (!has_tail && !sweeps && !calibrates && !mends && !relinks) {
+        int is_over = !has_tail && ix->sketch.store;
+        if (!has_tail && !sweeps && !calibrates && !mends && !relinks && !is_over) {
             reclaim(ix);
             ix->is_idle = 1;
             pthread_cond_broadcast(&ix->idle);
@@ -249,6 +253,7 @@ static void *run(void *arg) {
         }
         ix->is_working = 1, ix->is_idle = ix->is_quiet = 0;
         pthread_mutex_unlock(&ix->lock);
+        if (is_over) sketch_free(ix);
         if (has_tail) rc = links_turn(ix);
         if (rc >= 0 && sweeps) {
             if (!is_sweeping) rc = sweep_begin(ix);

@@ -133,6 +133,46 @@ def test_inner_products_of_uneven_norms(norms, window, least):
     assert recall(ix.search(queries, 10, window=window)[0], brute("IP", queries, x), 10) >= least
 
 
+@pytest.mark.parametrize(("metric", "dtype", "threads"), [("L2", "FLOAT32", 1), ("IP", "FLOAT32", 2), ("COSINE", "FLOAT16", 2)])
+def test_floats_are_linked_by_codes_while_many_wait(metric, dtype, threads):
+    """As well as without, in parts, with others deleted meanwhile; nothing of the codes is left."""
+    n, dim = 9000, 96
+    x = clustered(n + 100, dim, 5, spread=0.6)
+    if metric == "IP":
+        x *= np.exp(0.3 * np.random.default_rng(1).standard_normal((len(x), 1))).astype("f4")
+    queries, x = x[n:], x[:n]
+    ix = native.Index(dim, metric, dtype, construction_window_size=60, search_window_size=40, threads=threads)
+    ix.add(np.arange(n), x)
+    ix.remove(np.arange(0, n, 3))
+    most = 0
+    while not ix.wait(0.005):
+        most = max(most, ix.nbytes["codes"])
+    ix.validate()
+    live = np.setdiff1d(np.arange(n), np.arange(0, n, 3))
+    found = live.searchsorted(ix.search(queries, 10)[0])
+    assert recall(found, brute(metric, queries, x[live]), 10) >= (0.9 if metric == "IP" else 0.97)
+    left = ix.nbytes["codes"]
+    assert n * ix.vector_bytes <= left < n * ix.vector_bytes + (4 << 20) and (SMALL or most > left + n * dim)
+    before = ix.nbytes
+    ix.add(np.arange(n), x)
+    ix.wait()
+    ix.validate()
+    assert ix.nbytes["codes"] <= 1.6 * before["codes"]
+
+
+def test_dense_clusters_far_apart_are_linked_by_what_they_are():
+    """Codes of 8 bits cannot tell those of one cluster from each other."""
+    n, dim = (2500, 96) if SMALL else (7000, 96)
+    rng = np.random.default_rng(2)
+    centres = rng.standard_normal((3, dim))
+    x = (centres[rng.integers(0, 3, n + 50)] + 0.001 * rng.standard_normal((n + 50, dim))).astype(np.float32)
+    ix = native.Index(dim, "L2", construction_window_size=80, search_window_size=100)
+    ix.add(np.arange(n), x[:n])
+    ix.wait()
+    exact = ((x[n:, None].astype(np.float64) - x[None, :n]) ** 2).sum(axis=2)
+    assert recall(ix.search(x[n:], 10)[0], exact, 10) >= 0.8
+
+
 def test_default_window_reaches_its_recall():
     n, dim = (2500, 32) if SMALL else (6000, 48)
     x = clustered(n + 200, dim, spread=0.5)
