@@ -211,6 +211,7 @@ struct vec_index {
     _Alignas(64) _Atomic uint64_t n_linkings, link_ns;      /* from here on written while others search */
     _Atomic float scan_ns, batch_ns, walk_ns;   /* of filtered searches (search.c): per vector scanned, alone and for several queries; per
                                                    unit of a walk */
+    _Atomic float past_barred_fails;            /* of walks that leave what is barred out at their end: the share that found too little */
     _Atomic int last_plan;
     _Atomic uint32_t n_pins;                    /* jobs in pools */
 };
@@ -312,6 +313,7 @@ static inline void lock_patiently(vec_index *ix) {
     while (atomic_load_explicit(&ix->n_hurried, memory_order_relaxed)) sched_yield();
     pthread_mutex_lock(&ix->lock);
 }
+
 /* sketch.c */
 /* What linking, sweeping and mending read vectors from. */
 const store *link_store(const vec_index *ix);

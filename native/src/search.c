@@ -155,8 +155,8 @@ static int choose_plan(vec_index *ix, const vec_query *q, uint32_t window, uint3
 }
 
 /* Vectors that a scan looks at. */
-uint64_t shown_to(vec_index *ix, const vec_query *q) {
-    uint64_t n = atomic_load(&ix->n_vectors);
+uint64_t shown_to(const vec_index *ix, const vec_query *q) {
+    uint64_t n = atomic_load(&((vec_index *)ix)->n_vectors);
     return q->allowed && q->n_allowed < n ? q->n_allowed : n;
 }
 
@@ -227,6 +227,40 @@ static int walk_with_filter(vec_index *ix, const store *st, scratch *s, const ve
     return rc;
 }
 
+/* From this share of allowed vectors on, a plain walk that leaves the barred ones out at its end takes less time than one among the
+   allowed, as long as those near the query are allowed as often as any. */
+#define WALK_ALL_FROM 0.35
+
+/* Such a walk's window and capacity: nearly all are allowed, or a share s. For the k nearest of those, the k / s nearest of all are asked,
+   for which a window is wide enough as for that k. Returns how many must be allowed of what is found; fewer are no answer. */
+static uint32_t widen_past_barred(const vec_index *ix, const vec_query *q, walk_order *o) {
+    const double n = (double)atomic_load(&((vec_index *)ix)->n_vectors), share = n > 0 ? (double)shown_to(ix, q) / n : 1;
+    const uint32_t window = o->window, k = q->k < window ? q->k : window;
+    if (share >= 0.9) {
+        o->window += o->window / 4, o->capacity += o->capacity / 4;
+        return o->window / 2;
+    }
+    double enough = window;
+    if (!q->window && !ix->params.search_window) enough = window * share + 1.5 * k * (1 - share);
+    enough = enough > window ? window : enough < k ? k : enough;
+    const double wide = enough / share, capacity = o->capacity > window ? o->capacity / share : wide;
+    o->window = wide < MAX_WINDOW ? (uint32_t)wide : MAX_WINDOW;
+    o->capacity = capacity > o->window ? (uint32_t)capacity : o->window;
+    return 0.65 * enough > k ? (uint32_t)(0.65 * enough) : k;
+}
+
+/* Whether to try that. Where it often fails, since queries look for what is barred, only now and then. */
+static int walks_past_barred(vec_index *ix, uint64_t matches, uint64_t n_vectors) {
+    static _Thread_local uint32_t n;
+    return (double)matches >= WALK_ALL_FROM * (double)n_vectors &&
+           (atomic_load_explicit(&ix->past_barred_fails, memory_order_relaxed) < 0.3f || !(n++ & 15));
+}
+
+static void note_past_barred(vec_index *ix, int fails) {
+    float old = atomic_load_explicit(&ix->past_barred_fails, memory_order_relaxed);
+    atomic_store_explicit(&ix->past_barred_fails, old + ((float)fails - old) / 16, memory_order_relaxed);
+}
+
 static int plan_graph(scan *c, const label_set *allowed, const vec_query *q, uint32_t window, int plan, uint32_t wanted,
                       uint32_t *n_hits) {
     vec_index *ix = c->ix;
@@ -240,16 +274,19 @@ static int plan_graph(scan *c, const label_set *allowed, const vec_query *q, uin
         if (rc == VEC_OK) rc = hits_of_buffer(ix, c->st, s, allowed, c->n, wanted, n_hits);
     }
     walk_order o = {window, window > capacity ? window : capacity, c->deadline_ns, *allowed, -INFINITY, UINT64_MAX};
-    if (plan == VEC_PLAN_FILTER_POST) {         /* nearly all are allowed: walk plainly, a little wider */
-        o.window += o.window / 4, o.capacity += o.capacity / 4;
-    }
+    uint32_t least = 0;
+    if (plan == VEC_PLAN_FILTER_POST) least = widen_past_barred(ix, q, &o);
     if (rc == VEC_OK)
         rc = plan == VEC_PLAN_FILTER_WALK ? walk_with_filter(ix, c->st, s, q, &o, &n) : walk_any(ix, c->st, s, &o, &n);
     if (rc == VEC_OK && plan == VEC_PLAN_FILTER_POST) {
-        uint32_t n_barred = 0;
+        uint32_t n_allowed = 0;
         for (uint32_t i = 0; i < n; i++)
-            if (!may_return(ix, allowed, s->buffer[i].id & ID_MASK)) s->buffer[i].id |= BARRED, n_barred++;
-        if (2 * n_barred > n) return VEC_OK;    /* the few that are barred are those that are near: no answer */
+            if (may_return(ix, allowed, s->buffer[i].id & ID_MASK)) n_allowed++;
+            else s->buffer[i].id |= BARRED;
+        if (n_allowed < least) {                /* those that are barred are those that are near: no answer */
+            *n_hits = 0;
+            return VEC_OK;
+        }
     }
     return rc == VEC_OK ? hits_of_buffer(ix, c->st, s, allowed, n, q->capacity > wanted ? q->capacity : wanted, n_hits) : rc;
 }
@@ -299,8 +336,10 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
     scan c = {.ix = ix, .st = st, .s = s, .deadline_ns = deadline};
     if (q->plan == VEC_PLAN_SCAN || q->plan == VEC_PLAN_FILTER_EXACT) rc = plan_exact(&c, &allowed, q, wanted, &n_hits);
     else {
-        rc = plan_graph(&c, &allowed, q, window, q->plan, wanted, &n_hits);
-        if (rc == VEC_OK && n_hits < k && q->plan == VEC_PLAN_FILTER_POST) {
+        int is_past = q->plan == VEC_PLAN_FILTER_WALK && walks_past_barred(ix, matches, n_vectors), plan = is_past ? VEC_PLAN_FILTER_POST : q->plan;
+        rc = plan_graph(&c, &allowed, q, window, plan, wanted, &n_hits);
+        if (rc == VEC_OK && is_past) note_past_barred(ix, n_hits < k);
+        if (rc == VEC_OK && n_hits < k && plan == VEC_PLAN_FILTER_POST) {
             n_hits = 0;
             q->plan = VEC_PLAN_FILTER_WALK;
             rc = plan_graph(&c, &allowed, q, window, q->plan, wanted, &n_hits);

@@ -148,7 +148,7 @@ typedef struct { uint32_t k, window, wanted; int plan; } search_order;
 /* Below this many vectors a scan in memory order beats a walk, which reads at random about 20 new neighbours per expansion. */
 uint64_t scan_up_to(uint64_t window);
 double scan_cost(const vec_index *ix, uint64_t m, uint32_t n_together);
-uint64_t shown_to(vec_index *ix, const vec_query *q);
+uint64_t shown_to(const vec_index *ix, const vec_query *q);
 search_order order_of(vec_index *ix, const store *st, vec_query *q, uint32_t n_together);
 /* Learns from a filter's scan for so many queries what scans take. */
 void note_scan(vec_index *ix, const vec_query *q, uint32_t window, uint32_t n_together, uint64_t ns);
