@@ -7,7 +7,7 @@ from common import SMALL, brute, recall
 
 import native
 
-N, DIM = (800, 32) if SMALL else (3000, 64)
+N, DIM = (1200 if SMALL else 3000), 64
 
 
 def mismatched(seed=0):
