@@ -112,6 +112,7 @@ class TextReader:
             if node.kind == "prefix":
                 found = terms.with_prefix(node.text)
             else:
+                self._check_suffixes(node)
                 found = self._of_words(node, (terms.with_suffix if node.kind == "suffix" else terms.with_infix)(node.text))
         elif kind is tree.Fuzzy:
             found = iter(terms.near(node.text, node.distance, limit + 1))
@@ -123,6 +124,14 @@ class TextReader:
         if is_cut and errors.EXPANSIONS_WARNING not in self.warnings:
             self.warnings.append(errors.EXPANSIONS_WARNING)
         return names
+
+    def _check_suffixes(self, node) -> None:
+        """Raises CommandError for a suffix or infix of fields without WITHSUFFIXTRIE in an index that has fields with it, as Redis does:
+        it looks there alone."""
+        fields = self.index.text.fields
+        if node.fields is not None and any(field.spec.suffix_trie for field in fields) and not all(
+                field.spec.suffix_trie for field in fields if field.name in node.fields):
+            raise errors.CommandError(errors.NO_SUFFIX_FIELD)
 
     def _of_words(self, node, names):
         """Without stems and the like where the fields have their words' suffixes indexed: stems are not among these."""

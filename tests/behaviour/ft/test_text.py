@@ -175,3 +175,11 @@ def test_scores_to_the_last_digit(r2):
     r2.hset("a", "t", "foo")
     assert r2.execute_command("FT.SEARCH", "idx", "foo", "NOCONTENT", "LIMIT", 0, 0) == [1]
     assert r2.execute_command("FT.SEARCH", "idx", "foo", "WITHSCORES", "NOCONTENT")[2] == b"0.28768210225410284"
+
+
+def test_infixes_of_fields_with_and_without_a_suffix_index(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "WITHSUFFIXTRIE", "u", "TEXT")
+    r2.hset("a", mapping={"t": "hello", "u": "hello"})
+    assert r2.execute_command("FT.SEARCH", "idx", "@t:*ell*", "NOCONTENT") == [1, b"a"]
+    with raises(redis.ResponseError, match="without WITHSUFFIXTRIE"):
+        r2.execute_command("FT.SEARCH", "idx", "@u:*ell*")
