@@ -59,7 +59,8 @@ def acl_getuser(client, name):
                   (b"selectors", [Pairs(_details(selector)) for selector in user.selectors[1:]])])
 
 
-@command("ACL SETUSER", arity=-3, group="server", since="6.0.0", flags=_ADMIN, complexity="O(N). Where N is the number of rules provided.",
+@command("ACL SETUSER", arity=-3, group="server", since="6.0.0", flags=_ADMIN,
+         complexity="O(N). Where N is the number of rules provided.",
          summary="Creates and modifies an ACL user and its rules.")
 def acl_setuser(client, name, *rules):
     """Makes or changes a user, by all of the rules or not at all."""

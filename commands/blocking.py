@@ -102,8 +102,10 @@ class _Queue:
         return sum(any(waiter.is_bound for waiter in line) for line in self.waiters.values())
 
     def key_changed(self, change) -> None:
-        """What somebody waits for may have got elements: they are handed out once the present command, or transaction, is done."""
-        if type(change.new) in _WAITED_FOR or type(change.old) is Stream:       # a group is waited for as long as its stream is there
+        """What somebody waits for may have got elements: they are handed out once the present command, or transaction, is
+        done."""
+        # a group is waited for as long as its stream is there
+        if type(change.new) in _WAITED_FOR or type(change.old) is Stream:
             self._mark((self.server.keyspace.databases[change.db], change.key))
 
     def flushed(self, db: int) -> None:
@@ -142,7 +144,8 @@ def wait_for_key(client, keys, attempt, seconds: float, empty, is_bound: bool = 
     transaction, else a
     Deferred that calls attempt(True) whenever one of the keys gets elements and gives `empty` after `seconds` (0:
     never). At the first
-    attempt a key of another type is an error; later it is not there as yet. `is_bound`: the wait ends with an error if a key goes."""
+    attempt a key of another type is an error; later it is not there as yet. `is_bound`: the wait ends with an error if a key
+    goes."""
     reply = attempt(False)
     if reply is not None:
         return reply

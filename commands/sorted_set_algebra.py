@@ -143,19 +143,22 @@ def zdiff(client, *words):
     return _answer(client, "zdiff", words, _difference, False)
 
 
-@command("ZUNIONSTORE", arity=-4, flags="write denyoom movablekeys", keys=(1, 1, 1), group="sorted-set", since="2.0.0", access="W R",
+@command("ZUNIONSTORE", arity=-4, flags="write denyoom movablekeys", keys=(1, 1, 1), group="sorted-set", since="2.0.0",
+         access="W R",
          get_keys=_target_and_source_keys, complexity=_COMPLEXITY, summary="Stores the members that any of the sorted sets has.")
 def zunionstore(client, key, *words):
     return _store(client, key, "zunionstore", words, _union, True)
 
 
-@command("ZINTERSTORE", arity=-4, flags="write denyoom movablekeys", keys=(1, 1, 1), group="sorted-set", since="2.0.0", access="W R",
+@command("ZINTERSTORE", arity=-4, flags="write denyoom movablekeys", keys=(1, 1, 1), group="sorted-set", since="2.0.0",
+         access="W R",
          get_keys=_target_and_source_keys, complexity=_COMPLEXITY, summary="Stores the members that all sorted sets have.")
 def zinterstore(client, key, *words):
     return _store(client, key, "zinterstore", words, _intersection, True)
 
 
-@command("ZDIFFSTORE", arity=-4, flags="write denyoom movablekeys", keys=(1, 1, 1), group="sorted-set", since="6.2.0", access="W R",
+@command("ZDIFFSTORE", arity=-4, flags="write denyoom movablekeys", keys=(1, 1, 1), group="sorted-set", since="6.2.0",
+         access="W R",
          get_keys=_target_and_source_keys, complexity=_COMPLEXITY,
          summary="Stores the members of the first sorted set that no other one has.")
 def zdiffstore(client, key, *words):

@@ -66,13 +66,15 @@ def _wait_and_pop(client, words, highest: bool):
 
 
 @command("BZPOPMIN", arity=-3, access="RW", flags="write blocking fast", keys=(1, -2, 1), group="sorted-set", since="5.0.0",
-         complexity="O(log(N))", summary="Takes the member with the lowest score from the first sorted set there is; waits for it if need be.")
+         complexity="O(log(N))",
+         summary="Takes the member with the lowest score from the first sorted set there is; waits for it if need be.")
 def bzpopmin(client, *words):
     return _wait_and_pop(client, words, False)
 
 
 @command("BZPOPMAX", arity=-3, access="RW", flags="write blocking fast", keys=(1, -2, 1), group="sorted-set", since="5.0.0",
-         complexity="O(log(N))", summary="Takes the member with the highest score from the first sorted set there is; waits for it if need be.")
+         complexity="O(log(N))",
+         summary="Takes the member with the highest score from the first sorted set there is; waits for it if need be.")
 def bzpopmax(client, *words):
     return _wait_and_pop(client, words, True)
 
@@ -116,13 +118,15 @@ def _bzmpop_keys(words):
 
 
 @command("ZMPOP", arity=-4, access="RW", flags="write movablekeys", group="sorted-set", since="7.0.0", get_keys=_zmpop_keys,
-         complexity="O(K)+O(M*log(N)) for K keys and M members", summary="Takes members out of the first sorted set that has some.")
+         complexity="O(K)+O(M*log(N)) for K keys and M members",
+         summary="Takes members out of the first sorted set that has some.")
 def zmpop(client, *words):
     found = _ManyPop(words).attempt(client.db)
     return NULL_ARRAY if found is None else found
 
 
-@command("BZMPOP", arity=-5, access="RW", flags="write blocking movablekeys", group="sorted-set", since="7.0.0", get_keys=_bzmpop_keys,
+@command("BZMPOP", arity=-5, access="RW", flags="write blocking movablekeys", group="sorted-set", since="7.0.0",
+         get_keys=_bzmpop_keys,
          complexity="O(K)+O(M*log(N)) for K keys and M members",
          summary="Takes members out of the first sorted set that has some; waits for them if need be.")
 def bzmpop(client, timeout, *words):

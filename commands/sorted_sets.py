@@ -3,7 +3,8 @@ sorted_set_pops.py."""
 import math
 
 from respserver.protocol.errors import (
-    LEX_RANGE, LIMIT_NEEDS_RANGE, LONG_RANGE, NO_SCORES_BY_LEX, NO_VALUES_ONLY_HSCAN, OUT_OF_RANGE, SCORE_NAN, SCORE_RANGE, ZADD_GT_LT_NX,
+    LEX_RANGE, LIMIT_NEEDS_RANGE, LONG_RANGE, NO_SCORES_BY_LEX, NO_VALUES_ONLY_HSCAN, OUT_OF_RANGE, SCORE_NAN, SCORE_RANGE,
+    ZADD_GT_LT_NX,
     ZADD_INCR_ONE, ZADD_NX_XX, CommandError,
 )
 from respserver.protocol.reply import NULL_ARRAY, format_double
@@ -103,7 +104,8 @@ def zscore(client, key, member):
     return (client.db.get_as(key, SortedSet) or _EMPTY).score(member)
 
 
-@command("ZMSCORE", arity=-3, flags="readonly fast", keys=_KEY, group="sorted-set", since="6.2.0", complexity="O(N) for N members",
+@command("ZMSCORE", arity=-3, flags="readonly fast", keys=_KEY, group="sorted-set", since="6.2.0",
+         complexity="O(N) for N members",
          summary="Returns the scores of several members.")
 def zmscore(client, key, *members):
     value = client.db.get_as(key, SortedSet) or _EMPTY
@@ -233,7 +235,8 @@ class _RangeOptions:
 
 
 @command("ZRANGE", arity=-4, flags="readonly", keys=_KEY, group="sorted-set", since="1.2.0",
-         complexity="O(log(N)+M) for M members that are returned", summary="Returns members by position, score or their own order.")
+         complexity="O(log(N)+M) for M members that are returned",
+         summary="Returns members by position, score or their own order.")
 def zrange(client, key, first, last, *words):
     asked = _RangeOptions(words, kinds=True)
     positions = asked.positions(first, last)
@@ -252,7 +255,8 @@ def zrangestore(client, target, key, first, last, *words):
 
 
 def store(db, key: bytes, pairs, event: str) -> int:
-    """Stores (member, score) pairs under a key, in place of what is there; removes the key if there are none. Returns how many."""
+    """Stores (member, score) pairs under a key, in place of what is there; removes the key if there are none. Returns how
+    many."""
     if not pairs:
         db.delete(key)
         return 0
@@ -327,7 +331,8 @@ def take_members(db, key: bytes, value: SortedSet, members, event: str) -> int:
     return n
 
 
-@command("ZREM", arity=-3, flags="write fast", keys=_KEY, group="sorted-set", since="1.2.0", complexity="O(M*log(N)) for M members",
+@command("ZREM", arity=-3, flags="write fast", keys=_KEY, group="sorted-set", since="1.2.0",
+         complexity="O(M*log(N)) for M members",
          summary="Removes members of a sorted set, and the set with its last member.")
 def zrem(client, key, *members):
     return take_members(client.db, key, client.db.get_as(key, SortedSet) or _EMPTY, members, "zrem")

@@ -98,7 +98,8 @@ def xgroup_setid(client, key, name, entry, *words):
     return OK
 
 
-@command("XGROUP DESTROY", arity=4, flags="write", keys=_SUB_KEY, group="stream", since="5.0.0", complexity="O(N) for N pending entries",
+@command("XGROUP DESTROY", arity=4, flags="write", keys=_SUB_KEY, group="stream", since="5.0.0",
+         complexity="O(N) for N pending entries",
          summary="Removes a consumer group.")
 def xgroup_destroy(client, key, name):
     stream = _group_stream(client, key)
@@ -140,7 +141,8 @@ declare_help("XGROUP", "stream", "5.0.0", (
 
 # Reading
 
-@command("XREADGROUP", arity=-7, access="RW", flags="write blocking movablekeys", group="stream", since="5.0.0", get_keys=stream_keys,
+@command("XREADGROUP", arity=-7, access="RW", flags="write blocking movablekeys", group="stream", since="5.0.0",
+         get_keys=stream_keys,
          complexity="O(M) with M being the number of elements returned.",
          summary="Returns new or pending entries for a consumer of a group; waits for some if need be.")
 def xreadgroup(client, *words):
@@ -215,7 +217,8 @@ def xpending(client, key, name, *words):
     if not words:
         if not group.pending:
             return [0, None, None, None]
-        counts = [[consumer.name, b"%d" % len(consumer.pending)] for consumer in sorted(group.consumers.values(), key=lambda c: c.name)
+        counts = [[consumer.name, b"%d" % len(consumer.pending)] for consumer in sorted(group.consumers.values(),
+                                                                                        key=lambda c: c.name)
                   if consumer.pending]
         return [len(group.pending), shown(min(group.pending)), shown(max(group.pending)), counts]
     least_idle = 0
@@ -316,7 +319,8 @@ def xclaim(client, key, name, consumer, idle, *words):
     return [shown(entry) for entry, _ in found] if asked.just_ids else rows(found)
 
 
-@command("XAUTOCLAIM", arity=-6, access="RW", flags="write fast", keys=_KEY, group="stream", since="6.2.0", complexity="O(1) if COUNT is small.",
+@command("XAUTOCLAIM", arity=-6, access="RW", flags="write fast", keys=_KEY, group="stream", since="6.2.0",
+         complexity="O(1) if COUNT is small.",
          summary="Makes what has been pending for long that of another consumer.")
 def xautoclaim(client, key, name, consumer, idle, start, *words):
     least_idle = max(0, to_int(idle, errors.MIN_IDLE.format("XAUTOCLAIM")))

@@ -30,7 +30,8 @@ def xinfo_stream(client, key, *words):
     stream = _stream(client, key)
     n = len(stream)
     nodes = -(-n // (client.server.config["stream-node-max-entries"] or 100))
-    head = [(b"length", n), (b"radix-tree-keys", nodes), (b"radix-tree-nodes", nodes + 1), (b"last-generated-id", shown(stream.last_id)),
+    head = [(b"length", n), (b"radix-tree-keys", nodes), (b"radix-tree-nodes", nodes + 1), (b"last-generated-id",
+                                                                                            shown(stream.last_id)),
             (b"max-deleted-entry-id", shown(stream.max_deleted)), (b"entries-added", stream.n_added),
             (b"recorded-first-entry-id", shown(stream.first_id))]
     if not words:
@@ -53,7 +54,8 @@ def _full_group(stream: Stream, name: bytes, most: int | None) -> Pairs:
                       for entry in sorted(consumer.pending)[:most]]),
     ]) for consumer in sorted(group.consumers.values(), key=lambda consumer: consumer.name)]
     return Pairs([(b"name", name), (b"last-delivered-id", shown(group.last_id)), (b"entries-read", group.n_read),
-                  (b"lag", stream.lag(group)), (b"pel-count", len(group.pending)), (b"pending", pending), (b"consumers", consumers)])
+                  (b"lag", stream.lag(group)), (b"pel-count", len(group.pending)), (b"pending", pending), (b"consumers",
+                                                                                                           consumers)])
 
 
 @command("XINFO GROUPS", arity=3, flags="readonly", keys=_KEY, group="stream", since="5.0.0", complexity="O(1)",

@@ -51,7 +51,8 @@ def _claims(key: bytes, name: bytes, group: Group, ids) -> list[list[bytes]]:
     for entry in ids:
         note = group.pending.get(entry)
         if note is not None:
-            found.append([b"XCLAIM", key, name, note.consumer.name, b"0", shown(entry), b"TIME", b"%d" % note.when_ms, b"RETRYCOUNT",
+            found.append([b"XCLAIM", key, name, note.consumer.name, b"0", shown(entry), b"TIME", b"%d" % note.when_ms,
+                          b"RETRYCOUNT",
                           b"%d" % note.count, b"FORCE", b"JUSTID", b"LASTID", shown(group.last_id)])
     return found
 
@@ -85,7 +86,8 @@ def _xclaim(client, words, reply):
     if group is None:
         return []
     if words[0].upper() == b"XCLAIM":
-        rows, gone = reply, [word for word in words[5:] if word[:1].isdigit() and b"-" in word and to_id(word) not in group.pending]
+        rows, gone = reply, [word for word in words[5:] if word[:1].isdigit() and b"-" in word
+                             and to_id(word) not in group.pending]
     else:
         rows, gone = reply[1], reply[2]
     ids = [to_id(row if isinstance(row, bytes) else row[0]) for row in rows]

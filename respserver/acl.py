@@ -126,7 +126,8 @@ class Acl:
     # Changes
 
     def set_user(self, name: bytes, words: list[str], by) -> None:
-        """ACL SETUSER: makes or changes a user, by all of the rules or not at all. `by`: the client whose call it is, which gets its
+        """ACL SETUSER: makes or changes a user, by all of the rules or not at all. `by`: the client whose call it is, which gets
+        its
         reply even if it is closed for this. Raises CommandError."""
         if not is_valid_name(name):
             raise CommandError(errors.BAD_USER_NAME)
@@ -169,7 +170,8 @@ class Acl:
         for client in self._clients_of(users):
             client.refresh()
             user = client.user
-            if not (user.is_unlimited or all(user.may_use_channel(name, False) for name in (*client.channels, *client.shard_channels))
+            if not (user.is_unlimited or all(user.may_use_channel(name, False) for name in (*client.channels,
+                                                                                            *client.shard_channels))
                     and all(user.may_use_channel(name, True) for name in client.patterns)):
                 _end(client, by)
 
@@ -183,10 +185,12 @@ class Acl:
             raise ValueError(errors.USERS_TWICE)
         self.default.become(_everybody())               # now that all commands are known
         config.observe("requirepass", self.set_default_password)
-        self._replace(self._read_file(path) if path else self._read_lines(enumerate(self.lines, 1), "user line"), keep_default=not path)
+        self._replace(self._read_file(path) if path else self._read_lines(enumerate(self.lines, 1), "user line"),
+                      keep_default=not path)
 
     def load(self, by) -> None:
-        """ACL LOAD: replaces all users by those of the file; the clients of users that are gone are closed. Raises CommandError."""
+        """ACL LOAD: replaces all users by those of the file; the clients of users that are gone are closed. Raises
+        CommandError."""
         path = self._path()
         try:
             users = self._read_file(path)

@@ -1,7 +1,8 @@
 """The table of configuration directives, their present values, and redis.conf files.
 
 A directive is one row here, or one `register` call of a module. A row that Redis has and that is not here is
-unknown to CONFIG GET, refused by CONFIG SET and at the start, unless WITHOUT_EFFECT names it: then the start says so in the log. Two kinds of rows do not steer anything yet and are kept because
+unknown to CONFIG GET, refused by CONFIG SET and at the start, unless WITHOUT_EFFECT names it: then the start says so in the log.
+Two kinds of rows do not steer anything yet and are kept because
 client
 libraries and test suites read and set them as a matter of course: the sizes that choose a value's encoding, and the lazyfree
 switches.
@@ -114,16 +115,21 @@ def _rows() -> Iterable[Directive]:
 for _row in _rows():
     register(_row)
 
-#: Directives of Redis (or how they begin) that tune what this server does in another way or not at all: files may have them, so that a
+#: Directives of Redis (or how they begin) that tune what this server does in another way or not at all: files may have them, so
+#: that a
 #: redis.conf of a distribution can be used as it is. None of them is about safety.
 WITHOUT_EFFECT = (
-    "activerehashing", "always-show-logo", "aof-rewrite-incremental-fsync", "aof-timestamp-enabled", "disable-thp", "dynamic-hz", "hll-sparse",
+    "activerehashing", "always-show-logo", "aof-rewrite-incremental-fsync", "aof-timestamp-enabled", "disable-thp", "dynamic-hz",
+    "hll-sparse",
     "jemalloc-bg-thread", "no-appendfsync-on-rewrite", "oom-score-adj", "proc-title-template", "rdb-del-sync-files",
     "rdb-save-incremental-fsync", "rdbcompression", "repl-disable-tcp-nodelay", "repl-diskless", "repl-backlog", "repl-timeout",
-    "repl-ping-", "replica-lazy-flush", "replica-priority", "replica-read-only", "replica-serve-stale-data", "replica-ignore-maxmemory",
+    "repl-ping-", "replica-lazy-flush", "replica-priority", "replica-read-only", "replica-serve-stale-data",
+    "replica-ignore-maxmemory",
     "slave-lazy-flush", "slave-priority", "slave-read-only", "slave-serve-stale-data", "set-proc-title", "io-threads",
-    "lua-time-limit", "busy-reply-threshold", "active-expire-effort", "activedefrag", "active-defrag-", "server_cpulist", "server-cpulist",
-    "bio_cpulist", "bio-cpulist", "aof_rewrite_cpulist", "aof-rewrite-cpulist", "tls-session-cache-", "tls-client-", "tls-replication", "tls-cluster", "bgsave_cpulist", "bgsave-cpulist", "crash-memcheck-enabled",
+    "lua-time-limit", "busy-reply-threshold", "active-expire-effort", "activedefrag", "active-defrag-", "server_cpulist",
+    "server-cpulist",
+    "bio_cpulist", "bio-cpulist", "aof_rewrite_cpulist", "aof-rewrite-cpulist", "tls-session-cache-", "tls-client-",
+    "tls-replication", "tls-cluster", "bgsave_cpulist", "bgsave-cpulist", "crash-memcheck-enabled",
     "maxmemory-eviction-tenacity", "sanitize-dump-payload", "ignore-warnings", "locale-collate", "tracking-table-max-keys")
 
 #: Other names that Redis takes for a directive.

@@ -12,7 +12,8 @@ _END = "=== VAMANA BUG REPORT END. Make sure to include from START to END. ==="
 
 
 def catch_signals(path: str) -> None:
-    """Has deadly signals (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT) write the Python stack of every thread to the log file, "" for the
+    """Has deadly signals (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT) write the Python stack of every thread to the log file, ""
+    for the
     standard output, before they end the process. Nothing else is safe then."""
     file = open(path, "ab", buffering=0) if path else sys.stdout    # stays open as long as the process lives
     faulthandler.enable(file, all_threads=True)
@@ -26,7 +27,8 @@ def report(server, error: BaseException) -> None:
         clients = "\n".join(client.describe() for client in server.clients.values())
     except Exception as second:
         info, clients = f"(not to be had: {second!r})", ""
-    log.critical("%s\n%s\n------ INFO OUTPUT ------\n%s\n------ CLIENT LIST OUTPUT ------\n%s\n%s", _START, trace, info, clients, _END)
+    log.critical("%s\n%s\n------ INFO OUTPUT ------\n%s\n------ CLIENT LIST OUTPUT ------\n%s\n%s", _START, trace, info, clients,
+                 _END)
 
 
 def on_loop_error(loop, context: dict) -> None:

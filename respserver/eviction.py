@@ -1,8 +1,11 @@
 """maxmemory with a policy that makes room: what the keys take, which were used when, and which have to go.
 
-The process's resident memory does not shrink by what is deleted (the allocator keeps it for what comes next), so that it cannot say
-when to stop. Therefore what keys take is estimated at each of their changes and added up; the sum is set equal to the memory in use when
-the policy is set, and what modules count of their own (indexes) is added. Per key one number is kept, its size and when or how often it
+The process's resident memory does not shrink by what is deleted (the allocator keeps it
+                                                                  for what comes next), so that it cannot say
+when to stop. Therefore what keys take is estimated at each of their changes and added up; the sum is set equal to the memory in
+use when
+the policy is set, and what modules count of their own (indexes) is added. Per key one number is kept, its size and when or how
+often it
 was used; none of this exists while there is no limit, or the policy is noeviction."""
 import math
 import random
@@ -13,7 +16,8 @@ from itertools import islice
 from .memory import size_of, used_memory
 from .values.order import Order
 
-POLICIES = ("noeviction", "volatile-lru", "volatile-lfu", "volatile-ttl", "volatile-random", "allkeys-lru", "allkeys-lfu", "allkeys-random")
+POLICIES = ("noeviction", "volatile-lru", "volatile-lfu", "volatile-ttl", "volatile-random", "allkeys-lru", "allkeys-lfu",
+            "allkeys-random")
 #: What a key costs in the tables of its database. Bytes.
 _PER_KEY = 150
 #: Members up to which a collection is measured and not estimated.

@@ -1,6 +1,7 @@
 """What a user of the server may do: rules as ACL SETUSER takes them, and whether a call keeps to them.
 
-A user has a root selector and any number of further ones; a call is allowed if one of them by itself allows the command, all of its
+A user has a root selector and any number of further ones; a call is allowed if one of them by itself allows the command, all of
+its
 keys and all of its channels."""
 import hashlib
 import hmac
@@ -15,8 +16,8 @@ SYNTAX = "Syntax error"
 UNKNOWN_RULE = "Unknown command or category name in ACL"
 AFTER_ALL_KEYS = ("Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any effect. Try "
                   "'resetkeys' to start with an empty list of patterns")
-AFTER_ALL_CHANNELS = ("Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does not have any effect. Try "
-                      "'resetchannels' to start with an empty list of channels")
+AFTER_ALL_CHANNELS = ("Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does not have any effect. "
+                      "Try 'resetchannels' to start with an empty list of channels")
 NO_SUCH_PASSWORD = "The password you are trying to remove from the user does not exist"
 BAD_HASH = "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
 FIRST_ARGUMENT = "Allowing first-arg of a subcommand is not supported"
@@ -59,7 +60,8 @@ class Selector:
         self.commands: set[Command] = set()         # those allowed, where not all are
         self.all_commands = False                   # everything, without exception
         self.rules: list[str] = ["-@all"]           # how that came to be, shortened where it does not change anything
-        self.first_words: dict[Command, set[bytes]] = {}    # of a command that is not allowed as such -> its first argument if it is
+        # of a command that is not allowed as such -> its first argument if it is
+        self.first_words: dict[Command, set[bytes]] = {}
         self.keys: dict[bytes, str] = {}            # pattern -> R, W or RW
         self.all_keys = False
         self.channels: list[bytes] = []
@@ -170,7 +172,8 @@ class Selector:
     # Questions
 
     def refusal(self, command: Command, words: list) -> tuple[str, int, bytes] | None:
-        """Why a call is not allowed: the reason, the place among keys or channels, and the command, key or channel; None if it is."""
+        """Why a call is not allowed: the reason, the place among keys or channels, and the command, key or channel; None if it
+        is."""
         if command not in self.commands and "no_auth" not in command.flags and not (
                 len(words) > 1 and words[1].lower() in self.first_words.get(command, ())):
             return COMMAND, 0, command.wire_name.encode()
@@ -254,7 +257,8 @@ class User:
 
     def become(self, other: "User") -> None:
         """Takes over all that another user may do, and the passwords."""
-        self.is_on, self.any_password, self.passwords, self.sanitize = other.is_on, other.any_password, list(other.passwords), other.sanitize
+        self.is_on, self.any_password, self.sanitize = other.is_on, other.any_password, other.sanitize
+        self.passwords = list(other.passwords)
         self.selectors = [selector.copy() for selector in other.selectors]
         self.is_unlimited = other.is_unlimited
 
@@ -311,7 +315,8 @@ class User:
         return found and self.is_on
 
     def refusal(self, command: Command, words: list) -> tuple[str, bytes] | None:
-        """Why this user may not make a call: COMMAND, KEY or CHANNEL, and which; None if it is allowed. `words` begins with the name
+        """Why this user may not make a call: COMMAND, KEY or CHANNEL, and which; None if it is allowed. `words` begins with the
+        name
         of the command. Of several selectors the reason of the one that came closest is given."""
         closest = None
         for selector in self.selectors:

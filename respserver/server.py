@@ -38,7 +38,8 @@ class _Format(logging.Formatter):
 def set_up_logging(config: Config) -> None:
     """Sends the log to `logfile` or to the standard output, from `loglevel` on."""
     path = config["logfile"]
-    handler = WatchedFileHandler(path) if path else logging.StreamHandler(sys.stdout)   # opened anew when the file has been moved away
+    # opened anew when the file has been moved away
+    handler = WatchedFileHandler(path) if path else logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Format("%(process)d:M %(asctime)s %(mark)s %(message)s"))
     log.handlers[:] = [handler]
     log.propagate = False
@@ -116,7 +117,8 @@ async def serve(server: Server) -> None:
 
 def tame_garbage_collector() -> None:
     """Keeps Python's cyclic garbage collector from walking over all keys and values, which would stop the server for long: only
-    objects of the last few thousand allocations are looked at, well under a millisecond each time. Reference counting frees nearly
+    objects of the last few thousand allocations are looked at, well under a millisecond each time. Reference counting frees
+    nearly
     everything; MEMORY PURGE looks at the rest."""
     gc.collect()
     gc.freeze()
@@ -157,11 +159,13 @@ async def listen(server: Server) -> list:
 
 
 def _sockets(address: str, port: int, backlog: int) -> list[socket.socket]:
-    """Sockets that listen on an address of the directive `bind`. Raises ConfigError; one that may be missing (-address) gives none."""
+    """Sockets that listen on an address of the directive `bind`. Raises ConfigError; one that may be missing (-address) gives
+    none."""
     name = address.lstrip("-")
     found = []
     try:
-        infos = socket.getaddrinfo({"*": None, "::*": "::"}.get(name, name), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        infos = socket.getaddrinfo({"*": None, "::*": "::"}.get(name, name), port, type=socket.SOCK_STREAM,
+                                   flags=socket.AI_PASSIVE)
         for family, kind, protocol, _, where in dict.fromkeys(infos):
             try:
                 sock = socket.socket(family, kind, protocol)

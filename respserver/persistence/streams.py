@@ -1,6 +1,7 @@
 """Streams in RDB format, as Redis 7.0 writes them (type 19), and as commands. Types 15 and 21, of other versions, are read, too.
 
-Entries are in nodes: a listpack each, with the id of its first entry (the master) as a key. A node begins with the number of entries, of
+Entries are in nodes: a listpack each, with the id of its first entry (the master) as a key. A node begins with the number of
+entries, of
 those removed, and the names of the master's fields; an entry has its id as a distance from the master's and, if its names are the
 master's, only values."""
 import struct
@@ -129,7 +130,8 @@ def commands(key: bytes, stream: Stream) -> Iterator[list[bytes]]:
     if not len(stream):
         yield [b"XGROUP", b"CREATE", key, b"-", b"0", b"MKSTREAM"]      # an empty stream has to be made somehow
         yield [b"XGROUP", b"DESTROY", key, b"-"]
-    yield [b"XSETID", key, word(stream.last_id), b"ENTRIESADDED", b"%d" % stream.n_added, b"MAXDELETEDID", word(stream.max_deleted)]
+    yield [b"XSETID", key, word(stream.last_id), b"ENTRIESADDED", b"%d" % stream.n_added, b"MAXDELETEDID",
+           word(stream.max_deleted)]
     for name, group in stream.groups.items():
         n_read = b"-1" if group.n_read is None else b"%d" % group.n_read
         yield [b"XGROUP", b"CREATE", key, name, word(group.last_id), b"ENTRIESREAD", n_read]

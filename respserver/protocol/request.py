@@ -37,7 +37,9 @@ _WORTH_HIREDIS = 256
 _SHORT_HEADER = 8
 #: The same for what hiredis takes inside a command and no client sends: an array or the like of very many elements, for which it makes
 #: room before they are there. Such text in a value only means that this command is cut by hand.
-_MANY_ANNOUNCED = re.compile(rb"\n[*%~>|][0-9]{5}").search
+#: One expression for each sort: those that begin with a certain byte are several times quicker. hiredis does not look at the line end
+#: before it.
+_MANY_ANNOUNCED = [re.compile(re.escape(kind) + rb"[0-9]{5}").search for kind in (b"*", b"~", b">", b"|", b"%")]
 #: A read of at most this many bytes is first taken for one command, which is quicker cut by hand than by hiredis.
 _SHORT_READ = 512
 #: What a word of an unfinished command counts beside its bytes.
@@ -198,10 +200,14 @@ class RequestParser:
         spelt as clients spell commands."""
         reader = self._reader
         commands = []
-        bait = _MANY_ANNOUNCED(data)
-        if bait is not None:
-            data = data[:bait.start() + 1]
-        position, n = 0, len(data)
+        n = end = len(data)
+        for search in _MANY_ANNOUNCED:
+            bait = search(data, 0, end)
+            if bait is not None:
+                end = bait.start()
+        if end < n:
+            data = data[:end]
+        is_cut, position, n = end < n, 0, end
         try:
             reader.feed(data)
             while data.find(b"\r\n", position + 1, position + _SHORT_HEADER) > 0:
@@ -213,7 +219,7 @@ class RequestParser:
                     break
                 commands.append(words)
                 position = end
-                if end == n and bait is None:
+                if end == n and not is_cut:
                     return commands, n
         except (hiredis.HiredisError, TypeError):
             pass

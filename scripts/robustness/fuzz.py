@@ -1,10 +1,13 @@
-"""Sends mutated input to a server of its own until so many have been taken: every command with arguments that nearly fit, and bytes that
-nearly are RESP. The server has to stay alive, must not fail inside (errors of its own making), must close every connection whose client
+"""Sends mutated input to a server of its own until so many have been taken: every command with arguments that nearly fit, and
+bytes that
+nearly are RESP. The server has to stay alive, must not fail inside (errors of its own making), must close every connection whose
+client
 has said all it wants to say, and must not keep memory.
 
     scripts/fuzz [--inputs 10000000] [--seed N] [--keep-going]
 
-An input is one command, or one stretch of damaged bytes. They come in connections of up to 40 that end in something damaged; the client
+An input is one command, or one stretch of damaged bytes. They come in connections of up to 40 that end in something damaged; the
+client
 then closes its side and waits for the server's end."""
 import argparse
 import os
@@ -24,7 +27,8 @@ from localserver import Progress, our_server  # noqa: E402
 from robustness.words import call, damage, pack  # noqa: E402
 
 #: Commands that end the server, stop it on purpose, or take it away from us.
-TAKEN_AWAY = ("SHUTDOWN", "DEBUG", "CONFIG", "SAVE", "BGSAVE", "BGREWRITEAOF", "REPLICAOF", "SLAVEOF", "ACL", "VAMANA.TUNE", "MODULE")
+TAKEN_AWAY = ("SHUTDOWN", "DEBUG", "CONFIG", "SAVE", "BGSAVE", "BGREWRITEAOF", "REPLICAOF", "SLAVEOF", "ACL", "VAMANA.TUNE",
+              "MODULE")
 #: Inputs between two looks at the server.
 LOOK = 20_000
 #: Seconds within which the server has to be done with one connection.
@@ -98,7 +102,8 @@ class Fuzzer:
         for i in range(6):
             run("HSET", f"h{i}", "t", "a,b", "n", i, "x", "hello world", "g", "1,2", "v", bytes(4) + b"\0\0\x80\x3f")
             run("JSON.SET", f"j{i}", "$", '{"t":"a","n":%d,"l":[1,2,{"x":null}]}' % i)
-            run("SET", f"s{i}", i), run("RPUSH", f"l{i}", 1, 2, 3), run("SADD", f"m{i}", 1, "b"), run("ZADD", f"z{i}", 1, "a", 2, "b")
+            run("SET", f"s{i}", i), run("RPUSH", f"l{i}", 1, 2, 3), run("SADD", f"m{i}", 1, "b"), run("ZADD", f"z{i}", 1, "a", 2,
+                                                                                                      "b")
 
     def connection(self) -> tuple[bytes, int]:
         """The bytes of one connection, and how many inputs they are."""
@@ -152,7 +157,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="vamana-") as directory:
         path, log = os.path.join(directory, "s"), os.path.join(directory, "log")
         options = [word for name in TAKEN_AWAY for word in ("--rename-command", name, "")]
-        with our_server("--unixsocket", path, "--proto-max-bulk-len", "1mb", "--logfile", log, "--save", "", *options) as (port, process):
+        options += ["--unixsocket", path, "--proto-max-bulk-len", "1mb", "--logfile", log, "--save", ""]
+        with our_server(*options) as (port, process):
             fuzzer = Fuzzer(port, path, process, arguments.seed)
             started = time.monotonic()
             try:

@@ -1,5 +1,7 @@
-"""Eight clients for half an hour: writes, searches, reads, pipelines and transactions, with connections that break off, commands sent in
-pieces or left half sent, and readers who let their replies lie. No error may come that was not asked for, and memory must not grow.
+"""Eight clients for half an hour: writes, searches, reads, pipelines and transactions, with connections that break off, commands
+sent in
+pieces or left half sent, and readers who let their replies lie. No error may come that was not asked for, and memory must not
+grow.
 
     scripts/soak [--minutes 30] [--clients 8]"""
 import argparse
@@ -39,7 +41,8 @@ class Client(threading.Thread):
 
     def run(self) -> None:
         acts = [self.write] * 6 + [self.search] * 6 + [self.read] * 4 + [self.pipeline] * 2 + [self.transaction, self.collections,
-                                                                                            self.json, self.break_off, self.send_half,
+                                                                                            self.json, self.break_off,
+                                                                                            self.send_half,
                                                                                             self.read_slowly, self.in_pieces]
         while not self.stop.is_set():
             act = self.random.choice(acts)
@@ -67,7 +70,8 @@ class Client(threading.Thread):
     def search(self) -> None:
         text = self.random.choice(("*", "*", "@t:{a}", "@n:[0 50]", "@x:words"))
         for _ in range(self.random.choice((1, 1, 20))):
-            self.redis.execute_command("FT.SEARCH", "idx", f"({text})=>[KNN 10 @v $q AS d]" if text != "*" else "*=>[KNN 10 @v $q AS d]",
+            self.redis.execute_command("FT.SEARCH", "idx", f"({text})=>[KNN 10 @v $q AS d]" if text != "*"
+                                       else "*=>[KNN 10 @v $q AS d]",
                                        "PARAMS", 2, "q", self.vector(), "RETURN", 1, "d", "DIALECT", 2)
 
     def read(self) -> None:
@@ -158,7 +162,8 @@ def main() -> int:
         log = os.path.join(directory, "log")
         with our_server("--logfile", log, "--save", "") as (port, process):
             admin = redis.Redis(port=port, protocol=2)
-            admin.execute_command("FT.CREATE", "idx", "PREFIX", 1, "doc:", "SCHEMA", "t", "TAG", "n", "NUMERIC", "x", "TEXT", "v", "VECTOR",
+            admin.execute_command("FT.CREATE", "idx", "PREFIX", 1, "doc:", "SCHEMA", "t", "TAG", "n", "NUMERIC", "x", "TEXT",
+                                  "v", "VECTOR",
                                   "SVS-VAMANA", 10, "TYPE", "FLOAT32", "DIM", DIM, "DISTANCE_METRIC", "L2", "COMPRESSION", "LVQ8",
                                   "TRAINING_THRESHOLD", 1024)
             admin.execute_command("JSON.SET", "j:0", "$", '{"t":"a","l":[1,2,3]}')
@@ -186,7 +191,8 @@ def main() -> int:
     n, broken = sum(client.n for client in clients), sum(client.n_broken for client in clients)
     unexpected = [line for client in clients for line in client.unexpected]
     print(f"{n:,} acts ({broken:,} of them impolite) in {span:.0f} s, memory {middle >> 20} -> {end >> 20} MiB, errors answered: "
-          f"{ {name: row['count'] for name, row in errors.items()} or 'none'}, internal: {internal}, unexpected: {unexpected[:10] or 'none'}")
+          f"{ {name: row['count'] for name, row in errors.items()} or 'none'}, internal: {internal}, "
+          f"unexpected: {unexpected[:10] or 'none'}")
     sys.stderr.write(text[-5000:])
     grows = end > middle * (1 + GROWTH) + SLACK
     return 1 if grows or unexpected or internal or status is not None or errors else 0

@@ -2,28 +2,41 @@
 import random
 
 _KEYS = [f"{kind}{i}" for kind in "hjslmz" for i in range(6)] + ["none", "", "{a}h", "k" * 300]
-_NUMBERS = ["0", "1", "-1", "2", "10", "-7", "100", "1.5", "-0.25", "3e2", "inf", "-inf", "nan", "9223372036854775807", "-9223372036854775808",
+_NUMBERS = ["0", "1", "-1", "2", "10", "-7", "100", "1.5", "-0.25", "3e2", "inf", "-inf", "nan", "9223372036854775807",
+            "-9223372036854775808",
             "9223372036854775808", "4294967296", "65536", "00", "+1", "0x10", "1e400", "(1", "[a", "(b", "-", "+", " 1"]
-_OPTIONS = """EX PX NX XX GT LT CH INCR GET KEEPTTL EXAT PXAT PERSIST COUNT MATCH TYPE LIMIT WITHSCORES WITHSCORE BYSCORE BYLEX REV LEFT RIGHT
-BEFORE AFTER MIN MAX AGGREGATE SUM WEIGHTS STORE BY ASC DESC ALPHA FIELDS NOVALUES WITHVALUES RANK MAXLEN IDX LEN AND OR XOR NOT u8 i64 #1
-OVERFLOW SAT WRAP FAIL BIT BYTE REPLACE DB ASYNC SYNC ON OFF SKIP YES NO LIST INFO HELP RESET SAMPLES AUTH SETNAME LIB-NAME LIB-VER NOVALUES
+_OPTIONS = """EX PX NX XX GT LT CH INCR GET KEEPTTL EXAT PXAT PERSIST COUNT MATCH TYPE LIMIT WITHSCORES WITHSCORE BYSCORE BYLEX
+REV LEFT RIGHT
+BEFORE AFTER MIN MAX AGGREGATE SUM WEIGHTS STORE BY ASC DESC ALPHA FIELDS NOVALUES WITHVALUES RANK MAXLEN IDX LEN AND OR XOR NOT
+u8 i64 #1
+OVERFLOW SAT WRAP FAIL BIT BYTE REPLACE DB ASYNC SYNC ON OFF SKIP YES NO LIST INFO HELP RESET SAMPLES AUTH SETNAME LIB-NAME
+LIB-VER NOVALUES
 KEYS ID TYPE normal USER default ADDR PATTERN ACLCAT MODULE FILTERBY FXX FNX ANY WITHCOORD TIMEOUT ERROR
-RETURN SORTBY PARAMS DIALECT NOCONTENT LOAD APPLY GROUPBY REDUCE FILTER WITHCURSOR HIGHLIGHT SUMMARIZE INKEYS INFIELDS SLOP INORDER LANGUAGE
-SCORER EXPLAINSCORE WITHSORTKEYS WITHPAYLOADS VERBATIM NOSTOPWORDS GEOFILTER FORMAT SCHEMA TEXT TAG NUMERIC VECTOR GEO SORTABLE ADD PREFIX
-HNSW FLAT SVS-VAMANA DIM FLOAT32 DISTANCE_METRIC COSINE L2 COMPRESSION LVQ4x4 READ DEL SEARCH QUERY AS FUZZY MAXIDLE AVG COUNT_DISTINCT
+RETURN SORTBY PARAMS DIALECT NOCONTENT LOAD APPLY GROUPBY REDUCE FILTER WITHCURSOR HIGHLIGHT SUMMARIZE INKEYS INFIELDS SLOP
+INORDER LANGUAGE
+SCORER EXPLAINSCORE WITHSORTKEYS WITHPAYLOADS VERBATIM NOSTOPWORDS GEOFILTER FORMAT SCHEMA TEXT TAG NUMERIC VECTOR GEO SORTABLE
+ADD PREFIX
+HNSW FLAT SVS-VAMANA DIM FLOAT32 DISTANCE_METRIC COSINE L2 COMPRESSION LVQ4x4 READ DEL SEARCH QUERY AS FUZZY MAXIDLE AVG
+COUNT_DISTINCT
 INDENT NEWLINE SPACE NOESCAPE""".split()
-_QUERIES = ["*", "@t:{a}", "@t:{a|b}", "@n:[0 3]", "@n:[(1 inf]", "hello", "hello world", "@x:(hel*)", "@x:%helo%", "-@t:{a}", "~hello",
-            "*=>[KNN 3 @v $q]", "*=>[KNN 3 @v $q AS d]", "(@t:{a})=>[KNN 2 @v $q]", "@v:[VECTOR_RANGE 2 $q]=>{$yield_distance_as: d}", "@t:{",
-            "(", "@x:\"hello world\"=>{$slop:1}", "@g:[1 2 3 km]", "a|b|c", "@none:x", "*=>[KNN $k @v $q EF_RUNTIME 5]", "$q", "=>[", "w'*o*'"]
+_QUERIES = ["*", "@t:{a}", "@t:{a|b}", "@n:[0 3]", "@n:[(1 inf]", "hello", "hello world", "@x:(hel*)", "@x:%helo%", "-@t:{a}",
+            "~hello",
+            "*=>[KNN 3 @v $q]", "*=>[KNN 3 @v $q AS d]", "(@t:{a})=>[KNN 2 @v $q]",
+            "@v:[VECTOR_RANGE 2 $q]=>{$yield_distance_as: d}", "@t:{",
+            "(", "@x:\"hello world\"=>{$slop:1}", "@g:[1 2 3 km]", "a|b|c", "@none:x", "*=>[KNN $k @v $q EF_RUNTIME 5]", "$q",
+            "=>[", "w'*o*'"]
 _PATHS = ["$", ".", "$.t", "$.l[0]", "$..x", "$.l[-1:]", "$.l[?(@>1)]", "$[", "t", ".l[2].x", "$.l.*", "$.none"]
 _JSON = ['{"a":1}', "[1,2,3]", '"text"', "null", "3.5", "{", "[[[[]]]]", '{"t":"b","n":7}', "true", "1e999"]
-_TEXTS = ["a", "b", "t", "n", "x", "v", "f", "hello", "", "a b", "\\", "*", "[", "x" * 200, "a?b*[c", "idx", "jdx", "q", "k", "@t", "@n"]
+_TEXTS = ["a", "b", "t", "n", "x", "v", "f", "hello", "", "a b", "\\", "*", "[", "x" * 200, "a?b*[c", "idx", "jdx", "q", "k",
+          "@t", "@n"]
 _BLOBS = [bytes(8), b"\xff" * 8, b"\0\0\xc0\x7f" * 2, b"\r\n", b"\x80\xfe", bytes(7), bytes(range(256))]
 _POOLS = [(_KEYS, 6), (_NUMBERS, 4), (_OPTIONS, 4), (_QUERIES, 2), (_PATHS, 1), (_JSON, 1), (_TEXTS, 3), (_BLOBS, 1)]
 _CHOICES = [pool for pool, weight in _POOLS for _ in range(weight)]
 #: What is likely as the first argument of a group of commands.
-_FIRST = {"FT.": ["idx", "jdx", "none", "new", "alias"], "JSON.": [f"j{i}" for i in range(6)] + ["h1", "new"], "VAMANA.": ["idx", "3", "none"]}
-_SECOND = {"FT.SEARCH": _QUERIES, "FT.AGGREGATE": _QUERIES, "FT.EXPLAIN": _QUERIES, "FT.PROFILE": ["SEARCH", "AGGREGATE"], "JSON.": _PATHS}
+_FIRST = {"FT.": ["idx", "jdx", "none", "new", "alias"], "JSON.": [f"j{i}" for i in range(6)] + ["h1", "new"],
+          "VAMANA.": ["idx", "3", "none"]}
+_SECOND = {"FT.SEARCH": _QUERIES, "FT.AGGREGATE": _QUERIES, "FT.EXPLAIN": _QUERIES, "FT.PROFILE": ["SEARCH", "AGGREGATE"],
+           "JSON.": _PATHS}
 #: Never made: they stop the server for a while because they are asked to.
 _LEFT_OUT = {"CLIENT PAUSE", "MONITOR", "BLPOP", "WAIT"}
 
@@ -58,8 +71,10 @@ def pack(words: list) -> bytes:
     return b"*%d\r\n" % len(raw) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in raw)
 
 
-_SPLINTERS = [b"\r\n", b"*", b"$", b"-1", b"*-1\r\n", b"$-1\r\n", b"*1\r\n$999999999999\r\n", b"*2147483648\r\n", b"\0", b"\n", b"\"", b"'\\x", b"*0\r\n",
-              b":1\r\n", b"$0\r\n\r\n", b"PING\r\n", b"*3\r\n$3\r\nSET\r\n", b"\xff\xfe", b" ", b"1" * 30, b"%1\r\n", b"GET 'a\r\n"]
+_SPLINTERS = [b"\r\n", b"*", b"$", b"-1", b"*-1\r\n", b"$-1\r\n", b"*1\r\n$999999999999\r\n", b"*2147483648\r\n", b"\0", b"\n",
+              b"\"", b"'\\x", b"*0\r\n",
+              b":1\r\n", b"$0\r\n\r\n", b"PING\r\n", b"*3\r\n$3\r\nSET\r\n", b"\xff\xfe", b" ", b"1" * 30, b"%1\r\n",
+              b"GET 'a\r\n"]
 
 
 def damage(r: random.Random, data: bytes) -> bytes:

@@ -30,7 +30,8 @@ class TestUsers:
         other = connect()
         assert other.error("AUTH", "new", "pw") == "WRONGPASS invalid username-password pair or user is disabled."
         raw.call("ACL", "SETUSER", "new", "on", "+ping")
-        assert other.error("AUTH", "new", "no").startswith("WRONGPASS") and other.error("AUTH", "none", "pw").startswith("WRONGPASS")
+        assert other.error("AUTH", "new", "no").startswith("WRONGPASS") and other.error("AUTH", "none",
+                                                                                        "pw").startswith("WRONGPASS")
         assert other.call("AUTH", "new", "pw") == "OK" and other.call("PING") == "PONG"
         assert other.error("ACL", "WHOAMI") == "NOPERM User new has no permissions to run the 'acl|whoami' command"
         assert raw.call("ACL", "DELUSER", "new", "none") == 1 and other.is_closed()
@@ -53,14 +54,16 @@ class TestUsers:
 
     def test_cat(self, raw):
         assert {b"keyspace", b"search", b"sortedset", b"json"} <= set(raw.call("ACL", "CAT"))
-        assert {b"FT.SEARCH", b"FT.CREATE"} <= set(raw.call("ACL", "CAT", "search")) and b"get" in raw.call("ACL", "CAT", "string")
+        assert {b"FT.SEARCH", b"FT.CREATE"} <= set(raw.call("ACL", "CAT", "search")) and b"get" in raw.call("ACL", "CAT",
+                                                                                                            "string")
         assert raw.error("ACL", "CAT", "nosuch") == "ERR Unknown category 'nosuch'"
 
     def test_dryrun(self, raw):
         raw.call("ACL", "SETUSER", "dry", "+get", "~a*")
         assert raw.call("ACL", "DRYRUN", "dry", "GET", "a") == "OK"
         assert raw.call("ACL", "DRYRUN", "dry", "GET", "b") == b"User dry has no permissions to access the 'b' key"
-        assert raw.call("ACL", "DRYRUN", "dry", "CONFIG", "GET", "b") == b"User dry has no permissions to run the 'config|get' command"
+        assert raw.call("ACL", "DRYRUN", "dry", "CONFIG", "GET",
+                        "b") == b"User dry has no permissions to run the 'config|get' command"
         assert raw.error("ACL", "DRYRUN", "none", "GET", "b") == "ERR User 'none' not found"
         assert raw.error("ACL", "DRYRUN", "dry", "NONE") == "ERR Command 'NONE' not found"
         raw.call("ACL", "DELUSER", "dry")
@@ -70,7 +73,8 @@ class TestCalls:
     def test_refusals(self, as_user):
         ann = as_user("+@all", "-flushall", "~a*", "&c*")
         assert ann.call("SET", "a", "1") == "OK" and ann.error("SET", "b", "1") == "NOPERM No permissions to access a key"
-        assert ann.error("PUBLISH", "d", "x") == "NOPERM No permissions to access a channel" and ann.call("PUBLISH", "c", "x") == 0
+        assert ann.error("PUBLISH", "d", "x") == "NOPERM No permissions to access a channel" and ann.call("PUBLISH", "c",
+                                                                                                          "x") == 0
         assert ann.error("FLUSHALL") == "NOPERM User ann has no permissions to run the 'flushall' command"
 
     def test_rights_that_are_taken_away_are_gone_at_once(self, as_user, raw):
@@ -90,8 +94,8 @@ class TestCalls:
         assert ann.call("SET", "a", "1") == "QUEUED"
         raw.call("ACL", "SETUSER", "ann", "-set")
         assert ann.call("EXEC") == [RespError(
-            "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed "
-            "for the following reason: no permission to execute the command")]
+            "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no "
+            "longer allowed for the following reason: no permission to execute the command")]
 
     def test_sort_by_other_keys(self, as_user, raw):
         raw.call("RPUSH", "a", "1")
@@ -146,7 +150,8 @@ class TestLog:
             (b"command", b"toplevel", b"get", 3)]
         assert all(e[b"username"] == b"ann" for e in log) and b"cmd=get" in log[3][b"client-info"]
         assert log[0][b"entry-id"] == log[3][b"entry-id"] + 3 and abs(log[0][b"timestamp-created"] / 1000 - time.time()) < 60
-        assert len(raw3.call("ACL", "LOG", "2")) == 2 and raw3.call("ACL", "LOG", "RESET") == "OK" and raw3.call("ACL", "LOG") == []
+        assert len(raw3.call("ACL", "LOG", "2")) == 2 and raw3.call("ACL", "LOG", "RESET") == "OK" and raw3.call("ACL",
+                                                                                                                 "LOG") == []
 
     def test_counters(self, as_user, raw):
         raw.call("CONFIG", "RESETSTAT")
@@ -159,7 +164,8 @@ class TestLog:
 class TestSearch:
     @pytest.fixture
     def index(self, raw):
-        raw.call("FT.CREATE", "mine", "PREFIX", "1", "a:", "SCHEMA", "t", "TAG", "v", "VECTOR", "FLAT", "6", "TYPE", "FLOAT32", "DIM", "2",
+        raw.call("FT.CREATE", "mine", "PREFIX", "1", "a:", "SCHEMA", "t", "TAG", "v", "VECTOR", "FLAT", "6", "TYPE", "FLOAT32",
+                 "DIM", "2",
                  "DISTANCE_METRIC", "L2")
         raw.call("FT.CREATE", "all", "SCHEMA", "t", "TAG")
         for i in range(3):
@@ -168,9 +174,11 @@ class TestSearch:
     def test_prefixes(self, index, as_user):
         ann = as_user("+@all", "%R~a:*", "&*")
         assert ann.call("FT.SEARCH", "mine", "@t:{x}", "LIMIT", "0", "0") == [3] and ann.call("FT.INFO", "mine")[1] == "mine"
-        for words in (("FT.SEARCH", "all", "*"), ("FT.AGGREGATE", "all", "*"), ("FT.INFO", "all"), ("FT.CURSOR", "READ", "all", "5"),
+        for words in (("FT.SEARCH", "all", "*"), ("FT.AGGREGATE", "all", "*"), ("FT.INFO", "all"), ("FT.CURSOR", "READ", "all",
+                                                                                                    "5"),
                       ("FT.PROFILE", "all", "SEARCH", "QUERY", "*"), ("FT.ALIASADD", "x", "all"), ("FT.DROPINDEX", "all"),
-                      ("FT.ALTER", "all", "SCHEMA", "ADD", "n", "NUMERIC"), ("FT.EXPLAIN", "all", "*"), ("FT.TAGVALS", "all", "t"),
+                      ("FT.ALTER", "all", "SCHEMA", "ADD", "n", "NUMERIC"), ("FT.EXPLAIN", "all", "*"), ("FT.TAGVALS", "all",
+                                                                                                         "t"),
                       ("FT.DROPINDEX", "mine", "DD")):
             assert ann.error(*words) == "NOPERM User does not have the required permissions to query the index", words
         assert ann.error("FT.SEARCH", "none", "*").startswith("SEARCH_INDEX_NOT_FOUND") and ann.call("FT.DICTDUMP", "all") == []
@@ -178,7 +186,8 @@ class TestSearch:
     def test_commands(self, index, as_user):
         ann = as_user("+@read", "~*")
         assert ann.call("FT.SEARCH", "mine", "*", "LIMIT", "0", "0") == [3]
-        assert ann.error("FT.CREATE", "i", "SCHEMA", "t", "TAG") == "NOPERM User ann has no permissions to run the 'FT.CREATE' command"
+        assert ann.error("FT.CREATE", "i", "SCHEMA", "t",
+                         "TAG") == "NOPERM User ann has no permissions to run the 'FT.CREATE' command"
 
     def test_repeated_searches(self, index, as_user, raw):
         """A client whose searches are answered by the shortest way loses its rights like any other."""
@@ -219,7 +228,8 @@ class TestFiles:
         with running_server(conf=str(conf)) as server, RawConnection(port=server.port) as admin:
             assert admin.error("PING").startswith("NOAUTH") and admin.call("AUTH", "secret") == "OK"
             admin.call("ACL", "SETUSER", "ben", "+get")
-            assert admin.call("CONFIG", "REWRITE") == "OK" and admin.error("ACL", "SAVE").startswith("ERR This Redis instance is not")
+            assert admin.call("CONFIG", "REWRITE") == "OK" and admin.error("ACL",
+                                                                           "SAVE").startswith("ERR This Redis instance is not")
         lines = conf.read_text().splitlines()
         assert sum(line.startswith("user ") for line in lines) == 3 and "requirepass secret" in lines
         with running_server(conf=str(conf)) as server, RawConnection(port=server.port) as admin:
@@ -227,7 +237,8 @@ class TestFiles:
 
     def test_bad_lines_stop_the_start(self, tmp_path):
         conf = tmp_path / "redis.conf"
-        for text in ("user ann +nosuch\n", "user ann on\nuser ann off\n", f"user ann on\naclfile {tmp_path}/x\n", f"aclfile {tmp_path}/none\n"):
+        for text in ("user ann +nosuch\n", "user ann on\nuser ann off\n", f"user ann on\naclfile {tmp_path}/x\n",
+                     f"aclfile {tmp_path}/none\n"):
             conf.write_text(text)
             with pytest.raises(AssertionError, match="FATAL CONFIG FILE ERROR"), running_server(conf=str(conf), port=free_port()):
                 pass

@@ -2,6 +2,7 @@
 import time
 
 import pytest
+from helpers import RawConnection, running_server
 
 MB = 1 << 20
 
@@ -10,7 +11,8 @@ MB = 1 << 20
 def limited(own_server, raw):
     raw.call("CONFIG", "RESETSTAT")
     yield raw
-    raw.call("CONFIG", "SET", "maxmemory", "0", "maxmemory-policy", "noeviction", "maxmemory-samples", "5", "lfu-log-factor", "10")
+    raw.call("CONFIG", "SET", "maxmemory", "0", "maxmemory-policy", "noeviction", "maxmemory-samples", "5", "lfu-log-factor",
+             "10")
 
 
 def used(raw) -> int:
@@ -31,7 +33,8 @@ def fill(raw, prefix: str, n: int, *options, size: int = 10_000) -> None:
         assert raw.call("SET", f"{prefix}{i}", b"x" * size, *options) == "OK"
 
 
-@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random",
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu",
+                                    "volatile-random",
                                     "volatile-ttl"])
 def test_memory_stays_within_the_limit(limited, policy):
     limit(limited, policy, 2 * MB)
@@ -86,7 +89,8 @@ def test_keys_without_expiry_are_safe(limited):
     for i in range(300):
         refused += limited.call("SET", f"k{i}", b"x" * 10_000) == "OOM command not allowed when used memory > 'maxmemory'."
     assert refused > 50 and limited.call("DBSIZE") == 300 - refused and evicted(limited) == 0
-    assert limited.call("DEL", "k0") == 1 and limited.call("GET", "k1") and limited.call("CONFIG", "SET", "maxmemory", "0") == "OK"
+    assert limited.call("DEL", "k0") == 1 and limited.call("GET", "k1") and limited.call("CONFIG", "SET", "maxmemory",
+                                                                                         "0") == "OK"
     assert limited.call("SET", "k0", b"x" * 10_000) == "OK"
 
 
@@ -120,3 +124,14 @@ def test_transactions_that_need_memory(limited):
     limited.call("MULTI")
     assert limited.error("SET", "a", "b").startswith("OOM")
     assert limited.error("EXEC").startswith("EXECABORT")
+
+
+def test_evicted_keys_do_not_come_back(tmp_path):
+    options = ("--appendonly", "yes", "--dir", str(tmp_path))
+    with running_server(*options) as server, RawConnection(port=server.port) as raw:
+        limit(raw, "allkeys-lru", 2 * MB)
+        fill(raw, "k", 300)
+        keys = sorted(raw.call("KEYS", "*"))
+        assert len(keys) < 250
+    with running_server(*options) as server, RawConnection(port=server.port) as raw:
+        assert sorted(raw.call("KEYS", "*")) == keys

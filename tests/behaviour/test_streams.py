@@ -26,7 +26,8 @@ class TestEntries:
         ms, number = raw.call("XADD", "s", "*", "a", "1").split(b"-")
         assert abs(int(ms) - before) < 5000 and number == b"0"
         assert raw.call("XADD", "s", f"{int(ms)}-*", "a", "1") == b"%b-1" % ms
-        assert raw.error("XADD", "s", "1-1", "a", "1") == "ERR The ID specified in XADD is equal or smaller than the target stream top item"
+        assert raw.error("XADD", "s", "1-1", "a",
+                         "1") == "ERR The ID specified in XADD is equal or smaller than the target stream top item"
         assert raw.error("XADD", "s", "0-0", "a", "1") == "ERR The ID specified in XADD must be greater than 0-0"
         assert raw.error("XADD", "s", "x", "a", "1") == "ERR Invalid stream ID specified as stream command argument"
         assert raw.error("XADD", "s", "*", "a").startswith("ERR wrong number") and raw.call("TYPE", "s") == "stream"
@@ -76,14 +77,17 @@ class TestGroups:
         assert s.call("XACK", "s", "g", "1", "2", "9") == 2
         assert ids(s.call("XREADGROUP", "GROUP", "g", "ann", "STREAMS", "s", "0")[0][1]) == [b"3-0", b"4-0"]
         assert s.call("XPENDING", "s", "g") == [2, b"3-0", b"4-0", [[b"ann", b"2"]]]
-        assert [row[:2] + row[3:] for row in s.call("XPENDING", "s", "g", "-", "+", 10, "ann")] == [[b"3-0", b"ann", 1], [b"4-0", b"ann", 1]]
+        pending = s.call("XPENDING", "s", "g", "-", "+", 10, "ann")
+        assert [row[:2] + row[3:] for row in pending] == [[b"3-0", b"ann", 1], [b"4-0", b"ann", 1]]
         group = s.call("XINFO", "GROUPS", "s")[0]
         group = dict(zip(group[::2], group[1::2]))
-        assert group == {b"name": b"g", b"consumers": 1, b"pending": 2, b"last-delivered-id": b"4-0", b"entries-read": 4, b"lag": 1}
+        assert group == {b"name": b"g", b"consumers": 1, b"pending": 2, b"last-delivered-id": b"4-0", b"entries-read": 4,
+                         b"lag": 1}
 
     def test_claiming(self, s):
         s.call("XREADGROUP", "GROUP", "g", "ann", "STREAMS", "s", ">")
-        assert s.call("XCLAIM", "s", "g", "ben", 100_000, "1") == [] and ids(s.call("XCLAIM", "s", "g", "ben", 0, "1")) == [b"1-0"]
+        assert s.call("XCLAIM", "s", "g", "ben", 100_000, "1") == [] and ids(s.call("XCLAIM", "s", "g", "ben", 0,
+                                                                                    "1")) == [b"1-0"]
         s.call("XDEL", "s", "2")
         assert s.call("XAUTOCLAIM", "s", "g", "ben", 0, "-", "COUNT", 3, "JUSTID") == [b"4-0", [b"1-0", b"3-0"], [b"2-0"]]
         assert [c[1] for c in s.call("XINFO", "CONSUMERS", "s", "g")] == [b"ann", b"ben"]
@@ -99,7 +103,8 @@ class TestGroups:
         assert waiting[1].read().text.startswith("NOGROUP")
 
     def test_refusals(self, s):
-        assert s.error("XREADGROUP", "GROUP", "x", "ann", "STREAMS", "s", ">").startswith("NOGROUP No such key 's' or consumer group 'x'")
+        assert s.error("XREADGROUP", "GROUP", "x", "ann", "STREAMS", "s",
+                       ">").startswith("NOGROUP No such key 's' or consumer group 'x'")
         assert s.error("XGROUP", "CREATE", "s", "g", "$").startswith("BUSYGROUP")
         assert s.error("XGROUP", "CREATE", "none", "g", "$").startswith("ERR The XGROUP subcommand requires the key to exist")
         assert s.call("XGROUP", "CREATE", "new", "g", "$", "MKSTREAM") == "OK" and s.call("XLEN", "new") == 0
@@ -108,7 +113,8 @@ class TestGroups:
 def fill(raw) -> None:
     """Streams of every sort."""
     for i in range(1, 250):
-        raw.call("XADD", "s", f"{i * 1000}-{i % 3}", "n", i, "text", f"value {i}", *(["more", "x" * (i * 30)] if i % 7 == 0 else []))
+        raw.call("XADD", "s", f"{i * 1000}-{i % 3}", "n", i, "text", f"value {i}", *(["more", "x" * (i * 30)] if i % 7 == 0
+                                                                                     else []))
     raw.call("XDEL", "s", "5000-2", "249000-0")
     raw.call("XADD", "s", "MAXLEN", "~", 240, "*", "last", "-5")
     raw.call("XGROUP", "CREATE", "s", "g", "0")
@@ -126,7 +132,8 @@ def seen(raw) -> list:
     """What a client sees of them, without what goes with time."""
     pending = [row[:2] + row[3:] for row in raw.call("XPENDING", "s", "g", "-", "+", 100)]
     info = raw.call("XINFO", "STREAM", "s")
-    return [raw.call("XRANGE", "s", "-", "+"), info, pending, raw.call("XINFO", "GROUPS", "s"), raw.call("XINFO", "GROUPS", "empty"),
+    return [raw.call("XRANGE", "s", "-", "+"), info, pending, raw.call("XINFO", "GROUPS", "s"), raw.call("XINFO", "GROUPS",
+                                                                                                         "empty"),
             sorted(consumer[1] for consumer in raw.call("XINFO", "CONSUMERS", "s", "g"))]
 
 
@@ -143,7 +150,8 @@ def test_snapshots_and_payloads(own_server, raw):
 
 @pytest.mark.parametrize("rewrite", [False, True, "without preamble"])
 def test_append_only_file(tmp_path, rewrite):
-    options = ("--appendonly", "yes", "--dir", str(tmp_path), *(("--aof-use-rdb-preamble", "no") if rewrite == "without preamble" else ()))
+    options = ("--appendonly", "yes", "--dir", str(tmp_path), *(("--aof-use-rdb-preamble", "no") if rewrite == "without preamble"
+                                                                else ()))
     with running_server(*options) as server, RawConnection(port=server.port) as raw:
         fill(raw)
         if rewrite:
@@ -159,7 +167,8 @@ def test_append_only_file(tmp_path, rewrite):
 def test_redis_reads_ours_and_we_read_its(own_server, raw, tmp_path):
     fill(raw)
     port = free_port()
-    process = subprocess.Popen(["redis-server", "--port", str(port), "--save", "", "--dir", str(tmp_path)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(["redis-server", "--port", str(port), "--save", "", "--dir", str(tmp_path)],
+                               stdout=subprocess.DEVNULL)
     try:
         def connected():
             try:

@@ -18,10 +18,12 @@ def files(tmp_path_factory):
 
     def openssl(*words):
         subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=ca", "-days", "2")
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=ca", "-days",
+            "2")
     for name in ("server", "other", "client"):
         openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-out", f"{name}.crt",
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-out",
+                f"{name}.crt",
                 "-days", "2")
     return folder
 
@@ -33,7 +35,8 @@ def options(files, port, *more):
 
 def client(files, port, own=True, **more):
     own = {"ssl_certfile": str(files / "client.crt"), "ssl_keyfile": str(files / "client.key")} if own else {}
-    return redis.Redis(port=port, ssl=True, ssl_ca_certs=str(files / "ca.crt"), ssl_check_hostname=False, protocol=2, **own, **more)
+    return redis.Redis(port=port, ssl=True, ssl_ca_certs=str(files / "ca.crt"), ssl_check_hostname=False, protocol=2, **own,
+                       **more)
 
 
 def name_of(files, port) -> str:
@@ -87,7 +90,8 @@ def test_certificates_change(secured, files):
         assert r.ping()
         wrong = raw.error("CONFIG", "SET", "tls-cert-file", str(files / "other.crt"))
         assert "Unable to update TLS configuration" in wrong and name_of(files, secured.tls_port) == "server"
-        assert raw.call("CONFIG", "SET", "tls-cert-file", str(files / "other.crt"), "tls-key-file", str(files / "other.key")) == "OK"
+        assert raw.call("CONFIG", "SET", "tls-cert-file", str(files / "other.crt"), "tls-key-file",
+                        str(files / "other.key")) == "OK"
         assert name_of(files, secured.tls_port) == "other" and r.ping()
         assert raw.call("CONFIG", "SET", "tls-auth-clients", "no") == "OK"
         with client(files, secured.tls_port, own=False) as anonymous:
