@@ -276,6 +276,9 @@ class AppendFile:
         if journal is None or error or self.keeper.child is not None:
             self._failed(error or "interrupted")
             return
+        if not journal.write(True):             # the base would hold what belongs into the old increment
+            self._failed("the file cannot be written")
+            return
         config = self.server.config
         base = manifest.next_base(config["aof-use-rdb-preamble"])
         temporary = os.path.join(self.directory, f"temp-rewriteaof-bg-{os.getpid()}.aof")

@@ -131,7 +131,8 @@ class Journal:
     # Writing
 
     def open(self, path: str) -> None:
-        """Goes on in a new file, or at the end of one that is there. Raises OSError, with nothing changed."""
+        """Goes on in a new file, or at the end of one that is there. What was noted has been written to the one before. Raises OSError,
+        with nothing changed."""
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             size = os.fstat(fd).st_size
@@ -144,7 +145,6 @@ class Journal:
         self._fd = fd
         self.size = size
         self._db = None                         # every file says for itself which database it begins with
-        self._waiting[:0] = []
         if self._to_close:
             self._sync()
 
@@ -341,7 +341,9 @@ class Journal:
     def tick(self) -> None:
         """To be called ten times a second: what no reply waits for, what was postponed or has failed, and the synchronisation."""
         if self.policy == "always":
-            self.settle() if self.entries or self._waiting and time.monotonic() - self._tried_at >= RETRY else None
+            self.write()
+            if self.total > self.synced and not self.is_syncing and self.sync_error is None:
+                self._sync()
             return
         self.commit()
 

@@ -121,3 +121,29 @@ def test_a_bad_image_means_building_again(tmp_path, suffix, position):
         found = answers(r)
         assert found[20:] == before[20:]
         assert sum(a == b for a, b in zip(found, before)) > 20
+
+
+@pytest.mark.parametrize("has_image", [True, False])
+def test_originals_on_disk_come_back(tmp_path, has_image):
+    options = ["--appendonly", "yes", "--dir", str(tmp_path), "--search-vector-originals", "disk"]
+    with running_server(*options) as handle:
+        r = client_of(handle)
+        fill(r)
+        if has_image:
+            saved(handle, r)
+        for i in range(200, 260):                           # slots are freed and used again while a child reads them
+            r.hset(f"d:{i}", "v", vector(2 * 10**6 + i))
+            if i == 230:
+                assert r.bgsave()
+        r.hset("d:300", "v", vector(10**6))
+        wait_until(lambda: not r.info("persistence")["rdb_bgsave_in_progress"], 10)
+        before = {i: r.hget(f"d:{i}", "v") for i in range(190, 310)}
+        handle.stop(signal.SIGKILL)
+    with running_server(*options) as handle:
+        r = client_of(handle)
+        assert {i: r.hget(f"d:{i}", "v") for i in range(190, 310)} == before
+        assert r.execute_command("FT.SEARCH", "ix", "*=>[KNN 1 @v $q]", "PARAMS", 2, "q", vector(10**6), "NOCONTENT", "DIALECT", 2)[1] == b"d:300"
+        assert any(path.name.startswith("originals-") and path.stat().st_size > 64 * N for path in tmp_path.iterdir())
+        assert b"disk" in str(r.execute_command("FT.INFO", "ix")).encode()
+    text = (tmp_path / "dump.rdb").read_bytes()
+    assert all(vector(i) in text for i in range(400, 420)) and vector(2 * 10**6 + 200) in text
