@@ -331,7 +331,6 @@ HYBRID_NO_WEIGHTS = "SEARCH_WEIGHT_NOT_ALLOWED Weight attributes are not allowed
 ENGINE_REFUSED = "SEARCH_GENERIC {}"
 AGGREGATION_FAILED = "SEARCH_GENERIC The aggregation failed: {}"
 ENGINE_FAILED = "SEARCH_GENERIC The vector engine failed: {}"
-NOT_YET_AVAILABLE = "SEARCH_GENERIC {} is not yet available"
 
 # ---- words: dictionaries, synonyms, spelling, suggestions
 TOO_MANY_GROUPS = "SEARCH_LIMIT_OVER Maximum group IDs per term limit reached"

@@ -33,13 +33,18 @@ _SCORE, _KEY = b"__score", b"__key"
 class Ranked:
     """One of the lists: rows of the document table, best first, with their scores."""
 
-    __slots__ = ("rows", "scores", "match", "warnings")
+    __slots__ = ("rows", "scores", "match", "warnings", "root", "evaluation", "match_ns", "took_ns")
 
-    def __init__(self, rows: list[int], scores: list[float], found: Match, warnings: list[bytes]):
+    def __init__(self, rows: list[int], scores: list[float], found: Match, warnings: list[bytes], root, evaluation: Evaluation,
+                 match_ns: int, took_ns: int):
         self.rows = rows
         self.scores = dict(zip(rows, scores))
         self.match = found
         self.warnings = warnings
+        self.root = root                # of the query, bound, and how it was evaluated
+        self.evaluation = evaluation
+        self.match_ns = match_ns
+        self.took_ns = took_ns          # with sorting
 
 
 class Fusion:
@@ -182,24 +187,31 @@ def _mute_tags(found: Match) -> None:
         waiting += one.children
 
 
-def _by_words(client, index, options: HybridOptions, scorer: Scorer) -> Ranked:
+def _by_words(client, index, options: HybridOptions, scorer: Scorer, make_evaluation) -> Ranked:
     root = bind(_parse(index, options, options.text, "SEARCH"), options.params)
     find_names(index, options, root)
     config = client.server.config
-    found = match(client, index, root, Evaluation(index, config, time_limit_us(config, options), options))
+    evaluation = make_evaluation(index, config, time_limit_us(config, options), options)
+    started = perf_counter_ns()
+    found = match(client, index, root, evaluation)
+    match_ns = perf_counter_ns() - started
     _mute_tags(found.match)
     rows = row_array(living(client.server.keyspace.databases[0], index.docs, found.rows))
     scores = scorer.scores(found.match, rows)
     best = top_rows(index.docs, rows, -scores, options.combine.window, True)
     at = np.searchsorted(rows, best)
-    return Ranked(best.tolist(), scores[at].tolist(), found.match, [text + b" (SEARCH)" for text in found.warnings])
+    return Ranked(best.tolist(), scores[at].tolist(), found.match, [text + b" (SEARCH)" for text in found.warnings], root,
+                  evaluation,
+                  match_ns, perf_counter_ns() - started)
 
 
-def _by_vector(client, index, options: HybridOptions) -> Ranked:
+def _by_vector(client, index, options: HybridOptions, make_evaluation) -> Ranked:
     root, alias = _vector_node(index, options)
     config = client.server.config
-    evaluation = Evaluation(index, config, time_limit_us(config, options), options)
+    evaluation = make_evaluation(index, config, time_limit_us(config, options), options)
+    started = perf_counter_ns()
     found = match(client, index, root, evaluation)
+    match_ns = perf_counter_ns() - started
     rows = row_array(living(client.server.keyspace.databases[0], index.docs, found.rows))
     distance_of = found.distances.get(alias, {})
     distances = np.array([distance_of[row] for row in rows.tolist()], dtype=np.float64)
@@ -209,25 +221,39 @@ def _by_vector(client, index, options: HybridOptions) -> Ranked:
         scores = 1 / (1 + distances)
     else:
         scores = (2 - distances) / 2
-    return Ranked(best.tolist(), scores.tolist(), found.match, [text + b" (VSIM)" for text in found.warnings])
+    return Ranked(best.tolist(), scores.tolist(), found.match, [text + b" (VSIM)" for text in found.warnings], root, evaluation,
+                  match_ns, perf_counter_ns() - started)
+
+
+def read_options(client, index, words: tuple) -> HybridOptions:
+    """The words after the index's name. Raises CommandError."""
+    config = client.server.config
+    options = parse_hybrid(words, proto=client.proto, max_results=config["search-max-search-results"],
+                           default_dialect=config["search-default-dialect"])
+    if options.format == "EXPAND" and not index.source.is_json:
+        raise fail(errors.EXPAND_HASH)
+    return options
+
+
+def fuse(client, index, options: HybridOptions, make_evaluation=Evaluation) -> Fusion:
+    """Does both searches. Raises CommandError. For FT.PROFILE: `make_evaluation` is another class of evaluation."""
+    scorer = Scorer(index, options.scorer or default_scorer(client.server.config), None, options.tanh_factor)
+    fusion = Fusion(index, options, _by_words(client, index, options, scorer, make_evaluation),
+                    _by_vector(client, index, options, make_evaluation), scorer)
+    index.dialect_uses[options.dialect - 1] += 1
+    return fusion
 
 
 @command("FT.HYBRID", arity=-3, group="search", since="8.4.0", flags="readonly pooled",
          summary="Performs a search by words and one by a vector and combines their results", complexity="O(N+M)")
 def ft_hybrid(client, name, *words):
-    config = client.server.config
     index = client.server.search.find(name)
     started = perf_counter_ns()
-    options = parse_hybrid(words, proto=client.proto, max_results=config["search-max-search-results"],
-                           default_dialect=config["search-default-dialect"])
-    if options.format == "EXPAND" and not index.source.is_json:
-        raise fail(errors.EXPAND_HASH)
-    scorer = Scorer(index, options.scorer or default_scorer(config), None, options.tanh_factor)
-    fusion = Fusion(index, options, _by_words(client, index, options, scorer), _by_vector(client, index, options), scorer)
-    index.dialect_uses[options.dialect - 1] += 1
+    options = read_options(client, index, words)
+    fusion = fuse(client, index, options)
     if options.cursor is not None:
         return _open_cursors(client, index, options, fusion)
-    return run_beside(client, _work(client, index, options, fusion, started), "hybrid search")
+    return run_beside(client, reply(client, index, options, fusion, started), "hybrid search")
 
 
 def _column(scores: dict[int, float]) -> Callable:
@@ -259,8 +285,9 @@ def _fused_layout(client, index, options: HybridOptions, fusion: Fusion) -> Docu
     return layout
 
 
-def _work(client, index, options: HybridOptions, fusion: Fusion, started: int):
-    """Work that returns the reply; see aggregate.run_beside."""
+def reply(client, index, options: HybridOptions, fusion: Fusion, started: int, profile: Callable | None = None):
+    """Work that returns the reply; see aggregate.run_beside. `profile`: what makes FT.PROFILE's part of it of what each stage
+    took: [(name, nanoseconds, rows)]."""
     layout = _fused_layout(client, index, options, fusion)
     progress = Progress(time_limit_us(client.server.config, options))
     stages, final = build(options, layout, progress)
@@ -268,18 +295,20 @@ def _work(client, index, options: HybridOptions, fusion: Fusion, started: int):
         matched = set(fusion.words.rows)
         layout.columns[layout.terms_slot] = lambda part, numbers: [
             fusion.words.match.terms_of(row) if row in matched else None for row in numbers]
+    timings = [("Hybrid Merger", perf_counter_ns() - started, len(fusion.rows))]
     rows: list[list] = []
     for batch in layout.source(np.array(fusion.rows, dtype=np.int64), progress):
         rows += batch
         yield
     total = len(rows)
     for name, stage in stages:
-        before = len(rows)
+        before, since = len(rows), perf_counter_ns()
         kept: list[list] = []
         for batch in stage(iter([rows])):
             kept += batch
             yield
         rows = kept
+        timings.append((name, perf_counter_ns() - since, len(rows)))
         if name == "Grouper":
             total = len(rows)
         elif name == "Filter":
@@ -287,7 +316,13 @@ def _work(client, index, options: HybridOptions, fusion: Fusion, started: int):
     if options.no_rows:
         rows = []
     warnings = [Simple(show(text)) for text in (*fusion.words.warnings, *fusion.vector.warnings)]
-    return Raw(_encode(client.proto, options, fusion, final, hidden_fields(index), total, rows, warnings, started))
+    found = _encode(client.proto, options, fusion, final, hidden_fields(index), total, rows, warnings, started)
+    if profile is None:
+        return Raw(found)
+    more = encode(profile(timings), client.proto)
+    if client.proto == 3:
+        return Raw(found.replace(b"%4\r\n", b"%5\r\n", 1) + b"+Profile\r\n" + more)
+    return Raw(found.replace(b"*8\r\n", b"*9\r\n", 1) + more)
 
 
 def _encode(proto: int, options: HybridOptions, fusion: Fusion, layout, hidden: frozenset[bytes], total: int, rows: list[list],

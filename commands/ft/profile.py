@@ -5,7 +5,7 @@ from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Pairs, Raw, Simple, encode
 from respserver.registry import command
 
-from . import errors, tree
+from . import errors, hybrid, tree
 from .aggregate import prepare, run_beside
 from .aggregate_options import parse_aggregate
 from .explain import explain, explain_lines
@@ -182,8 +182,8 @@ def ft_profile(client, name, kind, *words):
         raise CommandError(errors.PROFILE_QUERY)
     if kind == b"AGGREGATE":
         return run_beside(client, _profile_aggregate(client, index, words[1], words[2:]), "profile")
-    if kind != b"SEARCH":
-        raise errors.fail(errors.NOT_YET_AVAILABLE, "FT.PROFILE " + errors.show(kind))
+    if kind == b"HYBRID":
+        return run_beside(client, _profile_hybrid(client, index, words[1:]), "profile")
     server = client.server
     t0 = perf_counter_ns()
     options = parse_search(words[2:], proto=client.proto, max_results=server.config["search-max-search-results"],
@@ -225,6 +225,36 @@ def _reply(client, results: Raw, shard: Pairs):
     if client.proto == 3:
         return Pairs([(Simple("Results"), results), (Simple("Profile"), profile)])
     return [results, Raw(encode(profile, 2))]
+
+
+def _profile_hybrid(client, index, words: tuple):
+    """Work that returns the reply of FT.PROFILE .. HYBRID."""
+    t0 = perf_counter_ns()
+    options = hybrid.read_options(client, index, words)
+    if options.cursor is not None:
+        raise CommandError(errors.PROFILE_CURSOR)
+    t1 = perf_counter_ns()
+    fusion = hybrid.fuse(client, index, options, _Profiled)
+
+    def stages(timings: list) -> list:
+        return [Pairs([(Simple("Type"), Simple(name)), (Simple("Time"), ns / 1e6), (Simple("Results processed"), n)])
+                for name, ns, n in timings]
+
+    def part(ranked, names: tuple[str, ...]) -> Pairs:
+        n, took = len(ranked.rows), ranked.took_ns / 1e6
+        return Pairs([
+            (Simple("Total profile time"), took), (Simple("Parsing time"), _milliseconds(t0, t1)),
+            (Simple("Warning"), [Simple(errors.show(text)) for text in ranked.warnings] or [Simple("None")]),
+            (Simple("Iterators profile"), ranked.evaluation.finish(ranked.root, ranked.match_ns / 1e6, len(ranked.match.rows))),
+            (Simple("Result processors profile"), stages([("Index", ranked.match_ns, len(ranked.match.rows)),
+                                                          *((name, ranked.took_ns, n) for name in names)]))])
+
+    def profile(timings: list) -> Pairs:
+        shard = Pairs([(Simple("SEARCH"), part(fusion.words, ("Scorer", "Sorter"))),
+                       (Simple("VSIM"), part(fusion.vector, ("Metrics Applier", "Vector Normalizer")))])
+        return Pairs([(Simple("Shards"), [shard]),
+                      (Simple("Coordinator"), Pairs([(Simple("Result processors profile"), stages(timings))]))])
+    return (yield from hybrid.reply(client, index, options, fusion, t0, profile))
 
 
 def _profile_aggregate(client, index, text: bytes, words: tuple):

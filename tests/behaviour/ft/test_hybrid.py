@@ -161,6 +161,26 @@ def test_explanations(shop):
     assert refusal(shop, *SEARCH, "EXPLAINSCORE", "GROUPBY", 1, "@g") == "EXPLAINSCORE is not supported with GROUPBY"
 
 
+def test_profile(shop):
+    found = shop.execute_command("FT.PROFILE", "idx", "HYBRID", "QUERY", *SEARCH, "FILTER", "@n:[0 2]", "PARAMS", 2, "b",
+                                 blob(0, 0))
+    if isinstance(found, list):
+        assert len(found) == 9 and found[1] == 3
+        found = text(found[8])
+        shard, profile = found[1][0], {}
+        for name, part in zip(shard[::2], shard[1::2]):
+            profile[name] = dict(zip(part[::2], part[1::2]))
+        iterators = dict(zip(profile["VSIM"]["Iterators profile"][::2], profile["VSIM"]["Iterators profile"][1::2]))
+    else:
+        assert found[b"total_results"] == 3
+        profile = {text(name): {text(key): value for key, value in part.items()}
+                   for name, part in found[b"Profile"][b"Shards"][0].items()}
+        iterators = {text(name): text(value) for name, value in profile["VSIM"]["Iterators profile"].items()}
+    assert sorted(profile) == ["SEARCH", "VSIM"] and iterators["Type"] == "VECTOR" and "Child iterator" in iterators
+    with pytest.raises(redis.ResponseError, match="VSIM argument is required"):
+        shop.execute_command("FT.PROFILE", "idx", "HYBRID", "QUERY", "SEARCH", "red")
+
+
 def test_cursors(shop):
     found = shop.execute_command("FT.HYBRID", "idx", *SEARCH, "WITHCURSOR", "COUNT", 2, "PARAMS", 2, "b", blob(0, 0))
     found = dict(zip(map(text, found[::2]), found[1::2])) if isinstance(found, list) else {text(k): v for k, v in found.items()}
