@@ -247,7 +247,7 @@ class HotKnn:
 
     def _evaluate_filter(self) -> None:
         index = self.index
-        rows = Evaluation(index, self.server.config, self.timeout_us).rows(self.child)
+        rows = Evaluation(index, self.server.config, self.timeout_us, self.options).rows(self.child)
         self.count = len(rows) if self.k else 0
         self.bits = allowed(rows, index.docs.n_rows) if self.count else None
         self.revision = index.revision

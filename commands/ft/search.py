@@ -144,7 +144,8 @@ def ft_search(client, name, text, *words):
             break
     else:
         prepared = _prepare_noting(client, index, text, words)
-    if prepared.hot_text is not None and (reply := prepared.hot_text.run(client)) is not None:
+    words_alone = prepared.hot_text
+    if words_alone is not None and (reply := words_alone.run(client, time_limit_us(client.server.config, prepared.options))) is not None:
         return reply
     hot, at = prepared.hot, prepared.vector_at
     if hot is None and at >= 0:

@@ -4,7 +4,9 @@ documents at once.
 It takes conjunctions of words, their alternatives and expansions, phrases, filters and negations; what else a query may say goes
 the general way (commands/ft/plan.py, commands/ft/score.py), which finds the same."""
 from array import array
+from math import inf
 from struct import Struct
+from time import perf_counter_ns
 
 import numpy as np
 
@@ -33,7 +35,7 @@ _engine: native.TextTop | None = None
 
 
 class _Unfit(Exception):
-    """The query goes the general way."""
+    """The search goes the general way."""
 
 
 class _Group:
@@ -145,8 +147,8 @@ class HotText:
 
     # Running
 
-    def run(self, client) -> Raw | None:
-        """The reply; None if the search has to go the general way this time."""
+    def run(self, client, limit_us: int) -> Raw | None:
+        """The reply; None if the search has to go the general way this time. `limit_us`: what the search may take; 0: no limit."""
         index, server = self.index, self.server
         db = server.keyspace.databases[0]
         docs, text = index.docs, index.text
@@ -154,7 +156,10 @@ class HotText:
             return None
         if self.sort_field is not None and self.sort_field.has_arrays:
             return None
-        rows, scores, total, warnings = self.top()
+        try:
+            rows, scores, total, warnings = self.top(perf_counter_ns() + 1000 * limit_us if limit_us else inf)
+        except _Unfit:                          # that way knows what to do when time is up
+            return None
         if warnings:
             server.search.complaints.note_warnings(warnings)
         options, writer = self.options, self.writer
@@ -170,8 +175,9 @@ class HotText:
             hits.append(hit)
         return Raw(encode_page(client.proto, total, hits, options, warnings))
 
-    def top(self) -> tuple[list[int], list[float], int, list[bytes]]:
-        """The best rows, their scores, how many match in all, and warnings."""
+    def top(self, deadline: float = inf) -> tuple[list[int], list[float], int, list[bytes]]:
+        """The best rows, their scores, how many match in all, and warnings. Raises _Unfit where the deadline passes before the engine
+        has all it needs."""
         global _engine
         if _engine is None:
             _engine = native.TextTop()
@@ -195,9 +201,13 @@ class HotText:
                 size += self._leaf(leaves, held, numbers, postings, n_docs, name, bits, weight)
             for node, weight in group.patterns:
                 bits = field_set(index, self.options, node.fields)
+                if perf_counter_ns() > deadline:
+                    raise _Unfit
                 for name in self.reader.names(node):
                     size += self._leaf(leaves, held, numbers, postings, n_docs, name, bits, weight)
             for node, weight in group.rows:
+                if perf_counter_ns() > deadline:
+                    raise _Unfit
                 if evaluation is None:
                     evaluation = Evaluation(index, self.server.config, 0, self.options)
                 size += self._rows(leaves, held, evaluation, n_docs, node, weight if mean else 0.0)

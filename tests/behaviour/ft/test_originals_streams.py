@@ -163,7 +163,7 @@ class Writer:
                                            "v", "DIALECT", 2)
             nearest = sorted(vectors, key=lambda other: ((vectors[other] - vectors[key]) ** 2).sum())[:5]
             assert [name.decode() for name in found[1::2]] == nearest and [pair[1] for pair in found[2::2]] == [there[name] for name in nearest]
-        assert client.info("search_memory")["search_originals_damaged"] == 0
+        assert client.info("search_originals")["search_originals_damaged"] == 0
 
 
 def test_what_was_acknowledged_outlives_kills(tmp_path):
