@@ -10,9 +10,9 @@ import numpy as np
 
 from native._vec import ffi, lib
 
-__all__ = ["Index", "Pool", "Crew", "Query", "Names", "Form", "Lanes", "Lane", "Places", "Ruler", "Allowed", "NativeError", "NonFiniteError", "SearchTimeout",
-           "ImageError", "COMPRESSIONS", "DTYPES", "isa", "bytes_per_vector", "distance_text", "crc32c", "crc64",
-           "SlotReader", "TextTop", "estimate"]
+__all__ = ["Index", "Pool", "Crew", "Query", "Names", "Form", "Lanes", "Lane", "Places", "Ruler", "Allowed",
+           "NativeError", "NonFiniteError", "SearchTimeout", "ImageError", "COMPRESSIONS", "DTYPES", "isa",
+           "bytes_per_vector", "distance_text", "crc32c", "crc64", "SlotReader", "TextTop", "estimate"]
 
 METRICS = {"L2": lib.VEC_L2, "IP": lib.VEC_IP, "COSINE": lib.VEC_COSINE}
 # Redis's type names -> (code, numpy type of the elements); bfloat16 has no numpy type and travels as its 16 bits.
@@ -612,140 +612,6 @@ class Ruler:
         return ffi.unpack(out, n)
 
 
-class Pool:
-    """Threads that search. fileno() is readable when jobs are done: then call completed()."""
-
-    def __init__(self, threads):
-        out = ffi.new("vec_pool **")
-        _check(lib.vec_pool_create(threads, out))
-        self._ptr = ffi.gc(out[0], lib.vec_pool_free)
-        self._jobs = {}                 # job id -> (index, filter) kept alive while it runs
-
-    def fileno(self):
-        """The eventfd to watch for reading."""
-        return lib.vec_pool_fd(self._ptr)
-
-    def submit(self, index, blobs, k, window=0, capacity=0, allowed=None, timeout_us=0):
-        """Queues one search per blob, all on one index with one filter; returns the job's id. The timeout is per query."""
-        job = ffi.new("uint64_t *")
-        q = _query(k, window, capacity, allowed, timeout_us)
-        _check(lib.vec_pool_submit(self._ptr, index._ptr, b"".join(blobs), len(blobs), q, job))
-        self._jobs[job[0]] = (index, allowed)
-        return job[0]
-
-    def _next(self):
-        job, code, n, k, plan = (ffi.new(t) for t in ("uint64_t *", "int *", "uint64_t *", "uint32_t *", "int *"))
-        labels, distances, counts = ffi.new("const uint64_t **"), ffi.new("const double **"), ffi.new("const uint32_t **")
-        if not lib.vec_pool_next(self._ptr, job, code, n, k, plan, labels, distances, counts):
-            return None
-        if code[0] < 0:
-            result = _error(code[0])
-        else:
-            result = [(ffi.unpack(labels[0] + i * k[0], counts[0][i]), ffi.unpack(distances[0] + i * k[0], counts[0][i]))
-                      for i in range(n[0])]
-        lib.vec_pool_drop(self._ptr, job[0])
-        del self._jobs[job[0]]
-        return job[0], result
-
-    def completed(self):
-        """The finished jobs: list of (job id, list of (labels, distances) per query, or the NativeError that ended it)."""
-        done = []
-        while (one := self._next()) is not None:
-            done.append(one)
-        return done
-
-    def wait(self, job):
-        """Blocks until this job is done and returns its results (completed() will not give it again); raises what ended it."""
-        _check(lib.vec_pool_wait(self._ptr, job))
-        _, result = self._next()
-        if isinstance(result, NativeError):
-            raise result
-        return result
-
-    def close(self):
-        """Stops the threads; jobs that wait are dropped."""
-        if self._ptr is not None:
-            ffi.release(self._ptr)
-            self._ptr = None
-            self._jobs.clear()
-
-
-class Query:
-    """What searches that differ only in their vector have in common: `k` results, window and capacity (0: the index's choice), a filter
-    (None: all), microseconds that each may take (0: any)."""
-    __slots__ = ("_pointer", "_allowed")
-
-    def __init__(self, k, window=0, capacity=0, allowed=None, timeout_us=0):
-        self._allowed = allowed         # kept alive
-        self._pointer = _query(k, window, capacity, allowed, timeout_us)
-
-
-class Crew:
-    """The caller's thread and `threads` helpers, which do the searches of one call together. Helpers look out for the next call for spin_us
-    microseconds before they sleep. Results stay until the next search. To be used by one thread."""
-
-    def __init__(self, threads=0, spin_us=50):
-        self._ptr = ffi.NULL
-        if threads:
-            out = ffi.new("vec_crew **")
-            _check(lib.vec_crew_create(threads, spin_us, out))
-            self._ptr = ffi.gc(out[0], lib.vec_crew_free)
-        self.threads = threads
-        self._n = self._k = self._n_cells = self._n_counts = 0
-        self._labels = self._distances = self._counts = self._ends = ffi.NULL
-        self._text, self._size = ffi.new("char[]", 4096), 4096
-        self._late = []                 # what helpers may still read that were interrupted
-
-    def alert(self):
-        """Searches are about to come: wakes a helper."""
-        if self.threads:
-            lib.vec_crew_alert(self._ptr)
-
-    def search(self, index, query, vectors, n=1):
-        """Searches for n vectors given as bytes behind one another."""
-        q = query._pointer
-        self._n, self._k = n, k = n, q.k
-        if n * k > self._n_cells:
-            self._n_cells = n * k
-            self._labels, self._distances = ffi.new("uint64_t[]", n * k), ffi.new("double[]", n * k)
-        if n > self._n_counts:
-            self._n_counts = n
-            self._counts, self._ends = ffi.new("int64_t[]", n), ffi.new("uint64_t[]", n)
-        if lib.vec_search_together(self._ptr, index._ptr, vectors, n, q, self._labels, self._distances, self._counts):
-            self._late.append((query, vectors))
-        elif self._late:
-            self._late.clear()
-
-    def result(self, i=0):
-        """What the i-th of them found: (list of labels, list of distances), nearest first, ties by label. Raises NativeError."""
-        n, at = self._counts[i], i * self._k
-        if n < 0:
-            raise _error(n)
-        return ffi.unpack(self._labels + at, n), ffi.unpack(self._distances + at, n)
-
-    def replies(self, names, form, order):
-        """The replies of all, list of bytes: empty for one that failed. order: int64 array by label, which labels with equal distances
-        go by."""
-        while (size := lib.vec_write_replies(names._ptr, form._pointer, ffi.from_buffer("int64_t[]", order), self._n, self._k, self._labels, self._distances, self._counts,
-                                             self._text, self._size, self._ends)) < 0:
-            self._size = max(2 * self._size, -size)
-            self._text = ffi.new("char[]", self._size)
-        text = ffi.unpack(self._text, size)
-        if self._n == 1:
-            return [text]
-        start, replies = 0, []
-        for end in ffi.unpack(self._ends, self._n):
-            replies.append(text[start:end])
-            start = end
-        return replies
-
-    def close(self):
-        """Ends the helpers; searches are done without them from then on."""
-        if self.threads:
-            ffi.release(self._ptr)
-            self._ptr, self.threads = ffi.NULL, 0
-
-
 class Saver:
     """An index as it was at one moment. Either `write` or `cancel` has to be called, once; it keeps the index from being freed till then."""
 
@@ -775,58 +641,7 @@ class Saver:
         self._ptr = self._index = None
 
 
-class Names:
-    """The bytes that stand for labels in replies: a table of its own, so that replies are written without Python. One thread."""
-
-    def __init__(self):
-        out = ffi.new("vec_names **")
-        _check(lib.vec_names_create(out))
-        self._ptr = ffi.gc(out[0], lib.vec_names_free)
-        self._text = ffi.new("const char **")
-
-    def fill(self, names):
-        """Sets the names of labels 0 .. len(names) - 1."""
-        lengths = np.fromiter(map(len, names), np.uint32, len(names))
-        text = b"".join(names)
-        _check(lib.vec_names_fill(self._ptr, text, ffi.cast("uint32_t *", lengths.ctypes.data), len(names)))
-
-    def __setitem__(self, label, name):
-        if lib.vec_names_set(self._ptr, label, name, len(name)) < 0:
-            raise MemoryError
-
-    def __getitem__(self, label):
-        """The name, b"" for a label without one."""
-        n = lib.vec_names_get(self._ptr, label, self._text)
-        return ffi.unpack(self._text[0], n) if n else b""
-
-    @property
-    def nbytes(self):
-        """Bytes allocated."""
-        return lib.vec_names_bytes(self._ptr)
-
-    @staticmethod
-    def bytes_of(n, length):
-        """Bytes allocated for labels 0 .. n - 1 with names of this length."""
-        return lib.vec_names_bytes_of(n, length)
-
-
-class Form:
-    """The form of a reply, as described in vec.h: its pieces, how much the count grows with each row, where the total is."""
-    __slots__ = ("_pointer", "_pieces")
-
-    def __init__(self, start, after_count, before_row, before_distance, after_row, before_total, after_total, per_row, is_total_first,
-                 has_distance):
-        pieces = (start, after_count, before_row, before_distance, after_row, before_total, after_total)
-        self._pieces = ffi.new("char[]", b"".join(pieces))
-        self._pointer = ffi.new("vec_form *", {"pieces": self._pieces, "lengths": list(map(len, pieces)), "per_row": per_row,
-                                               "is_total_first": is_total_first, "has_distance": has_distance})
-
-
-def distance_text(distance):
-    """A distance as replies show it: whole numbers without a point, others with 12 significant digits."""
-    out = ffi.new("char[]", 32)
-    return ffi.unpack(out, lib.vec_distance_text(distance, out))
-
-
+from native.lanes import Lane, Lanes, Places  # noqa: E402 (these use what is above)
+from native.replies import Form, Names, distance_text  # noqa: E402
+from native.searchers import Crew, Pool, Query  # noqa: E402
 from native.words import Words  # noqa: E402
-from native.lanes import Lane, Lanes, Places  # noqa: E402 (they use what is above)
