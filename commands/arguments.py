@@ -1,6 +1,6 @@
 """Reading of command arguments that several groups share. Each function raises CommandError with Redis's text."""
 from respserver.protocol.errors import (
-    INVALID_CURSOR, INVALID_EXPIRE, NOT_A_FLOAT, NOT_AN_INTEGER, SYNTAX, WRONG_ARITY, CommandError,
+    COUNT_POSITIVE, INVALID_CURSOR, INVALID_EXPIRE, NOT_A_FLOAT, NOT_AN_INTEGER, NUMKEYS_POSITIVE, SYNTAX, WRONG_ARITY, CommandError,
 )
 from respserver.values.numbers import INT64_MAX, parse_float, parse_int, parse_uint
 
@@ -50,3 +50,25 @@ def wrong_arity(command: str) -> CommandError:
 def syntax_error() -> CommandError:
     """A plain syntax error."""
     return CommandError(SYNTAX)
+
+
+def keys_behind(at: int):
+    """A get_keys for commands whose word `at` says how many keys follow it (the command's name is word 0)."""
+    return lambda words: list(words[at + 1:at + 1 + max(parse_int(words[at]) or 0, 0)])
+
+
+def to_many_pop(words, ends) -> tuple[list, bytes, int]:
+    """`numkeys key ... END [COUNT n]` of LMPOP and ZMPOP: the keys, which of the two `ends`, the count."""
+    n_keys = parse_int(words[0])
+    if n_keys is None or n_keys < 1:
+        raise CommandError(NUMKEYS_POSITIVE)
+    if n_keys + 1 >= len(words) or words[1 + n_keys].upper() not in ends:
+        raise syntax_error()
+    count, options = 1, words[2 + n_keys:]
+    if options:
+        if len(options) != 2 or options[0].upper() != b"COUNT":
+            raise syntax_error()
+        count = parse_int(options[1])
+        if count is None or count < 1:
+            raise CommandError(COUNT_POSITIVE)
+    return words[1:1 + n_keys], words[1 + n_keys].upper(), count

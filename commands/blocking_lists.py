@@ -1,11 +1,11 @@
 """The list commands that take from the first of several lists, and those that wait for an element."""
-from respserver.protocol.errors import COUNT_POSITIVE, NUMKEYS_POSITIVE, CommandError
+from functools import partial
+
 from respserver.protocol.reply import NULL_ARRAY
 from respserver.registry import command
 from respserver.values.list import List
-from respserver.values.numbers import parse_int
 
-from .arguments import syntax_error
+from .arguments import keys_behind, to_many_pop
 from .blocking import to_timeout, wait_for_key
 from .lists import move_item, pop_items, to_side
 
@@ -65,56 +65,30 @@ def brpoplpush(client, key, new_key, timeout):
     return _move(client, key, new_key, False, True, timeout)
 
 
-class _ManyPop:
-    """The arguments of LMPOP: numkeys key ... LEFT|RIGHT [COUNT n]."""
+def _many_pop(words):
+    """The keys that LMPOP's words name, and what takes from the first list there is: [key, elements] or None."""
+    keys, end, count = to_many_pop(words, (b"LEFT", b"RIGHT"))
 
-    def __init__(self, words):
-        n_keys = parse_int(words[0])
-        if n_keys is None or n_keys < 1:
-            raise CommandError(NUMKEYS_POSITIVE)
-        if n_keys + 1 >= len(words):
-            raise syntax_error()
-        self.keys = words[1:1 + n_keys]
-        self.left = to_side(words[1 + n_keys])
-        self.count = 1
-        options = words[2 + n_keys:]
-        if options:
-            if len(options) != 2 or options[0].upper() != b"COUNT":
-                raise syntax_error()
-            count = parse_int(options[1])
-            if count is None or count < 1:
-                raise CommandError(COUNT_POSITIVE)
-            self.count = count
-
-    def attempt(self, db, again: bool = False):
-        """[key, elements] from the first list there is, or None."""
-        for key in self.keys:
+    def attempt(db, again: bool = False):
+        for key in keys:
             value = _list_at(db, key, again)
             if value is not None:
-                return [key, pop_items(db, key, value, self.left, self.count)]
+                return [key, pop_items(db, key, value, end == b"LEFT", count)]
         return None
-
-
-def _lmpop_keys(words):
-    return list(words[2:2 + max(parse_int(words[1]) or 0, 0)])
-
-
-def _blmpop_keys(words):
-    return list(words[3:3 + max(parse_int(words[2]) or 0, 0)])
+    return keys, attempt
 
 
 @command("LMPOP", arity=-4, flags="write movablekeys", group="list", since="7.0.0", complexity="O(N+M) for N keys and M elements",
-         access="RW", get_keys=_lmpop_keys, summary="Takes elements from the first list that has some.")
+         access="RW", get_keys=keys_behind(1), summary="Takes elements from the first list that has some.")
 def lmpop(client, *words):
-    found = _ManyPop(words).attempt(client.db)
+    found = _many_pop(words)[1](client.db)
     return NULL_ARRAY if found is None else found
 
 
 @command("BLMPOP", arity=-5, access="RW", flags="write blocking movablekeys", group="list", since="7.0.0",
-         complexity="O(N+M) for N keys and M elements", get_keys=_blmpop_keys,
+         complexity="O(N+M) for N keys and M elements", get_keys=keys_behind(2),
          summary="Takes elements from the first list that has some; waits for them if need be.")
 def blmpop(client, timeout, *words):
     seconds = to_timeout(timeout)
-    asked = _ManyPop(words)
-    db = client.db
-    return wait_for_key(client, asked.keys, lambda again: asked.attempt(db, again), seconds, NULL_ARRAY)
+    keys, attempt = _many_pop(words)
+    return wait_for_key(client, keys, partial(attempt, client.db), seconds, NULL_ARRAY)

@@ -46,10 +46,7 @@ def drop_fields(db, key, value: Hash, fields, event: str = "hdel") -> int:
         if old is not None:
             previous[field] = old
     if previous:
-        if value:
-            db.changed(key, event, value, value, previous)
-        else:
-            db.delete(key, event)
+        db.shrunk(key, event, value, previous)
     return len(previous)
 
 

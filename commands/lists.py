@@ -62,10 +62,7 @@ def pop_items(db, key, value: List, left: bool, count: int) -> list[bytes]:
     items = [pop() for _ in range(min(count, len(value)))]
     if items:
         event = "lpop" if left else "rpop"
-        if value:
-            db.changed(key, event, value, value)
-        else:
-            db.delete(key, event)
+        db.shrunk(key, event, value)
     return items
 
 
@@ -168,10 +165,7 @@ def lrem(client, key, count, item):
         return 0
     n = value.remove(item, limit)
     if n:
-        if value:
-            db.changed(key, "lrem", value, value)
-        else:
-            db.delete(key, "lrem")
+        db.shrunk(key, "lrem", value)
     return n
 
 

@@ -7,7 +7,7 @@ from respserver.registry import command
 from respserver.values.numbers import INT64_MIN, parse_int
 from respserver.values.set import Set
 
-from .arguments import syntax_error, to_cursor, to_int
+from .arguments import keys_behind, syntax_error, to_cursor, to_int
 from .scanning import ScanOptions, cursor_reply, random_picks
 
 _KEY = (1, 1, 1)
@@ -18,10 +18,7 @@ def _take_members(db, key, value: Set, members, event: str = "srem") -> int:
     """Removes members, and the key with the last of them. Returns how many were there."""
     n = sum(map(value.remove, members))
     if n:
-        if value:
-            db.changed(key, event, value, value)
-        else:
-            db.delete(key, event)
+        db.shrunk(key, event, value)
     return n
 
 
@@ -220,12 +217,7 @@ def sdiffstore(client, key, *keys):
     return _store(client, key, _difference(_all_sets(client.db, keys)), "sdiffstore")
 
 
-def _numbered_keys(words):
-    """The keys of "name numkeys key ...": for COMMAND GETKEYS."""
-    return list(words[2:2 + max(parse_int(words[1]) or 0, 0)])
-
-
-@command("SINTERCARD", arity=-3, flags="readonly movablekeys", group="set", since="7.0.0", get_keys=_numbered_keys,
+@command("SINTERCARD", arity=-3, flags="readonly movablekeys", group="set", since="7.0.0", get_keys=keys_behind(1),
          complexity="O(N*M) for M sets, the smallest with N members", summary="Counts the members that all sets have.")
 def sintercard(client, numkeys, *words):
     count = parse_int(numkeys)

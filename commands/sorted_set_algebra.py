@@ -8,7 +8,7 @@ from respserver.values.numbers import parse_int
 from respserver.values.set import Set
 from respserver.values.sorted_set import SortedSet
 
-from .arguments import syntax_error, to_float, to_int
+from .arguments import keys_behind, syntax_error, to_float, to_int
 from .sorted_sets import entries_reply, store
 
 _COMPLEXITY = "O(N*log(N)) for N members in all"
@@ -117,27 +117,23 @@ def _store(client, key, name: str, words, operation, weights: bool) -> int:
     return store(client.db, key, operation(client.db, asked), name)
 
 
-def _source_keys(words):
-    return list(words[2:2 + max(parse_int(words[1]) or 0, 0)])
-
-
 def _target_and_source_keys(words):
     return [words[1], *words[3:3 + max(parse_int(words[2]) or 0, 0)]]
 
 
-@command("ZUNION", arity=-3, flags="readonly movablekeys", group="sorted-set", since="6.2.0", get_keys=_source_keys,
+@command("ZUNION", arity=-3, flags="readonly movablekeys", group="sorted-set", since="6.2.0", get_keys=keys_behind(1),
          complexity=_COMPLEXITY, summary="Returns the members that any of the sorted sets has.")
 def zunion(client, *words):
     return _answer(client, "zunion", words, _union, True)
 
 
-@command("ZINTER", arity=-3, flags="readonly movablekeys", group="sorted-set", since="6.2.0", get_keys=_source_keys,
+@command("ZINTER", arity=-3, flags="readonly movablekeys", group="sorted-set", since="6.2.0", get_keys=keys_behind(1),
          complexity=_COMPLEXITY, summary="Returns the members that all sorted sets have.")
 def zinter(client, *words):
     return _answer(client, "zinter", words, _intersection, True)
 
 
-@command("ZDIFF", arity=-3, flags="readonly movablekeys", group="sorted-set", since="6.2.0", get_keys=_source_keys,
+@command("ZDIFF", arity=-3, flags="readonly movablekeys", group="sorted-set", since="6.2.0", get_keys=keys_behind(1),
          complexity=_COMPLEXITY, summary="Returns the members of the first sorted set that no other one has.")
 def zdiff(client, *words):
     return _answer(client, "zdiff", words, _difference, False)
@@ -165,7 +161,7 @@ def zdiffstore(client, key, *words):
     return _store(client, key, "zdiffstore", words, _difference, False)
 
 
-@command("ZINTERCARD", arity=-3, flags="readonly movablekeys", group="sorted-set", since="7.0.0", get_keys=_source_keys,
+@command("ZINTERCARD", arity=-3, flags="readonly movablekeys", group="sorted-set", since="7.0.0", get_keys=keys_behind(1),
          complexity="O(N*M) for M sets, the smallest with N members", summary="Counts the members that all sorted sets have.")
 def zintercard(client, *words):
     asked = _Request("zintercard", words, limit=True)

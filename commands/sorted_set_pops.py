@@ -1,11 +1,13 @@
 """The sorted set commands that take members out at the ends, and those that wait for members."""
-from respserver.protocol.errors import COUNT_POSITIVE, NOT_POSITIVE, NUMKEYS_POSITIVE, CommandError
+from functools import partial
+
+from respserver.protocol.errors import NOT_POSITIVE, CommandError
 from respserver.protocol.reply import NULL_ARRAY
 from respserver.registry import command
 from respserver.values.numbers import parse_int
 from respserver.values.sorted_set import SortedSet
 
-from .arguments import syntax_error
+from .arguments import keys_behind, syntax_error, to_many_pop
 from .blocking import to_timeout, wait_for_key
 from .sorted_sets import entries_reply, take_members
 
@@ -79,58 +81,32 @@ def bzpopmax(client, *words):
     return _wait_and_pop(client, words, True)
 
 
-class _ManyPop:
-    """The arguments of ZMPOP: numkeys key ... MIN|MAX [COUNT n]."""
+def _many_pop(words):
+    """The keys that ZMPOP's words name, and what takes members of the first sorted set there is: [key, [[member, score], ...]] or None."""
+    keys, end, count = to_many_pop(words, (b"MIN", b"MAX"))
 
-    def __init__(self, words):
-        n_keys = parse_int(words[0])
-        if n_keys is None or n_keys < 1:
-            raise CommandError(NUMKEYS_POSITIVE)
-        if n_keys + 1 >= len(words) or words[1 + n_keys].upper() not in (b"MIN", b"MAX"):
-            raise syntax_error()
-        self.keys = words[1:1 + n_keys]
-        self.highest = words[1 + n_keys].upper() == b"MAX"
-        self.count = 1
-        options = words[2 + n_keys:]
-        if options:
-            if len(options) != 2 or options[0].upper() != b"COUNT":
-                raise syntax_error()
-            count = parse_int(options[1])
-            if count is None or count < 1:
-                raise CommandError(COUNT_POSITIVE)
-            self.count = count
-
-    def attempt(self, db, again: bool = False):
-        """[key, [[member, score], ...]] from the first sorted set there is, or None."""
-        for key in self.keys:
+    def attempt(db, again: bool = False):
+        for key in keys:
             value = _at(db, key, again)
             if value is not None:
-                return [key, [[member, score] for score, member in _pop(db, key, value, self.highest, self.count)]]
+                return [key, [[member, score] for score, member in _pop(db, key, value, end == b"MAX", count)]]
         return None
+    return keys, attempt
 
 
-def _zmpop_keys(words):
-    return list(words[2:2 + max(parse_int(words[1]) or 0, 0)])
-
-
-def _bzmpop_keys(words):
-    return list(words[3:3 + max(parse_int(words[2]) or 0, 0)])
-
-
-@command("ZMPOP", arity=-4, access="RW", flags="write movablekeys", group="sorted-set", since="7.0.0", get_keys=_zmpop_keys,
+@command("ZMPOP", arity=-4, access="RW", flags="write movablekeys", group="sorted-set", since="7.0.0", get_keys=keys_behind(1),
          complexity="O(K)+O(M*log(N)) for K keys and M members",
          summary="Takes members out of the first sorted set that has some.")
 def zmpop(client, *words):
-    found = _ManyPop(words).attempt(client.db)
+    found = _many_pop(words)[1](client.db)
     return NULL_ARRAY if found is None else found
 
 
 @command("BZMPOP", arity=-5, access="RW", flags="write blocking movablekeys", group="sorted-set", since="7.0.0",
-         get_keys=_bzmpop_keys,
+         get_keys=keys_behind(2),
          complexity="O(K)+O(M*log(N)) for K keys and M members",
          summary="Takes members out of the first sorted set that has some; waits for them if need be.")
 def bzmpop(client, timeout, *words):
     seconds = to_timeout(timeout)
-    asked = _ManyPop(words)
-    db = client.db
-    return wait_for_key(client, asked.keys, lambda again: asked.attempt(db, again), seconds, NULL_ARRAY)
+    keys, attempt = _many_pop(words)
+    return wait_for_key(client, keys, partial(attempt, client.db), seconds, NULL_ARRAY)

@@ -324,10 +324,7 @@ def take_members(db, key: bytes, value: SortedSet, members, event: str) -> int:
     """Removes members, and the key with the last of them. Returns how many were there."""
     n = sum(map(value.remove, members))
     if n:
-        if value:
-            db.changed(key, event, value, value)
-        else:
-            db.delete(key, event)
+        db.shrunk(key, event, value)
     return n
 
 

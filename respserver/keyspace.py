@@ -247,6 +247,13 @@ class Database:
             for listener in keyspace.listeners:
                 listener.key_changed(change)
 
+    def shrunk(self, key: bytes, event: str, value, fields: Mapping | None = None) -> None:
+        """Tells that something has been taken out of a collection: a change, or the end of the key if that was the last."""
+        if value:
+            self.changed(key, event, value, value, fields)
+        else:
+            self.delete(key, event)
+
     def flush(self) -> int:
         """Removes every key; returns how many there were."""
         n = len(self.data)

@@ -196,27 +196,11 @@ class _Parser:
         if text.startswith("..", self.at):
             self.at += 2
             steps.append(Descent())
-            literal = self._match(_LITERAL)
-            if literal:
-                steps.append(Names((literal[0],)))
-            elif self._take("*"):
-                steps.append(All())
-            elif self._take("["):
-                steps.append(self._bracket())
-            else:
-                self._fail("literal", "all", "[")
+            steps.append(self._after_dots())
             return True
         if text.startswith(".", self.at) and not _METHOD.match(text, self.at):
             self.at += 1
-            literal = self._match(_LITERAL)
-            if literal:
-                steps.append(Names((literal[0],)))
-            elif self._take("*"):
-                steps.append(All())
-            elif self._take("["):
-                steps.append(self._bracket())
-            else:
-                self._fail("literal", "all", "[")
+            steps.append(self._after_dots())
             return True
         if text.startswith("[", self.at):
             self.at += 1
@@ -224,6 +208,16 @@ class _Parser:
             return True
         self.at = start
         return False
+
+    def _after_dots(self) -> Step:
+        literal = self._match(_LITERAL)
+        if literal:
+            return Names((literal[0],))
+        if self._take("*"):
+            return All()
+        if self._take("["):
+            return self._bracket()
+        self._fail("literal", "all", "[")
 
     def _bracket(self) -> Step:
         """What stands within brackets, and the closing one."""
