@@ -3,8 +3,8 @@ from respserver.protocol.errors import (
     HASH_NOT_FLOAT, HASH_NOT_INTEGER, LONG_RANGE, NAN_OR_INFINITY, NOT_A_FLOAT, OUT_OF_RANGE, OVERFLOW,
     VALUE_NAN_OR_INFINITY, CommandError,
 )
-from respserver.protocol.reply import OK, Pairs
-from respserver.registry import command
+from respserver.protocol.reply import OK, SMALL_INTS, Pairs
+from respserver.registry import at_once, command
 from respserver.values.hash import Hash
 from respserver.values.numbers import INT64_MAX, INT64_MIN, LongDouble, parse_int
 
@@ -12,6 +12,7 @@ from .arguments import syntax_error, to_cursor, to_int, wrong_arity
 from .scanning import ScanOptions, cursor_reply, random_picks
 
 _KEY = (1, 1, 1)
+_HASH_OR_NONE = frozenset((Hash, type(None)))
 
 
 def _set_pairs(client, key, pairs) -> int:
@@ -64,6 +65,21 @@ def hset(client, key, *pairs):
     elif len(pairs) & 1:
         raise wrong_arity("hset")
     return _set_pairs(client, key, pairs)
+
+
+@at_once("HSET")
+def _hset_many(client, keys, *pairs):
+    db = client.db
+    if len(pairs) & 1 or db.keyspace.place is not None or not db.is_private(keys) \
+            or not _HASH_OR_NONE.issuperset(map(type, map(db.data.get, keys))):
+        return None
+    value = db.data.get(keys[0])
+    if value is not None and len(pairs) == 2 and keys.count(keys[0]) == len(keys):      # one hash is filled
+        n_added = value.put_many(*pairs)
+        db.keyspace.dirty += len(keys)
+    else:
+        n_added = [_set_pairs(client, key, words) for key, words in zip(keys, zip(*pairs))]
+    return b"".join([SMALL_INTS[n] for n in n_added])
 
 
 @command("HMSET", arity=-4, flags="write denyoom fast", keys=_KEY, group="hash", since="2.0.0", complexity="O(N) for N fields",

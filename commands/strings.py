@@ -1,15 +1,17 @@
 """The string commands."""
+from respserver.dispatch import MANY
 from respserver.protocol.errors import (
     CONDITION_NEEDS_STRING, DECREMENT_OVERFLOW, LCS_LEN_AND_IDX, LCS_MEMORY, LCS_NOT_STRINGS, NAN_OR_INFINITY, NOT_A_FLOAT,
     NOT_AN_INTEGER, OFFSET_OUT_OF_RANGE, OVERFLOW, STRING_TOO_LONG, WRONG_TYPE, CommandError,
 )
-from respserver.protocol.reply import OK
-from respserver.registry import command
+from respserver.protocol.reply import OK, encode
+from respserver.registry import at_once, command
 from respserver.values.numbers import INT64_MAX, INT64_MIN, LongDouble, parse_int
 
 from .arguments import EXPIRY_UNITS, expiry_ms, syntax_error, to_int, wrong_arity
 
 _KEY = (1, 1, 1)
+_BYTES_OR_NONE = frozenset((bytes, type(None)))
 
 
 class _SetOptions:
@@ -62,6 +64,18 @@ def get(client, key):
     return client.db.get_as(key, bytes)
 
 
+@at_once("GET")
+def _get_many(client, keys):
+    db = client.db
+    if not db.are_lasting(keys):
+        return None
+    values = list(map(db.data.get, keys))
+    if not _BYTES_OR_NONE.issuperset(map(type, values)) or sum(map(len, filter(None, values))) > MANY:
+        return None
+    null = encode(None, client.proto)
+    return b"".join([null if value is None else b"$%d\r\n%b\r\n" % (len(value), value) for value in values])
+
+
 def _set_access(words) -> tuple[str]:
     """SET says what was there only if it is asked to."""
     return ("RW",) if any(word.upper() == b"GET" for word in words[3:]) else ("W",)
@@ -95,6 +109,14 @@ def set_(client, key, value, *options):
     if when is not None:
         db.expire_at(key, when)
     return old if asked.get else OK
+
+
+@at_once("SET")
+def _set_many(client, keys, values, *options):
+    if options or not client.db.is_private(keys):
+        return None
+    client.db.set_private(keys, values)
+    return OK * len(keys)
 
 
 @command("SETNX", arity=3, flags="write denyoom fast", keys=_KEY, group="string", complexity="O(1)",

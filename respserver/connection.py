@@ -12,7 +12,7 @@ from .deferred import Deferred
 from .dispatch import MANY, Paused
 from .protocol import errors
 from .protocol.reply import NO_REPLY
-from .protocol.request import RequestParser
+from .protocol.request import Columns, RequestParser
 
 log = logging.getLogger("vamana")
 
@@ -45,6 +45,7 @@ class Connection(asyncio.Protocol):
         self._fd = -1
         self._run = server.dispatcher.run
         self._run_many = server.dispatcher.run_many
+        self._run_columns = server.dispatcher.run_columns
         self._finish = server.dispatcher.finish
         self._parser: RequestParser | None = None
         self._running = False
@@ -128,11 +129,16 @@ class Connection(asyncio.Protocol):
             return
         if n:
             if self._is_free:
+                exact = parser.exact
                 journal = self.server.journal
-                if journal is not None and parser.is_exact:
+                replies = self._run_columns(client, commands) if type(commands) is Columns else None
+                if replies is not None:
+                    client.net_out += len(replies)
+                    self._send(replies)
+                elif journal is not None and exact is not None:
                     start = len(journal.entries)
                     self._execute(commands)
-                    journal.join(start, commands, data)
+                    journal.join(start, commands, exact)
                 else:
                     self._execute(commands)
             else:

@@ -147,6 +147,24 @@ class Database:
             self.note_field_expiry(key, value)
         self.changed(key, event, old, value)
 
+    def is_private(self, keys: Iterable[bytes]) -> bool:
+        """Whether it is nobody's business what happens to these keys: none of them may expire or is watched, and nobody listens."""
+        return not (self.keyspace.listeners or self.watchers and not self.watchers.keys().isdisjoint(keys)) and self.are_lasting(keys)
+
+    def are_lasting(self, keys: Iterable[bytes]) -> bool:
+        """Whether none of these keys, nor a field of theirs, has an expiry time."""
+        return not (self.expires and not self.expires.keys().isdisjoint(keys)
+                    or self.field_expires and not self.field_expires.keys().isdisjoint(keys))
+
+    def set_private(self, keys: list[bytes], values: list) -> None:
+        """Stores values under keys that are private, one after the other, as `set` does."""
+        data = self.data
+        added = dict.fromkeys(key for key in keys if key not in data) if self._order is not None else ()
+        data.update(zip(keys, values))
+        for key in added:
+            self._order.added(key)
+        self.keyspace.dirty += len(keys)
+
     def delete(self, key: bytes, event: str = "del") -> bool:
         """Removes a key; `event` is the command's own if it took the last element out. Returns whether the key was
         there (one whose

@@ -51,6 +51,7 @@ class Command:
     are_patterns: bool = False                  # those are patterns
     is_logged: bool = False                     # it changes data, and there is an append-only file that hears of it
     logged_as: Callable | None = None           # (client, words, reply) -> the commands (lists of words) that are logged in its place
+    at_once: Callable | None = None             # runs many calls as one: see `at_once` below
 
     def __post_init__(self):
         first, last, step = self.keys
@@ -88,6 +89,10 @@ class Command:
 COMMANDS: dict[bytes, Command] = {}
 #: Full name -> what `logged_as` has declared for it; taken over by Dispatcher.load_commands.
 LOGGED_AS: dict[str, Callable] = {}
+
+
+#: Full name -> what `at_once` has declared for it; taken over by Dispatcher.load_commands.
+AT_ONCE: dict[str, Callable] = {}
 
 
 #: The categories that Redis has, so that rules written for it are understood.
@@ -157,5 +162,17 @@ def logged_as(*names: str):
     returns commands as lists of words, none if nothing has happened. They are written as a whole."""
     def register(function):
         LOGGED_AS.update(dict.fromkeys(names, function))
+        return function
+    return register
+
+
+def at_once(name: str):
+    """Declares how many calls of a command (full name, upper case) with as many words each are run as one. The function gets the
+    client and the arguments as columns: a list of the first argument of each call, one of the second, and so on. It returns all replies,
+    encoded and joined, after it has done what the calls do one after the other; or None if one of them might fail or answer much, or
+    might concern anybody but the client (Database.is_private): then it has done nothing, and they are run one by one. What it does is
+    logged as the calls themselves, so each of them must change something."""
+    def register(function):
+        AT_ONCE[name] = function
         return function
     return register

@@ -92,6 +92,15 @@ class Journal:
             lines = [_MULTI, *lines, _EXEC]
         self.entries += lines
 
+    def note_all(self, client, data: bytes) -> None:
+        """Write commands have run which all have changed something; `data`: the bytes that they came in, to be logged as they are."""
+        self._seen = self.server.keyspace.dirty
+        if self.policy == "always":
+            self._writers.add(client)
+        if client.db is not self._db:
+            self._select(client.db)
+        self.entries.append(data)
+
     def note_failed(self, client, words: list) -> None:
         """A write command was refused. If it had changed something by then, it will again when the file is read."""
         if self.server.keyspace.dirty != self._seen:

@@ -231,6 +231,22 @@ class Hash:
             self._data.times.pop(field, None)
         return _settled(old)
 
+    def put_many(self, fields: list[bytes], values: list[bytes]) -> list[int]:
+        """Sets fields one after the other, as `put` does. Returns 1 for each that was new then, else 0."""
+        table = self._data if self._shape is None else None
+        if table is None or table.times or table.n_refs:
+            return [int(self.put(field, value) is None) for field, value in zip(fields, values)]
+        known = table.fields
+        added = []
+        for field, value in zip(fields, values):
+            if field in known:
+                known[field] = value
+                added.append(0)
+            else:
+                table.put(field, value)
+                added.append(1)
+        return added
+
     def exchange(self, field: bytes, value: bytes) -> bytes | None:
         """Sets what the hash itself holds, a value or a Ref, and keeps the field's expiry time. Returns what it held; a slot
         stays as it is."""
