@@ -165,6 +165,7 @@ class Config:
         #: config_lines(), what CONFIG REWRITE writes.
         self.tables: dict[str, Any] = {}
         self.without_effect: list[str] = []         # names of Redis's directives that were given and do nothing here
+        self.remarks: list[str] = []                # what the log is to say of the configuration when the server starts
         self.file = ""                              # absolute path of the configuration file; "": none
 
     def __getitem__(self, name: str) -> Any:
@@ -172,6 +173,10 @@ class Config:
             return self._values[name]
         except KeyError:
             return DIRECTIVES[name].default
+
+    def is_given(self, name: str) -> bool:
+        """Whether the directive has been given a value, be it that of the default."""
+        return name in self._values
 
     def observe(self, name: str, callback: Callable[[Any], None]) -> None:
         """Has `callback` called with the value now and after each change. It may raise ValueError to refuse a change."""

@@ -89,6 +89,8 @@ async def serve(server: Server) -> None:
         with open(pidfile, "w") as file:
             file.write(f"{os.getpid()}\n")
     listeners = await server.keeper.start(lambda: listen(server))
+    for remark in server.config.remarks:
+        log.warning(remark)
     if server.config.without_effect:
         log.warning("These directives have no effect in this server: %s", " ".join(server.config.without_effect))
     log.info("Ready to accept connections")

@@ -15,7 +15,7 @@ from .eviction import Evictor
 from .info import Info
 from .keyspace import Database, Keyspace
 from .memory import Trimmer, used_memory
-from .modules import Module
+from .modules import Loads, Module
 from .outbox import Outbox
 from .persistence import settings  # noqa: F401
 from .persistence.keeper import Keeper
@@ -33,12 +33,12 @@ class Server:
         self.stats = Stats()
         self.acl = Acl(self)
         self.renames = Renames()
-        config.tables |= {"user": self.acl, "rename-command": self.renames}
+        self.modules: list[Module] = []
+        config.tables |= {"user": self.acl, "rename-command": self.renames, "loadmodule": Loads(self.modules)}
         self.evictor = Evictor(self)
         self.dispatcher = Dispatcher(self.stats, self.evictor)
         self.pubsub = PubSub()
         self.info = Info()
-        self.modules: list[Module] = []
         self.clients: dict[int, Client] = {}
         self.connections: dict[int, object] = {}            # client id -> Connection
         self.log = logging.getLogger("vamana")

@@ -13,8 +13,8 @@ def load(server) -> None:
     import native
     from respserver.persistence import crc64
 
-    from . import (admin, aggregate, config, cursor, debug, hybrid, info, legacy, persist, profile, retrain, search,  # noqa: F401
-                   suggest, words)
+    from . import (admin, aggregate, config, cursor, debug, hybrid, info, legacy, load_arguments, persist, profile,  # noqa: F401
+                   retrain, search, suggest, words)
     from .manager import Manager
     from .measure import estimate, recall, tune  # noqa: F401
     config.register_directives()
@@ -23,7 +23,7 @@ def load(server) -> None:
     server.keeper.sources.append(persist.definitions)
     server.keeper.images = manager.images
     crc64.use(native.crc64)
-    server.modules.append(Module("search", VERSION))
+    server.modules.append(Module("search", VERSION, configure=lambda words: load_arguments.configure(server, words)))
     info.register_sections(server)
     server.acl.prefixes["search"] = manager.prefixes_used
     server.evictor.parts.append(lambda: sum(map(info.index_bytes, manager.indexes.values())))

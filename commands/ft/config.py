@@ -178,9 +178,10 @@ def observe(server) -> None:
     config.observe(ERROR_CODES, set_codes)
 
 
-def _shown(config, row: Setting) -> str | None:
+def _shown(server, row: Setting) -> str | None:
+    config = server.config
     if not row.directive:
-        return _SHOWN.get(row.name, lambda config: None)(config)
+        return _SHOWN.get(row.name, lambda server: None)(server)
     if row.kind == "string" and not config[row.directive]:
         return None
     if row.kind == "bool":
@@ -200,28 +201,35 @@ def _named(word: bytes) -> list[Setting]:
 @command("FT.CONFIG", arity=-3, group="search", since="1.0.0", flags="admin",
          summary="Reads, sets or explains configuration options", complexity="O(1)")
 def ft_config(client, action, name, *values):
-    config = client.server.config
+    server = client.server
     action = action.upper()
     if action == b"GET":
-        rows = [(Simple(row.name), _shown(config, row)) for row in _named(name)]
+        rows = [(Simple(row.name), _shown(server, row)) for row in _named(name)]
         return Pairs(rows) if client.proto == 3 else [list(row) for row in rows]
     if action == b"HELP":
         rows = [(Simple(row.name), row) for row in _named(name)]
         if client.proto == 3:
             return Pairs([(label, Pairs([(Simple("Description"), Simple(row.help)),
-                                         (Simple("Value"), _simple(_shown(config, row)))]))
+                                         (Simple("Value"), _simple(_shown(server, row)))]))
                           for label, row in rows])
-        return [[label, Simple("Description"), Simple(row.help), Simple("Value"), _simple(_shown(config, row))]
+        return [[label, Simple("Description"), Simple(row.help), Simple("Value"), _simple(_shown(server, row))]
                 for label, row in rows]
     if action == b"SET":
         return _set(client, name, values)
     raise errors.fail(errors.NO_SUCH_SUBCOMMAND)
 
 
+def _mode(server) -> str:
+    return server.search.threads_mode or ("MT_MODE_FULL" if server.config["search-workers"] else "MT_MODE_OFF")
+
+
+def _n_threads(server) -> str:
+    is_for_loading = server.search.threads_mode == "MT_MODE_ONLY_ON_OPERATIONS"
+    return str(server.config["search-min-operation-workers" if is_for_loading else "search-workers"])
+
+
 #: What settings without a directive show.
-_SHOWN = {"WORKER_THREADS": lambda config: str(config["search-workers"]),
-          "MT_MODE": lambda config: "MT_MODE_FULL" if config["search-workers"] else "MT_MODE_OFF",
-          "OSS_GLOBAL_PASSWORD": lambda config: "Password was not set"}
+_SHOWN = {"WORKER_THREADS": _n_threads, "MT_MODE": _mode, "OSS_GLOBAL_PASSWORD": lambda server: "Password was not set"}
 _TOO_HIGH = {"WORKERS": errors.TOO_MANY_WORKERS, "MIN_OPERATION_WORKERS": errors.TOO_MANY_WORKERS,
              "_NUMERIC_RANGES_PARENTS": errors.RANGE_PARENTS, "_BG_INDEX_MEM_PCT_THR": errors.MEMORY_PERCENT,
              "BM25STD_TANH_FACTOR": errors.TANH_FACTOR, "BG_INDEX_SLEEP_DURATION_US": errors.SLEEP_DURATION}
@@ -242,20 +250,25 @@ def _set(client, name: bytes, values):
         raise CommandError(errors.SCORER_UNSTABLE)
     if not values:
         raise CommandError(errors.CONFIG_VALUE.format(errors.TAIL_MISSING))
-    text = values[0].decode("utf-8", "surrogateescape")
-    if row.kind == "int":
-        text = str(_integer(row, text))
-    elif row.kind == "bool":
-        if text.lower() not in ("true", "false", "yes", "no"):
-            raise CommandError(errors.CONFIG_VALUE.format(errors.TAIL_CONVERT))
-        text = "yes" if text.lower() in ("true", "yes") else "no"
-    elif row.kind == "enum" and text.lower() not in row.choices:
-        raise errors.fail(errors.BAD_CHOICE, row.name)
+    text = value_text(row, values[0].decode("utf-8", "surrogateescape"))
     try:
         client.server.config.set([(row.directive, text)])
     except ConfigError as error:
         raise CommandError(errors.CONFIG_VALUE.format(error.text)) from None
     return Simple("EXCESSARGS") if len(values) > 1 else OK
+
+
+def value_text(row: Setting, text: str) -> str:
+    """What the directive is set to by `text`, as FT.CONFIG has it. Raises CommandError."""
+    if row.kind == "int":
+        return str(_integer(row, text))
+    if row.kind == "bool":
+        if text.lower() not in ("true", "false", "yes", "no"):
+            raise CommandError(errors.CONFIG_VALUE.format(errors.TAIL_CONVERT))
+        return "yes" if text.lower() in ("true", "yes") else "no"
+    if row.kind == "enum" and text.lower() not in row.choices:
+        raise errors.fail(errors.BAD_CHOICE, row.name)
+    return text
 
 
 def _integer(row: Setting, text: str) -> int:

@@ -39,6 +39,7 @@ class Manager:
         self._by_prefix: dict[bytes, list[Index]] = {}
         self._prefix_lengths: list[int] = []
         self.turns = Turns(server)
+        self.threads_mode = ""                      # MT_MODE of a loadmodule line: an old name for what the threads are for
         self.jobs = Jobs(server)
         self.originals = Originals(server)
         self._measuring = None                      # the background measurement under way
