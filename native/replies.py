@@ -1,0 +1,58 @@
+"""Replies written by the engine: the names of labels, and the form of a reply around them."""
+import numpy as np
+
+from native import _check
+from native._vec import ffi, lib
+
+
+class Names:
+    """The bytes that stand for labels in replies: a table of its own, so that replies are written without Python. One thread."""
+
+    def __init__(self):
+        out = ffi.new("vec_names **")
+        _check(lib.vec_names_create(out))
+        self._ptr = ffi.gc(out[0], lib.vec_names_free)
+        self._text = ffi.new("const char **")
+
+    def fill(self, names):
+        """Sets the names of labels 0 .. len(names) - 1."""
+        lengths = np.fromiter(map(len, names), np.uint32, len(names))
+        text = b"".join(names)
+        _check(lib.vec_names_fill(self._ptr, text, ffi.cast("uint32_t *", lengths.ctypes.data), len(names)))
+
+    def __setitem__(self, label, name):
+        if lib.vec_names_set(self._ptr, label, name, len(name)) < 0:
+            raise MemoryError
+
+    def __getitem__(self, label):
+        """The name, b"" for a label without one."""
+        n = lib.vec_names_get(self._ptr, label, self._text)
+        return ffi.unpack(self._text[0], n) if n else b""
+
+    @property
+    def nbytes(self):
+        """Bytes allocated."""
+        return lib.vec_names_bytes(self._ptr)
+
+    @staticmethod
+    def bytes_of(n, length):
+        """Bytes allocated for labels 0 .. n - 1 with names of this length."""
+        return lib.vec_names_bytes_of(n, length)
+
+
+class Form:
+    """The form of a reply, as described in vec.h: its pieces, how much the count grows with each row, where the total is."""
+    __slots__ = ("_pointer", "_pieces")
+
+    def __init__(self, start, after_count, before_row, before_distance, after_row, before_total, after_total, per_row, is_total_first,
+                 has_distance):
+        pieces = (start, after_count, before_row, before_distance, after_row, before_total, after_total)
+        self._pieces = ffi.new("char[]", b"".join(pieces))
+        self._pointer = ffi.new("vec_form *", {"pieces": self._pieces, "lengths": list(map(len, pieces)), "per_row": per_row,
+                                               "is_total_first": is_total_first, "has_distance": has_distance})
+
+
+def distance_text(distance):
+    """A distance as replies show it: whole numbers without a point, others with 12 significant digits."""
+    out = ffi.new("char[]", 32)
+    return ffi.unpack(out, lib.vec_distance_text(distance, out))
