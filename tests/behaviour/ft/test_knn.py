@@ -258,3 +258,23 @@ def test_the_same_search_with_changing_parameters(both):
     with pytest.raises(redis.ResponseError, match="SEARCH_NUMERIC_VALUE_INVALID"):
         search(both, "@num:[0 $hi]=>[KNN 5 @v $b AS d]", "PARAMS", 8, "hi", "x", "b", base[0].tobytes(), "unused", 1, "w", 30,
                "SORTBY", "d", "RETURN", 2, "num", "d")
+
+
+@pytest.mark.parametrize("filter_text, options, expected", [
+    ("boat", [], {"d:1", "d:2"}),
+    ("boat", ["INFIELDS", 1, "title"], {"d:1"}),
+    ("%bota%", ["INFIELDS", 1, "body"], {"d:2"}),
+    ("boats", ["VERBATIM"], set()),
+    ("häuser", ["LANGUAGE", "german"], {"d:3"})],
+    ids=["any-field", "infields", "fuzzy-infields", "verbatim", "language"])
+def test_words_of_a_filter_follow_the_options_of_the_query(r2, filter_text, options, expected):
+    r2.execute_command("FT.CREATE", "i", "LANGUAGE_FIELD", "lang", "SCHEMA", "title", "TEXT", "body", "TEXT",
+                       "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 2, "DISTANCE_METRIC", "L2")
+    texts = {"d:1": ("boat", "x"), "d:2": ("x", "boat"), "d:3": ("haus", "x")}
+    for i, (key, (title, body)) in enumerate(texts.items()):
+        r2.hset(key, mapping={"title": title, "body": body, "v": np.float32([i, 1]).tobytes(),
+                              "lang": "german" if key == "d:3" else "english"})
+    for vector in ([0, 0], [5, 5]):                 # the second goes the short way that the first has prepared
+        reply = r2.execute_command("FT.SEARCH", "i", f"({filter_text})=>[KNN 3 @v $q]", *options, "SORTBY", "__v_score", "NOCONTENT",
+                                   "PARAMS", 2, "q", np.float32(vector).tobytes(), "DIALECT", 2)
+        assert {key.decode() if isinstance(key, bytes) else key for key in reply[1:]} == expected
