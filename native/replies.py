@@ -1,6 +1,4 @@
 """Replies written by the engine: the names of labels, and the form of a reply around them."""
-import numpy as np
-
 from native import _check
 from native._vec import ffi, lib
 
@@ -14,11 +12,10 @@ class Names:
         self._ptr = ffi.gc(out[0], lib.vec_names_free)
         self._text = ffi.new("const char **")
 
-    def fill(self, names):
-        """Sets the names of labels 0 .. len(names) - 1."""
-        lengths = np.fromiter(map(len, names), np.uint32, len(names))
-        text = b"".join(names)
-        _check(lib.vec_names_fill(self._ptr, text, ffi.cast("uint32_t *", lengths.ctypes.data), len(names)))
+    def fill(self, text, lengths):
+        """Names labels 0 .. n - 1 by their keys, as bulk strings: the keys one after the other and their (n,) uint32 lengths, the
+        greatest there is for a label without a name."""
+        _check(lib.vec_names_fill(self._ptr, ffi.from_buffer(text), ffi.from_buffer("uint32_t[]", lengths), len(lengths)))
 
     def __setitem__(self, label, name):
         if lib.vec_names_set(self._ptr, label, name, len(name)) < 0:

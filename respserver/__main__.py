@@ -1,4 +1,5 @@
 """python -m respserver, and the console script vamana-server."""
+import gc
 import os
 import sys
 
@@ -10,6 +11,8 @@ from .state import Server
 
 def main(arguments: list[str] | None = None) -> int:
     """Starts a server as the arguments say and returns the exit status when it has ended."""
+    gc.disable()                                        # nothing that is imported is garbage: the keeper turns it on
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy multiplies no matrices here, but would start threads for it
     import commands
     arguments = sys.argv[1:] if arguments is None else arguments
     config = Config()

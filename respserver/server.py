@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-from logging.handlers import SysLogHandler, WatchedFileHandler
 
 from . import crash, tls
 from .config import Config, ConfigError, register
@@ -38,8 +37,11 @@ class _Format(logging.Formatter):
 def set_up_logging(config: Config) -> None:
     """Sends the log to `logfile` or to the standard output, from `loglevel` on."""
     path = config["logfile"]
-    # opened anew when the file has been moved away
-    handler = WatchedFileHandler(path) if path else logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(sys.stdout)
+    if path or config["syslog-enabled"]:
+        from logging.handlers import SysLogHandler, WatchedFileHandler      # takes a while
+    if path:
+        handler = WatchedFileHandler(path)              # opened anew when the file has been moved away
     handler.setFormatter(_Format("%(process)d:M %(asctime)s %(mark)s %(message)s"))
     log.handlers[:] = [handler]
     log.propagate = False
@@ -122,7 +124,6 @@ def tame_garbage_collector() -> None:
     objects of the last few thousand allocations are looked at, well under a millisecond each time. Reference counting frees
     nearly
     everything; MEMORY PURGE looks at the rest."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(2000, 10, 1_000_000)
 

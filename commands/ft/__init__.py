@@ -11,7 +11,8 @@ def load(server) -> None:
     from respserver.modules import Module
 
     import native
-    from respserver.persistence import crc64
+    from native.loading import HashScanner
+    from respserver.persistence import crc64, rdb_read
 
     from . import (admin, aggregate, config, cursor, debug, hybrid, info, legacy, load_arguments, persist, profile,  # noqa: F401
                    retrain, search, suggest, words)
@@ -23,6 +24,7 @@ def load(server) -> None:
     server.keeper.sources.append(persist.definitions)
     server.keeper.images = manager.images
     crc64.use(native.crc64)
+    rdb_read.use(HashScanner)
     server.modules.append(Module("search", VERSION, configure=lambda words: load_arguments.configure(server, words)))
     info.register_sections(server)
     server.acl.prefixes["search"] = manager.prefixes_used

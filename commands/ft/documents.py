@@ -12,6 +12,7 @@ import numpy as np
 from pyroaring import BitMap
 
 import native
+from native.loading import place_rows
 
 _SLOTS = 512                # of a segment
 _MOST = 3 * _SLOTS // 4     # rows in it
@@ -32,9 +33,9 @@ class _Segment:
 
     __slots__ = ("rows", "n", "depth")
 
-    def __init__(self, depth: int):
-        self.rows = array("i", [_FREE]) * _SLOTS
-        self.n = 0
+    def __init__(self, depth: int, rows: array | None = None, n: int = 0):
+        self.rows = array("i", [_FREE]) * _SLOTS if rows is None else rows
+        self.n = n
         self.depth = depth
 
 
@@ -84,32 +85,18 @@ class RowMap:
 
     def fill(self) -> None:
         """Takes in all rows that have a key, of a map that is empty: several times quicker than one by one."""
-        rows = np.array([row for row, key in enumerate(self._keys) if key is not None], np.int64)
-        if not len(rows):
-            return
-        codes = np.fromiter([hash(key) for key in self._keys if key is not None], np.int64, len(rows))
-        depth = 0
-        while np.bincount(codes & (1 << depth) - 1).max() >= _MOST:
+        keys = self._keys
+        codes = np.fromiter(map(hash, keys), np.int64, len(keys))
+        rows = np.arange(len(keys), dtype=np.int32)
+        if None in keys:
+            rows = np.array([row for row, key in enumerate(keys) if key is not None], np.int32)
+            codes = codes[rows]
+        depth = (len(rows) // _MOST).bit_length()
+        while len(rows) and np.bincount(codes & (1 << depth) - 1).max() >= _MOST:
             depth += 1
+        tables, counts = place_rows(codes, rows, depth, _SLOTS)
         self._mask = (1 << depth) - 1
-        self._directory = [_Segment(depth) for _ in range(1 << depth)]
-        homes = codes >> 40 & _SLOTS - 1
-        order = np.lexsort((homes, codes & self._mask))
-        rows, homes, parts = rows[order], homes[order], (codes & self._mask)[order]
-        ends = np.searchsorted(parts, np.arange(1 << depth), "right").tolist()
-        start = 0
-        for segment, end in zip(self._directory, ends):
-            # By home, each takes the next free place; what would come behind the last one goes round.
-            index = np.arange(end - start)
-            places = np.maximum.accumulate(homes[start:end] - index) + index
-            inside = places < _SLOTS
-            column = np.full(_SLOTS, _FREE, np.int32)
-            column[places[inside]] = rows[start:end][inside]
-            segment.rows = array("i", column.tobytes())
-            segment.n = int(inside.sum())
-            for row in rows[start:end][~inside].tolist():
-                self._insert(segment, row, hash(self._keys[row]))
-            start = end
+        self._directory = [_Segment(depth, array("i", table.tobytes()), n) for table, n in zip(tables, counts.tolist())]
         self._n = len(rows)
 
     @staticmethod

@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import time
+from types import NoneType
 
 import numpy as np
 from pyroaring import BitMap
@@ -27,7 +28,9 @@ from respserver.persistence.replay import mapped
 from .fields import VectorField
 
 _MAGIC = b"VAMANAIX"
-_VERSION = 2
+_VERSION = 3
+#: In place of a key's length: the row has no key. In place of its place among the keys: it is to be looked for.
+_NONE, _UNKNOWN = 0xFFFFFFFF, -1
 _NAME = re.compile(r"search-([0-9a-f]{16})(?:\.state|-\d+\.vec)$")
 
 
@@ -66,11 +69,15 @@ class Job:
     def _table_of(self, index) -> dict:
         docs = index.docs
         n = docs.n_rows
+        keys = docs.keys
+        lengths = np.fromiter([_NONE if key is None else len(key) for key in keys], np.uint32, n)
+        places = _places(keys, self.images.server.keyspace.databases[0].data)
         vectors = {}
         for field in index.vector_fields:
             labels = field.engine.labels_state() if field.spec.is_multi else None
             vectors[field.name] = self._files[index.name, field.name], labels, field.had_vectors, field.rescorer.state()
-        return {"name": index.name, "definition": index.definition, "keys": docs.keys, "doc_ids": docs.doc_ids[:n].tobytes(),
+        return {"name": index.name, "definition": index.definition, "keys": b"".join([key for key in keys if key is not None]),
+                "key_lengths": lengths.tobytes(), "places": places.tobytes(), "doc_ids": docs.doc_ids[:n].tobytes(),
                 "born": None if docs.born is docs.doc_ids else docs.born[:n].tobytes(), "max_doc_id": docs.max_doc_id,
                 "free_rows": docs.free_rows, "vectors": vectors,
                 "fields": {field.name: state for field in index.fields if (state := field.state()) is not None}}
@@ -228,17 +235,54 @@ def _read(path: str) -> dict:
     return marshal.loads(text)
 
 
+def _places(keys: list, data: dict) -> np.ndarray:
+    """(n,) int32: which of the keyspace's keys, in its order, each of these is; _UNKNOWN for None."""
+    own, there = (np.fromiter(map(id, some), np.int64, len(some)) for some in (keys, data))
+    if np.array_equal(own, there[:len(own)]):
+        return np.arange(len(own), dtype=np.int32)
+    if not len(there):
+        return np.full(len(own), _UNKNOWN, np.int32)
+    order = np.argsort(there)
+    found = order[np.minimum(np.searchsorted(there, own, sorter=order), len(there) - 1)]
+    places = np.where(there[found] == own, found, _UNKNOWN).astype(np.int32)
+    others = [row for row in np.flatnonzero(places == _UNKNOWN).tolist() if keys[row] is not None]
+    if others:                                      # other objects, with the same text
+        place_of = {key: place for place, key in enumerate(data)}
+        places[others] = [place_of.get(keys[row], _UNKNOWN) for row in others]
+    return places
+
+
+def _documents(text: bytes, lengths: np.ndarray, places: np.ndarray, data: dict) -> tuple[list, list]:
+    """Keys and values by row, None where there is none: the keyspace's own objects, as a million keys need not be there twice. The keys are
+    in `text`, of these lengths; where the order of the keyspace is what it was their places say which they are."""
+    n, own, contents = len(lengths), list(data), list(data.values())
+    if n <= len(own) and np.array_equal(places, np.arange(n)):
+        keys, values = own[:n], contents[:n]
+    elif len(own) > places.max(initial=_UNKNOWN):
+        at = places.tolist()
+        keys = [own[place] if place >= 0 else None for place in at]
+        values = [contents[place] if place >= 0 else None for place in at]
+    else:
+        keys, values = [], []
+    known = [key for key in keys if key is not None]
+    has_key = lengths != _NONE
+    if len(keys) == n and np.array_equal(places >= 0, has_key) and b"".join(known) == text:
+        if np.array_equal(np.fromiter(map(len, known), np.uint32, len(known)), lengths[has_key]):
+            return keys, values
+    ends = np.cumsum(np.where(has_key, lengths, 0), dtype=np.int64).tolist()
+    theirs = dict(zip(own, own))
+    keys = [None if length == _NONE else text[end - length:end] for end, length in zip(ends, lengths.tolist())]
+    return [theirs.get(key, key) for key in keys], [None if key is None else data.get(key) for key in keys]
+
+
 def _attach(index, table: dict, directory: str, server) -> None:
     """Gives an index that is empty its documents and vectors. Raises Unfit, NativeError, with the index empty."""
-    data = server.keyspace.databases[0].data
     kind = index.source.kind
     view = index.source.view
-    own = dict(zip(data, data))                     # the keyspace's own objects: a million keys need not be there twice
-    keys = [None if key is None else own.get(key, key) for key in table["keys"]]
-    values = [None if key is None else data.get(key) for key in keys]
-    for key, value in zip(keys, values):
-        if key is not None and type(value) is not kind:
-            raise Unfit(f"it has a document that is not there: {key!r}")
+    lengths = np.frombuffer(table["key_lengths"], np.uint32)
+    keys, values = _documents(table["keys"], lengths, np.frombuffer(table["places"], np.int32), server.keyspace.databases[0].data)
+    if not set(map(type, values)) <= {kind, NoneType} or values.count(None) != keys.count(None):
+        raise Unfit("it has a document that is not there")
     engines = {}
     try:
         for field in index.vector_fields:
@@ -258,9 +302,9 @@ def _attach(index, table: dict, directory: str, server) -> None:
     docs.born = docs.doc_ids if table["born"] is None else np.frombuffer(table["born"], np.int64).copy()
     docs.free_rows += table["free_rows"]
     docs.max_doc_id = table["max_doc_id"]
-    docs.live = BitMap([row for row, key in enumerate(keys) if key is not None])
+    docs.live = BitMap(np.flatnonzero(lengths != _NONE).astype(np.uint32))
     docs.row_of.fill()
-    docs.names.fill([b"" if key is None else b"$%d\r\n%b\r\n" % (len(key), key) for key in keys])
+    docs.names.fill(table["keys"], lengths)
     for field in index.vector_fields:
         _, labels, had_vectors, rescoring = table["vectors"][field.name]
         field.take_engine(engines[field.name], labels)

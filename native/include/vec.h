@@ -193,7 +193,7 @@ int vec_names_create(vec_names **out);
 void vec_names_free(vec_names *names);
 /* Names a label, or with n = 0 forgets its name. */
 int vec_names_set(vec_names *names, uint64_t label, const char *text, uint32_t n);
-/* Likewise for labels 0 .. n - 1: the names one after the other in text, of these lengths. */
+/* Names labels 0 .. n - 1 by their keys, as bulk strings: the keys one after the other in text, of these lengths; UINT32_MAX: no name. */
 int vec_names_fill(vec_names *names, const char *text, const uint32_t *lengths, uint64_t n);
 /* How many bytes a label's name has, and where they are until the next vec_names_set; 0: it has none. */
 uint32_t vec_names_get(const vec_names *names, uint64_t label, const char **text);
@@ -300,6 +300,27 @@ int vec_slots_read(vec_slots *slots, const uint32_t *numbers, size_t n, char *va
 int vec_slots_measure(vec_slots *slots, const uint32_t *numbers, size_t n, vec_ruler *ruler, const char *query, double *distances);
 /* To be called now and then: lets go of the pages that were read, unless that was since the last time; the system may keep them. */
 void vec_slots_rest(vec_slots *slots);
+
+/* Hashes that follow one another in a snapshot and are alike: a byte `type`, a key, then for each field lengths[i] bytes that say what it is,
+   the same for all and behind one another in names, and its value, of more than VEC_HASH_INLINE bytes where is_own[i] (n_own of them). */
+enum { VEC_HASH_INLINE = 255 };
+typedef struct {
+    const char *names;
+    const uint32_t *lengths;
+    const char *is_own;
+    uint32_t n_fields, n_own;
+    uint8_t type;
+} vec_hash_form;
+/* Reads up to `most` of them from *at on, which it moves behind the last one; data ends at `end`. places has 3 + 2 n_own numbers of each:
+   where in data its key begins and ends, where in text (which has room for `size` bytes) what it has there ends, and where in data each
+   value that is_own begins and ends. In text: a byte with the length of each value, 0 for one that is_own, and the other values.
+   Returns how many it read: the next record is another, damaged, or one too many. */
+uint64_t vec_scan_hashes(const char *data, uint64_t end, uint64_t *at, const vec_hash_form *form, uint64_t most, uint64_t *places, char *text,
+                         uint64_t size);
+/* Places rows in 2^depth hash tables of `slots` (a power of two) numbers by linear probing: the low bits of a row's code say in which one,
+   the bits from the 40th on where. tables: -1 for what is free; counts: rows in each. VEC_EARG: a table is full. */
+int vec_place_rows(const int64_t *codes, const int32_t *rows, uint64_t n, uint32_t depth, uint32_t slots, int32_t *tables, uint32_t *counts);
+
 /* Documents by words. The columns of a text index: by number of a document its row (UINT32_MAX: none) and length, and where its words
    begin; by row its number (-1: none) and doc id. */
 typedef struct {

@@ -76,14 +76,46 @@ int vec_names_set(vec_names *t, uint64_t label, const char *text, uint32_t n) {
     return VEC_OK;
 }
 
+static char *put_integer(char *out, uint64_t value) {
+    char digits[MAX_COUNT_TEXT];
+    int n = 0;
+    do digits[n++] = (char)('0' + value % 10);
+    while (value /= 10);
+    while (n) *out++ = digits[--n];
+    return out;
+}
+
+/* "$LENGTH\r\n" into out; returns its length. */
+static uint32_t put_head(char *out, uint32_t n) {
+    char *end = out;
+    *end++ = '$';
+    end = put_integer(end, n);
+    *end++ = '\r', *end++ = '\n';
+    return (uint32_t)(end - out);
+}
+
 int vec_names_fill(vec_names *t, const char *text, const uint32_t *lengths, uint64_t n) {
-    for (uint64_t i = n; i-- > 0;) text += lengths[i];
-    for (uint64_t i = n; i-- > 0;) {                    /* from the last on: the table grows once */
-        text -= lengths[i];
-        int rc = vec_names_set(t, i, text, lengths[i]);
-        if (rc != VEC_OK) return rc;
+    char small[128], *out = small;
+    uint64_t size = sizeof small;
+    int rc = VEC_OK;
+    for (uint64_t i = n; i-- > 0;) text += lengths[i] == UINT32_MAX ? 0 : lengths[i];
+    for (uint64_t i = n; i-- > 0 && rc == VEC_OK;) {    /* from the last on: the table grows once */
+        uint32_t length = lengths[i];
+        if (length == UINT32_MAX) continue;
+        text -= length;
+        if (length + (uint64_t)MAX_COUNT_TEXT + 5 > size) {
+            if (out != small) free(out);
+            size = length + (uint64_t)MAX_COUNT_TEXT + 5;
+            out = malloc(size);
+            if (!out) return VEC_ENOMEM;
+        }
+        uint32_t head = put_head(out, length);
+        memcpy(out + head, text, length);
+        memcpy(out + head + length, "\r\n", 2);
+        rc = vec_names_set(t, i, out, head + length + 2);
     }
-    return VEC_OK;
+    if (out != small) free(out);
+    return rc;
 }
 
 uint32_t vec_names_get(const vec_names *t, uint64_t label, const char **text) {
@@ -100,15 +132,6 @@ uint32_t vec_names_get(const vec_names *t, uint64_t label, const char **text) {
 uint64_t vec_names_bytes(const vec_names *t) { return t->size * sizeof *t->names + t->far_bytes; }
 
 /* 2. Distances as text. */
-
-static char *put_integer(char *out, uint64_t value) {
-    char digits[MAX_COUNT_TEXT];
-    int n = 0;
-    do digits[n++] = (char)('0' + value % 10);
-    while (value /= 10);
-    while (n) *out++ = digits[--n];
-    return out;
-}
 
 static const uint64_t POWERS_OF_10[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000,
                                         100000000000, 1000000000000};

@@ -153,7 +153,7 @@ class Keeper:
         the listeners. Raises Blocked, ConfigError."""
         listeners: list | None = None
         deadline = time.monotonic() + _BEFORE_LISTENING
-        gc.disable()                                # nothing of what is read is garbage
+        gc.disable()                                # nothing of what is read is garbage, and nobody wants to walk over it
         try:
             for _ in self._load():
                 if time.monotonic() < deadline:
@@ -168,6 +168,7 @@ class Keeper:
         except OSError as error:
             raise Blocked(str(error)) from None
         finally:
+            gc.freeze()
             gc.enable()
         self.is_running = True
         self.server.add_periodic(0.1, self._tick)

@@ -1,6 +1,8 @@
 """RDB files and DUMP payloads to values: every encoding of strings, hashes, lists, sets and sorted sets up to Redis 8.
 
-What else a file may hold (values of unknown modules, functions) can be passed over, or is refused."""
+What else a file may hold (values of unknown modules, functions) can be passed over, or is refused.
+
+Hashes are read one by one here; `use` takes what reads many that are alike at once, from whoever has it."""
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -8,6 +10,7 @@ from collections.abc import Callable, Iterator
 from ..values.hash import Hash
 from ..values.list import List
 from ..values.set import Set
+from ..values.shape import OWN
 from ..values.sorted_set import SortedSet
 from . import module_types, packed, streams
 from .crc64 import crc64
@@ -16,6 +19,8 @@ from .rdb_write import (OP_AUX, OP_END, OP_EXPIRE_MS, OP_SELECT, OP_SIZES, PART_
 
 #: The check sum of files longer than this is computed beside the reading. Bytes.
 _IN_THREAD = 1 << 22
+#: So many hashes like the one before have to come before more of them are looked for at once.
+_STREAK = 16
 #: The newest version of the format that is read.
 NEWEST = 14
 _OP_KEY_META, _OP_SLOT_INFO, _OP_FUNCTION, _OP_OLD_FUNCTION, _OP_MODULE_AUX, _OP_IDLE, _OP_FREQ, _OP_EXPIRE_S = (
@@ -27,6 +32,16 @@ _MS = struct.Struct("<Q")
 _DOUBLE = struct.Struct("<d")
 #: What stands for a score that is no finite number, in the oldest encoding.
 _OLD_SCORES = {253: float("nan"), 254: float("inf"), 255: float("-inf")}
+
+
+#: Like native.loading.HashScanner, or None.
+_scanner: Callable | None = None
+
+
+def use(scanner: Callable | None) -> None:
+    """Has a class like native.loading.HashScanner read hashes that are alike."""
+    global _scanner
+    _scanner = scanner
 
 
 class RdbError(Exception):
@@ -51,6 +66,9 @@ class Reader:
         self.end = len(data) if end is None else end
         self._pieces: list | tuple = ()         # of the last hash: how each field is encoded
         self._names: tuple[bytes, ...] = ()
+        self._streak = 0                        # hashes in a row that were like the one before
+        self._shape = None                      # of the last one
+        self._scanned_shape, self._scan = None, None
 
     def fail(self, what: str) -> RdbError:
         """The error to raise for what is found here."""
@@ -176,6 +194,7 @@ class Reader:
         pieces[:2] = [b"".join(pieces[:2])]         # how many fields, and the first one's name
         self._pieces = [(piece, len(piece)) for piece in pieces] if n <= 32 else ()
         self._names = tuple(flat[::2])
+        self._streak = 0
         return value
 
     def _like_the_last(self) -> Hash | None:
@@ -201,7 +220,23 @@ class Reader:
         if not values or at > end:
             return None
         self.at = at
-        return Hash.of(self._names, values)
+        value = Hash.of(self._names, values)
+        self._streak = self._streak + 1 if value.shape is self._shape else 0
+        self._shape = value.shape
+        return value
+
+    def run(self) -> tuple[list[bytes], list[Hash]] | None:
+        """Keys and hashes that follow here and are like the last ones; None if it is not worth while to look."""
+        if self._streak < _STREAK or _scanner is None or self._shape is None:
+            return None
+        shape = self._shape
+        if self._scanned_shape is not shape:
+            self._scanned_shape = shape
+            self._scan = _scanner(TYPE_HASH, [piece for piece, _ in self._pieces], [kind == OWN for kind in shape.kinds])
+        self.at, is_full, keys, texts, own = self._scan.read(self.data, self.at, self.end)
+        if not is_full:
+            self._streak = 0
+        return keys, Hash.packed(shape, zip(texts, *own) if own else texts)
 
     def _hash(self, start: int, flat: list[bytes]) -> Hash:
         if not flat or len(flat) % 2:
@@ -362,6 +397,15 @@ class Item:
         self.db, self.key, self.value, self.when_ms, self.at = db, key, value, when_ms, at
 
 
+class Run:
+    """Keys of a file that follow one another and are all there is to them: `values` are hashes without expiry times."""
+
+    __slots__ = ("db", "keys", "values", "at")
+
+    def __init__(self, db: int, keys: list[bytes], values: list[Hash], at: int):
+        self.db, self.keys, self.values, self.at = db, keys, values, at
+
+
 class File:
     """A whole file in `data` (bytes or a mapping). Iterate `items`; `at` says how far it has come, and where the file ended."""
 
@@ -383,8 +427,8 @@ class File:
         """Bytes read so far."""
         return self.reader.at
 
-    def items(self) -> Iterator[Item]:
-        """Every key in turn. Raises RdbError at what is damaged, Unsupported at what may not be passed over."""
+    def items(self) -> Iterator[Item | Run]:
+        """Every key in turn, or many at once. Raises RdbError at what is damaged, Unsupported at what may not be passed over."""
         reader = self.reader
         head = reader.take(9)
         if head[:5] != b"REDIS" or not head[5:].isdigit():
@@ -409,6 +453,11 @@ class File:
                                                  "set rdb-skip-unsupported to load the rest") from None
                     self._note_skipped(error.text)
                 when = None
+                if kind == TYPE_HASH:
+                    start = reader.at
+                    while (run := reader.run()) is not None and run[0]:
+                        yield Run(db, *run, start)
+                        start = reader.at
             elif kind == OP_EXPIRE_MS:
                 when = _MS.unpack(reader.take(8))[0]
             elif kind == _OP_EXPIRE_S:
@@ -460,10 +509,8 @@ class File:
         return self._crc_to(end)
 
     def _crc_to(self, end: int) -> int:
-        crc = 0
-        for start in range(0, end, 1 << 22):
-            crc = crc64(self.reader.data[start:min(start + (1 << 22), end)], crc)
-        return crc
+        with memoryview(self.reader.data) as data, data[:end] as part:
+            return crc64(part)
 
     def _sum_up(self, end: int) -> None:
         self._sum = self._crc_to(end)

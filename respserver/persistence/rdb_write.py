@@ -22,20 +22,22 @@ AUX_COMMAND = b"vamana-command"
 
 _MS = struct.Struct("<Q")
 _DOUBLE = struct.Struct("<d")
-_LENGTHS = [bytes((n,)) if n < 64 else bytes((0x40 | n >> 8, n & 255)) for n in range(1 << 14)]
+_SHORT = [bytes((n,)) for n in range(64)]
 
 
 def length(n: int) -> bytes:
     """A length, or a number without sign."""
+    if n < 64:
+        return _SHORT[n]
     if n < 1 << 14:
-        return _LENGTHS[n]
+        return (0x4000 | n).to_bytes(2, "big")
     return b"\x80" + n.to_bytes(4, "big") if n < 1 << 32 else b"\x81" + n.to_bytes(8, "big")
 
 
 def text(value: bytes) -> bytes:
     """A string."""
     n = len(value)
-    return (_LENGTHS[n] if n < 1 << 14 else length(n)) + value
+    return (_SHORT[n] if n < 64 else length(n)) + value
 
 
 _TYPE_BYTES = [bytes((n,)) for n in range(256)]

@@ -2,6 +2,7 @@
 import os
 import time
 from collections.abc import Callable, Generator, Iterable
+from itertools import islice
 
 from .. import REDIS_VERSION
 from ..protocol.errors import CommandError
@@ -67,16 +68,22 @@ def load(path: str, server, apply: Callable[[list[bytes]], None], progress: Call
     data = mapped(path)
     file = rdb_read.File(data, server.config["rdb-skip-unsupported"], server.config["rdbchecksum"])
     file.on_remark = lambda name, value: note_id(value.decode()) if name == _ID else apply_remark(name, value, apply)
-    n = 0
+    n, due = 0, _PIECE
     databases = server.keyspace.databases
     try:
         for item in file.items():
             if item.db >= len(databases):
                 raise rdb_read.RdbError(item.at, f"database {item.db}: this server has {len(databases)}")
-            if not put(databases[item.db], item.key, item.value, item.when_ms):
-                raise rdb_read.RdbError(item.at, f"key {item.key!r} is in it twice")
-            n += 1
-            if not n % _PIECE:
+            if type(item) is rdb_read.Run:
+                twice = put_many(databases[item.db], item.keys, item.values)
+                n += len(item.keys)
+            else:
+                twice = None if put(databases[item.db], item.key, item.value, item.when_ms) else item.key
+                n += 1
+            if twice is not None:
+                raise rdb_read.RdbError(item.at, f"key {twice!r} is in it twice")
+            if n >= due:
+                due = n + _PIECE
                 progress(file.at, n)
                 yield
     except rdb_read.RdbError as error:
@@ -101,6 +108,22 @@ def put(db, key: bytes, value, when_ms: int | None) -> bool:
     else:
         db.changed(key, "restore", None, value)
     return True
+
+
+def put_many(db, keys: list[bytes], values: list[Hash]) -> bytes | None:
+    """Stores hashes without expiry times that have been read. Returns a key that there was before, or that comes twice."""
+    data, keyspace = db.data, db.keyspace
+    n = len(data)
+    data.update(zip(keys, values))
+    if len(data) != n + len(keys):
+        before = set(islice(data, n))
+        return next(key for i, key in enumerate(keys) if key in before or key in keys[:i])
+    if keyspace.is_quiet:
+        keyspace.dirty += len(keys)
+    else:
+        for key, value in zip(keys, values):
+            db.changed(key, "restore", None, value)
+    return None
 
 
 def apply_remark(name: bytes, value: bytes, apply: Callable[[list[bytes]], None]) -> None:

@@ -6,7 +6,7 @@ is a dict. A value may be a reference into a file (respserver/values/slots.py): 
 import heapq
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from .order import Order
 from .shape import EMPTY, MAX_FIELDS, Fields, Shape, pack
@@ -106,6 +106,21 @@ class Hash:
         self._shape, self._data = EMPTY, b""
         self._assign(names, values)
         return self
+
+    @classmethod
+    def packed(cls, shape: Shape, contents: Iterable) -> "list[Hash]":
+        """One for each content, data as this shape's `pack` makes them."""
+        new, found = cls.__new__, []
+        for data in contents:
+            self = new(cls)
+            self._shape, self._data = shape, data
+            found.append(self)
+        return found
+
+    @property
+    def shape(self) -> Shape | None:
+        """What it has in common with others; None for one that is a dict."""
+        return self._shape
 
     def _assign(self, names: tuple[bytes, ...], values) -> None:
         """Takes these fields in place of all that there are, packed if that pays. The last of equal names counts."""

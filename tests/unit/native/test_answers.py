@@ -46,6 +46,10 @@ def test_names():
     assert names.nbytes >= before + 99_000
     names[5] = b""
     assert names.nbytes <= before + 200
+    keys = [None if i % 9 == 4 else r.randbytes(r.choice((0, 3, 9, 24, 25, 26, 100, 3000))) for i in range(500)]
+    names = native.Names()
+    names.fill(b"".join(key for key in keys if key is not None), np.array([2**32 - 1 if key is None else len(key) for key in keys], np.uint32))
+    assert [names[i] for i in range(501)] == [b"" if key is None else b"$%d\r\n%b\r\n" % (len(key), key) for key in [*keys, None]]
 
 
 ORDER = np.arange(1000)
