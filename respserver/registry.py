@@ -107,6 +107,10 @@ def categories() -> list[str]:
 
 
 def _categories(group: str, flags: frozenset, extra: str) -> frozenset:
+    if group == "search":
+        # Redis derives nothing from the flags of a module's command, and the search module names no more than it means: who is
+        # given @read and @write can search, but neither make an index nor look into one.
+        return frozenset((group, *extra.split()))
     found = {name for name in extra.split() if name[0] != "-"}
     if group in _GROUP_CATEGORIES:
         found.add(_GROUP_CATEGORIES[group])

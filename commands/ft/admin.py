@@ -112,14 +112,15 @@ def _drop(client, name: bytes, words: tuple, own_name: str, takes_keys: bool, wo
     manager.delete_documents(keys)
 
 
-@command("FT.DROPINDEX", arity=-2, group="search", since="2.0.0", flags="write", summary="Deletes the index",
+@command("FT.DROPINDEX", arity=-2, group="search", since="2.0.0", flags="write", categories="write slow dangerous",
+         summary="Deletes the index",
          complexity="O(1) or O(N) if documents are deleted")
 def ft_dropindex(client, name, *words):
     _drop(client, name, words, "FT.DROPINDEX", False, b"DD")
     return OK
 
 
-@command("FT._DROPINDEXIFX", arity=-2, group="search", since="2.0.0", flags="write",
+@command("FT._DROPINDEXIFX", arity=-2, group="search", since="2.0.0", flags="write", categories="write slow dangerous",
          summary="FT.DROPINDEX that is content if there is none", complexity="O(1)")
 def ft_dropindex_if_there(client, name, *words):
     if client.server.search.get(name) is not None:
@@ -127,14 +128,14 @@ def ft_dropindex_if_there(client, name, *words):
     return OK
 
 
-@command("FT.DROP", arity=-2, group="search", since="1.0.0", flags="write",
+@command("FT.DROP", arity=-2, group="search", since="1.0.0", flags="write", categories="write slow dangerous",
          summary="Deletes the index and, unless KEEPDOCS is given, its documents", complexity="O(N)")
 def ft_drop(client, name, *words):
     _drop(client, name, words, "FT.DROP", True, b"KEEPDOCS")
     return OK
 
 
-@command("FT._DROPIFX", arity=-2, group="search", since="2.0.0", flags="write",
+@command("FT._DROPIFX", arity=-2, group="search", since="2.0.0", flags="write", categories="write",
          summary="FT.DROP that is content if there is none", complexity="O(N)")
 def ft_drop_if_there(client, name, *words):
     if client.server.search.get(name) is not None:
@@ -142,7 +143,7 @@ def ft_drop_if_there(client, name, *words):
     return OK
 
 
-@command("FT._LIST", arity=-1, group="search", since="2.0.0", flags="readonly admin",
+@command("FT._LIST", arity=-1, group="search", since="2.0.0", flags="readonly admin", categories="slow admin",
          summary="Returns a list of all existing indexes", complexity="O(1)")
 def ft_list(client, *words):
     if len(words) > 1:
@@ -223,7 +224,7 @@ def ft_aliaslist(client, name):
     return SetOf(sorted(index.aliases))
 
 
-@command("FT.TAGVALS", arity=-3, group="search", since="1.0.0", flags="readonly",
+@command("FT.TAGVALS", arity=-3, group="search", since="1.0.0", flags="readonly", categories="read slow dangerous",
          summary="Returns the distinct tags indexed in a Tag field", complexity="O(N)")
 def ft_tagvals(client, name, field_name, *words):
     index = client.server.search.find(name)

@@ -30,7 +30,7 @@ _TIMEOUT_WARNING = Simple("Timeout limit was reached")
 _SCORE = b"__score"
 
 
-@command("FT.AGGREGATE", arity=-3, group="search", since="1.1.0", flags="readonly pooled",
+@command("FT.AGGREGATE", arity=-3, group="search", since="1.1.0", flags="readonly pooled", categories="read",
          summary="Run a search query on an index and perform aggregate transformations on the results",
          complexity="O(1)")
 def ft_aggregate(client, name, text, *words):

@@ -198,7 +198,7 @@ def _named(word: bytes) -> list[Setting]:
     return [row] if row is not None else []
 
 
-@command("FT.CONFIG", arity=-3, group="search", since="1.0.0", flags="admin",
+@command("FT.CONFIG", arity=-3, group="search", since="1.0.0", flags="admin", categories="admin",
          summary="Reads, sets or explains configuration options", complexity="O(1)")
 def ft_config(client, action, name, *values):
     server = client.server
@@ -292,7 +292,8 @@ def _integer(row: Setting, text: str) -> int:
     return value
 
 
-@command("_FT.CONFIG", arity=-3, group="search", since="8.0.0", flags="admin", summary="The same as FT.CONFIG",
+@command("_FT.CONFIG", arity=-3, group="search", since="8.0.0", flags="admin", categories="admin",
+         summary="The same as FT.CONFIG",
          complexity="O(1)")
 def inner_config(client, *words):
     return ft_config(client, *words)

@@ -123,7 +123,7 @@ class Cursors:
         return Raw(b"*2\r\n%b:%d\r\n" % (rows, number))
 
 
-@command("FT.CURSOR", arity=-4, group="search", since="1.1.0", flags="readonly",
+@command("FT.CURSOR", arity=-4, group="search", since="1.1.0", flags="readonly", categories="read",
          summary="Reads from a cursor, or deletes it", complexity="O(1)")
 def ft_cursor(client, action, name, number, *words):
     manager = client.server.search

@@ -93,7 +93,7 @@ def _workers(client, words):
 _WORDS = {b"VECSIM_INFO": _vecsim, b"WORKERS": _workers, **DUMPS}
 
 
-@command("_FT.DEBUG", arity=-2, group="search", since="1.0.0", flags="readonly admin",
+@command("_FT.DEBUG", arity=-2, group="search", since="1.0.0", flags="readonly admin", categories="admin slow dangerous",
          summary="Shows the inside of indexes", complexity="O(1)")
 def ft_debug(client, word, *words):
     action = _WORDS.get(word.upper())
@@ -102,7 +102,8 @@ def ft_debug(client, word, *words):
     return action(client, words)
 
 
-@command("FT.DEBUG", arity=-2, group="search", since="1.0.0", flags="readonly admin", summary="The same as _FT.DEBUG",
+@command("FT.DEBUG", arity=-2, group="search", since="1.0.0", flags="readonly admin", categories="admin slow dangerous",
+         summary="The same as _FT.DEBUG",
          complexity="O(1)")
 def ft_debug_old(client, *words):
     return ft_debug(client, *words)

@@ -244,7 +244,7 @@ def fuse(client, index, options: HybridOptions, make_evaluation=Evaluation) -> F
     return fusion
 
 
-@command("FT.HYBRID", arity=-3, group="search", since="8.4.0", flags="readonly pooled",
+@command("FT.HYBRID", arity=-3, group="search", since="8.4.0", flags="readonly pooled", categories="read",
          summary="Performs a search by words and one by a vector and combines their results", complexity="O(N+M)")
 def ft_hybrid(client, name, *words):
     index = client.server.search.find(name)

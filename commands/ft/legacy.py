@@ -88,7 +88,7 @@ def _holds(index, condition: bytes, value: Hash) -> bool:
         raise
 
 
-@command("FT.ADD", arity=-4, group="search", since="1.0.0", flags="write denyoom",
+@command("FT.ADD", arity=-4, group="search", since="1.0.0", flags="write denyoom", categories="write",
          summary="Stores a document as a hash that the index takes in: HSET does, too", complexity="O(N) for N fields")
 def ft_add(client, name, key, score, *words):
     index = client.server.search.find(name)
@@ -135,20 +135,23 @@ def _stored(client, index, key: bytes) -> list | None:
     return [word for pair in value.items() if pair[0] not in hidden for word in pair]
 
 
-@command("FT.GET", arity=3, group="search", since="1.0.0", flags="readonly", summary="Returns a document of an index",
+@command("FT.GET", arity=3, group="search", since="1.0.0", flags="readonly", categories="read",
+         summary="Returns a document of an index",
          complexity="O(N) for N fields")
 def ft_get(client, name, key):
     return _stored(client, client.server.search.find(name), key)
 
 
-@command("FT.MGET", arity=-3, group="search", since="1.0.0", flags="readonly", summary="Returns several documents of an index",
+@command("FT.MGET", arity=-3, group="search", since="1.0.0", flags="readonly", categories="read",
+         summary="Returns several documents of an index",
          complexity="O(N) for N fields")
 def ft_mget(client, name, *keys):
     index = client.server.search.find(name)
     return [_stored(client, index, key) for key in keys]
 
 
-@command("FT.DEL", arity=-3, group="search", since="1.0.0", flags="write", summary="Deletes a document of an index, and its hash",
+@command("FT.DEL", arity=-3, group="search", since="1.0.0", flags="write", categories="write",
+         summary="Deletes a document of an index, and its hash",
          complexity="O(1)")
 def ft_del(client, name, key, *words):
     index = client.server.search.find(name)

@@ -168,7 +168,7 @@ def _milliseconds(since: int, until: int) -> float:
     return (until - since) / 1e6
 
 
-@command("FT.PROFILE", arity=-5, group="search", since="2.2.0", flags="readonly",
+@command("FT.PROFILE", arity=-5, group="search", since="2.2.0", flags="readonly", categories="read",
          summary="Performs a search and returns how its time was spent",
          complexity="O(N)")
 def ft_profile(client, name, kind, *words):

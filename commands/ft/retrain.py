@@ -36,7 +36,7 @@ _MOST_SAMPLED = 50_000
 _LOOK = 0.01
 
 
-@command("VAMANA.RETRAIN", arity=-3, group="search", since="8.10.0", flags="write no_multi",
+@command("VAMANA.RETRAIN", arity=-3, group="search", since="8.10.0", flags="write no_multi", categories="write slow",
          summary="Trains the codes of a vector field again in the background, or changes its compression", complexity="O(N)")
 def vamana_retrain(client, name, field_name, *words):
     index, field = find_field(client, name, field_name)

@@ -129,7 +129,7 @@ def _without(words: tuple, positions: list[int]) -> list[bytes]:
     return rest
 
 
-@command("FT.SEARCH", arity=-3, group="search", since="1.0.0", flags="readonly pooled",
+@command("FT.SEARCH", arity=-3, group="search", since="1.0.0", flags="readonly pooled", categories="read",
          summary="Searches the index with a textual query, returning either documents or just ids",
          complexity="O(N)")
 def ft_search(client, name, text, *words):

@@ -87,7 +87,7 @@ class Suggestions:
         return other
 
 
-@command("FT.SUGADD", arity=-4, group="search", since="1.0.0", flags="write denyoom", keys=_KEY,
+@command("FT.SUGADD", arity=-4, group="search", since="1.0.0", flags="write denyoom", categories="write", keys=_KEY,
          summary="Adds a suggestion string to an auto-complete suggestion dictionary", complexity="O(N) for N suggestions")
 def ft_sugadd(client, key, string, score, *words):
     number = to_float(score)
@@ -117,7 +117,7 @@ def ft_sugadd(client, key, string, score, *words):
     return len(value)
 
 
-@command("FT.SUGGET", arity=-3, group="search", since="1.0.0", flags="readonly", keys=_KEY,
+@command("FT.SUGGET", arity=-3, group="search", since="1.0.0", flags="readonly", categories="read", keys=_KEY,
          summary="Gets completion suggestions for a prefix", complexity="O(N) for N suggestions with the prefix")
 def ft_sugget(client, key, prefix, *words):
     cursor, flags, most = Words(words), set(), 5
@@ -149,7 +149,7 @@ def ft_sugget(client, key, prefix, *words):
     return reply
 
 
-@command("FT.SUGDEL", arity=3, group="search", since="1.0.0", flags="write", keys=_KEY,
+@command("FT.SUGDEL", arity=3, group="search", since="1.0.0", flags="write", categories="write", keys=_KEY,
          summary="Deletes a string from a suggestion index", complexity="O(N) for N suggestions")
 def ft_sugdel(client, key, string):
     db = client.db
@@ -163,7 +163,7 @@ def ft_sugdel(client, key, string):
     return 1
 
 
-@command("FT.SUGLEN", arity=2, group="search", since="1.0.0", flags="readonly", keys=_KEY,
+@command("FT.SUGLEN", arity=2, group="search", since="1.0.0", flags="readonly", categories="read", keys=_KEY,
          summary="Gets the size of an auto-complete suggestion dictionary", complexity="O(1)")
 def ft_suglen(client, key):
     value = client.db.get_as(key, Suggestions)

@@ -189,6 +189,12 @@ class TestSearch:
         assert ann.error("FT.CREATE", "i", "SCHEMA", "t",
                          "TAG") == "NOPERM User ann has no permissions to run the 'FT.CREATE' command"
 
+    def test_readers_and_writers_search_but_make_and_see_no_index(self, index, as_user):
+        ann = as_user("~*", "+@read", "+@write", "-@dangerous")
+        assert ann.call("FT.SEARCH", "mine", "*", "LIMIT", "0", "0") == [3]
+        for name, extra in ("FT.INFO", 0), ("FT.CREATE", 4), ("FT.ALTER", 4), ("FT._LIST", 0), ("FT.TAGVALS", 1), ("FT.DROPINDEX", 0):
+            assert ann.error(name, "mine", *"SCHEMA ADD t TAG".split()[:extra]).startswith("NOPERM User ann")
+
     def test_repeated_searches(self, index, as_user, raw):
         """A client whose searches are answered by the shortest way loses its rights like any other."""
         ann = as_user("+@all", "~*", "&*")

@@ -22,7 +22,7 @@ ASSUMED = {"KEY_BYTES": 16, "TAG_VALUES": 1000, "TAG_BYTES": 10, "TAGS_PER_DOCUM
            "TEXT_TERMS": 50_000, "TEXT_TERM_BYTES": 7, "VECTORS_PER_DOCUMENT": 1, "SORTABLE_BYTES": 16}
 
 
-@command("VAMANA.ESTIMATE", arity=-5, group="search", since="8.10.0", flags="readonly",
+@command("VAMANA.ESTIMATE", arity=-5, group="search", since="8.10.0", flags="readonly", categories="read",
          summary="Says what memory an index would take: the number of documents, then the arguments of FT.CREATE", complexity="O(1)")
 def vamana_estimate(client, n, *words):
     cursor = Words((n, *words))

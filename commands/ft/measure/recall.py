@@ -65,7 +65,7 @@ def read_rerank(cursor: Words):
     raise fail(errors.VECTOR_RERANK_CHOICE, MAX_RERANK)
 
 
-@command("VAMANA.RECALL", arity=-3, group="search", since="8.10.0", flags="readonly no_multi",
+@command("VAMANA.RECALL", arity=-3, group="search", since="8.10.0", flags="readonly no_multi", categories="read",
          summary="Measures the recall of a vector field's searches against exact answers, beside the traffic", complexity="O(N*SAMPLE)")
 def vamana_recall(client, name, field_name, *words):
     index, field = find_field(client, name, field_name)

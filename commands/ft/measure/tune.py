@@ -42,7 +42,7 @@ _FEWEST_LEARNT = 200
 _REPEATED = 3
 
 
-@command("VAMANA.TUNE", arity=-3, group="search", since="8.10.0", flags="readonly no_multi",
+@command("VAMANA.TUNE", arity=-3, group="search", since="8.10.0", flags="readonly no_multi", categories="read",
          summary="Tries every compression on a sample of a vector field: recall, bytes, time and build rate of each, beside the traffic",
          complexity="O(SAMPLE)")
 def vamana_tune(client, name, field_name, *words):

@@ -102,10 +102,8 @@ def spread(lists: list[list[int]], n_children: int) -> int:
     lists = [positions for positions in lists if positions]
     if n_children < 2:
         return 1
-    if not lists:
+    if len(lists) < 2:
         return n_children - 1
-    if len(lists) == 1:
-        return 10
     squares = 0
     for one, other in pairwise(lists):
         squares += _least_distance(one, other) ** 2

@@ -151,6 +151,7 @@ def test_slop_and_order_against_all_choices():
         if _ordered(lists, slop):
             assert ordered
         assert spread(lists, n) >= 1
+    assert spread([[3, 9]], 2) == 1 and spread([[3], []], 4) == 3 and spread([[3], [8]], 2) == 5
 
 
 def test_expansions():
