@@ -12,7 +12,8 @@ from native._vec import ffi, lib
 
 __all__ = ["Index", "Pool", "Crew", "Query", "Names", "Form", "Lanes", "Lane", "Places", "Ruler", "Allowed",
            "NativeError", "NonFiniteError", "SearchTimeout", "ImageError", "COMPRESSIONS", "DTYPES", "isa",
-           "bytes_per_vector", "distance_text", "crc32c", "crc64", "SlotReader", "TextTop", "estimate"]
+           "bytes_per_vector", "distance_text", "crc32c", "crc64", "SlotReader", "TextTop", "estimate",
+           "group_rows", "add_to_groups", "are_ascending"]
 
 METRICS = {"L2": lib.VEC_L2, "IP": lib.VEC_IP, "COSINE": lib.VEC_COSINE}
 # Redis's type names -> (code, numpy type of the elements); bfloat16 has no numpy type and travels as its 16 bits.
@@ -641,7 +642,8 @@ class Saver:
         self._ptr = self._index = None
 
 
-from native.lanes import Lane, Lanes, Places  # noqa: E402 (these use what is above)
+from native.groups import add_to_groups, are_ascending, group_rows  # noqa: E402 (these use what is above)
+from native.lanes import Lane, Lanes, Places  # noqa: E402
 from native.replies import Form, Names, distance_text  # noqa: E402
 from native.searchers import Crew, Pool, Query  # noqa: E402
 from native.words import Words  # noqa: E402

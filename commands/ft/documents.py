@@ -248,9 +248,8 @@ class DocumentTable:
         return row
 
     def in_order(self, rows: np.ndarray) -> np.ndarray:
-        """Rows (any integer array) sorted by ascending doc id."""
-        ids = self.doc_ids[rows]
-        return rows if (ids[1:] > ids[:-1]).all() else rows[np.argsort(ids)]
+        """Rows (uint32) sorted by ascending doc id."""
+        return rows if native.are_ascending(self.doc_ids, rows) else rows[np.argsort(self.doc_ids[rows])]
 
     @property
     def nbytes(self) -> int:

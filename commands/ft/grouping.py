@@ -1,11 +1,14 @@
 """GROUPBY by whole columns: what FT.AGGREGATE does where documents are counted, or numbers summed, by fields of the schema.
 
-The rows that a query matched stay an array; the values that they are grouped by are numbers for each document (ValueCodes), and
-numpy adds up. The general way (pipeline.py) makes a list per document and finds the same."""
+The rows that a query matched stay an array; the values that they are grouped by are numbers for each document (ValueCodes), and the
+engine adds up. The general way (pipeline.py) makes a list per document and finds the same."""
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
+
+import native
 
 from .aggregate_options import Group
 from .fields import NumericField, TagField, TextField
@@ -116,16 +119,20 @@ def numeric_values(field: NumericField, rows: np.ndarray) -> np.ndarray:
     return column[rows]
 
 
+def _grown(values: np.ndarray, n: int) -> np.ndarray:
+    return values if len(values) == n else np.concatenate([values, np.zeros(n - len(values), dtype=values.dtype)])
+
+
 class _Count:
     __slots__ = ("n",)
 
     def __init__(self):
         self.n = np.zeros(0, dtype=np.int64)
 
-    def add(self, ids: np.ndarray, n_groups: int, values: np.ndarray | None) -> None:
-        n = np.bincount(ids, minlength=n_groups)
-        n[:len(self.n)] += self.n
-        self.n = n
+    def add(self, groups: np.ndarray, n_groups: int, rows: np.ndarray, field: NumericField | None) -> None:
+        """Takes rows, each with the number of its group."""
+        self.n = _grown(self.n, n_groups)
+        native.add_to_groups(groups, rows, self.n)
 
     def results(self) -> list[float]:
         return self.n.astype(np.float64).tolist()
@@ -135,26 +142,22 @@ class _Sum:
     __slots__ = ("n", "sums")
 
     def __init__(self):
-        self.n = _Count()
+        self.n = np.zeros(0, dtype=np.int64)
         self.sums = np.zeros(0)
 
-    def add(self, ids, n_groups, values):
-        there = values == values
-        if not there.all():
-            ids, values = ids[there], values[there]
-        self.n.add(ids, n_groups, None)
-        # What was there comes first, so that numbers are added in the order of their documents.
-        self.sums = np.bincount(np.concatenate([np.arange(len(self.sums)), ids]), np.concatenate([self.sums, values]), n_groups)
+    def add(self, groups, n_groups, rows, field):
+        self.n, self.sums = _grown(self.n, n_groups), _grown(self.sums, n_groups)
+        native.add_to_groups(groups, rows, self.n, self.sums, field.column)
 
     def results(self):
-        return np.where(self.n.n > 0, self.sums, np.nan).tolist()
+        return [total if n else math.nan for n, total in zip(self.n.tolist(), self.sums.tolist())]
 
 
 class _Average(_Sum):
     __slots__ = ()
 
     def results(self):
-        return np.divide(self.sums, self.n.n, out=np.full(len(self.sums), np.nan), where=self.n.n > 0).tolist()
+        return [total / n if n else math.nan for n, total in zip(self.n.tolist(), self.sums.tolist())]
 
 
 class _Minimum:
@@ -164,11 +167,12 @@ class _Minimum:
     def __init__(self):
         self.best = np.zeros(0)
 
-    def add(self, ids, n_groups, values):
+    def add(self, groups, n_groups, rows, field):
         best = np.full(n_groups, self.worst)
         best[:len(self.best)] = self.best
+        values = numeric_values(field, rows)
         there = values == values
-        self.better.at(best, ids[there], values[there])
+        self.better.at(best, groups[there], values[there])
         self.best = best
 
     def results(self):
@@ -186,7 +190,7 @@ _REDUCERS = {"COUNT": _Count, "SUM": _Sum, "AVG": _Average, "MIN": _Minimum, "MA
 class Grouping:
     """One GROUPBY over documents as they come from the index."""
 
-    __slots__ = ("index", "keys", "reducers", "_readers", "_size")
+    __slots__ = ("index", "keys", "reducers", "_readers", "_size", "_kept")
 
     def __init__(self, index, keys: list, reducers: list[tuple]):
         self.index = index
@@ -194,6 +198,7 @@ class Grouping:
         self.reducers = reducers    # (class, field or None)
         self._readers: list[Callable] = []      # of the keys: rows -> (codes, the value of each code)
         self._size = 1 << 62                    # rows at a time
+        self._kept: list[tuple] = []            # (codes, values) of the keys, if all of them are kept
 
     @classmethod
     def of(cls, index, step: Group, is_property: Callable[[bytes], bool]) -> "Grouping | None":
@@ -228,11 +233,14 @@ class Grouping:
                 continue
             while (state := key.follow(docs)) is False:
                 yield
-            if state:
-                self._readers.append(partial(_read_codes, key.codes, key.values))
-            else:
+            if not state:
                 self._readers.append(partial(key.read, docs))
                 self._size = _SLICE
+                continue
+            self._readers.append(partial(_read_codes, key.codes, key.values))
+            self._kept.append((key.codes, key.values))
+        if len(self._kept) < len(self.keys):
+            self._kept.clear()
 
     def groups(self, batches: Iterator[np.ndarray]) -> Iterator[tuple[list[tuple], list[list]] | None]:
         """Takes rows. Yields None as long as there are more, then the groups' keys, in the order in which they first came, and
@@ -242,20 +250,25 @@ class Grouping:
         known: dict[tuple, int] = {}
         for rows in batches:
             for at in range(0, len(rows), self._size):
-                part = rows[at:at + self._size]
+                part = np.ascontiguousarray(rows[at:at + self._size], dtype=np.uint32)
                 ids, keys = self._numbered(part)
                 of_key = [known.setdefault(key, len(known)) for key in keys]
                 if of_key != list(range(len(of_key))):
-                    ids = np.array(of_key)[ids]
+                    ids = np.array(of_key, dtype=np.uint32)[ids]
                 for reducer, (_, field) in zip(reducers, self.reducers):
-                    reducer.add(ids, len(known), None if field is None else numeric_values(field, part))
+                    reducer.add(ids, len(known), part, field)
                 yield None
         yield list(known), [reducer.results() for reducer in reducers]
 
     def _numbered(self, rows: np.ndarray) -> tuple[np.ndarray, list[tuple]]:
         """For each row the number of its group among these rows, in the order in which groups first come; and their keys."""
         if not self.keys:
-            return np.zeros(len(rows), dtype=np.int64), [()]
+            return np.zeros(len(rows), dtype=np.uint32), [()]
+        if self._kept and math.prod([len(values) for _, values in self._kept]) <= _DENSE:
+            ids, first = native.group_rows([(codes, len(values)) for codes, values in self._kept], rows)
+            shown = [[NULL if value is None else value for value in map(values.__getitem__, codes[first].tolist())]
+                     for codes, values in self._kept]
+            return ids, list(zip(*shown))
         columns = [read(rows) for read in self._readers]
         combined, n_combined = None, 1
         for codes, values in columns:
@@ -272,7 +285,7 @@ class Grouping:
         places = first[there]
         first[there] = np.arange(len(there))
         shown = [[_shown(values[code]) for code in codes[places].tolist()] for codes, values in columns]
-        return first[combined], list(zip(*shown))
+        return first[combined].astype(np.uint32), list(zip(*shown))
 
 
 def _read_codes(codes: np.ndarray, values: list, rows: np.ndarray) -> tuple[np.ndarray, list]:

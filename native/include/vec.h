@@ -358,6 +358,22 @@ void vec_text_free(vec_text *text);
    n_phrases of these words), equal ones by doc id, and their scores: *n_rows of them. Returns how many match in all, or VEC_ENOMEM. */
 int64_t vec_text_top(vec_text *text, const vec_text_docs *docs, const vec_text_leaf *leaves, const uint32_t *groups, uint64_t n_groups,
                      const uint32_t *phrases, uint64_t n_phrases, uint64_t k, uint32_t *rows, double *scores, uint64_t *n_rows);
+/* Rows by the numbers that stand for what they are grouped by: codes[row] < n_values, of n rows. */
+typedef struct {
+    const int32_t *codes;
+    uint64_t n, n_values;
+} vec_group_key;
+/* For each row the number of its group among these rows, in the order in which groups first come; a group has the same codes of all keys.
+   first[group]: a row of it. group_of has a place for each combination of codes, all 0 before and after. Returns how many groups there are;
+   VEC_EARG: a key has no code for a row (group_of is then not 0). */
+int64_t vec_group_rows(const vec_group_key *keys, uint64_t n_keys, const uint32_t *rows, uint64_t n, uint32_t *group_of, uint32_t *groups,
+                       uint32_t *first);
+/* Adds to each group's count and sum those of its rows that have a number in the column (NaN and beyond its end: none), in the order of
+   the rows; column NULL: counts all rows. */
+void vec_group_add(const uint32_t *groups, const uint32_t *rows, uint64_t n, const double *column, uint64_t n_column, double *sums,
+                   int64_t *counts);
+/* Whether the values of rows ascend, each greater than the one before. */
+int vec_are_ascending(const int64_t *values, const uint32_t *rows, uint64_t n);
 /* The places of those words, of n_words ascending ones, that `distance` or fewer insertions, deletions and replacements of characters make
    of the target: the first `most` into out. Word i begins at words[starts[i]] and ends one byte before starts[i + 1]. Bytes that are not
    UTF-8 count as U+FFFD; two characters that changed places at the end of a word are one edit. Returns how many, VEC_ENOMEM, or VEC_EARG:
