@@ -50,7 +50,8 @@ _PATTERN_PAUSE = 64
 _PARTS = {b"*%d" % n: 2 * n + 2 for n in range(1, 64)}
 _BULK_HEADERS = [b"$%d" % n for n in range(_SHORT_READ)]
 _SHORT_HEADERS = dict(enumerate(_BULK_HEADERS))
-#: A cut-off command of at most this many bytes is read anew with what follows, so that a long pipeline is not slowed down by its cuts.
+#: A cut-off command of at most this many bytes (_SHORT_READ, if those before it were no Columns) is read anew with what follows, so that
+#: a long pipeline is not slowed down by its cuts.
 _SHORT_REST = 16 * 1024
 
 
@@ -214,7 +215,7 @@ class RequestParser:
         if further:
             return [*commands, *further]
         self.exact = data[:consumed]
-        if commands and not self._direct and self.error is None and len(rest) <= _SHORT_REST:
+        if not self._direct and self.error is None and len(rest) <= (_SHORT_REST if type(commands) is Columns else _SHORT_READ):
             self._rest = rest
         return commands
 
