@@ -108,6 +108,10 @@ class _Queue:
         if type(change.new) in _WAITED_FOR or type(change.old) is Stream:
             self._mark((self.server.keyspace.databases[change.db], change.key))
 
+    def minds(self, db, keys) -> bool:
+        """Whether somebody waits for one of these keys."""
+        return any((db, key) in self.waiters for key in keys)
+
     def flushed(self, db: int) -> None:
         """Nothing to hand out, but the groups of streams are gone."""
         for place in list(self.waiters):

@@ -70,13 +70,14 @@ def hset(client, key, *pairs):
 @at_once("HSET")
 def _hset_many(client, keys, *pairs):
     db = client.db
-    if len(pairs) & 1 or db.keyspace.place is not None or not db.is_private(keys) \
-            or not _HASH_OR_NONE.issuperset(map(type, map(db.data.get, keys))):
+    if len(pairs) & 1 or db.keyspace.place is not None or not db.is_private(keys):
         return None
     value = db.data.get(keys[0])
-    if value is not None and len(pairs) == 2 and keys.count(keys[0]) == len(keys):      # one hash is filled
+    if type(value) is Hash and len(pairs) == 2 and keys.count(keys[0]) == len(keys):    # one hash is filled
         n_added = value.put_many(*pairs)
         db.keyspace.dirty += len(keys)
+    elif not _HASH_OR_NONE.issuperset(map(type, map(db.data.get, keys))):
+        return None
     else:
         n_added = [_set_pairs(client, key, words) for key, words in zip(keys, zip(*pairs))]
     return b"".join([SMALL_INTS[n] for n in n_added])

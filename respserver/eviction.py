@@ -131,6 +131,10 @@ class Evictor:
             if note is not None:
                 self._total -= note >> _USE_BITS
 
+    def minds(self, db, keys: list[bytes]) -> bool:
+        """It takes down any change."""
+        return True
+
     def flushed(self, db: int) -> None:
         """The keys of a database are gone."""
         self._total -= sum(note >> _USE_BITS for note in self._notes[db].values())

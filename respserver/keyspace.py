@@ -45,6 +45,7 @@ class Listener(Protocol):
     """What hears of changes. Called on the loop thread, after the change; must not change the keyspace."""
 
     def key_changed(self, change: Change) -> None: ...
+    def minds(self, db: "Database", keys: list[bytes]) -> bool: ...     # whether it does anything about changes of these keys
     def flushed(self, db: int) -> None: ...
     def swapped(self, first: int, second: int) -> None: ...
 
@@ -147,11 +148,13 @@ class Database:
             self.note_field_expiry(key, value)
         self.changed(key, event, old, value)
 
-    def is_private(self, keys: Iterable[bytes]) -> bool:
-        """Whether it is nobody's business what happens to these keys: none of them may expire or is watched, and nobody listens."""
-        return not (self.keyspace.listeners or self.watchers and not self.watchers.keys().isdisjoint(keys)) and self.are_lasting(keys)
+    def is_private(self, keys: list[bytes]) -> bool:
+        """Whether it is nobody's business what happens to these keys: none of them may expire or is watched, and no listener minds."""
+        if self.watchers and not self.watchers.keys().isdisjoint(keys) or not self.are_lasting(keys):
+            return False
+        return not any(listener.minds(self, keys) for listener in self.keyspace.listeners)
 
-    def are_lasting(self, keys: Iterable[bytes]) -> bool:
+    def are_lasting(self, keys: list[bytes]) -> bool:
         """Whether none of these keys, nor a field of theirs, has an expiry time."""
         return not (self.expires and not self.expires.keys().isdisjoint(keys)
                     or self.field_expires and not self.field_expires.keys().isdisjoint(keys))

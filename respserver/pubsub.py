@@ -90,6 +90,10 @@ class Notifier:
         if "E" in self.letters:
             self.pubsub.publish(b"__keyevent@%d__:%b" % (db, event), key)
 
+    def minds(self, db, keys: list[bytes]) -> bool:
+        """It publishes any change."""
+        return True
+
     def flushed(self, db: int) -> None:
         """Redis does not notify of a flush."""
 

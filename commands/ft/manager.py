@@ -194,6 +194,11 @@ class Manager:
             for index in indexes:
                 index.remove(key)
 
+    def minds(self, db, keys: list[bytes]) -> bool:
+        """Whether one of these keys belongs into an index."""
+        prefixes = self._by_prefix.keys()
+        return not db.index and any(not prefixes.isdisjoint([key[:length] for key in keys]) for length in self._prefix_lengths)
+
     def _finish_rename(self, renamed: tuple, event: str, key: bytes, new) -> bool:
         """Second half of a RENAME. Returns whether the event was dealt with."""
         from_key, value = renamed

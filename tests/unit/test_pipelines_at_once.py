@@ -106,7 +106,7 @@ def some_pipeline(r):
         "get": lambda: (b"GET", of_text()), "incr": lambda: (b"INCR", key()), "del": lambda: (b"DEL", key()), "sadd": lambda: (b"SADD", key(), value()),
         "options": lambda: (b"SET", key(), value(), r.choice((b"NX", b"XX", b"GET", b"KEEPTTL", b"BAD"))),
         "timed": lambda: (b"SET", key(), value(), b"PX", b"30"), "none": lambda: (b"NONE", key(), value()), "short": lambda: (b"SET", key()),
-        "fields": lambda: (b"HDEL", key(), field()),
+        "fields": lambda: (b"HDEL", key(), field()), "push": lambda: (b"LPUSH", key(), value()),
     }
     likely = ["set", "one hash", "hset", "pairs", "get"]
     kind = r.choice(likely if r.random() < 0.7 else list(kinds))
@@ -124,13 +124,13 @@ def some_circumstance(r):
         (1, (b"WATCH", key)), (1, (b"UNWATCH",)), (0, (b"WATCH", key)), (0, (b"MULTI",)), (0, (b"EXEC",)), (0, (b"EXEC",)), (1, (b"SCAN", b"0")),
         (0, (b"SELECT", r.choice((b"0", b"1")))), (0, (b"HELLO", r.choice((b"2", b"3")))), (0, (b"DEL", *KEYS)), (0, (b"DEL", *KEYS)),
         (0, (b"CONFIG", b"SET", b"notify-keyspace-events", r.choice((b"", b"KEA", b"")))), (1, (b"PSUBSCRIBE", b"*")), (1, (b"PUNSUBSCRIBE",)),
-        (1, (b"MONITOR",)), (1, (b"RESET",)), (1, (b"RESET",)), (0, (b"CONFIG", b"SET", b"slowlog-log-slower-than", r.choice((b"0", b"60000000")))),
+        (1, (b"MONITOR",)), (1, (b"RESET",)), (1, (b"BLPOP", key, b"0")), (0, (b"CONFIG", b"SET", b"slowlog-log-slower-than", r.choice((b"0", b"60000000")))),
         (0, (b"CLIENT", b"REPLY", r.choice((b"ON", b"ON", b"SKIP", b"OFF")))), (0, (b"CONFIG", b"SET", b"maxmemory", r.choice((b"1", b"0", b"0")))),
     ])
 
 
 #: Nothing special any more.
-CALM = [(0, (b"EXEC",)), (0, (b"UNWATCH",)), (0, (b"CLIENT", b"REPLY", b"ON")), (1, (b"RESET",)),
+CALM = [(0, (b"EXEC",)), (0, (b"CLIENT", b"UNBLOCK", b"2")), (0, (b"UNWATCH",)), (0, (b"CLIENT", b"REPLY", b"ON")), (1, (b"RESET",)),
         (0, (b"CONFIG", b"SET", b"notify-keyspace-events", b"")),
         (0, (b"CONFIG", b"SET", b"maxmemory", b"0")), (0, (b"CONFIG", b"SET", b"slowlog-log-slower-than", b"60000000"))]
 

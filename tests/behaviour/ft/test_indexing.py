@@ -26,6 +26,19 @@ def five(both):
     return both, base
 
 
+def test_pipelines_of_one_command(five):
+    """Commands beside the index are run as one, those that concern it are not."""
+    r, _ = five
+    pipe = r.pipeline(transaction=False)
+    for words in ([("HSET", f"d:{i}", "num", 100 + i) for i in range(3, 9)], [("HSET", f"other:{i}", "num", 100 + i) for i in range(9)],
+                  [("SET", f"d:{i}" if i == 3 else f"s:{i}", "x") for i in range(9)]):
+        for one in words:
+            pipe.execute_command(*one)
+        assert len(pipe.execute()) == len(words)
+    assert keys(r, "@num:[100 200]") == ["d:4", "d:5", "d:6", "d:7", "d:8"] and "d:3" not in keys(r)
+    assert r.get("s:8") == b"x" and r.hget("other:8", "num") == b"108"
+
+
 def test_changes_of_a_document(five):
     r, base = five
     assert keys(r) == ["d:0", "d:1", "d:2", "d:3", "d:4"]
