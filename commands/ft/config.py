@@ -1,11 +1,12 @@
 """The search module's configuration: `search-*` directives for CONFIG, and the older names that FT.CONFIG knows them
 by."""
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from respserver.config import DIRECTIVES, ConfigError, register
 from respserver.directive import Directive
-from respserver.protocol.errors import CommandError
+from respserver.protocol.errors import UNKNOWN_SUBCOMMAND, WRONG_ARITY, CommandError
 from respserver.protocol.reply import OK, Pairs, Simple
 from respserver.registry import command
 
@@ -28,11 +29,17 @@ class Setting:
     most: int = _UNLIMITED
     choices: tuple[str, ...] = ()
     immutable: bool = False
+    check: Callable | None = None       # see Directive
 
 
 _WITHOUT_EFFECT = "Without effect here"
 _INT64 = (1 << 63) - 1
 _UINT32 = (1 << 32) - 1
+
+
+def _clamp(value: int) -> int:
+    """More than 32 bits were possible before Redis 8.8: old files may have it."""
+    return min(value, _UINT32)
 
 
 def _rows():
@@ -42,7 +49,7 @@ def _rows():
     yield s("NOGC", "search-no-gc", "bool", False, "Whether the statistics of removed documents are kept for ever",
             immutable=True)
     yield s("MINPREFIX", "search-min-prefix", "int", 2, "Shortest prefix, suffix or infix that a query may search for",
-            least=1, most=_UINT32)
+            least=1, most=_INT64, check=_clamp)
     yield s("MINSTEMLEN", "search-min-stem-len", "int", 4, "Shortest word that is stemmed", least=2, most=_UINT32)
     yield s("FORKGC_SLEEP_BEFORE_EXIT", "search-fork-gc-sleep-before-exit", "int", 0, _WITHOUT_EFFECT, most=_INT64)
     yield s("MAXDOCTABLESIZE", "search-max-doctablesize", "int", 1000000,
@@ -51,9 +58,9 @@ def _rows():
     yield s("MAXAGGREGATERESULTS", "search-max-aggregate-results", "int", _UNLIMITED,
             "Most results that FT.AGGREGATE returns")
     yield s("MAXEXPANSIONS", "search-max-prefix-expansions", "int", 200,
-            "Most terms that a prefix, suffix, infix or pattern stands for", least=1, most=_UINT32)
+            "Most terms that a prefix, suffix, infix or pattern stands for", least=1, most=_INT64, check=_clamp)
     yield s("MAXPREFIXEXPANSIONS", "search-max-prefix-expansions", "int", 200,
-            "Most terms that a prefix, suffix, infix or pattern stands for", least=1, most=_UINT32)
+            "Most terms that a prefix, suffix, infix or pattern stands for", least=1, most=_INT64, check=_clamp)
     yield s("TIMEOUT", "search-timeout", "int", 500, "Milliseconds that a query may take; 0: no limit", most=_INT64)
     yield s("ON_TIMEOUT", "search-on-timeout", "enum", "return", "What a query does that takes too long",
             choices=("return", "fail", "return-strict"))
@@ -86,7 +93,8 @@ def _rows():
             "Seconds until a failed round is tried again: none fails here", least=1, most=_INT64)
     yield s("FORK_GC_CLEAN_NUMERIC_EMPTY_NODES", "search-_fork-gc-clean-numeric-empty-nodes", "bool", True, _WITHOUT_EFFECT)
     yield s("_FORK_GC_CLEAN_NUMERIC_EMPTY_NODES", "search-_fork-gc-clean-numeric-empty-nodes", "bool", True, _WITHOUT_EFFECT)
-    yield s("UNION_ITERATOR_HEAP", "search-union-iterator-heap", "int", 20, _WITHOUT_EFFECT, least=1, most=_UINT32)
+    yield s("UNION_ITERATOR_HEAP", "search-union-iterator-heap", "int", 20, _WITHOUT_EFFECT, least=1, most=_INT64,
+            check=_clamp)
     yield s("CURSOR_MAX_IDLE", "search-cursor-max-idle", "int", 300000,
             "Milliseconds that a cursor lives without being read", most=_INT64)
     yield s("INDEX_CURSOR_LIMIT", "search-index-cursor-limit", "int", 128, "Most cursors of one index", most=_INT64)
@@ -106,6 +114,10 @@ def _rows():
     yield s("_BG_INDEX_MEM_PCT_THR", "search-_bg-index-mem-pct-thr", "int", 100, _WITHOUT_EFFECT, most=100)
     yield s("_BG_INDEX_OOM_PAUSE_TIME", "search-_bg-index-oom-pause-time", "int", 0, _WITHOUT_EFFECT, most=_UINT32)
     yield s("INDEXER_YIELD_EVERY_OPS", "search-indexer-yield-every-ops", "int", 1000, _WITHOUT_EFFECT, least=1, most=_UINT32)
+    yield s("_MIN_TRIM_DELAY_MS", "search-_min-trim-delay-ms", "int", 2000, _WITHOUT_EFFECT, least=1, most=_UINT32)
+    yield s("_MAX_TRIM_DELAY_MS", "search-_max-trim-delay-ms", "int", 5000, _WITHOUT_EFFECT, least=1, most=_UINT32)
+    yield s("_TRIMMING_STATE_CHECK_DELAY_MS", "search-_trimming-state-check-delay-ms", "int", 100, _WITHOUT_EFFECT, least=1,
+            most=_UINT32)
     yield s("BM25STD_TANH_FACTOR", "search-bm25std-tanh-factor", "int", 4,
             "What the scorer BM25STD.TANH divides scores by", least=1, most=10000)
     yield s("OSS_GLOBAL_PASSWORD", "", "", "", _WITHOUT_EFFECT, immutable=True)
@@ -126,7 +138,7 @@ def _rows():
             "Whether a field whose new vectors are no longer like those it was trained on is trained again by itself",
             choices=("auto", "manual"))
     yield s("ENABLE_UNSTABLE_FEATURES", "search-enable-unstable-features", "bool", False,
-            "Whether the default scorer may be changed")
+            "Whether the default scorer may be changed, where refusals are as before Redis 8.8")
 
 
 SETTINGS: dict[str, Setting] = {row.name: row for row in _rows()}
@@ -140,6 +152,9 @@ ERROR_CODES = "search-error-codes"
 #: Where the original vectors of hashes live; Redis has no such thing, so FT.CONFIG does not know it.
 ORIGINALS = "search-vector-originals"
 
+#: How much of the memory Redis's indexes on disk may buffer, in percent: without effect here.
+DISK_BUFFER = "search-disk-buffer-percentage"
+
 #: What decides how a query is read: changes make prepared searches void.
 PLAN_DIRECTIVES = ("search-default-dialect", "search-max-search-results", "search-timeout", "search-on-timeout",
                    "search-min-prefix",
@@ -152,11 +167,13 @@ def register_directives() -> None:
         if row.directive and row.directive not in DIRECTIVES:
             register(Directive(row.directive, row.kind, row.default, least=row.least, most=row.most,
                                choices=row.choices,
-                               immutable=row.immutable, is_module=True))
+                               immutable=row.immutable, is_module=True, check=row.check))
     if ERROR_CODES not in DIRECTIVES:
         register(Directive(ERROR_CODES, "bool", True, is_module=True))
     if INFO_ON_ZERO not in DIRECTIVES:
         register(Directive(INFO_ON_ZERO, "bool", False, is_module=True))
+    if DISK_BUFFER not in DIRECTIVES:
+        register(Directive(DISK_BUFFER, "int", 0, most=100, is_module=True))
     if ORIGINALS not in DIRECTIVES:
         register(Directive(ORIGINALS, "enum", "memory", choices=("memory", "disk"), is_module=True))
 
@@ -166,16 +183,31 @@ def observe(server) -> None:
     config = server.config
 
     def check(name: str) -> None:
-        if name != "BM25STD" and not config["search-enable-unstable-features"]:
+        if name != "BM25STD" and _is_stable(config):
             raise ValueError(errors.SCORER_UNSTABLE)
         if name not in SCORERS:
             raise ValueError(errors.DEFAULT_SCORER)
     config.observe("search-default-scorer", check)
 
+    def above(value: int) -> None:
+        if value >= config["search-_max-trim-delay-ms"]:
+            raise ValueError(errors.TRIM_MIN.format(value, config["search-_max-trim-delay-ms"]))
+    config.observe("search-_min-trim-delay-ms", above)
+
+    def below(value: int) -> None:
+        if value <= config["search-_min-trim-delay-ms"]:
+            raise ValueError(errors.TRIM_MAX.format(value, config["search-_min-trim-delay-ms"]))
+    config.observe("search-_max-trim-delay-ms", below)
+
     def set_codes(value: bool) -> None:
         errors.has_codes = value
         server.dispatcher.retell = None if value else errors.told
     config.observe(ERROR_CODES, set_codes)
+
+
+def _is_stable(config) -> bool:
+    """Whether the default scorer cannot be changed: so it was before Redis 8.8."""
+    return not errors.has_codes and not config["search-enable-unstable-features"]
 
 
 def _shown(server, row: Setting) -> str | None:
@@ -198,11 +230,18 @@ def _named(word: bytes) -> list[Setting]:
     return [row] if row is not None else []
 
 
-@command("FT.CONFIG", arity=-3, group="search", since="1.0.0", flags="admin", categories="admin",
+@command("FT.CONFIG", arity=-2, group="search", since="1.0.0", flags="admin", categories="admin",
          summary="Reads, sets or explains configuration options", complexity="O(1)")
-def ft_config(client, action, name, *values):
+def ft_config(client, action, *words):
     server = client.server
-    action = action.upper()
+    given, action = action, action.upper()
+    if action not in (b"GET", b"HELP", b"SET"):
+        if errors.has_codes:
+            raise CommandError(UNKNOWN_SUBCOMMAND.format(errors.show(given), "FT.CONFIG"))
+        raise CommandError(errors.NO_SUCH_ACTION if words else WRONG_ARITY.format("ft.config"))
+    if not words:
+        raise CommandError(WRONG_ARITY.format(f"ft.config|{action.decode().lower()}"))
+    name, *values = words
     if action == b"GET":
         rows = [(Simple(row.name), _shown(server, row)) for row in _named(name)]
         return Pairs(rows) if client.proto == 3 else [list(row) for row in rows]
@@ -214,18 +253,16 @@ def ft_config(client, action, name, *values):
                           for label, row in rows])
         return [[label, Simple("Description"), Simple(row.help), Simple("Value"), _simple(_shown(server, row))]
                 for label, row in rows]
-    if action == b"SET":
-        return _set(client, name, values)
-    raise errors.fail(errors.NO_SUCH_SUBCOMMAND)
+    return _set(client, name, values)
 
 
 def _mode(server) -> str:
-    return server.search.threads_mode or ("MT_MODE_FULL" if server.config["search-workers"] else "MT_MODE_OFF")
+    return server.search.threads_mode or "MT_MODE_OFF"
 
 
 def _n_threads(server) -> str:
-    is_for_loading = server.search.threads_mode == "MT_MODE_ONLY_ON_OPERATIONS"
-    return str(server.config["search-min-operation-workers" if is_for_loading else "search-workers"])
+    directive = {"MT_MODE_FULL": "search-workers", "MT_MODE_ONLY_ON_OPERATIONS": "search-min-operation-workers"}.get(_mode(server))
+    return "0" if directive is None else str(server.config[directive])
 
 
 #: What settings without a directive show.
@@ -246,7 +283,7 @@ def _set(client, name: bytes, values):
     row = rows[0]
     if row.immutable:
         raise CommandError(errors.NOT_MODIFIABLE)
-    if row.name == "DEFAULT_SCORER" and not client.server.config["search-enable-unstable-features"]:
+    if row.name == "DEFAULT_SCORER" and _is_stable(client.server.config):
         raise CommandError(errors.SCORER_UNSTABLE)
     if not values:
         raise CommandError(errors.CONFIG_VALUE.format(errors.TAIL_MISSING))
@@ -292,7 +329,7 @@ def _integer(row: Setting, text: str) -> int:
     return value
 
 
-@command("_FT.CONFIG", arity=-3, group="search", since="8.0.0", flags="admin", categories="admin",
+@command("_FT.CONFIG", arity=-2, group="search", since="8.0.0", flags="admin", categories="admin",
          summary="The same as FT.CONFIG",
          complexity="O(1)")
 def inner_config(client, *words):

@@ -41,7 +41,7 @@ def test_the_age_of_a_temporary_index(r2):
 
 
 @mark.parametrize("words, refusal", [
-    (("DEFAULT_SCORER", "TFIDF"), "is off"), (("WORKERS", 99), "cannot exceed 16"), (("_BG_INDEX_MEM_PCT_THR", 101), "100%"),
+    (("_MIN_TRIM_DELAY_MS", 5000), "less than _MAX_TRIM_DELAY_MS .5000"), (("WORKERS", 99), "cannot exceed 16"), (("_BG_INDEX_MEM_PCT_THR", 101), "100%"),
     (("ON_OOM", "never"), "Invalid ON_OOM value"), (("EXTLOAD", 1), "Not modifiable"), (("MAX_AGGREGATE_GROUPS", 0), "acceptable bounds")])
 def test_settings_that_cannot_be(r2, words, refusal):
     with raises(redis.ResponseError, match=refusal):
