@@ -601,6 +601,7 @@ class Ruler:
 
     def __init__(self, dim, metric="COSINE", dtype="FLOAT32"):
         params = ffi.new("vec_params *", dict(dim=dim, metric=METRICS[metric], dtype=DTYPES[dtype][0]))
+        self.dim, self.dtype = dim, DTYPES[dtype][1]
         out = ffi.new("vec_ruler **")
         _check(lib.vec_ruler_create(params, out))
         self._ptr = ffi.gc(out[0], lib.vec_ruler_free)
@@ -611,6 +612,40 @@ class Ruler:
         out = ffi.new("double[]", n)
         _check(lib.vec_ruler_distances(self._ptr, query, vectors, n, out))
         return ffi.unpack(out, n)
+
+    def rescore(self, queries, vectors, candidates, k):
+        """The k nearest of each query's candidates, by their originals: (labels, distances), each (n, k), ties in the candidates' order.
+
+        queries: (n, dim) and vectors: (rows, dim), of the ruler's type; candidates: (n, m) rows of vectors, -1 where there is none, as
+        Index.search gives them. Where a query has fewer than k: -1 and inf. Raises NonFiniteError if a query is not finite, and
+        ValueError for other shapes or types."""
+        queries, vectors = np.ascontiguousarray(queries), np.ascontiguousarray(vectors)
+        candidates = np.ascontiguousarray(candidates, np.int64)
+        for name, array in (("queries", queries), ("vectors", vectors)):
+            if array.ndim != 2 or array.shape[1] != self.dim or array.dtype != self.dtype:
+                raise ValueError(f"{name} must be (n, {self.dim}) of {self.dtype}, not {array.shape} of {array.dtype}")
+        if candidates.ndim != 2 or len(candidates) != len(queries):
+            raise ValueError(f"candidates must be ({len(queries)}, m), not {candidates.shape}")
+        if candidates.size and not -1 <= candidates.min() <= candidates.max() < len(vectors):
+            raise ValueError(f"candidates must be -1 or rows of vectors, 0 .. {len(vectors) - 1}")
+        n, m = candidates.shape
+        is_none, stride = candidates < 0, vectors.strides[0]
+        if is_none.all() or not k:
+            return np.full((n, k), -1, np.int64), np.full((n, k), np.inf)
+        places = np.where(is_none, 0, candidates).astype(np.uint64) * np.uint64(stride) + np.uint64(vectors.ctypes.data)
+        distances = np.empty((n, m))
+        asked, step = ffi.cast("char *", queries.ctypes.data), queries.strides[0]
+        at, out = ffi.cast("const char *const *", places.ctypes.data), ffi.cast("double *", distances.ctypes.data)
+        for i in range(n):
+            _check(lib.vec_ruler_measure(self._ptr, asked + i * step, at + i * m, m, out + i * m))
+        distances[is_none | np.isnan(distances)] = np.inf
+        order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+        labels, distances = np.take_along_axis(candidates, order, 1), np.take_along_axis(distances, order, 1)
+        labels[np.isinf(distances)] = -1
+        if m < k:
+            labels = np.pad(labels, ((0, 0), (0, k - m)), constant_values=-1)
+            distances = np.pad(distances, ((0, 0), (0, k - m)), constant_values=np.inf)
+        return labels, distances
 
 
 class Saver:

@@ -23,13 +23,11 @@ static void shape_float(coder *c) {
 /* Under IP a record ends with its squared norm, which linking asks for at every distance. */
 static void append_norm2(const coder *c, uint8_t *primary) {
     if (c->metric != VEC_IP) return;
-    double sum = 0;
-    for (uint32_t i = 0; i < c->dim; i++) {
+    double sum = c->dtype == VEC_FLOAT32 ? K.sum_squares((const float *)(const void *)primary, c->dim) : 0;
+    for (uint32_t i = 0; i < c->dim && c->dtype != VEC_FLOAT32; i++) {
         double d;
-        float v;
         uint16_t h;
         if (c->dtype == VEC_FLOAT64) memcpy(&d, primary + 8 * i, 8);
-        else if (c->dtype == VEC_FLOAT32) memcpy(&v, primary + 4 * i, 4), d = v;
         else memcpy(&h, primary + 2 * i, 2), d = c->dtype == VEC_FLOAT16 ? half_to_float(h) : bfloat_to_float(h);
         sum += d * d;
     }

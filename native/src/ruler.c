@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "kernels.h"
+#include "search.h"
 
 struct vec_ruler {
     coder *coder;
@@ -54,15 +55,25 @@ static int read_floats(const vec_ruler *r, const uint8_t *given, float *out) {
 
 int vec_ruler_measure(vec_ruler *r, const char *given, const char *const *vectors, size_t n, double *distances) {
     const codec *codec = r->coder->codec;
-    const uint8_t *record = r->record, *query_bytes = (const uint8_t *)given;
+    const uint8_t *query_bytes = (const uint8_t *)given;
     query q = {.coder = r->coder, .x = r->query_floats, .x64 = r->query_doubles, .raw = r->query_raw};
     int rc = read_floats(r, query_bytes, r->query_floats);
     if (rc != VEC_OK) return rc;
     codec->prepare(r->coder, r->query_floats, query_bytes, &q);
+    /* Floats are their own record. Those that need no scaling are measured where they lie; if the sum is not finite, the vector may not
+       be: reading it tells. */
+    const int is_float = r->dtype == VEC_FLOAT32, is_as_given = is_float && r->metric != VEC_COSINE;
+    const uint8_t *record = is_float ? (const uint8_t *)r->vector : r->record;
+    const size_t bytes = r->dim * dtype_bytes(r->dtype);
     for (size_t i = 0; i < n; i++) {
         const uint8_t *vector = (const uint8_t *)vectors[i];
+        if (i + 2 < n && vectors[i + 2]) prefetch_record((const uint8_t *)vectors[i + 2], bytes);
+        if (vector && is_as_given) {
+            codec->exact(&q, &vector, NULL, 1, &distances[i]);
+            if (isfinite(distances[i])) continue;
+        }
         if (!vector || read_floats(r, vector, r->vector) != VEC_OK) { distances[i] = NAN; continue; }
-        codec->encode(r->coder, r->vector, vector, r->record, NULL, r->vector);
+        if (!is_float) codec->encode(r->coder, r->vector, vector, r->record, NULL, r->vector);
         codec->exact(&q, &record, NULL, 1, &distances[i]);
     }
     return VEC_OK;

@@ -2,10 +2,14 @@
 of each, on one thread in process, by its codes alone and with the best candidates scored again by the original vectors (RERANK AUTO)."""
 import time
 
-from curves import climb, median_curve, qps_at
+from curves import LEVELS, climb, median_curve, qps_at
 from engines import load, make
 from localserver import table
 from rounds import alternate, number
+
+LEVEL_NAMES = [f"QPS @{level:.2f}" for level in LEVELS]
+#: A setting is at the best recall when it is so near to that of the widest window.
+NEARLY = 0.002
 
 
 def kinds() -> list[str]:
@@ -39,15 +43,24 @@ def run(directory: str, options) -> dict:
         figures = dict(worker.built)
         for how in worker.measures[0]:
             curve = median_curve([one[how] for one in worker.measures])
-            figures[how] = {"curve": curve, "best": max(r for _, r, _ in curve), "qps": {str(level): qps for level, qps in qps_at(curve).items()}}
+            best = max(r for _, r, _ in curve)
+            figures[how] = {"curve": curve, "best": best, "qps": {str(level): qps for level, qps in qps_at(curve).items()},
+                            "qps_at_best": max(qps for _, r, qps in curve if r >= best - NEARLY)}
         result[worker.name] = figures
         codes, rescored = figures["codes"], figures.get("rescored")
         rows.append([worker.name, number(figures["bytes"]), number(figures["index_bytes"]), number(figures["vectors_per_s"]),
-                     f"{codes['best']:.4f}", *map(number, codes["qps"].values()), number(figures["rerank"]),
-                     *([f"{rescored['best']:.4f}", *map(number, rescored["qps"].values())] if rescored else ["-"] * (1 + len(codes["qps"])))])
-    print(table(["compression", "bytes", "with graph", "build vectors/s", "best recall", "QPS @0.90", "@0.95", "@0.99", "rerank", "best recall",
-                 "QPS @0.90", "@0.95", "@0.99"], rows))
+                     f"{codes['best']:.4f}", number(codes["qps_at_best"]), *map(number, codes["qps"].values()), number(figures["rerank"]),
+                     *_rescored(codes, rescored)])
+    print(table(["compression", "bytes", "with graph", "build vectors/s", "best recall", "QPS there", *LEVEL_NAMES, "rerank", "best recall",
+                 *LEVEL_NAMES, "@0.99 / codes at best"], rows))
     return result
+
+
+def _rescored(codes: dict, rescored: dict | None) -> list[str]:
+    if rescored is None:
+        return ["-"] * (2 + len(LEVELS))
+    ratio = rescored["qps"]["0.99"] / codes["qps_at_best"] if rescored["qps"]["0.99"] else None
+    return [f"{rescored['best']:.4f}", *map(number, rescored["qps"].values()), f"{ratio:.2f}x" if ratio else "-"]
 
 
 def draw(result: dict, axes, title: str) -> None:

@@ -75,12 +75,7 @@ class Rescored(Ours):
         if not count:
             return super().search(queries, k, window)
         candidates = super().search(queries, max(count, k), window)
-        found = np.empty((len(queries), k), np.int64)
-        for query, labels, row in zip(queries, candidates, found):
-            labels = labels[labels >= 0]
-            distances = self.ruler.distances(query.tobytes(), self.base[labels].tobytes(), len(labels))
-            row[:] = labels[np.argsort(distances, kind="stable")[:k]]
-        return found
+        return self.ruler.rescore(queries, self.base, candidates, k)[0]
 
 
 class Svs(Engine):

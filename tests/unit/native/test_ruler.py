@@ -45,3 +45,33 @@ def test_it_says_which_vector_is_not_finite_and_refuses_such_a_query():
 
 def test_zero_vectors_have_a_distance():
     assert native.Ruler(3, "COSINE").distances(bytes(12), bytes(12), 1) == [1.0]
+
+
+@pytest.mark.parametrize("metric", ["L2", "IP", "COSINE"])
+@pytest.mark.parametrize("dtype", ["FLOAT32", "FLOAT16", "INT8"])
+def test_candidates_are_rescored_as_measured_one_by_one(metric, dtype):
+    vectors, queries = as_type(RNG.normal(size=(60, 19)), dtype), as_type(RNG.normal(size=(5, 19)), dtype)
+    candidates = np.stack([RNG.permutation(60)[:12] for _ in queries])
+    candidates[1, 3:] = -1
+    ruler = native.Ruler(19, metric, dtype)
+    labels, distances = ruler.rescore(queries, vectors, candidates, 5)
+    for query, rows, found, measured in zip(queries, candidates, labels, distances):
+        rows = rows[rows >= 0]
+        by_one = ruler.distances(query.tobytes(), vectors[rows].tobytes(), len(rows))
+        order = np.argsort(by_one, kind="stable")[:5]
+        n = len(order)
+        assert found[:n].tolist() == rows[order].tolist() and measured[:n].tolist() == np.array(by_one)[order].tolist()
+        assert (found[n:] == -1).all() and np.isinf(measured[n:]).all()
+
+
+def test_rescoring_leaves_out_what_is_not_finite_and_refuses_what_does_not_fit():
+    ruler, vectors = native.Ruler(4, "IP"), np.ones((3, 4), "<f4")
+    vectors[1, 2], vectors[2] = np.nan, 3e38        # the third is finite, its product is not
+    labels, distances = ruler.rescore(np.ones((1, 4), "<f4"), vectors, [[0, 1, 2, -1]], 6)
+    assert labels.tolist() == [[2, 0, -1, -1, -1, -1]] and distances[0, 1] == -3 and np.isinf(distances[0, 2:]).all()
+    for queries, rows in ((np.ones((1, 5), "<f4"), [[0]]), (np.ones((1, 4)), [[0]]), (np.ones((1, 4), "<f4"), [[3]]),
+                          (np.ones((1, 4), "<f4"), [[-2]]), (np.ones((2, 4), "<f4"), [[0]])):
+        with pytest.raises(ValueError):
+            ruler.rescore(queries, vectors, rows, 1)
+    with pytest.raises(native.NonFiniteError):
+        ruler.rescore(np.full((1, 4), np.inf, "<f4"), vectors, [[0]], 1)
