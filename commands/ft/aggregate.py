@@ -14,6 +14,7 @@ from respserver.registry import command
 from ..json.documents import expanded
 from . import errors, tree
 from .aggregate_options import AggregateOptions, parse_aggregate
+from .hot_groups import HotGroups
 from .pipeline import ORDINAL, Batch, DocumentLayout, Layout, Progress, Timing, build
 from .matches import row_array
 from .plan import Evaluation
@@ -37,9 +38,16 @@ def ft_aggregate(client, name, text, *words):
     server = client.server
     index = server.search.find(name)
     complaints = server.search.complaints
+    max_results, default_dialect = server.config["search-max-aggregate-results"], server.config["search-default-dialect"]
     try:
-        options = parse_aggregate(words, proto=client.proto, max_results=server.config["search-max-aggregate-results"],
-                                  default_dialect=server.config["search-default-dialect"])
+        key = words, client.proto, max_results, default_dialect
+        hot = index.plans.get(key)
+        options = hot.options if hot is not None else parse_aggregate(words, proto=client.proto, max_results=max_results,
+                                                                      default_dialect=default_dialect)
+        if hot is None and (hot := HotGroups.of(server, index, options)) is not None:
+            _keep(index, key, hot, sum(map(len, words)))
+        if hot is not None and (reply := hot.run(client, _query(index, text, options))) is not None:
+            return reply
         results = prepare(client, index, text, options)
     except CommandError as error:
         complaints.note_error(error.text)
@@ -118,11 +126,16 @@ def _query(index, text: bytes, options: AggregateOptions):
     query = index.plans.get(key)
     if query is None:
         query = parse_query(text, options.dialect, index.schema, **stopwords_of(index, options))
-        if len(text) <= MAX_PREPARED_BYTES:
-            if len(index.plans) >= MAX_PREPARED:
-                index.plans.clear()
-            index.plans[key] = query
+        _keep(index, key, query, len(text))
     return query
+
+
+def _keep(index, key: tuple, what, n_bytes: int) -> None:
+    """Keeps something made of so many bytes of a request with the index, until its schema changes."""
+    if n_bytes <= MAX_PREPARED_BYTES:
+        if len(index.plans) >= MAX_PREPARED:
+            index.plans.clear()
+        index.plans[key] = what
 
 
 def _add_columns(index, options, layout: DocumentLayout, names: list[bytes], found: Found,

@@ -224,6 +224,11 @@ class Grouping:
             reducers.append((_REDUCERS[reduce.function], field))
         return cls(index, keys, reducers)
 
+    def is_ready(self) -> bool:
+        """Whether the keys are codes, and these of all documents; reads some that are missing."""
+        docs = self.index.docs
+        return all(type(key) is ValueCodes and key.follow(docs) for key in self.keys)
+
     def prepare(self) -> Iterator[None]:
         """Reads what there are no codes for yet, a slice at a time."""
         docs = self.index.docs

@@ -532,8 +532,8 @@ class _Descending:
         return self.text == other.text
 
 
-def _ascending_key(value) -> tuple:
-    """(rank, value) of the kind that ranks compare; see _descending_key."""
+def ascending_key(value) -> tuple:
+    """(rank, value) of the kind that ranks compare; see descending_key."""
     if type(value) is float:
         return (1, value) if value == value else (3, 0)
     if type(value) is bytes:
@@ -541,11 +541,11 @@ def _ascending_key(value) -> tuple:
     if value is None:
         return 9, 0
     if type(value) is Several:
-        return _ascending_key(value.first)
-    return _ascending_key(value[0]) if type(value) is list and value else (0, 0)
+        return ascending_key(value.first)
+    return ascending_key(value[0]) if type(value) is list and value else (0, 0)
 
 
-def _descending_key(value) -> tuple:
+def descending_key(value) -> tuple:
     """Likewise the other way round, but for what has no value (None): that comes last either way."""
     if type(value) is float:
         return (2, -value) if value == value else (3, 0)
@@ -554,14 +554,14 @@ def _descending_key(value) -> tuple:
     if value is None:
         return 9, 0
     if type(value) is Several:
-        return _descending_key(value.first)
-    return _descending_key(value[0]) if type(value) is list and value else (4, 0)
+        return descending_key(value.first)
+    return descending_key(value[0]) if type(value) is list and value else (4, 0)
 
 
 def _sorter(keys: list[tuple[int, bool]], most: int, layout: Layout, progress: Progress) -> Stage:
     """The first `most` rows by the keys. Rows without a value come last. Equal documents come in their order, in the
     direction of the last key; equal groups in the order of what they were grouped by."""
-    parts = [(slot, _ascending_key if ascending else _descending_key) for slot, ascending in keys]
+    parts = [(slot, ascending_key if ascending else descending_key) for slot, ascending in keys]
     if isinstance(layout, DocumentLayout):
         doc_ids = layout.index.docs.doc_ids
         sign = 1 if keys[-1][1] else -1
@@ -569,7 +569,7 @@ def _sorter(keys: list[tuple[int, bool]], most: int, layout: Layout, progress: P
         def ties(batch):
             return (sign * doc_ids[[row[DOCUMENT] for row in batch]]).tolist()
     else:
-        parts += [(slot, _ascending_key) for slot in layout.keys]
+        parts += [(slot, ascending_key) for slot in layout.keys]
         numbers = count()
 
         def ties(batch):

@@ -91,3 +91,11 @@ def test_a_field_with_many_values(filled):
     assert len(by_columns) == 4001 and by_columns == by_rows
     by_columns, by_rows = both_ways(filled, "@many:{77}", ["GROUPBY", 2, "@many", "@tag", "REDUCE", "COUNT", 0, "AS", "n"])
     assert by_columns[0] == 1 and by_columns == by_rows
+
+
+def test_pages_of_groups_in_resp3(filled, r3):
+    for words in (["GROUPBY", 1, "@tag", "REDUCE", "COUNT", 0, "AS", "n", "REDUCE", "SUM", 1, "@num", "AS", "s", "SORTBY", 4, "@n", "DESC",
+                   "@s", "ASC", "LIMIT", 3, 4], ["GROUPBY", 1, "@sorted", "LIMIT", 100, 10], ["GROUPBY", 0, "REDUCE", "COUNT", 0, "AS", "n"]):
+        for query in ("@words:hello", "@words:nowhere", "*", "@words:hello"):
+            by_columns, by_rows = both_ways(r3, query, words)
+            assert by_columns == by_rows, (query, words)
