@@ -206,7 +206,7 @@ class Results:
     def reply(self, proto: int, count: int | None = None) -> Generator:
         """Work that returns the reply with the next `count` rows (None: all) as Raw. Afterwards `is_done` says whether
         these were the last. Raises CommandError if something fails before there is a row; later, the rows end there
-        and the error becomes a warning."""
+        and the error becomes a warning (unless search-on-timeout is "fail": nothing is given then that is not all)."""
         options, progress = self.options, self.progress
         warnings, self.warnings = list(self.warnings), []
         self.given = warnings           # what the reply warns of
@@ -225,7 +225,7 @@ class Results:
                 break
             except CommandError as error:
                 self.is_done = True
-                if not n:
+                if not n or self.fails:
                     raise
                 last = progress.total
                 warnings.append(_message(error))

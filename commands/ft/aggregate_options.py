@@ -16,6 +16,8 @@ MAX_SORT_FIELDS = 8
 #: Rows that SORTBY keeps if nothing says how many.
 DEFAULT_SORTED = 10
 MAX_SAMPLE = 1000
+#: Rows that a request gives at most where the configuration sets no limit.
+MAX_RESULTS = 1 << 31
 #: Fields that COLLECT takes.
 MAX_COLLECTED = 1025
 
@@ -85,7 +87,7 @@ class AggregateOptions(SearchOptions):
     cursor: CursorOptions | None = None
 
 
-def parse_aggregate(words: Sequence[bytes], *, proto: int = 2, max_results: int = 1 << 31,
+def parse_aggregate(words: Sequence[bytes], *, proto: int = 2, max_results: int = MAX_RESULTS,
                     default_dialect: int = 1) -> AggregateOptions:
     """Read the words after the query text. Raises CommandError.
 
@@ -110,6 +112,8 @@ def parse_aggregate(words: Sequence[bytes], *, proto: int = 2, max_results: int 
                 raise fail(errors.OFFSET_MAXIMUM, max_results)
             if step.count is not None and step.count > max_results:
                 raise fail(errors.LIMIT_MAXIMUM, max_results)
+    if max_results < MAX_RESULTS and not any(type(step) is Arrange for step in options.steps):
+        options.steps.append(Arrange(count=max_results))
     check_format(options, proto)
     if options.params is None:
         options.params = {}
@@ -131,7 +135,9 @@ def load(cursor: Words, options: AggregateOptions) -> None:
     if cursor.match(b"*"):
         options.steps.append(Load(None))
         return
-    count = to_integer(cursor.next()) if cursor else None
+    if not cursor:
+        raise fail(errors.BAD_ARGUMENTS, "LOAD", errors.TAIL_MISSING)
+    count = to_integer(cursor.next())
     if count is None or count < 0:
         raise fail(errors.LOAD_COUNT)
     if count > cursor.left:
@@ -154,16 +160,21 @@ def load(cursor: Words, options: AggregateOptions) -> None:
 
 def group_by(cursor: Words, options: AggregateOptions) -> None:
     """Reads what follows GROUPBY, with its reducers."""
-    names = cursor.counted("GROUPBY")
+    words = cursor.counted("GROUPBY")
     properties = []
-    while names:
-        name = names.next()
+    while words:
+        name = words.next()
         if not name.startswith(b"@"):
             raise fail(errors.GROUP_PROPERTY, name, name)
         properties.append(name[1:])
     group = Group(properties, [])
     while cursor.match(b"REDUCE"):
         group.reducers.append(_reduce(cursor))
+    names = set()
+    for name in (*properties, *[reduce.alias for reduce in group.reducers]):
+        if name in names:
+            raise fail(errors.GROUP_DUPLICATE, name)
+        names.add(name)
     options.steps.append(group)
 
 

@@ -9,8 +9,10 @@ from .tree import Node
 
 __all__ = ["explain", "explain_lines"]
 
-#: Term -> the words that it is expanded to, each as printed before "(expanded)": b"+run", b"run".
-Expand = Callable[[tree.Term], Iterable[bytes]]
+#: Term -> the words that it is expanded to, each as printed before "(expanded)": b"+run", b"run"; and the fields that these
+#: are looked for in.
+Expand = Callable[[tree.Term], Iterable[tuple[bytes, "tuple[bytes, ...] | None"]]]
+_NO_TEXT = '""'
 
 
 def explain(node: Node, expand: Expand | None = None) -> str:
@@ -31,7 +33,7 @@ def _write(out: list[str], node: Node, indent: str, expand: Expand | None) -> No
         _term(out, node, indent, expand)
         return
     attributes = _attributes(node)
-    prefix = indent + _fields(node)
+    prefix = indent + _fields(getattr(node, "fields", None))
     if kind in (tree.And, tree.Or):
         out.append(f"{prefix}{'INTERSECT' if kind is tree.And else 'UNION'} {{\n")
         _children(out, node.children, indent, expand)
@@ -42,11 +44,16 @@ def _write(out: list[str], node: Node, indent: str, expand: Expand | None) -> No
         out.append(f"{indent}}}{attributes}\n")
     elif kind is tree.Tag:
         out.append(f"{indent}TAG:@{show(node.field)} {{\n")
-        out.extend([f"{indent}  {_tag_value(value)}\n" for value in node.values])
+        for value in node.values:
+            if value.parts:
+                words = "".join([f"{indent}    {show(part) or _NO_TEXT}\n" for part in value.parts])
+                out.append(f"{indent}  INTERSECT {{\n{words}{indent}  }}\n")
+            else:
+                out.append(f"{indent}  {_tag_value(value)}\n")
         out.append(f"{indent}}}{attributes}\n")
     elif kind is tree.Phrase:
         out.append(f"{prefix}EXACT {{\n")
-        out.extend([f"{indent}  {_fields(node)}{show(word)}\n" for word in node.words])
+        out.extend([f"{indent}  {_fields(node.fields)}{show(word)}\n" for word in node.words])
         out.append(f"{indent}}}{attributes}\n")
     elif kind is tree.Knn and node.child is not None:
         out.append(f"{indent}VECTOR {{\n")
@@ -62,20 +69,19 @@ def _children(out: list[str], children: Iterable[Node], indent: str, expand: Exp
 
 
 def _term(out: list[str], node: tree.Term, indent: str, expand: Expand | None) -> None:
-    prefix = _fields(node)
-    text = show(node.text) or '""'
+    prefix = _fields(node.fields)
+    text = show(node.text) or _NO_TEXT
     word = f"{prefix}{text}{_attributes(node).replace('=> { ', '=> {').replace('; }', ';}')}"
     expanded = list(expand(node)) if expand is not None and not node.exact else []
     if not expanded:
         out.append(f"{indent}{word}\n")
         return
     out.append(f"{indent}{prefix}UNION {{\n{indent}  {word}\n")
-    out.extend([f"{indent}  {prefix}{show(other)}(expanded)\n" for other in expanded])
+    out.extend([f"{indent}  {_fields(fields)}{show(other)}(expanded)\n" for other, fields in expanded])
     out.append(f"{indent}}}\n")
 
 
-def _fields(node: Node) -> str:
-    fields = getattr(node, "fields", None)
+def _fields(fields: tuple[bytes, ...] | None) -> str:
     if fields is None:
         return ""
     return f"@{'|'.join([show(name) for name in fields])}:" if fields else "@NULL:"
@@ -90,7 +96,7 @@ def _attributes(node: Node) -> str:
         parts.append(f"$weight: {given.weight:g};")
     if given.slop is not None:
         parts.append(f"$slop: {given.slop};")
-    if given.inorder is not None:
+    if given.slop is not None or given.inorder is not None:
         parts.append(f"$inorder: {'true' if given.inorder else 'false'};")
     return f" => {{ {' '.join(parts)} }}" if parts else ""
 
@@ -104,7 +110,7 @@ def _affix(kind: str, text: bytes) -> str:
 
 def _tag_value(value: tree.TagValue) -> str:
     if value.kind == "exact":
-        return show(value.text) or '""'
+        return show(value.text) or _NO_TEXT
     if value.kind == "wildcard":
         return f"WILDCARD{{{show(value.text)}}}"
     return _affix(value.kind, value.text)
@@ -120,8 +126,12 @@ def _geo(node: tree.Geo) -> str:
     return f"GEO {show(node.field)}:{{{node.lon:f},{node.lat:f} --> {node.radius:f} {show(node.unit)}}}"
 
 
+#: The numbers that Redis prints.
+_PREDICATES = {"CONTAINS": 1, "WITHIN": 2, "DISJOINT": 3, "INTERSECTS": 4}
+
+
 def _geoshape(node: tree.GeoShape) -> str:
-    return f"GEOSHAPE{{{node.predicate} {show(node.shape)}}}"
+    return f"GEOSHAPE{{{_PREDICATES[node.predicate]} {show(node.shape)}}}"
 
 
 def _vector_range(node: tree.VectorRange) -> str:

@@ -179,6 +179,8 @@ class _Parser:
 
     def symbol(self, word: bytes):
         if word != b"NULL":
+            if self.token is not None and self.token.kind != "SIGN":
+                raise self.refuse()
             raise fail(errors.EXPR_SYMBOL, word)
         return Literal(NULL)
 
@@ -346,13 +348,17 @@ def _power(a: float, b: float) -> float:
         return math.inf if a == 0 else MINUS_NAN
 
 
-def _comparison(direct: Callable, by_order: Callable[[int], bool]):
+def _comparison(direct: Callable, by_order: Callable[[int], bool], needs_order: bool = False):
+    """needs_order: a number and a text that spells none are an error; else they compare as texts."""
     def make(left: Evaluator, right: Evaluator) -> Evaluator:
         def evaluate(row):
             a, b = left(row), right(row)
             kind = type(a)
             if kind is type(b) and (kind is float or kind is bytes):
                 return 1.0 if direct(a, b) else 0.0
+            if needs_order and (kind is float and type(b) is bytes and to_number(b) is None
+                                or type(b) is float and kind is bytes and to_number(a) is None):
+                raise fail(errors.EXPR_NO_ORDER)
             return 1.0 if by_order(compare(a, b)) else 0.0
         return evaluate
     return make
@@ -375,10 +381,10 @@ _OPERATIONS = {
     b"^": _arithmetic(_power),
     b"==": _comparison(lambda a, b: a == b, lambda order: order == 0),
     b"!=": _comparison(lambda a, b: a != b, lambda order: order != 0),
-    b"<": _comparison(lambda a, b: a < b, lambda order: order < 0),
-    b"<=": _comparison(lambda a, b: a <= b, lambda order: order <= 0),
-    b">": _comparison(lambda a, b: a > b, lambda order: order > 0),
-    b">=": _comparison(lambda a, b: a >= b, lambda order: order >= 0),
+    b"<": _comparison(lambda a, b: a < b, lambda order: order < 0, True),
+    b"<=": _comparison(lambda a, b: a <= b, lambda order: order <= 0, True),
+    b">": _comparison(lambda a, b: a > b, lambda order: order > 0, True),
+    b">=": _comparison(lambda a, b: a >= b, lambda order: order >= 0, True),
     b"&&": _and,
     b"||": _or,
 }

@@ -27,9 +27,14 @@ class Function(NamedTuple):
 _ANY = (1 << 31) - 1
 
 
+#: By type, as in Redis 8.10 and before 8.8; null has the one that is left.
+_TYPE_NUMBERS = {float: 1, bytes: 2, list: 5}
+_OLD_TYPE_NUMBERS = {float: 1, bytes: 3, list: 6}
+
+
 def _type_number(value) -> int:
     """The number that Redis's errors give for the type of a value."""
-    return {float: 1, bytes: 3, list: 6}.get(type(value), 4)
+    return (_TYPE_NUMBERS if errors.has_codes else _OLD_TYPE_NUMBERS).get(type(value), 3 if errors.has_codes else 4)
 
 
 def _need_text(name: str, position: int, value) -> None:
@@ -143,9 +148,12 @@ _MAX_TERMS = 100
 
 
 def matched_terms(terms: list[bytes] | None, limit: float = _MAX_TERMS):
-    """The terms of the query that a row's document has, at most `limit` of them. None: rows are no documents."""
+    """The terms of the query that a row's document has, at most `limit` of them (a negative limit is none). None: rows are no
+    documents."""
     number = to_number(limit)
-    shown = (terms or [])[:max(0, _clipped(min(_MAX_TERMS if number is None else number, _MAX_TERMS)))]
+    if number is None or number < 0:
+        number = _MAX_TERMS
+    shown = (terms or [])[:_clipped(min(number, _MAX_TERMS))]
     return shown or NULL
 
 
@@ -181,6 +189,10 @@ def _seconds(value) -> int | None:
     return None if number is None or not -6.7e16 < number < 6.7e16 else int(number)
 
 
+#: A time is null whose text would be as long, as in Redis.
+_MAX_TIME_TEXT = 1024
+
+
 def _timefmt(value, template=b"%FT%TZ"):
     if type(template) is not bytes:
         raise fail(errors.EXPR_TYPE_STRING, _type_number(template), 1, "time", 1)
@@ -191,7 +203,7 @@ def _timefmt(value, template=b"%FT%TZ"):
         text = _strftime(template, seconds) if template else b""
     except (ValueError, OverflowError):
         return NULL
-    return text or NULL
+    return text if 0 < len(text) < _MAX_TIME_TEXT else NULL
 
 
 @lru_cache(1024)

@@ -99,6 +99,11 @@ class Layout:
         return self.find(name)
 
 
+    def find_key(self, name: bytes, stages: list[NamedStage]) -> int | None:
+        """Likewise for SORTBY, to which LOAD * is not enough: its names must be those of a step or of the schema."""
+        return self.find_or_load(name, stages)
+
+
 class DocumentLayout(Layout):
     """The layout before the first GROUPBY: properties come from the index's columns and from documents."""
 
@@ -132,6 +137,9 @@ class DocumentLayout(Layout):
             self.load([(name, name)], stages)
             slot = self.slots[name]
         return slot
+
+    def find_key(self, name: bytes, stages: list[NamedStage]) -> int | None:
+        return self.find_or_load(name, stages) if name in self.slots or name in self.index.by_name else None
 
     def load(self, fields: list[tuple[bytes, bytes]], stages: list[NamedStage]) -> None:
         """LOAD: (property or hash field, name in the rows)."""
@@ -506,7 +514,7 @@ def _arrange(step, layout: Layout, stages: list[NamedStage], progress: Progress)
     if step.keys:
         keys = []
         for name, ascending in step.keys:
-            slot = layout.find_or_load(name, stages)
+            slot = layout.find_key(name, stages)
             if slot is None:
                 raise errors.fail(errors.PROPERTY_NOT_FOUND, name)
             keys.append((slot, ascending))

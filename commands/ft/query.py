@@ -249,8 +249,9 @@ class _Parser:
         self.syntax_error()
 
     def words(self, fields: Fields | None) -> Node:
-        """A word; in dialect 1 all that follow it at once, as one operand."""
-        found = [tree.Term(fold(unescape(self.take().text)), fields)]
+        """A word; in dialect 1 all that follow it at once, as one operand. A number is a word that later dialects do not expand."""
+        is_number = self.kind == "NUMBER"
+        found = [tree.Term(fold(unescape(self.take().text)), fields, self.modern and is_number)]
         if not self.modern:
             while self.kind == "TERM" or self.kind == "NUMBER" and len(found) == 1:
                 found.append(tree.Term(fold(unescape(self.take().text)), fields))
@@ -312,18 +313,18 @@ class _Parser:
         tokens = [self.take()]
         self.known(tokens[0])
         while self.accept("|"):
-            tokens.append(self.expect("TERM", "STOP", "NUMBER"))
+            tokens.append(self.take() if self.is_empty_text() else self.expect("TERM", "STOP", "NUMBER"))
             self.known(tokens[-1])
         token = tokens[0]
         name = unescape(token.text)
         if len(tokens) == 1:
             if self.kind == "OP":
-                return self.comparison(token, name)
+                return self.of_field(name, self.comparison(token, name))
             self.expect(":")
             if self.kind == "{":
-                return self.tag(token, name)
+                return self.of_field(name, self.tag(token, name))
             if self.kind == "[":
-                return self.bracket(token, name)
+                return self.of_field(name, self.bracket(token, name))
         else:
             self.expect(":")
         names = tuple([unescape(token.text) for token in tokens])
@@ -340,6 +341,10 @@ class _Parser:
         if type(node) in (tree.And, tree.Or):
             node = replace(node, fields=names)
         return node
+
+    def of_field(self, name: bytes, node: Node) -> Node:
+        """What is asked of a field: of one that is not there nothing, in dialect 1."""
+        return node if self.modern or self.schema is None or name in self.schema else tree.Empty()
 
     def known(self, token: Token) -> None:
         if self.modern and self.schema is not None and unescape(token.text) not in self.schema:
@@ -388,13 +393,13 @@ class _Parser:
     def tag_value(self, folded: bool) -> tree.TagValue:
         case = fold if folded else bytes
         kind = self.kind
-        if kind in _WORDS:
-            words = [unescape(self.take().text)]
-            while self.kind in _WORDS:
+        if kind in _WORDS or self.is_empty_text():
+            words = [self.tag_word()]
+            while self.kind in _WORDS or self.is_empty_text():
                 if not self.modern and (kind == "STOP" or self.kind == "STOP" and len(words) < 2):
                     break                        # dialect 1: a stop word stands alone or after two words
-                words.append(unescape(self.take().text))
-            return tree.TagValue("exact", case(b" ".join(words)))
+                words.append(self.tag_word())
+            return tree.TagValue("exact", case(b" ".join(words)), tuple(map(case, words)) if len(words) > 1 and b"" in words else ())
         if kind in _AFFIXES:
             text = self.word(self.take().text, "term" if folded else "exact")
             return tree.TagValue(_AFFIXES[kind], text)
@@ -406,6 +411,14 @@ class _Parser:
         if kind == "PARAM" and self.modern:
             return tree.TagValue("exact", self.param(self.take().text, "term" if folded else "exact"))
         self.syntax_error()
+
+    def is_empty_text(self) -> bool:
+        """Whether "" is next."""
+        token = self.tokens[self.at] if self.at < len(self.tokens) else None
+        return token is not None and token.kind == "QUOTED" and not token.text and not token.extra
+
+    def tag_word(self) -> bytes:
+        return unescape(self.take().text)
 
     # ------------------------------------------------------------------ numbers
     def number(self) -> tuple[float | Param, bool]:
@@ -481,7 +494,7 @@ class _Parser:
     # ------------------------------------------------------------------ => [KNN ...] and => {...}
     def knn(self, child: Node | None) -> Node:
         self.expect("[")
-        command = self.expect("TERM", "STOP")
+        command = self.take() if self.is_empty_text() else self.expect("TERM", "STOP")
         if self.kind == "NUMBER" and not self.tokens[self.at].text.isdigit():
             self.syntax_error()
         size = self.expect("NUMBER", "PARAM")
@@ -502,7 +515,7 @@ class _Parser:
             if word.text.upper() == b"AS":
                 node.alias = value
                 break
-            runtime.append(tree.VectorAttribute(unescape(word.text).upper(), value))
+            runtime.append(tree.VectorAttribute(unescape(word.text), value))
         self.expect("]")
         node.runtime = tuple(runtime)
         if self.accept("ARROW"):
@@ -521,7 +534,7 @@ class _Parser:
         while self.kind != "}":
             token = self.expect("PARAM")
             self.expect(":")
-            value = self.expect(*_WORDS, "PARAM")
+            value = self.take() if self.is_empty_text() else self.expect(*_WORDS, "PARAM")
             given.append((unescape(token.text), self.value(value, "exact")))
             if not self.accept(";") and self.kind != "}":
                 self.syntax_error()
@@ -538,9 +551,11 @@ class _Parser:
                 alias = changes.get("alias", node.alias)
                 if alias is not None and not (type(node) is tree.Knn and alias == _default_alias(node.field)):
                     raise fail(errors.DISTANCE_TWICE, _shown(alias), _shown(value))
+                if not value:
+                    raise fail(errors.ATTRIBUTE_VALUE, value, name)
                 changes["alias"] = value
             elif vector and upper in _VECTOR_NAMES:
-                runtime.append(tree.VectorAttribute(upper, value, True))
+                runtime.append(tree.VectorAttribute(name, value, True))
             elif upper in _ATTRIBUTES:
                 attribute = upper.decode().lower()
                 setattr(attributes, attribute, value if isinstance(value, Param) else _attribute(name, value))
@@ -662,6 +677,11 @@ def _bind(node: Node, params: Mapping[bytes, bytes]) -> Node:
     if type(node) is tree.Attributes:
         for name, value in changes.items():
             changes[name] = _attribute(name.encode(), value)
+    kind = type(node)
+    if kind is tree.Term and "text" in changes and to_float(changes["text"]) is not None:
+        changes["exact"] = True                  # a number
+    elif (kind is tree.Knn or kind is tree.VectorRange) and changes.get("alias") == b"":
+        raise fail(errors.ATTRIBUTE_VALUE, b"", "yield_distance_as")
     bound = replace(node, **changes)
     check = _CHECKS.get(type(node))
     if check:

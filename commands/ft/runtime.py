@@ -84,7 +84,7 @@ def range_runtime(node: VectorRange, spec: VectorSpec) -> RangeRuntime:
 def _apply(attributes: tuple[VectorAttribute, ...], algorithm: str, runtime, use: str) -> None:
     seen: set[bytes] = set()
     for attribute in attributes:
-        name = attribute.name
+        name = attribute.name.upper()
         rule = _RULES.get(name)
         if rule is None or algorithm not in rule.algorithms or name == SHARD_RATIO and not attribute.block:
             # In a block Redis knows none of the SVS attributes; here they are an extension, of SVS-VAMANA fields only.

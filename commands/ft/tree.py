@@ -97,6 +97,7 @@ class Pattern(Node):
 class TagValue:
     kind: str                                    # exact | prefix | suffix | infix | wildcard
     text: bytes | Param                          # case as written, escapes removed
+    parts: tuple[bytes, ...] = ()                # of `a "" b`, which is looked for as one text: as they were given
 
 
 @dataclass(slots=True)

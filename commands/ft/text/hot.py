@@ -130,7 +130,8 @@ class HotText:
         if kind is tree.Term:
             bits = field_set(self.index, self.options, node.fields)
             group.terms.append((node.text, bits, own))
-            group.terms += [(name, bits, weight) for name in expand(self.index, self.options, node)]
+            group.terms += [(name, bits if names is node.fields else field_set(self.index, self.options, names), weight)
+                            for name, names in expand(self.index, self.options, node)]
         elif kind is tree.Or and group.kind is not _FIRST:
             for child in node.children:
                 self._alternative(group, child, own)

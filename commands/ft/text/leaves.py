@@ -22,8 +22,9 @@ def field_set(index, options, fields) -> int | None:
     return bits
 
 
-def expand(index, options, node: tree.Term) -> list[bytes]:
-    """The terms that a word stands for besides itself: synonym groups, how it sounds, its stem."""
+def expand(index, options, node: tree.Term) -> list[tuple[bytes, tuple[bytes, ...] | None]]:
+    """The terms that a word stands for besides itself: synonym groups, how it sounds, its stem. With each the fields in which it is
+    looked for: the node's, but stems only in those that stem."""
     if node.exact or node.fields == () or options is not None and (options.verbatim or options.expander is not None
                                               and options.expander.upper() not in _EXPANDERS):
         return []
@@ -33,17 +34,20 @@ def expand(index, options, node: tree.Term) -> list[bytes]:
     word = node.text
     found = []
     if kind in (b"DEFAULT", b"SYNONYM"):
-        found += [lang.SYNONYM + group for group in text.groups.get(word, ())]
+        found += [(lang.SYNONYM + group, node.fields) for group in text.groups.get(word, ())]
     if kind in (b"DEFAULT", b"PHONETIC"):
         wants = node.attributes.phonetic if node.attributes is not None else None
         if wants is not False and any(spec.phonetic for spec in specs) and (code := lang.sound(word)):
-            found.append(lang.SOUND + code)
+            found.append((lang.SOUND + code, node.fields))
     if kind in (b"DEFAULT", b"SBSTEM") and word and not (specs and all(spec.no_stem for spec in specs)):
         language = (options.language if options is not None else None) or index.options.language or "english"
         stem = lang.stem(word, language)
-        found.append(lang.STEM + stem)
+        stemming = node.fields
+        if stemming is not None and any(spec.no_stem for spec in specs):
+            stemming = tuple([field.name for field in text.fields if field.name in stemming and not field.spec.no_stem])
+        found.append((lang.STEM + stem, stemming))
         if stem != word:
-            found.append(stem)
+            found.append((stem, stemming))
     return found
 
 
@@ -73,7 +77,8 @@ class TextReader:
     def term(self, node: tree.Term) -> Match:
         fields = field_set(self.index, self.options, node.fields)
         own = self.leaf(node.text, fields, self._weight(node))
-        others = [self.leaf(name, fields) for name in expand(self.index, self.options, node)]
+        others = [self.leaf(name, fields if names is node.fields else field_set(self.index, self.options, names))
+                  for name, names in expand(self.index, self.options, node)]
         return any_of([own, *others])
 
     def phrase(self, node: tree.Phrase) -> Match:

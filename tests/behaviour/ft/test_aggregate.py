@@ -57,6 +57,19 @@ def test_rows_without_steps(people):
     assert aggregate(people, query="@age:[90 99]") == [] and aggregate(people, "LIMIT", 0, 0) == []
 
 
+def test_what_sorts_after_load_all(people):
+    assert refusal(people, "LOAD", "*", "SORTBY", 1, "@extra") == "Property `extra` not loaded nor in schema"
+    assert len(aggregate(people, "LOAD", "*", "LOAD", 1, "@extra", "SORTBY", 1, "@extra")) == 10
+
+
+def test_errors_after_rows(people):
+    words = "LOAD", 1, "@pay", "APPLY", "@pay * 2", "AS", "double"
+    assert len(aggregate(people, *words)) == 2
+    people.config_set("search-on-timeout", "fail")
+    assert refusal(people, *words) == NO_VALUE
+    people.config_set("search-on-timeout", "return")
+
+
 def test_load(people):
     assert aggregate(people, "LOAD", 5, "@city", "pay", "extra", "@__key", "nope",
                      query="@age:[20 20]") == [{"city": "Paris", "pay": "100", "extra": "x0", "__key": "p:0"}]

@@ -1,4 +1,6 @@
 """Queries on TEXT fields through a client."""
+import re
+
 import redis
 from pytest import approx, raises
 
@@ -28,6 +30,22 @@ def test_queries(both):
     assert ids(both, "fox", "VERBATIM") == ["d:1"]
     assert ids(both, "quick", "INFIELDS", 1, "nope") == []
     assert set(ids(both, "quick dog", "SLOP", 1)) == {"d:3"}
+
+
+def test_expansions_of_fields_that_do_not_stem(both):
+    both.execute_command("FT.CREATE", "idx", "SCHEMA", "a", "TEXT", "b", "TEXT", "NOSTEM")
+    both.hset("d:1", "b", "candi")
+    both.hset("d:2", "a", "candies")
+    assert ids(both, "@a|b:candy") == ["d:2"] and ids(both, "@a|b:candi") == ["d:1", "d:2"]
+    both.hset("d:3", "a", "705")
+    for query, expected in (("@a|b:candy", "@a|b:UNION {\n  @a|b:candy\n  @a:+candi(expanded)\n  @a:candi(expanded)\n}\n"), ("705", "705\n"),
+                            ("(a)=>{$slop:2}", "UNION {\n  a => {$slop: 2; $inorder: false;}\n  +a(expanded)\n}\n")):
+        assert text(both.execute_command("FT.EXPLAIN", "idx", query, "NOSTOPWORDS", "DIALECT", 2)) == expected
+    assert ids(both, "705") == ["d:3"]
+    assert text(both.execute_command("FT.EXPLAIN", "idx", "@c:[0 1]", "DIALECT", 1)) == "<empty>\n"
+    for query, message in (("@a|\"\":x", "Unknown field"), ("x=>{$weight:\"\"}", "Invalid value () for `weight`")):
+        with raises(redis.ResponseError, match=re.escape(message)):
+            ids(both, query)
 
 
 def test_changes_are_seen_at_once(both):

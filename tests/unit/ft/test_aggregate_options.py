@@ -64,10 +64,12 @@ def test_shared_options():
     ("FOO", "Unknown argument `FOO` at position 1 for <main>"),
     ("FILTER 1 2", "Unknown argument `2` at position 3 for <main>"),
     ("FILTER", "Bad arguments for FILTER: Expected an argument, but none provided"),
-    ("LOAD", "Bad arguments for LOAD: Expected number of fields or `*`"),
+    ("LOAD", "Bad arguments for LOAD: Expected an argument, but none provided"),
     ("LOAD x", "Bad arguments for LOAD: Expected number of fields or `*`"),
     ("LOAD 5 @a", "Bad arguments for LOAD: Expected an argument, but none provided"),
     ("LOAD 2 @a AS", "LOAD path AS name - must be accompanied with NAME"),
+    ("GROUPBY 2 @a @a", "Property `a` specified more than once"), ("GROUPBY 1 @a REDUCE COUNT 0 AS a", "Property `a` specified more than once"),
+    ("GROUPBY 0 REDUCE COUNT 0 REDUCE COUNT 0", "Property `__generated_aliascount` specified more than once"),
     ("LIMIT 0", "LIMIT requires two arguments"), ("LIMIT a b", "LIMIT needs two numeric arguments"),
     ("LIMIT -1 2", "LIMIT needs two numeric arguments"),
     ("LIMIT 5 0", "The `offset` of the LIMIT must be 0 when `num` is 0"),
@@ -107,5 +109,6 @@ def test_refusals(text, message):
 
 
 def test_limits():
+    assert parsed("LOAD 1 @a", max_results=10).steps[-1].count == 10 and len(parsed("LOAD 1 @a").steps) == 1
     assert refusal("LIMIT 0 11", max_results=10) == "LIMIT exceeds maximum of 10" and refusal("LIMIT 11 1",
             max_results=10) == "OFFSET exceeds maximum of 10"

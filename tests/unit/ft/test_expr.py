@@ -92,7 +92,7 @@ def test_sign_of_nan():
 @pytest.mark.parametrize("text, offset, near", [
     ("", 0, ""), ("@", 0, ""), (")(", 0, ""), ("1)", 1, "1"), ("(1", 1, "1"), ("1,2", 1, "1"), ("foo(", 3, "foo"),
     ("@a+1", 2, "+1"), ("3-5", 1, "-5"), ("abs(@a-40)", 6, "-40"), ("@a+", 2, "a"),
-    ("@a>", 2, "a"), ("@a @b", 3, "b"), ("@a>50 AND @a<55", 6, "AND"), ("1<2<3", 3, "2"), ('1 "x"', 2, '"x"'),
+    ("@a>", 2, "a"), ("@a @b", 3, "b"), ("@a>50 AND @a<55", 6, "AND"), ("bad filter", 4, "filter"), ("1<2<3", 3, "2"), ('1 "x"', 2, '"x"'),
     ("abs(1,)", 6, "1"), ("! ", 0, ""),
 ])
 def test_syntax_errors(text, offset, near):
@@ -100,6 +100,7 @@ def test_syntax_errors(text, offset, near):
 
 
 @pytest.mark.parametrize("text, message", [
+    ("@name > 1", "Error converting string"), ("case(1, 2 <= @name, 0)", "Error converting string"),
     ("nofunc(@a)", "Unknown function name 'nofunc'"), ("inf", "Unknown symbol 'inf'"),
     ("'abc", "Unknown symbol 'abc'"), ("null", "Unknown symbol 'null'"),
     ("sqrt()", "Function 'sqrt' expects 1 arguments, but got 0"),

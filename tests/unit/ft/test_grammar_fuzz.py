@@ -57,7 +57,7 @@ def test_mutated_queries(seed):
             except CommandError as error:
                 assert error.text.startswith("SEARCH_") and error.text.encode("utf-8", "surrogateescape")
                 continue
-            explain(root, lambda term: [b"+" + term.text]).encode("utf-8", "surrogateescape")
+            explain(root, lambda term: [(b"+" + term.text, term.fields)]).encode("utf-8", "surrogateescape")
     assert parsed > 300
 
 

@@ -47,7 +47,8 @@ def refusal(text, dialect=2, **params) -> str:
     ("the", Empty()),
     ("Apple", Term(b"apple")),
     ("the apple", Term(b"apple")),
-    ("3.14", Term(b"3.14")),
+    ("3.14", Term(b"3.14", None, True)),
+    ('@g:{"" b1|x}', Tag(b"g", [TagValue("exact", b" b1", (b"", b"b1")), TagValue("exact", b"x")])),
     (r"hello\-world", Term(b"hello-world")),
     ("ÉCOLE", Term("école".encode())),
     ("a1 b1 c1", And([Term(b"a1"), Term(b"b1"), Term(b"c1")])),
@@ -79,12 +80,12 @@ def refusal(text, dialect=2, **params) -> str:
     ("@s:[within $w]", GeoShape(b"s", "WITHIN", Param(b"w", "exact"))),
     ("ISMISSING(@n)", Missing(b"n")),
     ("@v:[VECTOR_RANGE 0.5 $b]=>{$YIELD_DISTANCE_AS: d; $epsilon: 0.1; $weight:3}",
-     VectorRange(b"v", 0.5, Param(b"b", "blob"), b"b", (VectorAttribute(b"EPSILON", b"0.1", True),), b"d", attributes=Attributes(weight=3.0))),
+     VectorRange(b"v", 0.5, Param(b"b", "blob"), b"b", (VectorAttribute(b"epsilon", b"0.1", True),), b"d", attributes=Attributes(weight=3.0))),
     ("*=>[KNN 10 @v $b]", Knn(None, b"v", 10, Param(b"b", "blob"), b"b", (), b"__v_score")),
     ("(*)=>[knn $k @v $b as D]", Knn(None, b"v", Param(b"k", "size"), Param(b"b", "blob"), b"b", (), b"D")),
     ("@g:{x}=>[KNN 2 @v $b HYBRID_POLICY BATCHES batch_size 10 AS d]",
      Knn(Tag(b"g", [TagValue("exact", b"x")]), b"v", 2, Param(b"b", "blob"), b"b",
-         (VectorAttribute(b"HYBRID_POLICY", b"BATCHES"), VectorAttribute(b"BATCH_SIZE", b"10")), b"d")),
+         (VectorAttribute(b"HYBRID_POLICY", b"BATCHES"), VectorAttribute(b"batch_size", b"10")), b"d")),
     ("(@g:{x})=>{$weight: 2}=>[KNN 2 @v $b SEARCH_WINDOW_SIZE $w]=>{$YIELD_DISTANCE_AS: d; $SEARCH_BUFFER_CAPACITY: 9}",
      Knn(Tag(b"g", [TagValue("exact", b"x")], attributes=Attributes(weight=2.0)), b"v", 2, Param(b"b", "blob"), b"b",
          (VectorAttribute(b"SEARCH_WINDOW_SIZE", Param(b"w", "exact")), VectorAttribute(b"SEARCH_BUFFER_CAPACITY", b"9", True)), b"d")),
@@ -241,7 +242,7 @@ def test_recorded_explains(line):
     query = parse_query(case["query"].encode(), case["dialect"], SCHEMAS[case["schema"]])
     root = bind(query, {b"w": b"apple", b"a": b"1", b"b": b"9"})
     expansions = recorded_expansions(case["explain"])
-    assert explain(root, lambda term: expansions.get(term.text, ())) == case["explain"]
+    assert explain(root, lambda term: [(word, term.fields) for word in expansions.get(term.text, ())]) == case["explain"]
 
 
 def test_explain_of_vector_clauses():
