@@ -22,6 +22,7 @@ import redis
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from localserver import Progress, as_dict, our_server, table  # noqa: E402
+from rounds import median_of  # noqa: E402
 
 HERE = Path(__file__).parent
 COMPRESSIONS = ["LVQ8", "LVQ4x4"]
@@ -85,7 +86,7 @@ def _words(vector: np.ndarray, where: str = "*", attributes: str = "") -> list:
             "RETURN", "1", "d", "DIALECT", "2"]
 
 
-def _wire(words: list) -> bytes:
+def wire(words: list) -> bytes:
     out = [b"*%d\r\n" % len(words)]
     for word in words:
         raw = word if isinstance(word, bytes) else word.encode()
@@ -105,19 +106,23 @@ def _engine_us(r: redis.Redis) -> tuple[int, float]:
     return int(info["search_engine_searches"]), float(info["search_engine_time_us"])
 
 
+def read_rates(binary: str, port: int, clients: int, seconds: float, messages) -> dict:
+    """One run of the load generator with requests as they go over the wire."""
+    with tempfile.NamedTemporaryFile() as file:
+        messages = list(messages)
+        file.write(struct.pack("<I", len(messages)))
+        for message in messages:
+            file.write(struct.pack("<I", len(message)) + message)
+        file.flush()
+        words = subprocess.run([binary, str(port), str(clients), str(seconds), file.name], capture_output=True, text=True, check=True).stdout.split()
+    return dict(zip(("requests", "errors", "qps", "p50_us", "p99_us", "max_us"), map(float, words), strict=True))
+
+
 def loadgen(binary: str, port: int, clients: int, queries: np.ndarray, where: str = "*", attributes: str = "", seconds: int = SECONDS,
             rounds: int = ROUNDS) -> dict:
     """The medians of some rounds."""
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(struct.pack("<I", len(queries)))
-        for q in queries:
-            message = _wire(_words(q, where, attributes))
-            file.write(struct.pack("<I", len(message)) + message)
-        file.flush()
-        done = [subprocess.run([binary, str(port), str(clients), str(seconds), file.name], capture_output=True, text=True,
-                               check=True).stdout.split() for _ in range(rounds)]
-    names = ("requests", "errors", "qps", "p50_us", "p99_us", "max_us")
-    return {name: statistics.median(float(one[i]) for one in done) for i, name in enumerate(names)}
+    messages = [wire(_words(q, where, attributes)) for q in queries]
+    return median_of([read_rates(binary, port, clients, seconds, messages) for _ in range(rounds)])
 
 
 def recall_of(r: redis.Redis, queries: np.ndarray, exact: np.ndarray, where: str = "*", attributes: str = "") -> float:
