@@ -98,7 +98,8 @@ def _substr(value, offset, count):
     start, length = _clipped(offset), _clipped(count)
     if start < 0:
         start += n
-    start = max(0, min(start, n))
+    if not 0 <= start < n:              # from before the beginning there is nothing, as in Redis
+        return b""
     if length < 0:
         length = max(0, n - start + length)
     return value[start:start + length]

@@ -457,6 +457,7 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
     if (options.summarize or options.highlight) and index.text is not None:
         writer.edit = Editor(index, options, found.match).edit
     yielded = [found.distances.get(name, {}) for name in names]
+    shows_texts = writer.is_all and not writer.is_empty and not index.source.is_json    # the sort keys of whole hashes
     hits = []
     for row in chosen.tolist():
         hit = Hit(bulk(docs.keys[row]))
@@ -468,7 +469,10 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
         if options.with_payloads:
             hit.payload = docs.payloads.get(row)
         if options.with_sort_keys and keys is not None:
-            hit.sort_key = sort_key_text(keys(row))
+            key = keys(row)
+            if shows_texts and options.sort_by not in found.distances:
+                key = docs.values[row].get(options.sort_by, key)
+            hit.sort_key = sort_key_text(key)
         if not writer.is_empty:
             distances = [one.get(row) for one in yielded]
             if not is_expanded:

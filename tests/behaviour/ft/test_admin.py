@@ -104,6 +104,8 @@ def test_search_shapes(raw, raw3):
     assert raw.call("FT.SEARCH", "idx", "*", "WITHSCORES", "WITHPAYLOADS", "WITHSORTKEYS", "SORTBY", "n", "DESC",
                     "NOCONTENT") == \
         [2, b"b", b"0", None, b"#2", b"a", b"0", b"pay", b"#1.5"]
+    assert raw.call("FT.SEARCH", "idx", "*", "WITHSORTKEYS", "SORTBY", "n", "LIMIT", 0, 1)[2] == b"$1.50"
+    assert raw.call("FT.SEARCH", "idx", "*", "WITHSORTKEYS", "SORTBY", "n", "LIMIT", 0, 1, "RETURN", 1, "n")[2] == b"#1.5"
     assert raw.call("FT.SEARCH", "idx", "*", "RETURN", 4, "n", "AS", "m", "none", "LIMIT", 0, 1) == [2, b"a", [b"m", b"1.5"]]
     assert raw.call("FT.SEARCH", "idx", "*", "LIMIT", 0, 0) == [2]
     assert raw.call("FT.SEARCH", "idx", "*", "RETURN", 0) == [2, b"a", b"b"]
