@@ -471,7 +471,8 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
         if options.with_sort_keys and keys is not None:
             key = keys(row)
             if shows_texts and options.sort_by not in found.distances:
-                key = docs.values[row].get(options.sort_by, key)
+                text = docs.values[row].get(options.sort_by)
+                key = key if text is None else text
             hit.sort_key = sort_key_text(key)
         if not writer.is_empty:
             distances = [one.get(row) for one in yielded]
