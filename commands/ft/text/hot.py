@@ -18,7 +18,8 @@ from ..fields import NumericField, TagField
 from ..plan import Evaluation
 from ..reply import Hit, RowWriter, encode_page
 from ..score import B_STD, DEFAULT_SCORER, K1, number_of, probabilistic_idf
-from .leaves import TextReader, expand, field_set
+from .language import CHINESE
+from .leaves import TextReader, expand, field_set, language_of
 
 _ANY, _FIRST, _NOT, _PERHAPS = native.TextTop.ANY, native.TextTop.FIRST, native.TextTop.NOT, native.TextTop.PERHAPS
 _POSTINGS, _ROWS, _EACH = native.TextTop.POSTINGS, native.TextTop.ROWS, native.TextTop.EACH
@@ -83,7 +84,8 @@ class HotText:
         if (options.scorer not in (None, DEFAULT_SCORER) or options.slop is not None
                 or options.in_order or options.summarize or options.highlight or options.explain_score or options.with_payloads
                 or options.filters or options.geo_filters or options.in_keys is not None
-                or options.with_sort_keys or options.offset + options.count > _MAX_RESULTS or index.options.no_offsets):
+                or options.with_sort_keys or options.offset + options.count > _MAX_RESULTS or index.options.no_offsets
+                or language_of(index, options) == CHINESE):
             return None
         try:
             return cls(server, index, root, options)

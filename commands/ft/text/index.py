@@ -16,7 +16,7 @@ from pyroaring import BitMap
 from ..documents import grown
 from . import language as lang
 from .terms import Terms
-from .words import split
+from .words import characters, split
 
 #: Words whose terms are remembered per language and kind of field.
 _MAX_REMEMBERED = 32768
@@ -101,6 +101,8 @@ class TextIndex:
                 found = [word for text in texts for word in (*(split(text) or (() if text else empty)), None)][:-1]
             else:
                 found = split(texts)
+            if language == lang.CHINESE:
+                found = [piece for word in found for piece in (characters(word) if word else (word,))]
             if not found and spec.index_empty and not texts:
                 found = (b"",)
             for word in found:

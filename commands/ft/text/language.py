@@ -7,7 +7,8 @@ from metaphone import doublemetaphone
 #: Derived terms are told from words by their first byte, which no word can have.
 STEM, SOUND, SYNONYM = b"+", b"<", b"~"
 
-_WITHOUT_STEMMER = frozenset(("chinese",))
+#: Written without blanks between words (words.characters), and without a stemmer.
+CHINESE = "chinese"
 
 
 @lru_cache(maxsize=None)
@@ -18,7 +19,7 @@ def _stemmer(language: str):
 
 def stem(word: bytes, language: str) -> bytes:
     """The stem of a folded word; the word itself where the language has no stemmer or the word is not UTF-8."""
-    if language in _WITHOUT_STEMMER:
+    if language == CHINESE:
         return word
     try:
         return _stemmer(language).stemWord(word.decode()).encode()

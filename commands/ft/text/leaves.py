@@ -7,6 +7,7 @@ from ..matches import ALL, FIRST, Group, Leaf, Match, any_of, row_array, row_set
 from . import language as lang
 from .places import exact, within
 from .terms import first, is_word
+from .words import characters
 
 _EXPANDERS = frozenset((b"DEFAULT", b"SBSTEM", b"PHONETIC", b"SYNONYM"))
 
@@ -20,6 +21,11 @@ def field_set(index, options, fields) -> int | None:
         allowed = index.text.bits(options.in_fields)
         bits = allowed if bits is None else bits & allowed
     return bits
+
+
+def language_of(index, options) -> str:
+    """The language of a query's words."""
+    return (options.language if options is not None else None) or index.options.language or "english"
 
 
 def expand(index, options, node: tree.Term) -> list[tuple[bytes, tuple[bytes, ...] | None]]:
@@ -40,8 +46,7 @@ def expand(index, options, node: tree.Term) -> list[tuple[bytes, tuple[bytes, ..
         if wants is not False and any(spec.phonetic for spec in specs) and (code := lang.sound(word)):
             found.append((lang.SOUND + code, node.fields))
     if kind in (b"DEFAULT", b"SBSTEM") and word and not (specs and all(spec.no_stem for spec in specs)):
-        language = (options.language if options is not None else None) or index.options.language or "english"
-        stem = lang.stem(word, language)
+        stem = lang.stem(word, language_of(index, options))
         stemming = node.fields
         if stemming is not None and any(spec.no_stem for spec in specs):
             stemming = tuple([field.name for field in text.fields if field.name in stemming and not field.spec.no_stem])
@@ -75,6 +80,10 @@ class TextReader:
         return 1.0 if attributes is None or attributes.weight is None else attributes.weight
 
     def term(self, node: tree.Term) -> Match:
+        if not node.text.isascii() and language_of(self.index, self.options) == lang.CHINESE:
+            words = characters(node.text)
+            if len(words) != 1:
+                return self.phrase(tree.Phrase(words, node.fields, attributes=node.attributes))
         fields = field_set(self.index, self.options, node.fields)
         own = self.leaf(node.text, fields, self._weight(node))
         others = [self.leaf(name, fields if names is node.fields else field_set(self.index, self.options, names))
@@ -83,8 +92,11 @@ class TextReader:
 
     def phrase(self, node: tree.Phrase) -> Match:
         fields = field_set(self.index, self.options, node.fields)
-        leaves = [self.leaf(word, fields) for word in node.words]
-        if None in leaves:
+        words = node.words
+        if language_of(self.index, self.options) == lang.CHINESE:
+            words = [piece for word in words for piece in characters(word)]
+        leaves = [self.leaf(word, fields) for word in words]
+        if not words or None in leaves:
             return Match(BitMap())
         rows = leaves[0].rows
         for leaf in leaves[1:]:
@@ -93,7 +105,7 @@ class TextReader:
             rows = BitMap()
         elif rows:
             candidates = row_array(rows)
-            rows = row_set(candidates[exact(self.index.text, candidates, node.words)])
+            rows = row_set(candidates[exact(self.index.text, candidates, words)])
         return Group(ALL, leaves, rows, self._weight(node))
 
     def _first_of(self, node, names: list[bytes]) -> Match:

@@ -1,7 +1,7 @@
 """Text to words, as documents are indexed.
 
 ASCII punctuation (but _ and the backslash) and white space separate words; a backslash makes the mark after it a part of the word.
-Words are folded to lower case."""
+Words are folded to lower case. Chinese writes no blanks between words: there each of its characters counts as a word."""
 import re
 from collections.abc import Collection, Iterator
 
@@ -15,6 +15,10 @@ _plain = re.compile(rb"[^" + _SEPARATORS + rb"]+").findall
 _escaped = re.compile(rb"(?:[^" + _SEPARATORS + rb"\\]|\\[" + _MARKS + rb"]|\\(?![" + _MARKS + rb"]))+")
 _unescape = re.compile(rb"\\([" + _MARKS + rb"])").sub
 _CONTROLS = bytes(range(1, 9)) + bytes(range(14, 32)) + b"\x7f"
+_WIDE_MARKS = "\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\u2010-\u205e"
+#: A character of Chinese, or what stands between such and marks of that script.
+_pieces = re.compile(f"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+                     f"|[^\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff{_WIDE_MARKS}]+").findall
 _has_controls = re.compile(rb"[\x01-\x08\x0e-\x1f\x7f]").search
 
 
@@ -28,6 +32,11 @@ def split(text: bytes) -> list[bytes]:
     if b"\\" in text:
         return [_unescape(rb"\1", match[0]) for match in _escaped.finditer(text)]
     return _plain(text)
+
+
+def characters(word: bytes) -> list[bytes]:
+    """What a word in a Chinese text counts as: each Chinese character, and what stands between them."""
+    return [word] if word.isascii() else [piece.encode() for piece in _pieces(word.decode("utf-8", "replace"))]
 
 
 def spans(text: bytes, stopwords: Collection[bytes]) -> Iterator[tuple[bytes, int, int]]:

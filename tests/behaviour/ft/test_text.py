@@ -201,3 +201,16 @@ def test_infixes_of_fields_with_and_without_a_suffix_index(r2):
     assert r2.execute_command("FT.SEARCH", "idx", "@t:*ell*", "NOCONTENT") == [1, b"a"]
     with raises(redis.ResponseError, match="without WITHSUFFIXTRIE"):
         r2.execute_command("FT.SEARCH", "idx", "@u:*ell*")
+
+
+def test_chinese(both):
+    """Without blanks, words are found by their characters, next to each other."""
+    both.execute_command(*"FT.CREATE idx LANGUAGE chinese LANGUAGE_FIELD lang SCHEMA t TEXT".split())
+    for key, words in {"a": "我喜欢编程", "b": "编写程序，喜欢redis客户端。", "c": "Programming is fun"}.items():
+        both.hset(key, "t", words)
+    both.hset("d", mapping={"t": "我喜欢编程", "lang": "english"})
+    for query, found in (("编程", {"a"}), ("喜欢", {"a", "b"}), ("喜欢 我", {"a"}), ('"喜欢编程"', {"a"}), ("redis", {"b"}), ("redis客户端", {"b"}), ("程编", set()),
+                         ("fun", {"c"}), ("。", set()), ("我喜欢编程 -喜欢", set())):
+        assert set(ids(both, query)) == found, query
+        assert set(ids(both, query, "LANGUAGE", "chinese", "SCORER", "TFIDF")) == found, query
+    assert ids(both, "我喜欢编程", "LANGUAGE", "english") == ["d"]
