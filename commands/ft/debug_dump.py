@@ -186,8 +186,9 @@ def _ttl_expire(client, words):
 
 
 def _collect(client, words):
+    manager = client.server.search
     for word in words[:1]:
-        client.server.search.find(word).collect()
+        manager.collect_of(manager.find(word))
     return Simple("DONE")
 
 

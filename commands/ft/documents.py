@@ -254,12 +254,20 @@ class DocumentTable:
     @property
     def nbytes(self) -> int:
         """An estimate of the bytes that the table holds."""
-        n = len(self.keys)
-        sample = [key for key in self.keys[:256] if key is not None]
-        mean = sum(map(len, sample)) / len(sample) if sample else 0
+        n, mean = len(self.keys), self._mean_key()
         # The key itself is the keyspace's, but Redis has one of its own.
         held = self.names.nbytes + self.row_of.nbytes + self.doc_ids.nbytes + (self.born.nbytes if self.born is not self.doc_ids else 0)
         return int(n * (_ROW_BYTES + mean)) + held
+
+    @property
+    def keys_nbytes(self) -> int:
+        """That part of `nbytes` by which keys are found: the map, and what it points to."""
+        return self.row_of.nbytes + int(len(self.row_of) * (8 + self._mean_key()))
+
+    def _mean_key(self) -> float:
+        """The length of a key, by the first ones."""
+        sample = [key for key in self.keys[:256] if key is not None]
+        return sum(map(len, sample)) / len(sample) if sample else 0.0
 
     @staticmethod
     def bytes_of(n: int, key_bytes: int) -> int:

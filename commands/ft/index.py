@@ -17,6 +17,8 @@ from .sources import prepare_json, source_of
 from .text.index import TextIndex
 
 _ABSENT = object()
+#: What a record is taken for where the collected ones are told in bytes: a posting of a word, a row's place in a column.
+_RECORD_BYTES = 8
 #: Fields of a hash in which FT.ADD keeps a document's score, language and payload, unless the index names others.
 ATTRIBUTE_FIELDS = (b"__score", b"__language", b"__payload")
 
@@ -61,6 +63,7 @@ class Index:
         self.n_stale = 0                            # documents removed or indexed anew since the last collection
         self.n_puts: dict[str, int] = {}            # type of field -> values that were indexed
         self.gc_cycles = 0
+        self.gc_bytes = 0                           # that what was collected took, by _RECORD_BYTES
         self.gc_ns = self.gc_last_ns = 0
         self.dialect_uses = [0, 0, 0, 0]
         self.last_used = time.monotonic()
@@ -303,14 +306,20 @@ class Index:
         """The counterpart of Redis's garbage collection: the records of replaced and removed documents leave the
         statistics. (Their memory was given back at once.)"""
         start = time.perf_counter_ns()
+        before = self.n_records
         self.n_records = sum(field.n_values * field.records_per_document for field in self.fields)
         if self.text is not None:
             self.text.collect()
             self.n_records += self.text.n_postings
+        self.gc_bytes += _RECORD_BYTES * (self.n_stale + max(0, before - self.n_records))
         self.n_stale = 0
         self.gc_cycles += 1
         self.gc_last_ns = time.perf_counter_ns() - start
         self.gc_ns += self.gc_last_ns
+
+    def n_operations(self, kind: str) -> int:
+        """How many values of fields of a type were indexed, or of TEXT how many words there have been."""
+        return self.n_puts.get(kind, 0) if kind != "TEXT" else len(self.text.terms) if self.text is not None else 0
 
     def close(self) -> None:
         """Ends the scan and gives back what the fields hold."""

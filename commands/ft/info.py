@@ -6,7 +6,7 @@ from respserver.registry import COMMANDS, command
 
 from . import errors
 from .config import INFO_ON_ZERO
-from .fields import CLASSES, ErrorCount, Field, TagField, VectorField
+from .fields import CLASSES, ErrorCount, Field, GeoShapeField, TagField, VectorField
 
 _MB = 1 << 20
 
@@ -28,26 +28,33 @@ def ft_info(client, name):
     n_docs = len(index.docs)
     vector_bytes = sum(field.nbytes for field in index.vector_fields)
     tag_bytes = sum(field.nbytes for field in index.fields if type(field) is TagField)
-    inverted_bytes = sum(field.nbytes for field in index.fields if type(field) not in (TagField, VectorField))
-    inverted_bytes += index.text.nbytes if index.text is not None else 0
+    tag_names_bytes = sum(field.names_nbytes for field in index.fields if type(field) is TagField)
+    shape_bytes = sum(field.nbytes for field in index.fields if type(field) is GeoShapeField)
+    columns = [field for field in index.fields if type(field) not in (TagField, GeoShapeField, VectorField)]
+    text_bytes = index.text.nbytes if index.text is not None else 0
+    term_bytes = index.text.terms.nbytes if index.text is not None else 0
+    # Columns have room for some documents before the first comes: that is in the total alone.
+    inverted_bytes = (sum(field.nbytes for field in columns if field.n_values) + tag_bytes - tag_names_bytes
+                      + (text_bytes - term_bytes if n_docs else 0))
     sortable_bytes = sum(field.sortable_nbytes for field in index.fields)
-    doc_bytes = index.docs.nbytes
-    total_bytes = vector_bytes + tag_bytes + inverted_bytes + sortable_bytes + doc_bytes
+    doc_bytes, key_bytes = index.docs.nbytes, index.docs.keys_nbytes
+    total_bytes = (vector_bytes + tag_bytes + shape_bytes + sum(field.nbytes for field in columns) + text_bytes + sortable_bytes
+                   + doc_bytes)
     records = float(index.n_records)
     cursors = client.server.search.cursors
     pairs = [
         ("index_name", _text(index.name)), ("index_options", _options(index.options)),
         ("index_definition", _definition(index.options)),
         ("attributes", [_attribute(client.server, field, proto) for field in index.fields]),
-        ("num_docs", n_docs), ("max_doc_id", index.docs.max_doc_id), ("num_terms", len(index.text.terms) if index.text is not None else 0), ("num_records", index.n_records),
+        ("num_docs", n_docs), ("max_doc_id", index.docs.max_doc_id), ("num_terms", index.text.n_terms if index.text is not None else 0), ("num_records", index.n_records),
         ("inverted_sz_mb", inverted_bytes / _MB), ("vector_index_sz_mb", vector_bytes / _MB),
         ("total_inverted_index_blocks", sum(len(field.postings) for field in index.fields if type(field) is TagField)),
-        ("offset_vectors_sz_mb", 0.0), ("doc_table_size_mb", doc_bytes / _MB),
+        ("offset_vectors_sz_mb", 0.0), ("doc_table_size_mb", (doc_bytes - key_bytes) / _MB),
         ("sortable_values_size_mb", sortable_bytes / _MB),
-        ("key_table_size_mb", 0.0), ("tag_overhead_sz_mb", tag_bytes / _MB), ("text_overhead_sz_mb", 0.0),
-        ("total_index_memory_sz_mb", total_bytes / _MB), ("geoshapes_sz_mb", 0.0),
+        ("key_table_size_mb", key_bytes / _MB), ("tag_overhead_sz_mb", tag_names_bytes / _MB), ("text_overhead_sz_mb", term_bytes / _MB),
+        ("total_index_memory_sz_mb", total_bytes / _MB), ("geoshapes_sz_mb", shape_bytes / _MB),
         ("records_per_doc_avg", records / n_docs if n_docs else math.nan),
-        ("bytes_per_record_avg", (inverted_bytes + tag_bytes) / records if records else math.nan),
+        ("bytes_per_record_avg", inverted_bytes / records if records else math.nan),
         ("offsets_per_term_avg", 0.0 if records else math.nan), ("offset_bits_per_record_avg", math.nan),
         ("hash_indexing_failures", index.errors.count), ("total_indexing_time", index.indexing_ns / 1e6),
         ("indexing", int(index.is_scanning)), ("percent_indexed", float(index.percent_indexed)),
@@ -238,7 +245,7 @@ def _statistics(field: Field) -> Pairs:
 
 def _gc(index) -> Pairs:
     cycles = index.gc_cycles
-    return _named([("bytes_collected", 0.0), ("total_ms_run", index.gc_ns / 1e6), ("total_cycles", float(cycles)),
+    return _named([("bytes_collected", float(index.gc_bytes)), ("total_ms_run", index.gc_ns / 1e6), ("total_cycles", float(cycles)),
                    ("average_cycle_time_ms", index.gc_ns / 1e6 / cycles if cycles else math.nan),
                    ("last_run_time_ms", index.gc_last_ns / 1e6),
                    ("gc_numeric_trees_missed", 0.0), ("gc_blocks_denied", 0.0)])
@@ -268,7 +275,9 @@ def _indexes(server):
     yield "search_total_indexing_time", sum(index.indexing_ns for index in indexes) / 1e6
     yield "search_total_num_docs_in_indexes", sum(len(index.docs) for index in indexes)
     for kind in CLASSES:
-        yield f"search_total_indexing_ops_{kind.lower()}_fields", server.search.n_puts.get(kind, 0) + sum(index.n_puts.get(kind, 0) for index in indexes)
+        # Of TEXT it is the words that were new.
+        n = sum(index.n_operations(kind) for index in indexes)
+        yield f"search_total_indexing_ops_{kind.lower()}_fields", server.search.n_puts.get(kind, 0) + n
 
 
 def _field_counts(server):
@@ -318,7 +327,7 @@ def _originals(server):
 
 def _collector(server):
     indexes = server.search.indexes.values()
-    yield "search_gc_bytes_collected", 0
+    yield "search_gc_bytes_collected", sum(index.gc_bytes for index in indexes)
     yield "search_gc_total_cycles", sum(index.gc_cycles for index in indexes)
     yield "search_gc_total_ms_run", sum(index.gc_ns for index in indexes) // 1000000
     yield "search_gc_total_docs_not_collected", sum(index.n_stale for index in indexes)

@@ -11,6 +11,7 @@ from respserver.values.json import Json
 from . import errors
 from .complaints import Complaints
 from .cursor import Cursors
+from .fields import CLASSES
 from .images import Images
 from .index import Index, no_such_index
 from .measure.job import Jobs
@@ -122,8 +123,8 @@ class Manager:
                 del self._by_prefix[prefix]
         self._note_lengths()
         self.originals.refresh()
-        for kind, n in index.n_puts.items():
-            self.n_puts[kind] = self.n_puts.get(kind, 0) + n
+        for kind in CLASSES:
+            self.n_puts[kind] = self.n_puts.get(kind, 0) + index.n_operations(kind)
         index.close()
         if self.server.background is not None:
             self.server.run_sliced(index.release(), "free index")
@@ -366,4 +367,9 @@ class Manager:
         """Lets the statistics of indexes with at least `threshold` stale documents forget these."""
         for index in self.indexes.values():
             if index.n_stale >= threshold and index.is_collected:
-                index.collect()
+                self.collect_of(index)
+
+    def collect_of(self, index: Index) -> None:
+        """Does so for one index, unless memory is short: postings are written anew."""
+        if not self.server.dispatcher.out_of_memory:
+            index.collect()

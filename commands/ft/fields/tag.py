@@ -180,6 +180,11 @@ class TagField(Field):
     def nbytes(self) -> int:
         return _bytes_of(len(self.postings), self._tag_bytes, self._n_memberships, len(self._tags_of))
 
+    @property
+    def names_nbytes(self) -> int:
+        """That part of `nbytes` that the tags take, not the documents that have them."""
+        return _bytes_of(len(self.postings), self._tag_bytes, 0, 0)
+
 
 def _bytes_of(n_tags: int, tag_bytes: int, n_memberships: int, n_rows: int) -> int:
     # Per tag: a bytes object, entries in two dicts, now and then a set; per membership two bytes in a set; per row

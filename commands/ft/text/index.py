@@ -59,6 +59,7 @@ class TextIndex:
         self.total_length = 0                           # of these
         self.n_postings = 0                             # dead ones among them
         self.n_dead = 0
+        self.n_terms = 0                                # that have postings, be they dead
         self.n_numbers = 0
         self._row_of = np.empty(64, dtype=np.uint32)    # by number, _DEAD: none
         self._lengths = np.empty(64, dtype=np.uint32)
@@ -162,6 +163,7 @@ class TextIndex:
             old = postings[term]
             if old is None:
                 postings[term] = posting
+                self.n_terms += 1
             elif type(old) is int:
                 postings[term] = array("Q", (old, posting))
             else:
@@ -375,6 +377,7 @@ class TextIndex:
                 self.n_postings -= len(words) - n
                 words = words[live]
                 self.postings[term] = None if not n else int(words[0]) if n == 1 else array("Q", words.tobytes())
+                self.n_terms -= not n
         self.n_dead = 0
 
     @staticmethod
