@@ -47,8 +47,8 @@ class Index:
         self.by_name: dict[bytes, Field] = {}
         self.schema: dict[bytes, object] = {}       # name -> FieldSpec: what the query parser checks against
         self.errors = ErrorCount()
-        self.disk_fields: tuple = ()                # (path, width) of the vectors whose originals belong on disk
-        self.move_out = None                        # with them: function(hash, path, width) that moves one there
+        self.disk_fields: tuple = ()                # (path, bytes, or ON JSON numbers) of the vectors whose originals belong on disk
+        self.move_out = None                        # with them: function(hash or view, path, bytes or numbers) that moves one there
         self.revision = 0
         self.n_removals = 0
         self.plans: dict = {}                       # prepared searches, by query text (commands/ft/search.py)
@@ -204,8 +204,8 @@ class Index:
         elif self.text is not None and not is_new:
             self.n_records += self.text.count(row)
         self._put_attributes(row, value)
-        for path, width in self.disk_fields:
-            self.move_out(value, path, width)
+        for path, size in self.disk_fields:
+            self.move_out(value, path, size)
         self.indexing_ns += time.perf_counter_ns() - start
 
     def refill(self, filled=()) -> None:
@@ -234,8 +234,8 @@ class Index:
             if self.text is not None:
                 self.n_records += self.text.put(row, source.texts(value), self.language_of(value))
             self._put_attributes(row, value)
-            for path, width in self.disk_fields:
-                self.move_out(value, path, width)
+            for path, size in self.disk_fields:
+                self.move_out(value, path, size)
 
     def _language_changed(self, changed) -> bool:
         if changed is None or self.options.language_field is None:

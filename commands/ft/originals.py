@@ -1,23 +1,30 @@
-"""Where the original vectors of indexed hashes live: in memory, or in slots of a file (respserver/values/slots.py).
+"""Where the original vectors of indexed documents live: in memory, or in slots of a file (respserver/values/slots.py).
 
 `search-vector-originals` says it for the server, ORIGINALS for one field. HSET and its like write a vector to the file before
 anything changes, so that a full disk is an error of that command and of nothing else; vectors that come otherwise (COPY, RENAME,
-the scan of a new index, a switch of the setting) are moved afterwards and stay in memory if that fails. A vector in the file stays
-there when its index is dropped or its key moves elsewhere, until it is overwritten or `search-vector-originals memory` is set;
-nobody who reads a hash can tell the difference.
+the scan of a new index, a switch of the setting) and those of JSON documents are moved afterwards and stay in memory if that fails. A
+vector in the file stays there when its index is dropped or its key moves elsewhere, until it is overwritten or
+`search-vector-originals memory` is set; nobody who reads a document can tell the difference.
+
+Of a JSON document it is the array of numbers that moves, in the form that keeps each number (values/json.py: `filing`); one that
+mixes integers and fractions stays in memory.
 """
 import glob
 import os
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
+from functools import partial
 
 import numpy as np
 
 import native
 from respserver.protocol.errors import CommandError
 from respserver.values.hash import Hash, raw_of_many
+from respserver.values.json import Filed, Json, filing, in_files
 from respserver.values.slots import Method, Ref, SlotError, SlotStore, discard, remove_stale, store_of
 
+from ..json.common import put
+from .json_arrays import arrays_at
 from .specs import VectorSpec
 
 _METHOD = Method(b"crc32c", native.crc32c, native.SlotReader)
@@ -65,25 +72,36 @@ class Originals:
     def prepare(self, specs: Iterable) -> None:
         """Makes the stores that fields of an index to come need. Raises SlotError."""
         for spec in specs:
-            if type(spec) is VectorSpec and self.is_on_disk(spec) and spec.blob_size not in self.stores:
-                path = os.path.join(self.server.config["dir"] or ".", f"originals-{spec.blob_size}.slots")
-                self.stores[spec.blob_size] = SlotStore(path, spec.blob_size, _METHOD)
+            if type(spec) is VectorSpec and self.is_on_disk(spec):
+                self._store(spec.blob_size)
+
+    def _store(self, width: int) -> SlotStore:
+        """The store of a width, made if it is not there. Raises SlotError."""
+        store = self.stores.get(width)
+        if store is None:
+            path = os.path.join(self.server.config["dir"] or ".", f"originals-{width}.slots")
+            store = self.stores[width] = SlotStore(path, width, _METHOD)
+        return store
 
     def refresh(self) -> None:
         """To be called when the fields of indexes have changed, or the setting; the stores are there."""
         is_any = False
         for index in self.server.search.indexes.values():
-            index.disk_fields = tuple(dict.fromkeys((field.path, field.blob_bytes) for field in index.vector_fields
-                                                    if self.is_on_disk(field.spec)))
-            index.move_out = self.move_out
+            is_json = index.source.is_json
+            index.disk_fields = tuple(dict.fromkeys((field.path, field.spec.dim if is_json else field.blob_bytes)
+                                                    for field in index.vector_fields if self.is_on_disk(field.spec)))
+            index.move_out = self._move_out_of_view if is_json else self.move_out
             for field in index.vector_fields:
                 field.places.clear()            # or those that move to disk would stay in memory
                 field.rescorer.is_on_disk = self.is_on_disk(field.spec)
-            is_any |= bool(index.disk_fields)
+            is_any |= bool(index.disk_fields) and not is_json
         self.server.keyspace.place = self._place if is_any else None
 
-    def _wanted(self, key: bytes) -> set[tuple[bytes, int]]:
-        return {field for index in self.server.search.matching(key) for field in index.disk_fields}
+    def _wanted(self, db, key: bytes, value) -> set[tuple[bytes, int]]:
+        """The `disk_fields` of all indexes over a document."""
+        if db.index:
+            return set()
+        return {field for index in self.server.search.matching(key) if index.source.kind is type(value) for field in index.disk_fields}
 
     # Moving
 
@@ -94,7 +112,7 @@ class Originals:
             return words
         placed = None
         for index in self.server.search.matching(key):
-            for path, width in index.disk_fields:
+            for path, width in index.disk_fields if not index.source.is_json else ():
                 names = words[::2]
                 if path not in names or names.count(path) > 1:      # equal names: the last counts, and is moved later
                     continue
@@ -116,17 +134,33 @@ class Originals:
         raw = value.raw(path)
         if raw is None or type(raw) is Ref or len(raw) != width:
             return False
+        ref = self._written(raw)
+        if ref is not None:
+            value.exchange(path, ref)
+        return ref is not None
+
+    def _written(self, raw: bytes) -> Ref | None:
+        """Where bytes are on disk now; None if they cannot be written."""
         try:
-            ref = self.stores[width].write(raw)
+            return self._store(len(raw)).write(raw)
         except SlotError as error:
             self.n_refused += 1
             now = time.monotonic()
             if now - self._logged_at >= _LOG_EVERY:
                 self._logged_at = now
                 self.server.log.warning("%d vectors stay in memory so far: %s", self.n_refused, error.text.removeprefix("ERR "))
-            return False
-        value.exchange(path, ref)
-        return True
+            return None
+
+    def _move_out_of_view(self, view, path: bytes, dim: int) -> None:
+        """Moves the arrays of `dim` numbers that a path finds in a JSON document to disk."""
+        for location, items in list(arrays_at(view.document.root, path, dim)):
+            self._move_array(view.document, location, items)
+
+    def _move_array(self, document: Json, location: tuple, items) -> bool:
+        """Moves an array to disk; returns whether it was moved. One that cannot be written stays where it is."""
+        kept = filing(items)
+        ref = self._written(kept[1]) if kept is not None and len(kept[1]) >= MIN_WIDTH else None
+        return ref is not None and put(document, location, Filed(kept[0], ref))
 
     def move_in(self, key: bytes, value: Hash, path: bytes) -> bool:
         """Moves a vector to memory; returns whether it was moved. A damaged one stays where it is."""
@@ -152,14 +186,28 @@ class Originals:
         elif self.server.background is not None:
             self._walk = self.server.run_sliced(self._move_all(), "move original vectors")
 
-    def _hashes(self) -> Generator:
-        """Yields (database, key, hash) for all that were there at the start, None after each piece."""
+    def _settle(self, db, key: bytes, document: Json) -> int:
+        """Brings the arrays of a JSON document to where they belong; returns how many were moved. A damaged one stays where it is."""
+        found = dict(in_files(document.root)) if Filed.count else {}
+        wanted = {location: items for path, dim in self._wanted(db, key, document) for location, items in arrays_at(document.root, path, dim)}
+        n_moved = sum([self._move_array(document, location, items) for location, items in wanted.items() if location not in found])
+        for location in found.keys() - wanted.keys():
+            try:
+                put(document, location, found[location].load())
+            except CommandError:
+                continue
+            self._forget_places(key)
+            n_moved += 1
+        return n_moved
+
+    def _documents(self) -> Generator:
+        """Yields (database, key, hash or JSON document) for all that were there at the start, None after each piece."""
         for db in self.server.keyspace.databases:
             keys = list(db.data)
             for start in range(0, len(keys), _LOOKED_AT):
                 for key in keys[start:start + _LOOKED_AT]:
                     value = db.data.get(key)
-                    if type(value) is Hash:
+                    if type(value) is Hash or type(value) is Json:
                         yield db, key, value
                 yield None
 
@@ -168,14 +216,17 @@ class Originals:
         self._again = True
         while self._again:
             self._again = False
-            for found in self._hashes():
+            for found in self._documents():
                 if found is None:
                     yield
                     continue
                 db, key, value = found
-                wanted = dict(self._wanted(key)) if not db.index else {}
-                n_moved = sum([self.move_in(key, value, path) for path, _ in value.refs() if path not in wanted])
-                n_moved += sum([self.move_out(value, path, width) for path, width in wanted.items()])
+                if type(value) is Json:
+                    n_moved = self._settle(db, key, value)
+                else:
+                    wanted = dict(self._wanted(db, key, value))
+                    n_moved = sum([self.move_in(key, value, path) for path, _ in value.refs() if path not in wanted])
+                    n_moved += sum([self.move_out(value, path, width) for path, width in wanted.items()])
                 if n_moved:
                     yield
         self.server.trimmer.is_due = True
@@ -200,15 +251,15 @@ class Originals:
         """Moves the values at the end of a file into the holes before it."""
         n_before = store.n_slots
         n_moved = 0
-        for found in self._hashes():
+        for found in self._documents():
             if found is None:
                 yield
                 continue
             _, key, value = found
-            for path, ref in value.refs():
+            for ref, exchange in _refs_of(value):
                 if store_of(ref) is store and store.is_high(ref):
                     try:
-                        value.exchange(path, store.write(store.read_ref(ref)))
+                        exchange(store.write(store.read_ref(ref)))
                     except CommandError:            # damaged, or the disk is full: it stays
                         continue
                     discard(ref)
@@ -242,20 +293,22 @@ class Originals:
         return "disk" if self.is_on_disk(field.spec) else "memory", store.file_bytes if store is not None else 0
 
 
-def blobs(values: list, path: bytes, width: int, rows: Iterable[int]) -> list[bytes | memoryview | None]:
-    """The original vectors of rows; None where the document, its field or a vector of this width is gone, or is damaged on disk.
-    `values`: row -> hash or None. What lies on disk is read in one batch, which asks for all of it at once."""
-    return blobs_of(*held(values, path, rows), width)
+def _refs_of(value: Hash | Json) -> list[tuple[Ref, Callable[[Ref], object]]]:
+    """(Ref, a function that puts another one in its place) for each value of a document that lives in a file."""
+    if type(value) is Hash:
+        return [(ref, partial(value.exchange, path)) for path, ref in value.refs()]
+    return [(one.ref, partial(setattr, one, "ref")) for _, one in in_files(value.root)] if Filed.count else []
 
 
 def held(values: list, path: bytes, rows: Iterable[int]) -> tuple[list[bytes | None], list[int]]:
-    """What the hashes of rows hold under a field, and at which positions that is a reference to a slot."""
+    """What the hashes of rows (`values`: row -> hash or None) hold under a field, and at which positions that is a reference to a slot."""
     n = len(values)
     return raw_of_many([values[row] if row < n else None for row in rows], path)
 
 
 def blobs_of(found: list[bytes | None], refs: list[int], width: int) -> list[bytes | memoryview | None]:
-    """The vectors of this width that `held` tells of."""
+    """The vectors of this width that `held` tells of; None where there is none, or it is damaged on disk. What lies there is read in one
+    batch, which asks for all of it at once."""
     if len(refs) == len(found):
         return _read(found, width)
     if refs:

@@ -17,8 +17,8 @@ import native
 
 from respserver.values.slots import slot_of, store_of
 
-from .originals import blobs, blobs_of, distances_on_disk, held
-from .sources import HashSource, json_blobs
+from .originals import blobs_of, distances_on_disk, held
+from .sources import HashSource, held_json, json_blobs
 
 #: The share of the true nearest that must be among the candidates.
 COVERAGE = 0.998
@@ -135,9 +135,15 @@ class Rescorer:
 
     def originals(self, rows: list[int]) -> list[bytes | memoryview | None]:
         """The documents' own vectors; None where a document, its field or a vector of the right size is gone."""
-        if self.source.is_json:
+        if self.field.spec.is_multi:
             return [found[0] if len(found) == 1 else None for found in json_blobs(self.docs.values, self.field.spec, rows)]
-        return blobs(self.docs.values, self.path, self.blob_bytes, rows)
+        return blobs_of(*self._held(rows), self.blob_bytes)
+
+    def _held(self, rows: list[int]) -> tuple[list[bytes | None], list[int]]:
+        """As originals.held, for documents of either kind."""
+        if self.source.is_json:
+            return held_json(self.docs.values, self.field.spec, rows)
+        return held(self.docs.values, self.path, rows)
 
     def all_originals(self, rows: list[int]) -> list[list[bytes | memoryview]]:
         """Likewise, where a document may have several: those of each row, in the order in which they were indexed."""
@@ -147,10 +153,10 @@ class Rescorer:
 
     def find_places(self, rows: list[int]) -> bool:
         """Takes down where the documents' own vectors are; False if they are made anew each time."""
-        if self.source.is_json:
-            return False
         places, width = self.field.places, self.blob_bytes
-        found, refs = held(self.docs.values, self.path, rows)
+        found, refs = self._held(rows)
+        if self.source.is_json and len(refs) + found.count(None) < len(found):
+            return False
         for i in refs:
             store = store_of(found[i])
             if store.width == width:
@@ -203,12 +209,9 @@ class Rescorer:
         new = []
         for start in range(0, len(rows), _PIECE):
             part, exact = rows[start:start + _PIECE], None
-            if self.source.is_json:
-                vectors = self.originals(part)
-            else:
-                found, refs = held(self.docs.values, self.path, part)
-                exact = distances_on_disk(found, refs, self.blob_bytes, self.ruler, blob)
-                vectors = blobs_of(found, refs, self.blob_bytes) if exact is None else ()
+            found, refs = self._held(part)
+            exact = distances_on_disk(found, refs, self.blob_bytes, self.ruler, blob)
+            vectors = blobs_of(found, refs, self.blob_bytes) if exact is None else ()
             if exact is not None:
                 there = range(start, start + len(part))
             else:

@@ -4,13 +4,15 @@ The rest of the search module sees a document as something with a hash's `get`, 
 JSON document is looked at through a JsonView."""
 from respserver.protocol.errors import CommandError
 from respserver.values.hash import Hash
-from respserver.values.json import Json, is_array
+from respserver.values.json import Filed, Json, is_array, numbers_of
+from respserver.values.slots import store_of
 
 from ..json.path import Path
 from ..json.text import dump
 from . import errors, tree
 from .fields.base import FieldError
-from .fields.json_values import numbers, texts, vectors
+from .fields.json_values import numbers, texts, vector, vectors
+from .json_arrays import path_of
 from .values import NULL, Several, number_text
 
 
@@ -51,11 +53,6 @@ class HashSource:
     def texts(value: Hash) -> Hash:
         """What gives the text of TEXT fields by `get`."""
         return value
-
-
-def path_of(text: bytes) -> Path:
-    """The path of a field. `$name` is `$.name`, as in Redis."""
-    return Path.of(b"$." + text[1:] if text[:1] == b"$" and text[1:2] not in (b"", b".", b"[", b"~") else text)
 
 
 def text_of_json(value) -> bytes | None:
@@ -153,7 +150,7 @@ class _Texts:
     def get(self, path: bytes) -> bytes | list[bytes] | None:
         values = self.view.found(path)
         if len(values) == 1 and is_array(values[0]):
-            values = values[0]
+            values = values[0] if type(values[0]) is list else ()       # other arrays have no text
         found = [value.encode() for value in values if type(value) is str]
         return found if len(found) > 1 else found[0] if found else None
 
@@ -186,12 +183,15 @@ class JsonSource:
         kind = field.type_name
         if not field.has_arrays and is_array(values[0]):
             field.has_arrays = True
-        if kind == "VECTOR":
-            found = vectors(values, field.spec)
-            return None if not found else found if field.spec.is_multi else found[0]
-        if kind == "NUMERIC":
-            return tuple(numbers(values)) or None
-        found = texts(values, takes_boolean=kind == "TAG", takes_array=kind != "GEOSHAPE")
+        try:
+            if kind == "VECTOR":
+                found = vectors(values, field.spec)
+                return None if not found else found if field.spec.is_multi else found[0]
+            if kind == "NUMERIC":
+                return tuple(numbers(values)) or None
+            found = texts(values, takes_boolean=kind == "TAG", takes_array=kind != "GEOSHAPE")
+        except CommandError as error:               # damaged on disk
+            raise FieldError(error.text) from None
         return field.parse_texts(found) if found else None
 
     @staticmethod
@@ -239,9 +239,6 @@ def prepare_json(name: bytes, specs) -> None:
             raise errors.fail(errors.JSON_PATH, spec.path, spec.name, name) from None
         if spec.type == "VECTOR":
             spec.is_multi = path.keys is None
-            if spec.originals == "disk":
-                raise CommandError(errors.ORIGINALS_JSON)
-            spec.originals = "memory"
 
 
 def check_order(index, options, root) -> None:
@@ -287,6 +284,43 @@ def json_blobs(views: list, spec, rows) -> list[list[bytes]]:
         values = view.found(spec.path) if view is not None else ()
         try:
             found.append(vectors(values, spec) if values and (len(values) > 1 or values[0] is not None) else [])
-        except FieldError:
+        except (FieldError, CommandError):
             found.append([])
     return found
+
+
+#: Type of a field -> the form of numbers in a file whose bytes are the vector's.
+_SAME = {"FLOAT32": "f", "FLOAT64": "d", "INT8": "b", "UINT8": "B"}
+
+
+def held_json(views: list, spec, rows) -> tuple[list[bytes | None], list[int]]:
+    """As originals.held, for a field whose documents have one vector at most: the vectors of rows, or Refs of slots that hold just them,
+    and where the latter are. What is in files in another form is read in one batch for each file."""
+    found: list[bytes | None] = []
+    refs: list[int] = []
+    others: dict[tuple, list[tuple[int, Filed]]] = {}
+    same = _SAME.get(spec.dtype)
+    for i, row in enumerate(rows):
+        view = views[row] if row < len(views) else None
+        values = view.found(spec.path) if view is not None else ()
+        if len(values) == 1 and type(values[0]) is Filed:
+            one = values[0]
+            is_whole = len(one) == spec.dim
+            found.append(one.ref if is_whole and one.code == same else None)
+            if found[i] is not None:
+                refs.append(i)
+            elif is_whole:
+                others.setdefault((one.code, one.ref[0]), []).append((i, one))
+            continue
+        try:
+            vectors_ = vectors(values, spec) if values and (len(values) > 1 or values[0] is not None) else ()
+            found.append(vectors_[0] if len(vectors_) == 1 else None)
+        except FieldError:
+            found.append(None)
+    for (code, _), some in others.items():
+        for (i, _), text in zip(some, store_of(some[0][1].ref).read_many([one.ref for _, one in some])):
+            try:
+                found[i] = None if text is None else vector(numbers_of(code, text), spec)
+            except FieldError:
+                continue
+    return found, refs

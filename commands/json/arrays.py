@@ -1,7 +1,7 @@
 """The JSON commands on arrays."""
 from respserver.protocol.errors import CommandError
 from respserver.registry import command
-from respserver.values.json import copy, is_array
+from respserver.values.json import copy, elements, is_array
 
 from ..arguments import wrong_arity
 from . import errors
@@ -148,6 +148,7 @@ def _index(value, wanted, start: int, end: int) -> int | None:
     """The first place of a value among elements start to end (exclusive; 0: to the end), -1 if it is not there."""
     if not is_array(value):
         return None
+    value = elements(value)
     n = len(value)
     if not n:
         return -1

@@ -1,8 +1,9 @@
 """What the JSON commands share: finding a document, changing it in places, and telling the keyspace."""
+from array import array
 from collections.abc import Callable
 
 from respserver.protocol.errors import CommandError
-from respserver.values.json import Json, depth, is_array, packed, unpacked
+from respserver.values.json import Filed, Json, depth, is_array, packed, unpacked
 from respserver.values.numbers import INT64_MAX, INT64_MIN
 
 from .errors import NO_KEY, NOT_AN_INTEGER, NOT_UTF8, RECURSION, WRONG_KEY
@@ -88,7 +89,7 @@ def put(document: Json, location: tuple, value) -> bool:
             parent[key] = value
         elif type(key) is not int or not is_array(parent) or key >= len(parent):
             return False
-        elif type(parent) is list or type(value) is float:
+        elif type(parent) is list or type(parent) is array and type(value) is float:
             parent[key] = value
             if type(parent) is not list and parent[key] != value:       # it does not fit into a single
                 put(document, tuple(way), _with(parent, key, value))
@@ -104,6 +105,15 @@ def _with(items, i: int, value):
     items = unpacked(items)
     items[i] = value
     return packed(items)
+
+
+def opened(document: Json, location: tuple):
+    """The container in a place, out of its file if it was in one: it may be changed. Raises CommandError."""
+    value = at(document.root, location)
+    if type(value) is Filed:
+        value = value.load()
+        put(document, location, value)
+    return value
 
 
 def edit(document: Json, location: tuple, change: Callable[[list], object]):

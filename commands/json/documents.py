@@ -6,7 +6,7 @@ from respserver.values.json import Json, copy, is_array, size
 
 from ..arguments import wrong_arity
 from . import errors
-from .common import KEY, ROOT, find, is_too_deep, kind, put, told
+from .common import KEY, ROOT, find, is_too_deep, kind, opened, put, told
 from .path import Path
 from .steps import at, outermost, walk
 from .text import dump, dump_pretty, parse
@@ -238,7 +238,7 @@ def _delete(client, key, path, *rest) -> int:
     parents: dict[tuple, list] = {}
     for *way, last in locations:
         parents.setdefault(tuple(way), []).append(last)
-    found = [(way, at(document.root, way), keys) for way, keys in parents.items()]     # before anything moves
+    found = [(way, opened(document, way), keys) for way, keys in parents.items()]     # before anything moves
     for way, parent, keys in found:
         for one in sorted(keys, reverse=True):
             del parent[one]

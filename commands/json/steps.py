@@ -4,7 +4,7 @@ A node is a value with its location, a tuple of names and numbers from the root;
 from collections.abc import Callable
 
 from respserver.protocol.errors import CommandError
-from respserver.values.json import is_array
+from respserver.values.json import elements, is_array
 
 from .errors import TOO_MANY
 
@@ -55,11 +55,12 @@ class Numbers(Step):
 
     def expand(self, value, location, root, out):
         if is_array(value):
-            n = len(value)
+            items = elements(value)
+            n = len(items)
             for number in self.numbers:
                 i = number if number >= 0 else max(0, number + n)
                 if i < n:
-                    out.append((value[i], None if location is None else (*location, i)))
+                    out.append((items[i], None if location is None else (*location, i)))
 
     @property
     def only(self):
@@ -76,8 +77,9 @@ class Slice(Step):
 
     def expand(self, value, location, root, out):
         if is_array(value):
-            for i in range(len(value))[self.start:self.end:self.stride]:
-                out.append((value[i], None if location is None else (*location, i)))
+            items = elements(value)
+            for i in range(len(items))[self.start:self.end:self.stride]:
+                out.append((items[i], None if location is None else (*location, i)))
 
 
 def _children(value):

@@ -1,6 +1,6 @@
 """JSON text to values and back: RFC 8259 with RedisJSON's limits, formats of numbers and messages."""
 import re
-from array import array
+from operator import methodcaller
 
 import orjson
 
@@ -11,6 +11,7 @@ from .errors import NOT_UTF8
 
 #: Containers within containers that a text, and a document, may have.
 MAX_DEPTH = 127
+_AS_LIST = methodcaller("tolist")
 _MINUS_ZERO = re.compile(rb"-0(?![.\deE])")
 _STRING_OR_ZERO = re.compile(rb'"(?:[^"\\]|\\.)*"|-0(?![.\deE])')
 _STRING_OR_PLUS = re.compile(rb'"(?:[^"\\]|\\.)*"|e\+')
@@ -31,8 +32,11 @@ def parse(raw: bytes):
 
 
 def dump(value) -> bytes:
-    """The shortest text of a value."""
-    text = orjson.dumps(value, default=array.tolist)
+    """The shortest text of a value. Raises CommandError if an array of it cannot be read from its file."""
+    try:
+        text = orjson.dumps(value, default=_AS_LIST)
+    except orjson.JSONEncodeError as error:
+        raise error.__cause__ or error from None
     if b"e+" in text:                       # numbers from 1e16 on are written without the plus sign
         text = _STRING_OR_PLUS.sub(lambda match: b"e" if match[0] == b"e+" else match[0], text)
     return text

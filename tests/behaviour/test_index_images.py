@@ -1,4 +1,5 @@
 """Images of indexes: a restart searches at once, as before; without a good image the index is built again."""
+import json
 import random
 import signal
 import struct
@@ -126,23 +127,38 @@ def test_a_bad_image_means_building_again(tmp_path, suffix, position):
 @pytest.mark.parametrize("has_image", [True, False])
 def test_originals_on_disk_come_back(tmp_path, has_image):
     options = ["--appendonly", "yes", "--dir", str(tmp_path), "--search-vector-originals", "disk"]
+
+    def document(i):                                        # in a file of its own: twice as many numbers
+        return {"t": "x", "v": [*struct.unpack(f"<{DIM}f", vector(i)), *struct.unpack(f"<{DIM}f", vector(i + 1))]}
+
     with running_server(*options) as handle:
         r = client_of(handle)
         fill(r)
+        r.execute_command("FT.CREATE", "wide", "ON", "JSON", "PREFIX", 1, "w:", "SCHEMA", "$.v", "AS", "v", "VECTOR", "SVS-VAMANA", 8, "TYPE", "FLOAT32",
+                          "DIM", 2 * DIM, "DISTANCE_METRIC", "L2", "COMPRESSION", "LVQ8")
+        for i in range(100):
+            r.execute_command("JSON.SET", f"w:{i}", "$", json.dumps(document(i)))
         if has_image:
             saved(handle, r)
         for i in range(200, 260):                           # slots are freed and used again while a child reads them
             r.hset(f"d:{i}", "v", vector(2 * 10**6 + i))
+            r.execute_command("JSON.SET", f"w:{i - 180}", "$.v", json.dumps(document(2 * 10**6 + i)["v"]))
             if i == 230:
                 assert r.bgsave()
         r.hset("d:300", "v", vector(10**6))
         wait_until(lambda: not r.info("persistence")["rdb_bgsave_in_progress"], 10)
         before = {i: r.hget(f"d:{i}", "v") for i in range(190, 310)}
+        assert r.info("search_originals")["search_originals_on_disk"] == r.execute_command("FT.SEARCH", "ix", "*", "LIMIT", 0, 0)[0] + 100
         handle.stop(signal.SIGKILL)
     with running_server(*options) as handle:
         r = client_of(handle)
         assert {i: r.hget(f"d:{i}", "v") for i in range(190, 310)} == before
         assert r.execute_command("FT.SEARCH", "ix", "*=>[KNN 1 @v $q]", "PARAMS", 2, "q", vector(10**6), "NOCONTENT", "DIALECT", 2)[1] == b"d:300"
+        for i in range(100):
+            assert json.loads(r.execute_command("JSON.GET", f"w:{i}")) == document(i if i < 20 or i >= 80 else 2 * 10**6 + i + 180)
+        found = r.execute_command("FT.SEARCH", "wide", "*=>[KNN 1 @v $q]", "PARAMS", 2, "q", vector(5) + vector(6), "NOCONTENT", "DIALECT", 2)
+        assert found[1] == b"w:5"
+        assert r.info("search_originals")["search_originals_on_disk"] == r.execute_command("FT.SEARCH", "ix", "*", "LIMIT", 0, 0)[0] + 100
         assert any(path.name.startswith("originals-") and path.stat().st_size > 64 * N for path in tmp_path.iterdir())
         assert b"disk" in str(r.execute_command("FT.INFO", "ix")).encode()
     text = (tmp_path / "dump.rdb").read_bytes()

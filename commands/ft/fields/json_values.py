@@ -3,6 +3,7 @@ from array import array
 
 import numpy as np
 
+from respserver.values.json import elements as in_memory
 from respserver.values.json import is_array
 
 from .. import errors
@@ -20,7 +21,7 @@ def single(values: list, kinds: tuple, takes_array: bool = True):
     if is_array(value):
         if not takes_array:
             raise FieldError(errors.JSON_ARRAY)
-        return value, False
+        return in_memory(value), False
     if type(value) in kinds:
         return [value], True
     if type(value) is str:
@@ -61,7 +62,7 @@ def numbers(values: list) -> list[float]:
 def vectors(values: list, spec) -> list[bytes]:
     """The vectors of a VECTOR field as bytes, in its type. Raises FieldError."""
     if len(values) == 1:
-        value = values[0]
+        value = in_memory(values[0])
         if not is_array(value):
             single(values, ())
         if not len(value):
@@ -85,6 +86,7 @@ def vectors(values: list, spec) -> list[bytes]:
 
 def vector(elements, spec) -> bytes:
     """One vector as bytes, in the field's type. Raises FieldError."""
+    elements = in_memory(elements)
     if len(elements) != spec.dim:
         raise FieldError(errors.JSON_VECTOR_LENGTH.format(spec.dim, len(elements)))
     dtype = spec.dtype

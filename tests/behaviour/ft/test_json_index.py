@@ -395,8 +395,6 @@ def test_what_the_schema_says(both):
     for path in ("$.books[*", "$.a..", "$.a + 1", "not a path"):
         with pytest.raises(redis.ResponseError, match="Invalid JSONPath"):
             both.execute_command("FT.CREATE", "bad", "ON", "JSON", "SCHEMA", path, "AS", "x", "TAG")
-    with pytest.raises(redis.ResponseError, match="ORIGINALS disk"):
-        create(both, *vector_field("$.v", "v", "FLAT", "FLOAT32", 32, "ORIGINALS", "DISK"), name="bad")
     with pytest.raises(redis.ResponseError, match="not supported with JSON"):
         both.execute_command("FT.SEARCH", "idx", "*", "HIGHLIGHT")
     assert both.execute_command("FT._LIST") in ([b"idx"], {b"idx"})

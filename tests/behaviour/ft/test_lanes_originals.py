@@ -1,4 +1,5 @@
 """Lanes that score candidates again with vectors on disk: exact at every moment, wherever the vectors are and whatever is written."""
+import json
 import os
 import sys
 from pathlib import Path
@@ -102,6 +103,41 @@ def test_answers_are_exact_whatever_is_written(r2, lane):
             lane.check(model, base[rng.integers(300)])
         lane.settle(base[0])                # if it is not: searches that take long are not for lanes
         wait_until(lambda: on_disk(r2) == (len(model) if place == "disk" else 0), what="all moved")
+
+
+def test_answers_are_exact_over_json_documents(r2, lane):
+    base = vectors(300, DIM)
+    words = ["TYPE", "FLOAT32", "DIM", DIM, "DISTANCE_METRIC", "L2", *OPTIONS, "ORIGINALS", "DISK"]
+    r2.execute_command("FT.CREATE", "idx", "ON", "JSON", "SCHEMA", "$.v", "AS", "v", "VECTOR", "SVS-VAMANA", len(words), *words)
+    model = {}
+
+    def write(key, vector):
+        r2.execute_command("JSON.SET", key, "$", json.dumps({"v": vector.tolist(), "n": 1}))
+        model[key] = vector
+
+    for i, row in enumerate(base):
+        write(f"d:{i}", row)
+    lane.settle(base[0])
+    rng = np.random.default_rng(5)
+    for step in range(150):
+        key, kind = f"d:{rng.integers(330)}", rng.integers(6)
+        vector = vectors(1, DIM, seed=int(rng.integers(1 << 30)))[0]
+        if kind == 0 or key not in model:
+            write(key, vector)
+        elif kind == 1:
+            write(key, model[key])                          # the same once more: another slot
+        elif kind == 2:
+            r2.execute_command("JSON.SET", key, "$.v[3]", "0.5")
+            model[key] = np.where(np.arange(DIM) == 3, np.float32(0.5), model[key])
+        elif kind == 3:
+            r2.execute_command("JSON.DEL", key, "$.v")
+            del model[key]
+        else:
+            r2.execute_command("JSON.NUMINCRBY", key, "$.n", 1)
+        lane.check(model, vector)
+        lane.check(model, base[rng.integers(300)])
+    lane.settle(base[0])
+    assert on_disk(r2) == len(model)
 
 
 def test_answers_are_exact_while_the_file_is_compacted(own_server, r2, lane):

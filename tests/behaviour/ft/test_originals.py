@@ -1,4 +1,5 @@
 """Original vectors on disk: the same bytes everywhere, switching, compaction, damage, a full disk."""
+import json
 import os
 import resource
 
@@ -233,12 +234,21 @@ def test_expired_and_deleted_ones_free_their_slots(r2):
 
 def test_the_file_becomes_shorter(own_server, r2):
     create(r2, "DISK", algorithm="SVS-VAMANA")
+    r2.execute_command("FT.CREATE", "json", "ON", "JSON", "PREFIX", 1, "d:", "SCHEMA", "$.v", "AS", "v", "VECTOR", "FLAT", 8, "TYPE", "FLOAT32", "DIM",
+                       DIM, "DISTANCE_METRIC", "L2", "ORIGINALS", "DISK")
     n = 20_000
     vectors = np.random.default_rng(3).normal(size=(n, DIM)).astype("<f4")
+
+    def is_json(i):                                 # some of those that stay
+        return i >= n - 2000 and i % 20 == 0
+
     for start in range(0, n, 1000):
         with r2.pipeline(transaction=False) as pipe:
             for i in range(start, start + 1000):
-                pipe.hset(f"d:{i}", "v", vectors[i].tobytes())
+                if is_json(i):
+                    pipe.execute_command("JSON.SET", f"d:{i}", "$", json.dumps({"v": vectors[i].tolist()}))
+                else:
+                    pipe.hset(f"d:{i}", "v", vectors[i].tobytes())
             pipe.execute()
     assert os.path.getsize(file_of(own_server)) >= n * STRIDE
     for start in range(0, n, 1000):
@@ -249,7 +259,8 @@ def test_the_file_becomes_shorter(own_server, r2):
             pipe.execute()
     wait_until(lambda: os.path.getsize(file_of(own_server)) <= 4096 + 4096 * STRIDE, 10, "a short file")
     assert on_disk(r2) == n // 10
-    assert all(r2.hget(f"d:{i}", "v") == vectors[i].tobytes() for i in range(0, n, 10))
+    assert all(r2.hget(f"d:{i}", "v") == vectors[i].tobytes() for i in range(0, n, 10) if not is_json(i))
+    assert all(json.loads(r2.execute_command("JSON.GET", f"d:{i}", "$.v"))[0] == vectors[i].tolist() for i in range(0, n, 10) if is_json(i))
     r2.flushall()
     wait_until(lambda: os.path.getsize(file_of(own_server)) == 4096, 10, "an empty file")
 
@@ -276,19 +287,94 @@ def test_damage_is_an_error_and_can_be_mended(own_server, r2):
     assert r2.hget("d:3", "v") == BLOBS[33] and r2.hdel("d:3", "v") == 1
 
 
-def test_rescoring_reads_the_file(r2):
+#: How the same vector can be stored: in a hash, as numbers of 4 bytes, as numbers of 8 bytes, and the latter among several.
+FORMS = ("hash", "singles", "doubles", "several")
+
+
+def store(client, key, vector, form):
+    """Stores a vector; returns its numbers as they are stored."""
+    if form == "hash":
+        client.hset(key, "v", vector.tobytes())
+        return vector
+    numbers = vector.tolist() if form == "singles" else vector.astype(float).round(3).tolist()
+    client.execute_command("JSON.SET", key, "$", json.dumps({"t": "x", "v": [numbers, numbers] if form == "several" else numbers}))
+    return numbers
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rescoring_reads_the_file(r2, form):
     vectors = np.random.default_rng(8).normal(size=(400, DIM)).astype("<f4")
-    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "v", "VECTOR", "SVS-VAMANA", 12, "TYPE", "FLOAT32", "DIM", DIM, "DISTANCE_METRIC", "L2",
-                       "COMPRESSION", "LVQ4", "RERANK", 400, "ORIGINALS", "DISK")
+    path = {"hash": ("v",), "several": ("$.v[*]", "AS", "v")}.get(form, ("$.v", "AS", "v"))
+    r2.execute_command("FT.CREATE", "idx", "ON", "HASH" if form == "hash" else "JSON", "SCHEMA", *path, "VECTOR", "SVS-VAMANA", 12, "TYPE",
+                       "FLOAT32", "DIM", DIM, "DISTANCE_METRIC", "L2", "COMPRESSION", "LVQ4", "RERANK", 400, "ORIGINALS", "DISK")
     for i, vector in enumerate(vectors):
-        r2.hset(f"d{i}", "v", vector.tobytes())
-    assert on_disk(r2) == 400
+        vectors[i] = store(r2, f"d{i}", vector, form)
+    assert on_disk(r2) == 800 if form == "several" else 400
     for query in vectors[:5] + np.float32(0.3):
         found = r2.execute_command("FT.SEARCH", "idx", "*=>[KNN 20 @v $b AS d]", "PARAMS", 2, "b", query.tobytes(), "SORTBY", "d", "RETURN", 1,
                                    "d", "LIMIT", 0, 20, "DIALECT", 2)
         exact = ((vectors.astype(float) - query) ** 2).sum(axis=1)
         assert found[1::2] == [b"d%d" % i for i in np.argsort(exact)[:20]]
         assert np.allclose([float(pairs[1]) for pairs in found[2::2]], np.sort(exact)[:20], rtol=1e-5)
+
+
+def test_json_documents_move(own_server, r2):
+    """Both ways, with more of a document than its indexed array, of several indexes, and where a number makes it leave the file."""
+    vectors = [VECTORS[i].tolist() for i in range(40)]
+    for i, vector in enumerate(vectors):
+        r2.execute_command("JSON.SET", f"d:{i}", "$", json.dumps({"t": "x", "v": vector, "w": {"other": vectors[0][:20]}}))
+    texts = [r2.execute_command("JSON.GET", f"d:{i}") for i in range(40)]
+    assert [json.loads(text)["v"] for text in texts] == vectors
+    held = r2.memory_usage("d:5")
+    for name, kind in (("idx", "FLOAT32"), ("second", "FLOAT64")):
+        r2.execute_command("FT.CREATE", name, "ON", "JSON", "SCHEMA", "$.v", "AS", "v", "VECTOR", "FLAT", 6, "TYPE", kind, "DIM", DIM, "DISTANCE_METRIC",
+                           "L2")
+
+    def check(n, place):
+        wait_until(lambda: on_disk(r2) == n, what=f"{n} on disk")
+        assert [r2.execute_command("JSON.GET", f"d:{i}") for i in range(40)] == texts and details(r2)[b"originals"] == place
+        found = r2.execute_command("FT.SEARCH", "idx", "*=>[KNN 1 @v $b]", "PARAMS", 2, "b", BLOBS[7], "DIALECT", 2)
+        assert found[1:] == [b"d:7", [b"__v_score", b"0", b"$", texts[7]]]
+
+    check(0, b"memory")
+    try:
+        for place in ("disk", "memory", "disk"):
+            r2.config_set("search-vector-originals", place)
+            check(40 if place == "disk" else 0, place.encode())
+        assert r2.memory_usage("d:5") < held and details(r2)[b"originals_disk_bytes"] > 40 * WIDTH
+        r2.execute_command("JSON.SET", "d:3", "$.v[2]", "7")            # no form for a mixture of both
+        assert on_disk(r2) == 39 and json.loads(r2.execute_command("JSON.GET", "d:3", "$.v"))[0] == [*vectors[3][:2], 7, *vectors[3][3:]]
+        r2.execute_command("JSON.DEL", "d:3", "$.v[2]"), r2.execute_command("JSON.ARRINSERT", "d:3", "$.v", 2, json.dumps(vectors[3][2]))
+        r2.execute_command("JSON.MERGE", "d:4", "$", '{"t":"y"}'), r2.execute_command("JSON.SET", "d:4", "$.t", '"x"')
+        check(40, b"disk")
+        for name in ("idx", "second"):
+            r2.execute_command("FT.DROPINDEX", name)
+        assert on_disk(r2) == 40 and r2.execute_command("JSON.GET", "d:9") == texts[9]
+        r2.execute_command("JSON.SET", "d:9", "$.v", json.dumps(vectors[9]))
+        assert on_disk(r2) == 39
+        create(r2, "DISK", "hashes")                                    # over the same names
+        assert r2.execute_command("JSON.GET", "d:9") == texts[9] and on_disk(r2) == 39
+        with open(file_of(own_server), "r+b") as file:
+            at = file.read().index(BLOBS[6])
+            file.seek(at + 50)
+            file.write(b"?")
+        for words in (("JSON.GET", "d:6"), ("JSON.GET", "d:6", "$..*"), ("JSON.ARRAPPEND", "d:6", "$.v", "1.5"), ("COPY", "d:6", "d:60"), ("DUMP", "d:6"),
+                      ("JSON.RESP", "d:6"), ("JSON.SET", "d:6", "$.v[1]", "0.5"), ("JSON.NUMINCRBY", "d:6", "$.v[*]", 1), ("JSON.DEL", "d:6", "$.v[1]")):
+            with pytest.raises(redis.ResponseError, match="damaged on disk"):
+                r2.execute_command(*words)
+        assert r2.execute_command("JSON.ARRLEN", "d:6", "$.v") == [DIM] and r2.execute_command("JSON.GET", "d:6", ".t") == b'"x"'
+        limit_files(own_server, 4096)
+        r2.execute_command("FT.CREATE", "idx", "ON", "JSON", "SCHEMA", "$.v", "AS", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", DIM,
+                           "DISTANCE_METRIC", "L2")
+        assert b"damaged on disk" in str(r2.execute_command("FT.INFO", "idx")).encode()
+        r2.execute_command("JSON.SET", "d:6", "$.v", json.dumps(vectors[6]))
+        assert figures(r2)["refused"] > 0                               # it stays in memory
+        assert r2.execute_command("JSON.GET", "d:6") == texts[6]
+    finally:
+        limit_files(own_server, resource.RLIM_INFINITY)
+        r2.config_set("search-vector-originals", "memory")
+    wait_until(lambda: on_disk(r2) == 0, what="all in memory")
+    assert [r2.execute_command("JSON.GET", f"d:{i}") for i in range(40)] == texts
 
 
 def test_recall_is_measured_from_the_file(r2):

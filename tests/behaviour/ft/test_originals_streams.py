@@ -1,4 +1,5 @@
 """Vectors on disk under random commands and sudden death: whatever a client does, it sees what it would see of vectors in memory."""
+import json
 import os
 import random
 import signal
@@ -17,10 +18,14 @@ WIDTH = 4 * DIM
 KINDS = ("{", "}")                              # the first letter of keys: originals in memory, on disk
 
 
-def create(client):
+def create(client, on="HASH"):
     for kind, place in zip(KINDS, ("MEMORY", "DISK")):
-        client.execute_command("FT.CREATE", f"idx{place}", "ON", "HASH", "PREFIX", 1, kind, "SCHEMA", "t", "TAG", "v", "VECTOR", "FLAT", 8, "TYPE",
-                               "FLOAT32", "DIM", DIM, "DISTANCE_METRIC", "L2", "ORIGINALS", place)
+        schema = ["t", "TAG", "v"] if on == "HASH" else ["$.t", "AS", "t", "TAG", "$.v", "AS", "v"]
+        vector = ["TYPE", "FLOAT32", "DIM", DIM, "DISTANCE_METRIC", "L2", "ORIGINALS", place]
+        client.execute_command("FT.CREATE", f"idx{place}", "ON", on, "PREFIX", 1, kind, "SCHEMA", *schema, "VECTOR", "FLAT", 8, *vector)
+        if on == "JSON":                        # several vectors of a document, and integers
+            client.execute_command("FT.CREATE", f"more{place}", "ON", on, "PREFIX", 1, kind, "SCHEMA", "$.c[*].e", "AS", "e", "VECTOR", "FLAT", 8,
+                                   *vector, "$.i", "AS", "i", "VECTOR", "FLAT", 8, "TYPE", "INT8", "DIM", 2 * DIM, *vector[4:])
 
 
 def on_disk(client):
@@ -68,6 +73,47 @@ class Stream:
         return one
 
 
+class JsonStream(Stream):
+    """Likewise for JSON documents, with vectors of every form that numbers have."""
+
+    PATHS = ("$.v", "$.v", "$.v", "$.c", "$.c[0].e", "$.c[*].e", "$.i", "$.t", "$", ".v", "$..e", "$.v[3]", "$.v[*]", "$.v[-4:]", "$..*", "$.i[?(@>90)]")
+
+    def vector(self):
+        rng = self.rng
+        floats = np.frombuffer(rng.choice(self.blobs), "<f4")
+        return rng.choice([floats.tolist(), floats.tolist(), floats.round(3).astype(float).tolist(), [rng.choice([-0.0, 1e300, 2.5, 1e-320])] * DIM,
+                           [*floats.tolist()[1:], 7], [rng.randrange(-100, 100) for _ in range(2 * DIM)], [rng.randrange(1 << 40) for _ in range(DIM)],
+                           floats.tolist()[:5], [], [floats.tolist(), floats.tolist()]])
+
+    def document(self):
+        rng = self.rng
+        parts = {"t": rng.choice(["a", "b"]), "v": self.vector(), "n": 5, "c": [{"e": self.vector(), "x": i} for i in range(rng.randrange(3))],
+                 "i": [rng.randrange(-100, 100) for _ in range(2 * DIM)]}
+        return {name: parts[name] for name in rng.sample(sorted(parts), rng.randint(2, 5))}
+
+    def next(self):
+        rng = self.rng
+        a, b, path = rng.randrange(12), rng.randrange(12), rng.choice(self.PATHS)
+        document, vector = json.dumps(self.document()), json.dumps(self.vector())
+        value = document if path == "$" else rng.choice([vector, vector, "5", "0.5", '"text"', "null", "true", '{"e": %s}' % vector])
+        number, ms, place = rng.choice(["1", "0.5", "1e300", "-3"]), rng.choice([0, 100_000]), rng.randrange(-3, 40)
+        return rng.choice([
+            *[lambda k: ("JSON.SET", k(a), "$", document)] * 8, *[lambda k: ("JSON.SET", k(a), path, value)] * 4,
+            lambda k: ("JSON.SET", k(a), "$.v", vector, "NX"), lambda k: ("JSON.MSET", k(a), "$", document, k(b), path, value),
+            lambda k: ("JSON.MERGE", k(a), "$", document), lambda k: ("JSON.MERGE", k(a), path, value), lambda k: ("JSON.DEL", k(a), path),
+            *[lambda k: ("JSON.GET", k(a))] * 3, lambda k: ("JSON.GET", k(a), path), lambda k: ("JSON.GET", k(a), "INDENT", " ", "$", path),
+            lambda k: ("JSON.MGET", k(a), k(b), path), lambda k: ("JSON.TYPE", k(a), path), lambda k: ("JSON.RESP", k(a), path),
+            lambda k: ("JSON.ARRLEN", k(a), path), lambda k: ("JSON.ARRAPPEND", k(a), path, number, value), lambda k: ("JSON.ARRAPPEND", k(a), path, "0.5"),
+            lambda k: ("JSON.ARRINSERT", k(a), path, place, number), lambda k: ("JSON.ARRPOP", k(a), path, place), lambda k: ("JSON.ARRTRIM", k(a), path, 1, place),
+            lambda k: ("JSON.ARRINDEX", k(a), path, number), lambda k: ("JSON.NUMINCRBY", k(a), path, number), lambda k: ("JSON.NUMMULTBY", k(a), path, number),
+            lambda k: ("JSON.CLEAR", k(a), path), lambda k: ("JSON.TOGGLE", k(a), path), lambda k: ("JSON.STRAPPEND", k(a), path, '"x"'),
+            lambda k: ("JSON.OBJKEYS", k(a), path), lambda k: ("JSON.STRLEN", k(a), path),
+            lambda k: ("COPY", k(a), k(b), "REPLACE"), lambda k: ("RENAME", k(a), k(b)), lambda k: ("RENAMENX", k(a), k(b)),
+            lambda k: ("COPY", k(a), "of" + k(a), "REPLACE"), lambda k: ("RENAME", "of" + k(a), k(b)), lambda k: ("JSON.GET", "of" + k(a)),
+            lambda k: ("MOVE", k(a), 1), lambda k: ("DEL", k(a)), lambda k: ("PEXPIRE", k(a), ms), lambda k: ("DUMP", k(a)),
+            lambda k: ("RESTORE", k(b), 0, Dumped(k(a)), "REPLACE"), lambda k: ("TYPE", k(a)), lambda k: ("EXISTS", k(a)), lambda k: ("PERSIST", k(a))])
+
+
 class Dumped(str):
     """A word that stands for the DUMP of a key."""
 
@@ -79,10 +125,12 @@ def answer(client, words):
         return str(error)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_both_kinds_answer_alike(r2, seed):
-    create(r2)
-    stream, history = Stream(seed), []
+@pytest.mark.parametrize("streams, seed", [(Stream, 0), (Stream, 1), (Stream, 2), (JsonStream, 3), (JsonStream, 4)])
+def test_both_kinds_answer_alike(r2, streams, seed):
+    is_json = streams is JsonStream
+    create(r2, "JSON" if is_json else "HASH")
+    stream, history = streams(seed), []
+    read = (lambda key: answer(r2, ("JSON.GET", key))) if is_json else r2.hgetall
     for step in range(1500):
         one = stream.next()
         words = [one(lambda number, kind=kind: f"{kind}{number}") for kind in KINDS]
@@ -95,10 +143,10 @@ def test_both_kinds_answer_alike(r2, seed):
         for db in (0, 1):
             r2.execute_command("SELECT", db)
             for before in ("", "of"):
-                hashes = [r2.hgetall(f"{before}{kind}{number}") for kind in KINDS]
-                assert hashes[0] == hashes[1]
+                documents = [read(f"{before}{kind}{number}") for kind in KINDS]
+                assert documents[0] == documents[1]
         r2.execute_command("SELECT", 0)
-    held = sum(len(r2.hget(f"}}{number}", "v") or b"") == WIDTH for number in range(12))
+    held = 1 if is_json else sum(len(r2.hget(f"}}{number}", "v") or b"") == WIDTH for number in range(12))
     wait_until(lambda: on_disk(r2) >= held, what="all that belongs there on disk")
     figures = r2.info("search_originals")
     assert figures["search_originals_damaged"] == figures["search_originals_refused"] == 0
@@ -107,8 +155,27 @@ def test_both_kinds_answer_alike(r2, seed):
     assert found[0][0] == found[1][0] and found[0][2::2] == found[1][2::2]
 
 
+def blob_of(text):
+    numbers = json.loads(text)
+    return None if numbers is None else np.array(numbers, "<f4").tobytes()
+
+
+def vector_of(client, key):
+    """The vector that a key holds, of whatever kind it is."""
+    if not key.startswith("}j"):
+        return client.hget(key, "v")
+    text = client.execute_command("JSON.GET", key, ".v") if client.exists(key) else None
+    return None if text is None else blob_of(text)
+
+
+def create_json(client):
+    client.execute_command("FT.CREATE", "idxJDISK", "ON", "JSON", "PREFIX", 1, "}j", "SCHEMA", "$.v", "AS", "v", "VECTOR", "FLAT", 8, "TYPE", "FLOAT32",
+                           "DIM", DIM, "DISTANCE_METRIC", "L2", "ORIGINALS", "DISK")
+
+
 class Writer:
-    """Writes vectors, a batch after the other, until the server is gone, and knows what each key may hold then."""
+    """Writes vectors, a batch after the other, until the server is gone, and knows what each key may hold then. A third of the keys are JSON
+    documents, with their names behind "}j"."""
 
     BATCH = 20
 
@@ -128,7 +195,10 @@ class Writer:
                     pipe = client.pipeline(transaction=False)
                     for i in rng.integers(0, 600, self.BATCH).tolist():
                         key, kind, blob = f"}}{i}", rng.integers(10), rng.normal(size=DIM).astype("<f4").tobytes()
-                        if kind == 0:
+                        if i % 3 == 0:
+                            key = f"}}j{i}"
+                            pipe.execute_command("JSON.SET", key, "$", json.dumps({"v": None if kind < 2 else np.frombuffer(blob, "<f4").tolist()}))
+                        elif kind == 0:
                             pipe.delete(key)
                         elif kind == 1:
                             pipe.hdel(key, "v")
@@ -146,24 +216,30 @@ class Writer:
 
     def check(self, client):
         """Everything acknowledged is there; of the rest, the first so many."""
-        held = {key: client.hget(key, "v") for key in self.model}
+        held = {key: vector_of(client, key) for key in self.model}
         pending = dict.fromkeys(key for key, _ in self.maybe)
         for key, blob in self.model.items():
             if key not in pending:
                 assert held[key] == blob
         for key in pending:
-            found = client.hget(key, "v")
+            found = vector_of(client, key)
             assert found == self.model.get(key) or (key, found) in self.maybe
             self.model[key] = found
         there = {key: blob for key, blob in self.model.items() if blob is not None}
         wait_until(lambda: on_disk(client) == len(there), what="all vectors on disk")
+        for is_json in (False, True):
+            self.check_searches({key: blob for key, blob in there.items() if key.startswith("}j") == is_json}, client, "idx" + "J" * is_json + "DISK")
+        assert client.info("search_originals")["search_originals_damaged"] == 0
+
+    def check_searches(self, there, client, index):
+        """The nearest of some of these vectors are found."""
         vectors = {key: np.frombuffer(blob, "<f4").astype(float) for key, blob in there.items()}
         for key in list(there)[:20]:
-            found = client.execute_command("FT.SEARCH", "idxDISK", "*=>[KNN 5 @v $b AS d]", "PARAMS", 2, "b", there[key], "SORTBY", "d", "RETURN", 1,
+            found = client.execute_command("FT.SEARCH", index, "*=>[KNN 5 @v $b AS d]", "PARAMS", 2, "b", there[key], "SORTBY", "d", "RETURN", 1,
                                            "v", "DIALECT", 2)
             nearest = sorted(vectors, key=lambda other: ((vectors[other] - vectors[key]) ** 2).sum())[:5]
-            assert [name.decode() for name in found[1::2]] == nearest and [pair[1] for pair in found[2::2]] == [there[name] for name in nearest]
-        assert client.info("search_originals")["search_originals_damaged"] == 0
+            assert [name.decode() for name in found[1::2]] == nearest
+            assert [blob_of(pair[1]) if index == "idxJDISK" else pair[1] for pair in found[2::2]] == [there[name] for name in nearest]
 
 
 def test_what_was_acknowledged_outlives_kills(tmp_path):
@@ -173,6 +249,7 @@ def test_what_was_acknowledged_outlives_kills(tmp_path):
         with running_server(*options) as server, redis.Redis(port=server.port, protocol=2) as client:
             if writer is None:
                 create(client)
+                create_json(client)
             else:
                 writer.check(client)
             if round_ == 3:
@@ -190,6 +267,7 @@ def test_snapshots_hold_vectors_on_disk(tmp_path):
     options = ("--dir", str(tmp_path))
     with running_server(*options) as server, redis.Redis(port=server.port, protocol=2) as client:
         create(client)
+        create_json(client)
         writer = Writer(server.port, 7, {})
         wait_until(lambda: writer.n_batches > 20, what="some batches")
         assert client.bgsave()                  # while slots are freed and used
@@ -199,12 +277,12 @@ def test_snapshots_hold_vectors_on_disk(tmp_path):
         assert client.execute_command("DEBUG", "RELOAD") in (b"OK", True)       # between two batches
         client.client_pause(10_000, all=False)
         time.sleep(0.1)
-        model = {key: client.hget(key, "v") for key in client.scan_iter(match="}*", count=1000)}
+        model = {key: vector_of(client, key.decode()) for key in client.scan_iter(match="}*", count=1000)}
         wait_until(lambda: on_disk(client) == sum(blob is not None for blob in model.values()), what="all on disk")
         assert server.stop(signal.SIGKILL) == -signal.SIGKILL
         writer.thread.join()
     with running_server(*options) as server, redis.Redis(port=server.port, protocol=2) as client:
-        found = {key: client.hget(key, "v") for key in client.scan_iter(match="}*", count=1000)}
+        found = {key: vector_of(client, key.decode()) for key in client.scan_iter(match="}*", count=1000)}
         wait_until(lambda: on_disk(client) == sum(blob is not None for blob in found.values()), what="all on disk")
         assert all(blob is None or len(blob) == WIDTH for blob in found.values()) and len(found) > 100
 
