@@ -364,11 +364,12 @@ def test_json_documents_move(own_server, r2):
                 r2.execute_command(*words)
         assert r2.execute_command("JSON.ARRLEN", "d:6", "$.v") == [DIM] and r2.execute_command("JSON.GET", "d:6", ".t") == b'"x"'
         limit_files(own_server, 4096)
+        n_refused = figures(r2)["refused"]
         r2.execute_command("FT.CREATE", "idx", "ON", "JSON", "SCHEMA", "$.v", "AS", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", DIM,
                            "DISTANCE_METRIC", "L2")
         assert b"damaged on disk" in str(r2.execute_command("FT.INFO", "idx")).encode()
         r2.execute_command("JSON.SET", "d:6", "$.v", json.dumps(vectors[6]))
-        assert figures(r2)["refused"] > 0                               # it stays in memory
+        assert figures(r2)["refused"] > n_refused                       # it stays in memory
         assert r2.execute_command("JSON.GET", "d:6") == texts[6]
     finally:
         limit_files(own_server, resource.RLIM_INFINITY)
@@ -419,6 +420,7 @@ def limit_files(server, n_bytes):
 
 
 def test_a_full_disk_is_an_error_of_the_write(own_server, r2):
+    n_refused = figures(r2)["refused"]
     create(r2, "DISK")
     limit_files(own_server, 4096 + 4096 * STRIDE)
     try:
@@ -435,7 +437,7 @@ def test_a_full_disk_is_an_error_of_the_write(own_server, r2):
         assert r2.hset("d:3", "t", "new") == 0 and r2.hset("d:11", "t", "x") == 1
         r2.copy("d:3", "d:30"), r2.rename("plain", "d:31")      # what is there already stays in memory
         assert r2.hget("d:30", "v") == BLOBS[3] and r2.hget("d:31", "v") == BLOBS[60] and on_disk(r2) == 10
-        assert figures(r2)["refused"] == 2
+        assert figures(r2)["refused"] == n_refused + 2
         r2.delete("d:5")
         r2.hset("d:10", "v", BLOBS[10])                         # there is a free slot now
         assert r2.hget("d:10", "v") == BLOBS[10] and on_disk(r2) == 10
