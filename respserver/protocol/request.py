@@ -50,8 +50,12 @@ _PATTERN_PAUSE = 64
 _PARTS = {b"*%d" % n: 2 * n + 2 for n in range(1, 64)}
 _BULK_HEADERS = [b"$%d" % n for n in range(_SHORT_READ)]
 _SHORT_HEADERS = dict(enumerate(_BULK_HEADERS))
-#: A cut-off command of at most this many bytes (_SHORT_READ, if those before it were no Columns) is read anew with what follows, so that
-#: a long pipeline is not slowed down by its cuts.
+_LENGTHS = {header: n for n, header in enumerate(_BULK_HEADERS)}
+#: Where the line end of a word's header is looked for.
+_LENGTH_HEADER = 12
+#: Words of at least so many bytes in the mean are sooner cut by hand than by hiredis.
+_LONG_WORD = 192
+#: A cut-off command of at most this many bytes is read anew with what follows, so that a long pipeline is not slowed down by its cuts.
 _SHORT_REST = 16 * 1024
 
 
@@ -114,6 +118,47 @@ def _short_pipeline(data: bytes) -> Columns | None:
             return None
         columns.append(words)
     return Columns(columns, data)
+
+
+def _cut_by_hand(data: bytes) -> tuple[list[list[bytes]], int, bool]:
+    """The complete commands at the front of `data`, as far as they are in their usual spelling and their words are long in the mean; how
+    many bytes they take; and whether hiredis may find more. Looks at few bytes of a word, where what precedes hiredis looks at all of
+    them several times."""
+    commands = []
+    position = 0
+    find = data.find
+    while True:
+        end = find(b"\r\n", position, position + _SHORT_HEADER)
+        parts = _PARTS.get(data[position:end]) if end > 0 else None
+        if parts is None:
+            return commands, position, True
+        n = parts // 2 - 1
+        if not commands and (len(data) < _LONG_WORD * n or find(b"\r\n*", end, _LONG_WORD * n) > 0):
+            return commands, position, True                 # the next command seems to begin sooner
+        at = end + 2
+        words = []
+        for _ in range(n):
+            end = find(b"\r\n", at, at + _LENGTH_HEADER)
+            if end < 0:
+                return commands, position, False
+            head = data[at:end]
+            size = _LENGTHS.get(head)
+            if size is None:
+                if not head[1:].isdigit():
+                    return commands, position, False
+                size = int(head[1:])
+                if b"$%d" % size != head:
+                    return commands, position, False
+            at = end + 2 + size
+            if data[at:at + 2] != b"\r\n":
+                return commands, position, False
+            words.append(data[end + 2:at])
+            at += 2
+        commands.append(words)
+        is_short = at - position < _LONG_WORD * n
+        position = at
+        if is_short:
+            return commands, position, True
 
 
 class RequestParser:
@@ -184,7 +229,8 @@ class RequestParser:
                     self._pattern = None
                     self._skip = _PATTERN_PAUSE
             commands = None
-            if data.find(b"\r\n*", 0, _SHORT_READ) > 0:
+            are_short = data.find(b"\r\n*", 0, _SHORT_READ) > 0
+            if are_short:
                 if self._skip_pipelines:
                     self._skip_pipelines -= 1
                 else:
@@ -192,7 +238,7 @@ class RequestParser:
                     self._pause = 0 if commands is not None else min(2 * self._pause + 1, _PATTERN_PAUSE)
                     self._skip_pipelines = self._pause
             if commands is None:
-                commands, consumed = self._parse_complete(data)
+                commands, consumed = self._by_hiredis(data) if are_short else self._parse_complete(data)
             else:
                 consumed = len(commands.data)
             if consumed == len(data):
@@ -215,7 +261,7 @@ class RequestParser:
         if further:
             return [*commands, *further]
         self.exact = data[:consumed]
-        if not self._direct and self.error is None and len(rest) <= (_SHORT_REST if type(commands) is Columns else _SHORT_READ):
+        if not self._direct and self.error is None and len(rest) <= _SHORT_REST:
             self._rest = rest
         return commands
 
@@ -253,9 +299,16 @@ class RequestParser:
         self._pattern = data[:end - len(words[i])], data[end:], words.copy(), i
 
     def _parse_complete(self, data: bytes) -> tuple[list, int]:
-        """The complete commands at the front of `data` by hiredis, and how many bytes they take: up to the first that is cut
-        off, or is not
+        """The complete commands at the front of `data`, and how many bytes they take: up to the first that is cut off, or is not
         spelt as clients spell commands."""
+        commands, consumed, may_go_on = _cut_by_hand(data)
+        if not may_go_on or consumed == len(data):
+            return commands, consumed
+        further, n = self._by_hiredis(data[consumed:])
+        return commands + further, consumed + n
+
+    def _by_hiredis(self, data: bytes) -> tuple[list, int]:
+        """As `_parse_complete`, for short words."""
         reader = self._reader
         commands = []
         n = end = len(data)
@@ -302,7 +355,7 @@ class RequestParser:
                         break
                     if may_hand_over and len(buffer) - self._position >= _WORTH_HIREDIS and buffer[self._position] == 42:
                         may_hand_over = False
-                        complete, consumed = self._parse_complete(bytes(memoryview(buffer)[self._position:]))
+                        complete, consumed = self._by_hiredis(bytes(memoryview(buffer)[self._position:]))
                         commands += complete
                         self._position += consumed
         except ProtocolError as error:

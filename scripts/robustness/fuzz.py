@@ -110,10 +110,14 @@ class Fuzzer:
         r = self.random
         parts = [pack(["HELLO", "3"])] if r.random() < 0.3 else []
         n = r.randrange(1, 40)
-        names = list(self.commands)
-        for _ in range(n):
-            name = r.choice(names)
-            parts.append(pack(call(r, name, self.commands[name])))
+        if r.random() < 0.1:                                    # as many words in all: what is run as one
+            name = r.choice(("set", "hset", "get"))
+            parts += [pack(call(r, name, abs(self.commands[name]))) for _ in range(n)]
+        else:
+            names = list(self.commands)
+            for _ in range(n):
+                name = r.choice(names)
+                parts.append(pack(call(r, name, self.commands[name])))
         parts.append(damage(r, b"".join(parts[-3:])))
         return b"".join(parts), len(parts)
 

@@ -306,3 +306,26 @@ class TestPipelines:
         for i in range(len(data)):
             commands += single.feed(data[i:i + 1])
         assert list(whole.feed(data)) == commands and str(whole.error) == str(single.error)
+
+    def test_long_words(self):
+        r = random.Random(9)
+        for _ in range(300):
+            commands = [[b"HSET", b"doc:%d" % r.randrange(9999), b"v", r.randbytes(r.choice((700, 1536, 9000))), b"t", r.choice((b"", b"tag", b"\r\n*1"))]
+                        if r.random() < 0.95 else [b"GET", b"k%d" % r.randrange(9)] for _ in range(r.choice((1, 2, 12)))]
+            data = b"".join(pack(*words) for words in commands)
+            cuts = sorted(r.sample(range(len(data)), r.choice((0, 1, 4))))
+            found, parser = parse([part for part in (data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)])) if part])
+            assert found == commands and parser.error is None and not parser.buffered
+
+    @pytest.mark.parametrize("head, text", [(b"$01000", "invalid bulk length"), (b"$-1", "invalid bulk length"), (b"$1_00", "invalid bulk length"),
+                                            (b"$ 1000", "invalid bulk length"), (b"#1000", "expected '$', got '#'"),
+                                            (b"$99999999999", "invalid bulk length"), (b"$+1000", "invalid bulk length")])
+    def test_another_length_among_long_words(self, head, text):
+        good = pack("SET", "k", b"x" * 1000)
+        found, parser = parse([good * 3 + good.replace(b"$1000", head) + good])
+        assert found == [[b"SET", b"k", b"x" * 1000]] * 3 and str(parser.error) == text
+
+    def test_another_line_end_among_long_words(self):
+        good = pack("SET", "k", b"x" * 1000)
+        whole, single = parse([good + good[:-2] + b"yz" + good]), parse(bytewise(good + good[:-2] + b"yz" + good))
+        assert whole[0] == single[0] and str(whole[1].error) == str(single[1].error)
