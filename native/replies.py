@@ -26,6 +26,10 @@ class Names:
         n = lib.vec_names_get(self._ptr, label, self._text)
         return ffi.unpack(self._text[0], n) if n else b""
 
+    def clear(self):
+        """Forgets all of them."""
+        lib.vec_names_clear(self._ptr)
+
     @property
     def nbytes(self):
         """Bytes allocated."""
@@ -38,15 +42,18 @@ class Names:
 
 
 class Form:
-    """The form of a reply, as described in vec.h: its pieces, how much the count grows with each row, where the total is."""
-    __slots__ = ("_pointer", "_pieces")
+    """The form of a reply, as described in vec.h: its pieces, how much the count grows with each row, where the total is. rest: Names of
+    what each row says besides."""
+    __slots__ = ("_pointer", "_pieces", "_rest")
 
     def __init__(self, start, after_count, before_row, before_distance, after_row, before_total, after_total, per_row, is_total_first,
-                 has_distance):
+                 has_distance, rest=None):
         pieces = (start, after_count, before_row, before_distance, after_row, before_total, after_total)
         self._pieces = ffi.new("char[]", b"".join(pieces))
         self._pointer = ffi.new("vec_form *", {"pieces": self._pieces, "lengths": list(map(len, pieces)), "per_row": per_row,
-                                               "is_total_first": is_total_first, "has_distance": has_distance})
+                                               "is_total_first": is_total_first, "has_distance": has_distance,
+                                               "rest": ffi.NULL if rest is None else rest._ptr})
+        self._rest = rest
 
 
 def distance_text(distance):

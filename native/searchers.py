@@ -95,17 +95,33 @@ class Crew:
     def search(self, index, query, vectors, n=1):
         """Searches for n vectors given as bytes behind one another."""
         q = query._pointer
-        self._n, self._k = n, k = n, q.k
+        self._make_room(n, q.k)
+        if lib.vec_search_together(self._ptr, index._ptr, vectors, n, q, self._labels, self._distances, self._counts):
+            self._late.append((query, vectors))
+        elif self._late:
+            self._late.clear()
+
+    def search_each(self, index, queries, vectors):
+        """Searches for as many vectors, given as bytes behind one another, as there are queries, each by its own."""
+        n = len(queries)
+        each = ffi.new("vec_query[]", n)
+        for i, query in enumerate(queries):
+            each[i] = query._pointer[0]
+        k = max(query._pointer.k for query in queries)
+        self._make_room(n, k)
+        if lib.vec_search_each(self._ptr, index._ptr, vectors, n, each, k, self._labels, self._distances, self._counts):
+            self._late.append((queries, vectors))
+        elif self._late:
+            self._late.clear()
+
+    def _make_room(self, n, k):
+        self._n, self._k = n, k
         if n * k > self._n_cells:
             self._n_cells = n * k
             self._labels, self._distances = ffi.new("uint64_t[]", n * k), ffi.new("double[]", n * k)
         if n > self._n_counts:
             self._n_counts = n
             self._counts, self._ends = ffi.new("int64_t[]", n), ffi.new("uint64_t[]", n)
-        if lib.vec_search_together(self._ptr, index._ptr, vectors, n, q, self._labels, self._distances, self._counts):
-            self._late.append((query, vectors))
-        elif self._late:
-            self._late.clear()
 
     def result(self, i=0):
         """What the i-th of them found: (list of labels, list of distances), nearest first, ties by label. Raises NativeError."""
@@ -114,18 +130,21 @@ class Crew:
             raise _error(n)
         return ffi.unpack(self._labels + at, n), ffi.unpack(self._distances + at, n)
 
-    def replies(self, names, form, order):
-        """The replies of all, list of bytes: empty for one that failed. order: int64 array by label, which labels with equal distances
-        go by."""
-        while (size := lib.vec_write_replies(names._ptr, form._pointer, ffi.from_buffer("int64_t[]", order), self._n, self._k, self._labels, self._distances, self._counts,
-                                             self._text, self._size, self._ends)) < 0:
+    def replies(self, names, form, order, first=0, n=None):
+        """The replies of n searches from the first-th on (None: of all), list of bytes: empty for one that failed. order: int64 array by
+        label, which labels with equal distances go by."""
+        n = self._n if n is None else n
+        at = first * self._k
+        by = ffi.from_buffer("int64_t[]", order)
+        while (size := lib.vec_write_replies(names._ptr, form._pointer, by, n, self._k, self._labels + at, self._distances + at,
+                                             self._counts + first, self._text, self._size, self._ends)) < 0:
             self._size = max(2 * self._size, -size)
             self._text = ffi.new("char[]", self._size)
         text = ffi.unpack(self._text, size)
-        if self._n == 1:
+        if n == 1:
             return [text]
         start, replies = 0, []
-        for end in ffi.unpack(self._ends, self._n):
+        for end in ffi.unpack(self._ends, n):
             replies.append(text[start:end])
             start = end
         return replies

@@ -18,6 +18,9 @@ _SLOTS = 512                # of a segment
 _MOST = 3 * _SLOTS // 4     # rows in it
 _FREE = -1
 _SEGMENT_BYTES = 4 * _SLOTS + 160
+#: Texts of rows: how many kinds are kept, how long one is at most, and how much they take together: so much, or for each row.
+_MAX_KINDS_OF_TEXTS, _LONGEST_TEXT, _LEAST_TEXTS, _TEXTS_PER_ROW = 4, 1024, 1 << 24, 96
+_LOOK_EVERY = 1024
 _ROW_BYTES = 51             # of a document, beside its key's text: a bytes object and two list slots
 
 
@@ -167,11 +170,32 @@ class RowMap:
         return n_segments * _SEGMENT_BYTES + 8 * 2 ** (depth - 1)
 
 
+class RowTexts:
+    """What rows say of some fields in replies, ready-made, for those that searches have shown since their documents changed."""
+
+    __slots__ = ("names", "_left")
+
+    def __init__(self):
+        self.names = native.Names()
+        self._left = _LOOK_EVERY                # rows that are put in before memory is looked at
+
+    def put(self, row: int, text: bytes, n_rows: int) -> None:
+        """Keeps a row's text, if it is not long. `n_rows`: as in DocumentTable."""
+        if len(text) > _LONGEST_TEXT:
+            return
+        self._left -= 1
+        if not self._left:
+            if self.names.nbytes > max(_LEAST_TEXTS, _TEXTS_PER_ROW * n_rows):
+                self.names.clear()
+            self._left = _LOOK_EVERY
+        self.names[row] = text
+
+
 class DocumentTable:
     """Keys, rows and doc ids. Columns are indexed by row."""
 
     __slots__ = ("keys", "values", "names", "row_of", "doc_ids", "born", "free_rows", "live", "max_doc_id",
-                 "scores", "payloads")
+                 "_row_texts", "scores", "payloads")
 
     def __init__(self):
         self.keys: list[bytes | None] = []              # row -> key
@@ -185,6 +209,18 @@ class DocumentTable:
         self.max_doc_id = 0
         self.scores: dict[int, float] = {}              # row -> document score, where it is not the index's default
         self.payloads: dict[int, bytes] = {}
+        self._row_texts: dict[tuple, RowTexts] = {}     # fields -> what rows say of them
+
+    def row_texts(self, fields: tuple) -> RowTexts | None:
+        """Where what rows say of these fields is kept; None: that is done for enough others."""
+        texts = self._row_texts.get(fields)
+        if texts is None and len(self._row_texts) < _MAX_KINDS_OF_TEXTS:
+            texts = self._row_texts[fields] = RowTexts()
+        return texts
+
+    def _forget_texts(self, row: int) -> None:
+        for texts in self._row_texts.values():
+            texts.names[row] = b""
 
     def __len__(self) -> int:
         return len(self.row_of)
@@ -222,6 +258,8 @@ class DocumentTable:
     def renew(self, row: int, value) -> None:
         """Gives a row the next doc id: its document was indexed again."""
         self.values[row] = value
+        if self._row_texts:
+            self._forget_texts(row)
         if self.born is self.doc_ids:
             self.born = self.doc_ids.copy()
         self.max_doc_id += 1
@@ -241,6 +279,8 @@ class DocumentTable:
             return None
         self.keys[row] = self.values[row] = None
         self.names[row] = b""
+        if self._row_texts:
+            self._forget_texts(row)
         self.live.discard(row)
         self.scores.pop(row, None)
         self.payloads.pop(row, None)
@@ -257,6 +297,7 @@ class DocumentTable:
         n, mean = len(self.keys), self._mean_key()
         # The key itself is the keyspace's, but Redis has one of its own.
         held = self.names.nbytes + self.row_of.nbytes + self.doc_ids.nbytes + (self.born.nbytes if self.born is not self.doc_ids else 0)
+        held += sum(texts.names.nbytes for texts in self._row_texts.values())
         return int(n * (_ROW_BYTES + mean)) + held
 
     @property

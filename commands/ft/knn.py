@@ -52,13 +52,19 @@ def _has_scores(node) -> bool:
                                                                     and _has_scores(node.child))
 
 
+def deliver(searches: list[PendingSearch], replies: list) -> None:
+    """Gives each search its reply; to be called when nothing else is left to do: that runs what waits behind it, maybe searches."""
+    for search, reply in zip(searches, replies):
+        search.set_result(reply)
+
+
 class HotKnn:
     """A prepared KNN search; see the module."""
 
     __slots__ = ("server", "turns", "index", "field", "engine", "child", "options", "k", "window", "capacity",
                  "timeout_us", "blob_bytes",
                  "revision", "bits", "count", "cost_us", "by_distance", "ascending", "offset", "end", "writer",
-                 "per_hit", "paths", "named", "shapes", "forms", "db", "plain", "fails", "query",
+                 "per_hit", "paths", "named", "shapes", "forms", "texts", "db", "plain", "fails", "query",
                  "rescorer", "rerank", "n_rescored", "n_wanted", "asked_window", "target", "recent", "is_laneless", "is_odd")
 
     @staticmethod
@@ -111,7 +117,13 @@ class HotKnn:
         #: Whether rows come as the engine gives them, from the first on.
         self.plain = self.by_distance and self.ascending and not self.offset and options.count >= self.k
         #: Of replies that the engine writes, by protocol; None: it does not.
-        self.forms = forms(self.writer) if self.plain and (self.writer.is_empty or self.writer.only_distance) else None
+        self.forms = self.texts = None
+        if self.plain and (self.writer.is_empty or self.writer.only_distance):
+            self.forms = forms(self.writer)
+        elif self.plain and self.named is not None and not index.source.is_json:
+            self.texts = index.docs.row_texts(tuple(self.writer.named))
+            if self.texts is not None:
+                self.forms = forms(self.writer, self.texts.names)
         self.query = None
         self.is_odd = False                     # the latest search took much longer than usual
         self.is_laneless = False                # its candidates' vectors are not where the engine could measure them
@@ -163,50 +175,99 @@ class HotKnn:
 
     def answer(self, searches: list[PendingSearch], proto: int) -> None:
         """Does searches of one turn, all of clients of the same protocol, and delivers their replies."""
-        try:
-            replies = self._replies(searches, proto)
-        except CommandError as error:
-            replies = [error] * len(searches)
-        for search, reply in zip(searches, replies):    # which runs what waits behind it, maybe searches: nothing may be left to do
-            search.set_result(reply)
+        replies = self.early(searches, proto)
+        deliver(searches, self.search_now(searches, proto) if replies is None else replies)
 
-    def _replies(self, searches: list[PendingSearch], proto: int) -> list:
-        """A reply or a CommandError for each. Raises CommandError for all."""
+    def search_now(self, searches: list[PendingSearch], proto: int) -> list:
+        """The replies to searches of one turn, or CommandErrors."""
+        n = len(searches)
+        replies = self._search(searches[0].blob if n == 1 else b"".join([search.blob for search in searches]), proto, n)
+        self.complete(replies, searches, proto, 0)
+        return replies
+
+    @staticmethod
+    def answer_together(turns, parts: list[tuple]) -> None:
+        """Does searches of one turn that differ in more than their vectors, and delivers their replies. parts: (HotKnn, protocol,
+        searches)."""
+        done: list[tuple[list, list]] = []
+        by_engine: dict[int, list] = {}
+        for part in parts:
+            hot, proto, searches = part
+            replies = hot.early(searches, proto)
+            if replies is None and hot.n_wanted > _MUCH:        # room is made for as many results of each search of a call
+                replies = hot.search_now(searches, proto)
+            if replies is not None:
+                done.append((searches, replies))
+            else:
+                by_engine.setdefault(id(hot.engine), []).append(part)
+        for alike in by_engine.values():
+            queries = [query for hot, _, searches in alike for query in [hot.query_now()] * len(searches)]
+            cost_us = sum([max(hot.cost_us, 1.0) * len(searches) for hot, _, searches in alike])
+            started = perf_counter_ns()
+            turns.crew.search_each(alike[0][0].engine, queries, b"".join([search.blob for _, _, searches in alike for search in searches]))
+            took = perf_counter_ns() - started
+            turns.n_searches += len(queries)
+            turns.search_ns += took
+            first = 0
+            for hot, proto, searches in alike:
+                hot.note_cost(took * 0.001 * max(hot.cost_us, 1.0) / cost_us)
+                hot.field.note_knn(hot.child is not None)
+                n = len(searches)
+                replies = hot.replies_now(proto, first, n)
+                hot.complete(replies, searches, proto, first)
+                first += n
+                done.append((searches, replies))
+        for searches, replies in done:
+            deliver(searches, replies)
+
+    def early(self, searches: list[PendingSearch], proto: int) -> list | None:
+        """The replies (or CommandErrors) to searches of one turn that the engine need not do."""
         n, index = len(searches), self.index
         if index.is_dropped:            # in this turn: its engine is closed
-            raise CommandError(errors.DROPPED_MEANWHILE)
+            return [CommandError(errors.DROPPED_MEANWHILE)] * n
         if self.child is not None and self.revision != index.revision:      # changed in this turn
             try:
                 self._evaluate_filter()
+                if not self.count:
+                    return [self.encode(proto, [], [])] * n
             except native.SearchTimeout:
-                return [self._timed_out(proto)] * n
-            if not self.count:
-                return [self.encode(proto, [], [])] * n
-        replies = self._search(searches[0].blob if n == 1 else b"".join([search.blob for search in searches]), proto, n)
+                try:
+                    return [self._timed_out(proto)] * n
+                except CommandError as error:
+                    return [error] * n
+            except CommandError as error:
+                return [error] * n
+        return None
+
+    def complete(self, replies: list, searches: list[PendingSearch], proto: int, first: int) -> None:
+        """Puts in what the engine has left out of the replies to the searches from the first-th on that were just done; a CommandError
+        where there is none."""
         for i, reply in enumerate(replies):
             try:
-                replies[i] = Raw(reply) if reply else self._reply(searches[i].blob, proto, i)
+                replies[i] = Raw(reply) if reply else self._reply(searches[i].blob, proto, first + i)
             except CommandError as error:
                 replies[i] = error
-        return replies
+
+    def replies_now(self, proto: int, first: int, n: int) -> list:
+        """The replies that the engine writes to the n searches from the first-th on that were just done; b"" for those that it leaves to
+        `complete`."""
+        form = self.form_now(proto)
+        if form is None or self.n_rescored:
+            return [b""] * n
+        return self.turns.crew.replies(self.index.docs.names, form, self.index.docs.doc_ids, first, n)
 
     def _search(self, vectors: bytes, proto: int, n: int) -> list:
         """Searches for n vectors. The replies that the engine writes; b"" for those that it leaves to _reply."""
-        turns, index = self.turns, self.index
-        crew = turns.crew
-        query = self.query_now()
+        turns, query = self.turns, self.query_now()
         started = perf_counter_ns()
-        crew.search(self.engine, query, vectors, n)
+        turns.crew.search(self.engine, query, vectors, n)
         took = perf_counter_ns() - started
         turns.n_searches += n
         turns.search_ns += took
         field = self.field
         self.note_cost(took * 0.001 / n)
         field.note_knn(self.child is not None)
-        form = self.form_now(proto)
-        if form is None or self.n_rescored:
-            return [b""] * n
-        return crew.replies(index.docs.names, form, index.docs.doc_ids)
+        return self.replies_now(proto, 0, n)
 
     def query_now(self) -> native.Query:
         """The search in the engine's terms, but for the vector."""
@@ -309,6 +370,7 @@ class HotKnn:
         else:
             values, named = docs.values, self.named
             joint = b"\r\n" + end
+            keep = self.texts.put if self.texts is not None else None
             one = self.paths[0] if named is not None and len(named) == 1 else None
             for row, text in zip(rows, distance_texts(distances)):
                 value = values[row]
@@ -320,9 +382,12 @@ class HotKnn:
                     key = keys[row]
                     n = len(key)
                     out += (prefix, HEADS[n] if n < N_HEADS else b"$%d\r\n" % n, key, heads[len(text)], text)
+                    first = len(out)
                     for name, text in zip(named, texts):
                         n = len(text)
                         out += (name, HEADS[n] if n < N_HEADS else b"$%d\r\n" % n, text)
+                    if keep is not None:
+                        keep(row, b"".join(out[first:])[2:] + b"\r\n", docs.n_rows)
                     out.append(joint)
         if proto == 3:
             out.append(RESP3_TAIL % total)

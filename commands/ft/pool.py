@@ -131,6 +131,7 @@ class Turns:
             return
         waiting, self._waiting = self._waiting, {}
         left_us = TURN_US
+        parts = []
         for key, searches in waiting.items():
             hot, proto = key
             n = max(1, int(left_us / max(hot.cost_us, 1.0)))
@@ -140,9 +141,13 @@ class Turns:
                 self._waiting[key] = searches[n:]
                 searches = searches[:n]
             if searches:
-                started = perf_counter_ns()
-                hot.answer(searches, proto)
-                left_us -= (perf_counter_ns() - started) * 0.001
+                parts.append((hot, proto, searches))
+                left_us -= len(searches) * hot.cost_us
+        if len(parts) == 1:
+            hot, proto, searches = parts[0]
+            hot.answer(searches, proto)
+        else:
+            parts[0][0].answer_together(self, parts)
         if self._waiting:
             self.server.loop.call_soon(self._end_turn)
         self.server.outbox.flush()

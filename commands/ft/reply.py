@@ -161,17 +161,19 @@ class RowWriter:
         return [name + encode([expanded(one, True) for one in values], 3) for name, values in found if values]
 
 
-def forms(writer: RowWriter) -> dict[int, native.Form]:
-    """The replies of searches that return keys, or keys with their one distance, in the engine's terms, by protocol."""
+def forms(writer: RowWriter, rest: native.Names | None = None) -> dict[int, native.Form]:
+    """The replies of searches that return keys, or keys with their one distance, in the engine's terms, by protocol. `rest`: with these
+    and all of the fields that the writer names, which it says of each row."""
     has_distance = not writer.is_empty
+    n_pairs = 1 + (len(writer.named) if rest is not None else 0)
     name = writer.distances[0][1] if has_distance else b""
     resp3_start, resp3_rest = RESP3_HEAD.replace(b"%%", b"%").split(b"%d")
     total_name, total_end = RESP3_TAIL.split(b"%d")
-    return {2: native.Form(b"*", b"\r\n:", b"", b"*2\r\n" + name, b"", b"", b"\r\n", per_row=1 + has_distance, is_total_first=True,
-                           has_distance=has_distance),
+    return {2: native.Form(b"*", b"\r\n:", b"", b"*%d\r\n" % (2 * n_pairs) + name, b"", b"", b"\r\n", per_row=1 + has_distance,
+                           is_total_first=True, has_distance=has_distance, rest=rest),
             3: native.Form(resp3_start, resp3_rest, b"%3\r\n+id\r\n" if has_distance else b"%2\r\n+id\r\n",
-                           b"+extra_attributes\r\n%1\r\n" + name, RESP3_ROW_END, total_name, total_end, per_row=1,
-                           is_total_first=False, has_distance=has_distance)}
+                           b"+extra_attributes\r\n%%%d\r\n" % n_pairs + name, RESP3_ROW_END, total_name, total_end, per_row=1,
+                           is_total_first=False, has_distance=has_distance, rest=rest)}
 
 
 class Hit:

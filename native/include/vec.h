@@ -187,6 +187,9 @@ void vec_crew_alert(vec_crew *crew);
    may still read queries and filters of this and earlier calls (but write nowhere): these must not be freed. The index may be. */
 uint32_t vec_search_together(vec_crew *crew, vec_index *index, const char *queries, size_t n, const vec_query *q, uint64_t *labels,
                              double *distances, int64_t *counts);
+/* The same for searches of different kinds: each[n], none for more than k results, which rows have room for. */
+uint32_t vec_search_each(vec_crew *crew, vec_index *index, const char *queries, size_t n, const vec_query *each, uint32_t k, uint64_t *labels,
+                         double *distances, int64_t *counts);
 
 /* Names of labels: the bytes that stand for them in replies. Not for several threads at a time. */
 int vec_names_create(vec_names **out);
@@ -200,10 +203,12 @@ uint32_t vec_names_get(const vec_names *names, uint64_t label, const char **text
 uint64_t vec_names_bytes(const vec_names *names);
 /* What that will be with names of this length for the labels 0 .. n-1. */
 uint64_t vec_names_bytes_of(uint64_t n, uint64_t length);
+/* Forgets all of them and gives their memory back. */
+void vec_names_clear(vec_names *names);
 
 /* The form of a reply: START count AFTER_COUNT, [total AFTER_TOTAL,] rows, [BEFORE_TOTAL total AFTER_TOTAL]. The total is first or last and
    is the number of rows; the count is per_row times that, and one more where the total is first. A row: BEFORE_ROW name, BEFORE_DISTANCE
-   and the distance as a bulk string where there is one, AFTER_ROW. */
+   and the distance as a bulk string where there is one, what `rest` says of the label, AFTER_ROW. */
 enum { VEC_START = 0, VEC_AFTER_COUNT = 1, VEC_BEFORE_ROW = 2, VEC_BEFORE_DISTANCE = 3, VEC_AFTER_ROW = 4, VEC_BEFORE_TOTAL = 5,
        VEC_AFTER_TOTAL = 6, VEC_FORM_PIECES = 7 };
 typedef struct {
@@ -211,6 +216,7 @@ typedef struct {
     uint32_t lengths[7];
     uint32_t per_row;
     int is_total_first, has_distance;
+    const vec_names *rest;          /* NULL: nothing; a search that finds a label of which it says nothing gets no reply */
 } vec_form;
 /* Writes the replies of n searches behind one another and where each ends; a search that failed (a negative count) gets none: 0 bytes.
    Labels with equal distances come by what `order` says of them. Returns the bytes written; if `size` may be too small nothing is written
@@ -252,7 +258,7 @@ int vec_lane_create(vec_lanes *lanes, const char *head, uint32_t n_head, const c
 void vec_lane_free(vec_lane *lane);
 /* What is done for a request from now on: the search, for query->k results, and the form of the reply. ruler not NULL: the results are
    candidates, of which the first n_rescored are measured again with their vectors at `places`, and the k nearest answered. form NULL: the
-   caller writes the replies, see FOUND. All of it must live until the next vec_lane_set or vec_lane_free. VEC_EARG: more than 2^16
+   caller writes the replies, see FOUND; so it does where the form's rest does not know a row. All of it must live until the next vec_lane_set or vec_lane_free. VEC_EARG: more than 2^16
    results. */
 int vec_lane_set(vec_lane *lane, vec_index *index, const vec_query *query, const vec_names *names, const vec_form *form,
                  const int64_t *order, vec_ruler *ruler, const vec_places *places, uint32_t n_rescored, uint32_t k);

@@ -32,10 +32,15 @@ static void forget(vec_names *t, name *at) {
     at->near.n = 0;
 }
 
-void vec_names_free(vec_names *t) {
-    if (!t) return;
+void vec_names_clear(vec_names *t) {
     for (uint64_t i = 0; t->far_bytes && i < t->n; i++) forget(t, &t->names[i]);
     free(t->names);
+    *t = (vec_names){.names = NULL};
+}
+
+void vec_names_free(vec_names *t) {
+    if (!t) return;
+    vec_names_clear(t);
     free(t);
 }
 
@@ -199,6 +204,7 @@ static size_t size_of(const vec_names *t, const vec_form *f, const uint64_t *lab
     for (int i = 0; i < VEC_FORM_PIECES; i++) size += f->lengths[i];
     size += n * ((size_t)f->lengths[VEC_BEFORE_ROW] + f->lengths[VEC_BEFORE_DISTANCE] + f->lengths[VEC_AFTER_ROW] + 7 + MAX_DISTANCE_TEXT);
     for (uint32_t i = 0; i < n; i++) size += vec_names_get(t, labels[i], &text);
+    for (uint32_t i = 0; f->rest && i < n; i++) size += vec_names_get(f->rest, labels[i], &text);
     return size;
 }
 
@@ -224,6 +230,11 @@ static char *put_reply(char *out, const vec_names *t, const vec_form *f, const p
             out += m;
             *out++ = '\r', *out++ = '\n';
         }
+        if (f->rest) {
+            length = vec_names_get(f->rest, labels[i], &text);
+            memcpy(out, text, length);
+            out += length;
+        }
         out = put(out, p, VEC_AFTER_ROW);
     }
     if (!f->is_total_first) out = put(put_integer(put(out, p, VEC_BEFORE_TOTAL), n), p, VEC_AFTER_TOTAL);
@@ -239,6 +250,13 @@ static void settle_ties(const int64_t *order, uint64_t *labels, const double *di
         }
 }
 
+static int knows_all(const vec_names *rest, const uint64_t *labels, int64_t n) {
+    const char *text;
+    for (int64_t i = 0; rest && i < n; i++)
+        if (!vec_names_get(rest, labels[i], &text)) return 0;
+    return 1;
+}
+
 int64_t vec_write_replies(const vec_names *t, const vec_form *f, const int64_t *order, size_t n, size_t k, uint64_t *labels,
                           const double *distances, const int64_t *counts, char *out, size_t size, uint64_t *ends) {
     pieces p = {.n = f->lengths};
@@ -250,7 +268,7 @@ int64_t vec_write_replies(const vec_names *t, const vec_form *f, const int64_t *
     if (wanted > size) return -(int64_t)wanted;
     char *at = out;
     for (size_t i = 0; i < n; i++) {
-        if (counts[i] >= 0) {
+        if (counts[i] >= 0 && knows_all(f->rest, labels + i * k, counts[i])) {
             settle_ties(order, labels + i * k, distances + i * k, (uint32_t)counts[i]);
             at = put_reply(at, t, f, &p, labels + i * k, distances + i * k, (uint32_t)counts[i]);
         }

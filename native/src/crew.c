@@ -28,7 +28,8 @@ typedef struct {
     vec_index *index;
     const char *queries;
     size_t n, share, query_bytes;
-    vec_query query;
+    vec_query query;                            /* its k is the length of rows */
+    const vec_query *each;                      /* of every search; NULL: `query` is that of all */
     uint64_t *labels;
     double *distances;
     int64_t *counts;
@@ -72,6 +73,11 @@ static void search_share(const task *t, size_t i, uint64_t *labels, double *dist
     size_t n = share_size(t, i);
     vec_query q = t->query;
     uint32_t found[MOST_TOGETHER];
+    if (t->each) {                              /* alone in its share */
+        q = t->each[i];
+        counts[0] = vec_search(t->index, queries, &q, labels, distances);
+        return;
+    }
     if (n > 1 && vec_search_many(t->index, queries, n, &q, labels, distances, found) == VEC_OK) {
         for (size_t j = 0; j < n; j++) counts[j] = found[j];
         return;
@@ -209,13 +215,17 @@ static size_t share_of(const vec_crew *c, size_t n) {
     return share < MOST_TOGETHER ? share : MOST_TOGETHER;
 }
 
-uint32_t vec_search_together(vec_crew *c, vec_index *ix, const char *queries, size_t n, const vec_query *q, uint64_t *labels,
-                             double *distances, int64_t *counts) {
-    task alone, *t = c && n > 1 ? calloc(1, sizeof *t + n) : NULL;
+static size_t at_query(size_t n) { return (sizeof(task) + n + _Alignof(vec_query) - 1) / _Alignof(vec_query) * _Alignof(vec_query); }
+
+static uint32_t search_all(vec_crew *c, vec_index *ix, const char *queries, size_t n, const vec_query *q, const vec_query *each,
+                           uint64_t *labels, double *distances, int64_t *counts) {
+    task alone, *t = c && n > 1 ? calloc(1, at_query(n) + (each ? n * sizeof *each : 0)) : NULL;
     const int has_help = t != NULL;
     if (!has_help) t = &alone;
     t->index = ix, t->queries = queries, t->n = n, t->query_bytes = ix->params.dim * dtype_bytes(ix->params.dtype), t->query = *q;
-    t->labels = labels, t->distances = distances, t->counts = counts, t->share = share_of(has_help ? c : NULL, n);
+    t->labels = labels, t->distances = distances, t->counts = counts, t->share = each ? 1 : share_of(has_help ? c : NULL, n);
+    t->each = each;
+    if (has_help && each) t->each = memcpy((char *)t + at_query(n), each, n * sizeof *each);     /* a helper may come late */
     const size_t shares = n ? n_shares(t) : 0;
     if (!has_help) {
         for (size_t i = 0; i < shares; i++) search_into_place(t, i);
@@ -247,4 +257,15 @@ uint32_t vec_search_together(vec_crew *c, vec_index *ix, const char *queries, si
     for (int turn = 1; atomic_load(&c->n_reaching); turn++) wait_a_little(turn);
     release(c, t);
     return atomic_load(&c->n_tasks);
+}
+
+uint32_t vec_search_together(vec_crew *c, vec_index *ix, const char *queries, size_t n, const vec_query *q, uint64_t *labels,
+                             double *distances, int64_t *counts) {
+    return search_all(c, ix, queries, n, q, NULL, labels, distances, counts);
+}
+
+uint32_t vec_search_each(vec_crew *c, vec_index *ix, const char *queries, size_t n, const vec_query *each, uint32_t k, uint64_t *labels,
+                         double *distances, int64_t *counts) {
+    const vec_query rows = {.k = k};
+    return search_all(c, ix, queries, n, &rows, each, labels, distances, counts);
 }

@@ -593,7 +593,7 @@ static int rescore(vec_lanes *l, errand *e) {
     return RESCORED;
 }
 
-/* Writes the reply into l->out; its length, or a negative code. */
+/* Writes the reply into l->out; its length (0: the form cannot be filled in), or a negative code. */
 static int64_t write_reply(vec_lanes *l, errand *e) {
     const vec_lane *lane = e->lane;
     uint64_t end;
@@ -638,10 +638,12 @@ static int answer(vec_lanes *l, errand *e, uint64_t watch_ns) {
         atomic_store_explicit(&e->state, STALLED, memory_order_relaxed);
         return 0;
     }
-    int64_t n = e->count < 0 || state == FAILED ? VEC_ENOMEM : lane->form ? write_reply(l, e) : tell_found(l, e);
+    int64_t n = e->count < 0 || state == FAILED ? VEC_ENOMEM : lane->form ? write_reply(l, e) : 0;
+    const int is_told = n == 0;
+    if (is_told) n = tell_found(l, e);
     c->errand = NULL;
     if (n < 0) leave(l, e->connection, VEC_LANE_GIVEN, e->request, lane->request_bytes);    /* its owner finds the same, and the words */
-    else if (!lane->form) count_served(l, e, 0, watch_ns);
+    else if (is_told) count_served(l, e, 0, watch_ns);
     else {
         ssize_t sent = send(c->fd, l->out, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0) sent = 0;                 /* no room at all, or the client has gone: which its owner finds out */

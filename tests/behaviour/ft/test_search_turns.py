@@ -42,6 +42,52 @@ def test_replies_are_the_same_whoever_writes_them(connect, r2, options, proto):
     assert all(one == first[0] for one in replies())
 
 
+def test_fields_are_shown_as_they_are_now(connect, r2):
+    base = vectors(60, 8)
+    create(r2, algorithm="SVS-VAMANA")
+    fill(r2, base)
+    clients = [connect() for _ in range(4)]
+
+    def found():
+        for one in clients:
+            one.send(search(base[3], "RETURN", "3", "d", "tag", "other", "LIMIT", "0", "60", k=60) * 3)
+        answers = [one.read() for one in clients for _ in range(3)]
+        assert all(answer == answers[0] for answer in answers)
+        rows = dict(zip(answers[0][1::2], answers[0][2::2]))
+        return {key: dict(zip(row[::2], row[1::2])) for key, row in rows.items()}
+
+    for i in range(60):
+        r2.hset(f"d:{i}", "other", "x" * (20 * i))
+    for change in ([], ["HSET", "d:3", "other", "changed"], ["HDEL", "d:4", "other"], ["HSET", "d:5", "tag", "y" * 300], ["DEL", "d:6"],
+                   ["HSET", "d:6", "other", "again", "v", base[3].tobytes()], ["RENAME", "d:7", "d:77"], ["HSET", "d:77", "other", ""],
+                   ["HEXPIRE", "d:8", "1000", "FIELDS", "1", "other"], ["HPERSIST", "d:8", "FIELDS", "1", "other"]):
+        if change:
+            r2.execute_command(*change)
+        rows = found()
+        assert len(rows) == 60 - (change[:2] == ["DEL", "d:6"])
+        for key, row in rows.items():
+            wanted = {name: value for name, value in r2.hgetall(key).items() if name in (b"tag", b"other")}
+            assert {name: value for name, value in row.items() if name != b"d"} == wanted, (change, key)
+
+
+def test_searches_of_several_kinds_in_one_turn(connect, r2):
+    base = vectors(400, 8)
+    create(r2, algorithm="SVS-VAMANA")
+    fill(r2, base)
+    kinds = [("*", 10, ("NOCONTENT",)), ("@num:[0 50]", 3, ("RETURN", "2", "d", "tag")), ("@num:[9 9]", 400, ()), ("@num:[1e6 inf]", 5, ()),
+             ("@num:[20 300]", 7, ("RETURN", "1", "d")), ("*", 2000, ("LIMIT", "0", "2"))]
+    kinds = [search(base[i], *options, where=where, k=k) for i, (where, k, options) in enumerate(kinds)]
+    clients = [connect() for _ in kinds]
+    expected = []
+    for one in kinds:
+        clients[0].send(one)
+        expected.append(clients[0].read())
+    for _ in range(20):
+        for client, one in zip(clients, kinds):
+            client.send(one * 2)
+        assert [[client.read(), client.read()] for client in clients] == [[one, one] for one in expected]
+
+
 def test_each_client_gets_its_own_replies_in_order(connect, r2):
     base = vectors(300, 8)
     create(r2, algorithm="SVS-VAMANA")

@@ -84,6 +84,23 @@ def test_replies(form, expected, metric):
             assert reply == expected([(names[label], d) for label, d in zip(labels, distances)])
 
 
+def test_rows_with_more_than_their_distance_and_no_reply_where_that_is_unknown():
+    index, names, rest = native.Index(2, metric="L2"), native.Names(), native.Names()
+    index.add([0, 1, 2], np.array([[0, 0], [1, 0], [3, 0]], np.float32))
+    for label in range(3):
+        names[label] = b"%d" % label
+    rest[0], rest[1] = b"zero", b"one" * 50
+    form = native.Form(b"*", b";", b"<", b"|", b">", b"", b".", 1, True, True, rest)
+    crew = native.Crew()
+    crew.search(index, native.Query(2), np.array([[0, 0], [2.5, 0], [0.4, 0]], np.float32).tobytes(), 3)
+    written = [b"*3;2.<0|$1\r\n0\r\nzero><1|$1\r\n1\r\n" + b"one" * 50 + b">"]
+    replies = crew.replies(names, form, ORDER)
+    assert replies[0] == written[0] and not replies[1] and replies[2].startswith(b"*3;2.<0|")
+    assert crew.replies(names, form, ORDER, 1, 2) == replies[1:] and crew.replies(names, form, ORDER, 0, 1) == written
+    rest.clear()
+    assert crew.replies(names, form, ORDER) == [b""] * 3 and not rest.nbytes
+
+
 def test_ties_come_by_the_given_order_and_there_is_no_reply_for_errors():
     index, names = native.Index(2, metric="L2"), native.Names()
     index.add([0, 1, 2, 3], np.array([[0, 0], [1, 0], [0, 1], [-1, 0]], np.float32))

@@ -36,6 +36,25 @@ def test_threads_together_find_what_each_search_alone_finds(threads):
     assert crew.result(2) == index.search_blob(queries[2].tobytes(), 10, 30)
 
 
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_threads_together_each_by_a_query_of_its_own(threads):
+    index, _, rng = filled()
+    crew = native.Crew(threads, spin_us=20)
+    for n in (1, 2, 9, 40):
+        vectors = rng.normal(size=(n, 24)).astype(np.float32)
+        vectors[n // 2, 0] = np.nan if n == 9 else 0
+        filters = [native.Allowed.of_labels(range(i, 3000, 1 + 3 * i)) if i % 3 else None for i in range(n)]
+        queries = [native.Query(1 + 5 * i % 12, 30 + i, 0, allowed) for i, allowed in enumerate(filters)]
+        crew.search_each(index, queries, bytes_of(vectors))
+        for i, vector in enumerate(vectors):
+            if np.isnan(vector[0]):
+                with pytest.raises(native.NonFiniteError):
+                    crew.result(i)
+            else:
+                assert crew.result(i) == index.search_blob(vector.tobytes(), 1 + 5 * i % 12, 30 + i, 0, filters[i])
+    crew.close()
+
+
 def test_threads_together_each_with_an_error_of_its_own():
     index, _, rng = filled()
     crew = native.Crew(2)
