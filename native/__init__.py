@@ -406,6 +406,11 @@ class Index:
         """Blocks until everything is linked, trained and cleaned up; False if that took longer than timeout seconds."""
         return lib.vec_wait(self._ptr, 0 if timeout is None else max(1, int(timeout * 1e6))) == 0
 
+    def hold_linking(self, is_held=True):
+        """Has vectors wait for the graph, and clean-ups for later, until it is called with False; searches scan what waits. wait() would
+        wait for that, too."""
+        lib.vec_hold(self._ptr, is_held)
+
     # Images
 
     def save(self, path):
@@ -559,7 +564,7 @@ class Index:
         return self.stats()["n_vectors"]
 
     def stats(self):
-        """Counters and states as a dict: n_vectors, n_linked, n_tail, n_deleted, is_trained, training, progress, codec (in effect),
+        """Counters and states as a dict: n_vectors, n_linked, n_tail, n_deleted, n_linkings (since the start), is_trained, training, progress, codec (in effect),
         window (default in effect for k = 10), is_calibrated, target_recall (of that window) and window_recall (measured against the codes;
         0: not measured), build_rate (vectors linked per CPU second), bytes (by part),
         code_bytes and residual_bytes (per vector), n_searches, n_scored, last_plan, reduction (in effect, of LeanVec), n_queries (recent
@@ -567,6 +572,7 @@ class Index:
         s = ffi.new("vec_stats_t *")
         lib.vec_stats(self._ptr, s)
         return {"n_vectors": s.n_vectors, "n_linked": s.n_linked, "n_tail": s.n_tail, "n_deleted": s.n_deleted, "n_slots": s.n_slots,
+                "n_linkings": s.n_linkings,
                 "is_trained": bool(s.is_trained), "training": TRAINING[s.training], "progress": s.progress,
                 "codec": ffi.string(s.codec).decode(), "window": s.window, "is_calibrated": bool(s.is_calibrated),
                 "target_recall": s.target_recall, "window_recall": s.window_recall,

@@ -1,7 +1,7 @@
 """_FT.DEBUG: VECSIM_INFO, WORKERS, and what debug_dump.py adds."""
 from respserver.protocol.errors import WRONG_ARITY, CommandError
-from respserver.protocol.reply import Pairs, Simple
-from respserver.registry import command
+from respserver.protocol.reply import OK, Pairs, Simple
+from respserver.registry import COMMANDS, command
 
 from . import errors
 from .debug_dump import WORDS as DUMPS
@@ -10,6 +10,7 @@ from .fields import VectorField
 _QUANT_BITS = {"LVQ4": "4", "LVQ8": "8", "LVQ4x4": "4x4", "LVQ4x8": "4x8", "LVQ8x8": "8x8", "LeanVec4x8": "4x8_LeanVec",
                "LeanVec8x8": "8x8_LeanVec",
                "SQ8": "Scalar", "BIN": "1"}
+_QUERIES = (b"ft.search", b"ft.aggregate", b"ft.hybrid")
 _ALPHA = {"L2": 1.2, "IP": 0.95, "COSINE": 0.95}
 
 
@@ -17,28 +18,35 @@ def _flat(pairs) -> list:
     return [word for name, value in pairs for word in (name, value)]
 
 
-def _head(field: VectorField, algorithm: str, size: int, memory: int) -> list:
+def _head(field: VectorField, algorithm: str, size: int, memory: int, n_labels: int | None = None) -> list:
+    """What every index and each of its two parts begins with. `size`: vectors, with those that are marked as deleted; `n_labels`: without
+    them, None: there are none."""
     spec = field.spec
     return [("ALGORITHM", algorithm), ("TYPE", spec.dtype), ("DIMENSION", spec.dim), ("METRIC", spec.metric),
-            ("IS_MULTI_VALUE", int(spec.is_multi)), ("IS_DISK", 0),
-            ("INDEX_SIZE", size), ("INDEX_LABEL_COUNT", size), ("MEMORY", memory),
+            ("IS_MULTI_VALUE", int(spec.is_multi)),
+            *([("IS_DISK", 0)] if errors.has_codes else []),        # which came with the codes
+            ("INDEX_SIZE", size), ("INDEX_LABEL_COUNT", size if n_labels is None else n_labels), ("MEMORY", memory),
             ("LAST_SEARCH_MODE", field.last_search_mode)]
 
 
 def vecsim_info(field: VectorField) -> list:
     """The flat list of VECSIM_INFO, in Redis's order. FRONTEND_INDEX stands for the vectors that are not yet linked
-    into the graph."""
+    into the graph, or whose field waits for enough of them to be trained on."""
     spec = field.spec
     stats = field.engine.stats()
-    n, n_tail, n_deleted = stats["n_vectors"], stats["n_tail"], stats["n_deleted"]
+    n, n_tail, n_deleted, n_linked = stats["n_vectors"], stats["n_tail"], stats["n_deleted"], stats["n_linked"]
     memory = field.nbytes
     if spec.algorithm == "FLAT":
         return _flat([*_head(field, "FLAT", n, memory), ("BLOCK_SIZE", spec.block_size or 1024)])
+    threshold = min(spec.training_threshold or 1024, 102400)
+    if spec.algorithm == "SVS-VAMANA" and stats["n_slots"] < threshold:
+        # There have never been enough to train on: searches scan them, or walk codes that are not yet those asked for.
+        n_tail, n_linked, n_deleted = n, 0, 0
     tail_memory = n_tail * spec.blob_size
     front = _flat([*_head(field, "FLAT", n_tail, tail_memory), ("BLOCK_SIZE", 1024)])
     back_memory = memory - tail_memory
     if spec.algorithm == "HNSW":
-        back = [*_head(field, "HNSW", stats["n_linked"], back_memory), ("BLOCK_SIZE", 1024), ("M", spec.m),
+        back = [*_head(field, "HNSW", n_linked + n_deleted, back_memory, n_linked), ("BLOCK_SIZE", 1024), ("M", spec.m),
                 ("EF_CONSTRUCTION", spec.ef_construction),
                 ("EF_RUNTIME", spec.ef_runtime), ("MAX_LEVEL", 0), ("ENTRYPOINT", -1 if not n else 0),
                 ("EPSILON", float(spec.epsilon)),
@@ -46,7 +54,7 @@ def vecsim_info(field: VectorField) -> list:
         tail = [("TIERED_HNSW_SWAP_JOBS_THRESHOLD", 1024)]
     else:
         window = stats["window"]
-        back = [*_head(field, "SVS", stats["n_linked"], back_memory), ("BLOCK_SIZE", 1024),
+        back = [*_head(field, "SVS", n_linked + n_deleted, back_memory, n_linked), ("BLOCK_SIZE", 1024),
                 ("QUANT_BITS", _QUANT_BITS.get(stats["codec"], "NONE")),
                 ("ALPHA", _ALPHA[spec.metric]), ("GRAPH_MAX_DEGREE", spec.graph_max_degree),
                 ("CONSTRUCTION_WINDOW_SIZE", spec.construction_window_size),
@@ -56,11 +64,11 @@ def vecsim_info(field: VectorField) -> list:
                 ("NUMBER_OF_MARKED_DELETED", n_deleted),
                 ("SEARCH_WINDOW_SIZE", window), ("SEARCH_BUFFER_CAPACITY", window),
                 ("LEANVEC_DIMENSION", spec.reduce or 0), ("EPSILON", float(spec.epsilon))]
-        tail = [("TIERED_SVS_TRAINING_THRESHOLD", min(spec.training_threshold or 1024, 102400)),
+        tail = [("TIERED_SVS_TRAINING_THRESHOLD", threshold),
                 ("TIERED_SVS_UPDATE_THRESHOLD", 1024),
                 ("TIERED_SVS_THREADS_RESERVE_TIMEOUT", 5000)]
     return _flat([*_head(field, "TIERED", n, memory), ("MANAGEMENT_LAYER_MEMORY", 0),
-                  ("BACKGROUND_INDEXING", int(n_tail > 0 or stats["training"] == "running")),
+                  ("BACKGROUND_INDEXING", int(stats["n_tail"] > 0 or stats["training"] == "running")),
                   ("TIERED_BUFFER_LIMIT", 1024), ("FRONTEND_INDEX", front), ("BACKEND_INDEX", _flat(back)), *tail])
 
 
@@ -75,18 +83,30 @@ def _vecsim(client, words):
 
 
 def _workers(client, words):
+    """WORKERS: the background of all indexes, and the threads that searches may go to. PAUSE lets vectors wait for their graph."""
     manager = client.server.search
-    action = words[0].upper() if words else b""
+    if len(words) != 1:
+        raise CommandError(WRONG_ARITY.format("_FT.DEBUG"))
+    action = words[0].upper()
     if action == b"STATS":
-        return Pairs([(Simple("totalJobsDone"), manager.turns.n_jobs_done),
-                      (Simple("totalPendingJobs"), manager.turns.n_pending),
+        n_queries = sum(stats.calls - stats.failed for name in _QUERIES if (stats := COMMANDS[name].stats) is not None)
+        return Pairs([(Simple("totalJobsDone"), n_queries + manager.n_linkings()),
+                      (Simple("totalPendingJobs"), manager.turns.n_pending + manager.n_waiting_vectors()),
                       (Simple("highPriorityPendingJobs"), manager.turns.n_pending),
                       (Simple("lowPriorityPendingJobs"), manager.n_waiting_vectors()),
-                      (Simple("numThreadsAlive"), manager.turns.n_threads)])
+                      (Simple("numThreadsAlive"), manager.turns.n_threads),
+                      (Simple("numJobsInProgress"), manager.turns.n_pending)])
     if action == b"N_THREADS":
         return manager.turns.n_threads
     if action == b"DRAIN":
+        if manager.is_held:
+            raise CommandError(errors.WORKERS_ARE_PAUSED)
         return manager.drain(client)
+    if action in (b"PAUSE", b"RESUME"):
+        if manager.is_held == (action == b"PAUSE"):
+            raise CommandError(errors.WORKERS_ALREADY.format("not running" if manager.is_held else "already running"))
+        manager.hold(action == b"PAUSE")
+        return OK
     raise CommandError(errors.BAD_WORKERS)
 
 

@@ -1,6 +1,7 @@
 """A bound query tree as the text of FT.EXPLAIN."""
 from __future__ import annotations
 
+import re
 from typing import Callable, Iterable
 
 from . import tree
@@ -13,6 +14,8 @@ __all__ = ["explain", "explain_lines"]
 #: are looked for in.
 Expand = Callable[[tree.Term], Iterable[tuple[bytes, "tuple[bytes, ...] | None"]]]
 _NO_TEXT = '""'
+#: What escapes in a pattern are for: quotes and backslashes.
+_ESCAPED = re.compile(r"\\(['\\])")
 
 
 def explain(node: Node, expand: Expand | None = None) -> str:
@@ -71,6 +74,9 @@ def _children(out: list[str], children: Iterable[Node], indent: str, expand: Exp
 def _term(out: list[str], node: tree.Term, indent: str, expand: Expand | None) -> None:
     prefix = _fields(node.fields)
     text = show(node.text) or _NO_TEXT
+    if node.is_phrase:
+        out.append(f"{indent}{prefix}EXACT {{\n{indent}  {prefix}{text}\n{indent}}}{_attributes(node)}\n")
+        return
     word = f"{prefix}{text}{_attributes(node).replace('=> { ', '=> {').replace('; }', ';}')}"
     expanded = list(expand(node)) if expand is not None and not node.exact else []
     if not expanded:
@@ -112,7 +118,7 @@ def _tag_value(value: tree.TagValue) -> str:
     if value.kind == "exact":
         return show(value.text) or _NO_TEXT
     if value.kind == "wildcard":
-        return f"WILDCARD{{{show(value.text)}}}"
+        return f"WILDCARD{{{_ESCAPED.sub(chr(92) + '1', show(value.text))}}}"
     return _affix(value.kind, value.text)
 
 

@@ -43,6 +43,7 @@ class Manager:
         self.threads_mode = ""                      # MT_MODE of a loadmodule line: an old name for what the threads are for
         self.jobs = Jobs(server)
         self.originals = Originals(server)
+        self.is_held = False                        # _FT.DEBUG WORKERS PAUSE: vectors wait for their graph
         self._measuring = None                      # the background measurement under way
         self.cursors = Cursors(server)
         self.images = Images(self)
@@ -92,6 +93,8 @@ class Manager:
         index = Index(name, options, self.server.config)
         self.listen()
         self.indexes[name] = index
+        for field in index.vector_fields if self.is_held else ():
+            field.engine.hold_linking()
         self.originals.refresh()
         for prefix in dict.fromkeys(index.prefixes):
             self._by_prefix.setdefault(prefix, []).append(index)
@@ -251,6 +254,17 @@ class Manager:
     def n_waiting_vectors(self) -> int:
         """Vectors of all indexes that are not yet linked into their graph."""
         return sum(field.engine.stats()["n_tail"] for index in self.indexes.values() for field in index.vector_fields)
+
+    def n_linkings(self) -> int:
+        """How often a vector of those indexes has been linked since the start."""
+        return sum(field.engine.stats()["n_linkings"] for index in self.indexes.values() for field in index.vector_fields)
+
+    def hold(self, is_held: bool) -> None:
+        """Has the vectors of all indexes wait for their graphs, or no longer."""
+        self.is_held = is_held
+        for index in self.indexes.values():
+            for field in index.vector_fields:
+                field.engine.hold_linking(is_held)
 
     def drain(self, client):
         """A reply that comes when no search is in the pool and no vector waits for its graph. Inside EXEC it waits for

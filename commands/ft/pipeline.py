@@ -320,10 +320,11 @@ def build(options, layout: Layout, progress: Progress) -> tuple[list[NamedStage]
             else:
                 layout.load(step.fields, stages)
         elif kind is steps.Apply:
-            evaluate = _compile(step.expression, layout)
-            stages.append(("Projector", _apply(evaluate, layout.add(step.alias))))
+            tree = expr.parse(step.expression)
+            evaluate = _compile(tree, layout)
+            stages.append(("Projector - " + expr.what(tree), _apply(evaluate, layout.add(step.alias))))
         elif kind is steps.Filter:
-            stages.append(("Filter", _filter(_compile(step.expression, layout))))
+            stages.append(("Filter", _filter(_compile(expr.parse(step.expression), layout))))
         elif kind is steps.Group:
             layout = _group(step, layout, stages, progress)
         else:
@@ -331,7 +332,7 @@ def build(options, layout: Layout, progress: Progress) -> tuple[list[NamedStage]
     return stages, layout
 
 
-def _compile(text: bytes, layout: Layout):
+def _compile(tree, layout: Layout):
     def slot_of(name: bytes) -> int:
         if name is expr.MATCHED_TERMS:
             return layout.find_terms()
@@ -339,7 +340,7 @@ def _compile(text: bytes, layout: Layout):
         if slot is None:
             raise errors.fail(errors.EXPR_PROPERTY, name)
         return slot
-    return expr.compile_expression(expr.parse(text), slot_of)
+    return expr.compile_expression(tree, slot_of)
 
 
 def _apply(evaluate, target: int) -> Stage:

@@ -78,15 +78,31 @@ class _Profiled(Evaluation):
         children, self._children = self._children, siblings
         if type(node) is tree.And:
             children.sort(key=lambda pair: pair[0].estimate)
+            if errors.has_codes:        # as from 8.4 on: what excludes nothing is left out
+                children = [pair for pair in children if not _excludes_nothing(pair[1])] or children
         children = [entry for _, entry in children]
-        siblings.append((match, self._entry(node, match, took, children)))
+        if type(node) is tree.And and len(children) == 1 or type(node) is tree.Not:
+            siblings.append((match, children[0]))
+        else:
+            siblings.append((match, self._entry(node, match, took, children)))
         return match
+
+    def _negated(self, node):
+        started = perf_counter_ns()
+        rows = super()._negated(node)
+        left = Match(self.index.docs.live - rows)
+        self._children[-1] = left, Pairs([
+            (Simple("Type"), Simple("NOT")), (Simple("Time"), _milliseconds(started, perf_counter_ns())),
+            (Simple("Number of reading operations"), len(left.rows)), (Simple("Child iterator"), self._children[-1][1])])
+        return rows
 
     def _entry(self, node, match: Match, took: float, children: list) -> Pairs:
         n = len(match.rows)
         time = [(Simple("Time"), took), (Simple("Number of reading operations"), n)]
         kind = _TYPES.get(type(node), type(node).__name__.upper())
         head = [(Simple("Type"), Simple(kind))]
+        if type(node) is tree.Missing:
+            return Pairs([*head, (Simple("Field"), Simple(errors.show(node.field))), *time, (Simple("Estimated number of matches"), n)])
         if type(node) is tree.VectorRange and n:
             field = self.index.by_name[node.field]
             return Pairs([*head, *time, (Simple("Vector search mode"), Simple(field.last_search_mode))])
@@ -152,6 +168,10 @@ def _matched(match: Match, label: str, took: float) -> Pairs:
     return Pairs([(Simple("Type"), Simple("EMPTY")), *time])
 
 
+def _excludes_nothing(entry: Pairs) -> bool:
+    return entry[0][1] == "NOT" and entry[-1][1][0][1] == "EMPTY"
+
+
 def _affix_label(node: tree.Affix) -> str:
     return f"PREFIX - {errors.show(node.text)}"
 
@@ -159,7 +179,7 @@ def _affix_label(node: tree.Affix) -> str:
 _LABELS = {tree.Term: lambda node: "UNION", tree.Phrase: lambda node: "", tree.Affix: _affix_label,
            tree.Fuzzy: lambda node: f"FUZZY - {errors.show(node.text)}", tree.Pattern: lambda node: f"WILDCARD - {errors.show(node.text)}",
            tree.Tag: lambda node: "TAG", tree.Geo: lambda node: "GEO", tree.GeoShape: lambda node: "GEO"}
-_TYPES = {tree.And: "INTERSECT", tree.Or: "UNION", tree.Not: "NOT", tree.Optional: "OPTIONAL",
+_TYPES = {tree.And: "INTERSECT", tree.Or: "UNION", tree.Optional: "OPTIONAL",
           tree.VectorRange: "METRIC - VECTOR DISTANCE",
           tree.Ids: "ID-LIST"}
 
@@ -176,14 +196,15 @@ def ft_profile(client, name, kind, *words):
     index = client.server.search.find(name)
     if kind not in (b"SEARCH", b"AGGREGATE", b"HYBRID"):
         raise CommandError(errors.PROFILE_KIND)
-    if words and words[0].upper() == b"LIMITED":
+    is_limited = bool(words) and words[0].upper() == b"LIMITED"
+    if is_limited:
         words = words[1:]
     if len(words) < 2 or words[0].upper() != b"QUERY":
         raise CommandError(errors.PROFILE_QUERY)
     if kind == b"AGGREGATE":
-        return run_beside(client, _profile_aggregate(client, index, words[1], words[2:]), "profile")
+        return run_beside(client, _profile_aggregate(client, index, words[1], words[2:], is_limited), "profile")
     if kind == b"HYBRID":
-        return run_beside(client, _profile_hybrid(client, index, words[1:]), "profile")
+        return run_beside(client, _profile_hybrid(client, index, words[1:], is_limited), "profile")
     server = client.server
     t0 = perf_counter_ns()
     options = parse_search(words[2:], proto=client.proto, max_results=server.config["search-max-search-results"],
@@ -201,33 +222,63 @@ def ft_profile(client, name, kind, *words):
     t4 = perf_counter_ns()
     n = len(found.rows)
 
-    def stage(type_: str, took: float):
-        return Pairs([(Simple("Type"), Simple(type_)), (Simple("Time"), took), (Simple("Results processed"), n)])
+    n_shown = min(max(n - options.offset, 0), options.count)
 
-    stages = [stage("Index", _milliseconds(t2, t3))]
+    def stage(type_: str, took: float, n_rows: int):
+        return Pairs([(Simple("Type"), Simple(type_)), (Simple("Time"), took), (Simple("Results processed"), n_rows)])
+
+    stages = [stage("Index", _milliseconds(t2, t3), n)]
     if type(root) is tree.Knn or found.distances:
-        stages.append(stage("Metrics Applier", 0.0))
-    stages += [stage("Scorer", 0.0), stage("Sorter", _milliseconds(t3, t4))]
-    if not options.no_content:
-        stages.append(stage("Loader", 0.0))
+        stages.append(stage("Metrics Applier", 0.0, n))
+    if options.count:
+        stages += [stage("Scorer", 0.0, n), stage("Sorter", _milliseconds(t3, t4), n_shown)]
+        if not options.no_content:
+            stages.append(stage("Loader", 0.0, n_shown))
+    else:
+        stages.append(stage("Counter", 0.0, 1))
     shard = Pairs([
-        (Simple("Total profile time"), _milliseconds(t0, t4)), (Simple("Parsing time"), _milliseconds(t0, t1)),
-        (Simple("Workers queue time"), 0.0),
-        (Simple("Pipeline creation time"), _milliseconds(t1, t2)), (Simple("Total GIL time"), _milliseconds(t0, t4)),
+        *_times(_milliseconds(t0, t4), _milliseconds(t0, t1), _milliseconds(t1, t2)),
         (Simple("Warning"), [Simple(errors.show(text)) for text in found.warnings] or [Simple("None")]),
         (Simple("Iterators profile"), evaluation.finish(root, _milliseconds(t2, t3), n)),
         (Simple("Result processors profile"), stages)])
-    return _reply(client, Raw(outcome.encode(client.proto)), shard)
+    return _reply(client, Raw(outcome.encode(client.proto)), shard, is_limited)
 
 
-def _reply(client, results: Raw, shard: Pairs):
+def _times(total: float, parsing: float, planning: float) -> list:
+    """The pairs that a profile begins with, in milliseconds."""
+    return [(Simple("Total profile time"), total), (Simple("Parsing time"), parsing), (Simple("Workers queue time"), 0.0),
+            (Simple("Pipeline creation time"), planning), (Simple("Total GIL time"), total)]
+
+
+def _without_times(part):
+    """The same profile without what clocks say, which no two runs have in common."""
+    if isinstance(part, Pairs):
+        return Pairs([(name, _without_times(value)) for name, value in part if not name.lower().endswith("time")])
+    return [_without_times(one) for one in part] if isinstance(part, list) else part
+
+
+def _limited(part):
+    """The same profile with a count in place of what affixes, patterns and the like are expanded to."""
+    if isinstance(part, Pairs):
+        values = dict(part)
+        if values.get("Type") == "UNION" and values.get("Query type") != "UNION" and len(values["Child iterators"]):
+            values["Child iterators"] = Simple(f"The number of iterators in the union is {len(values['Child iterators'])}")
+        return Pairs([(name, _limited(values[name])) for name, _ in part])
+    return [_limited(one) for one in part] if isinstance(part, list) else part
+
+
+def _reply(client, results: Raw, shard: Pairs, is_limited: bool):
+    if is_limited:
+        shard = _limited(shard)
+    if not client.server.config["search-_print-profile-clock"]:
+        shard = _without_times(shard)
     profile = Pairs([(Simple("Shards"), [shard]), (Simple("Coordinator"), Pairs())])
     if client.proto == 3:
         return Pairs([(Simple("Results"), results), (Simple("Profile"), profile)])
     return [results, Raw(encode(profile, 2))]
 
 
-def _profile_hybrid(client, index, words: tuple):
+def _profile_hybrid(client, index, words: tuple, is_limited: bool):
     """Work that returns the reply of FT.PROFILE .. HYBRID."""
     t0 = perf_counter_ns()
     options = hybrid.read_options(client, index, words)
@@ -252,12 +303,13 @@ def _profile_hybrid(client, index, words: tuple):
     def profile(timings: list) -> Pairs:
         shard = Pairs([(Simple("SEARCH"), part(fusion.words, ("Scorer", "Sorter"))),
                        (Simple("VSIM"), part(fusion.vector, ("Metrics Applier", "Vector Normalizer")))])
-        return Pairs([(Simple("Shards"), [shard]),
-                      (Simple("Coordinator"), Pairs([(Simple("Result processors profile"), stages(timings))]))])
+        whole = Pairs([(Simple("Shards"), [_limited(shard) if is_limited else shard]),
+                       (Simple("Coordinator"), Pairs([(Simple("Result processors profile"), stages(timings))]))])
+        return whole if client.server.config["search-_print-profile-clock"] else _without_times(whole)
     return (yield from hybrid.reply(client, index, options, fusion, t0, profile))
 
 
-def _profile_aggregate(client, index, text: bytes, words: tuple):
+def _profile_aggregate(client, index, text: bytes, words: tuple, is_limited: bool):
     """Work that returns the reply of FT.PROFILE .. AGGREGATE."""
     config = client.server.config
     t0 = perf_counter_ns()
@@ -273,16 +325,15 @@ def _profile_aggregate(client, index, text: bytes, words: tuple):
     reply = yield from results.reply(client.proto)
     took = results.progress.spent_ns / 1e6 + _milliseconds(t0, t2)
     matched = results.match_ns / 1e6
-    stages = [Pairs([(Simple("Type"), Simple(timing.name)), (Simple("Time"), timing.ns / 1e6 + matched),
+    before = [0, *(timing.ns for timing in timings)]           # a stage's clock runs while those before it do
+    stages = [Pairs([(Simple("Type"), Simple(timing.name)), (Simple("Time"), (timing.ns - ns) / 1e6 + (0 if i else matched)),
                      (Simple("Results processed"), timing.n_rows)])
-              for timing in timings]
+              for i, (timing, ns) in enumerate(zip(timings, before))]
     if type(results.root) is tree.Knn:
         stages.insert(1, Pairs([(Simple("Type"), Simple("Metrics Applier")), (Simple("Time"), 0.0),
                                 (Simple("Results processed"), timings[0].n_rows)]))
     return _reply(client, reply, Pairs([
-        (Simple("Total profile time"), took), (Simple("Parsing time"), _milliseconds(t0, t1)),
-        (Simple("Workers queue time"), 0.0),
-        (Simple("Pipeline creation time"), _milliseconds(t1, t2) - matched), (Simple("Total GIL time"), took),
+        *_times(took, _milliseconds(t0, t1), _milliseconds(t1, t2) - matched),
         (Simple("Warning"), warnings or [Simple("None")]),
         (Simple("Iterators profile"), results.evaluation.finish(results.root, matched, results.n_matched)),
-        (Simple("Result processors profile"), stages)]))
+        (Simple("Result processors profile"), stages)]), is_limited)

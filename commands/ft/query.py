@@ -113,6 +113,8 @@ class _Parser:
 
     def deeper(self) -> None:
         self.depth += 1
+        if self.depth > MAX_DEPTH and not self.modern:
+            self.syntax_error()
         if self.depth > MAX_DEPTH:
             raise fail(errors.TOO_DEEP, MAX_DEPTH)
 
@@ -152,14 +154,18 @@ class _Parser:
         node = self.all_of(top, fields)
         while self.kind == "|":
             self.take()
-            node = _join_or(node, self.all_of(False, fields))
+            right = self.all_of(False, fields)
+            is_plain = type(node) is tree.Or and node.fields is None and node.attributes is None
+            node = _join_or(node, right) if is_plain else _join_or(*_grown_last(tree.Or, node, right))
         return node
 
     def all_of(self, top: bool, fields: Fields | None) -> Node | None:
         """a b"""
         node = self.unit(top, fields)
         while self.kind in _STARTS:
-            node = _join_and(node, self.unit(False, fields))
+            right = self.unit(False, fields)
+            is_plain = type(node) is tree.And and node.fields is None and node.attributes is None
+            node = _join_and(node, right) if is_plain else _join_and(*_grown_last(tree.And, node, right))
         return node
 
     def tight(self, node: Node | None, fields: Fields | None) -> Node | None:
@@ -243,7 +249,7 @@ class _Parser:
             if not words:
                 self.need_empty(fields)
                 return tree.Term(b"", fields, True)
-            return tree.Term(words[0], fields, True) if len(words) == 1 else tree.Phrase(words, fields)
+            return tree.Term(words[0], fields, True, self.modern) if len(words) == 1 else tree.Phrase(words, fields)
         if kind == '"':
             return self.quoted(fields)
         self.syntax_error()
@@ -399,7 +405,7 @@ class _Parser:
                 if not self.modern and (kind == "STOP" or self.kind == "STOP" and len(words) < 2):
                     break                        # dialect 1: a stop word stands alone or after two words
                 words.append(self.tag_word())
-            return tree.TagValue("exact", case(b" ".join(words)), tuple(map(case, words)) if len(words) > 1 and b"" in words else ())
+            return tree.TagValue("exact", case(b" ".join(words)), tuple(map(case, words)) if len(words) > 1 else ())
         if kind in _AFFIXES:
             text = self.word(self.take().text, "term" if folded else "exact")
             return tree.TagValue(_AFFIXES[kind], text)
@@ -595,6 +601,13 @@ def _join_or(left: Node | None, right: Node | None) -> Node | None:
         left.children.append(right)
         return left
     return tree.Or([left, right])
+
+
+def _grown_last(kind: type, left: Node | None, right: Node | None) -> tuple[Node | None, Node | None]:
+    """Both, or the other way round where the right one is a group of this kind that the left one can join: a (b c) is b c a to
+    Redis from dialect 2 on, which FT.EXPLAIN and INORDER show."""
+    is_group = type(right) is kind and right.fields is None and right.attributes is None
+    return (right, left) if is_group else (left, right)
 
 
 def _default_alias(field: bytes) -> bytes:

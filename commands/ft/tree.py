@@ -63,6 +63,7 @@ class Term(Node):
     text: bytes | Param
     fields: tuple[bytes, ...] | None = None      # None = every TEXT field
     exact: bool = False                          # no stemming, synonyms or phonetics ("word" in quotes)
+    is_phrase: bool = False                      # shown as a phrase of one word: in quotes, from dialect 2 on
 
 
 @dataclass(slots=True)
@@ -97,7 +98,7 @@ class Pattern(Node):
 class TagValue:
     kind: str                                    # exact | prefix | suffix | infix | wildcard
     text: bytes | Param                          # case as written, escapes removed
-    parts: tuple[bytes, ...] = ()                # of `a "" b`, which is looked for as one text: as they were given
+    parts: tuple[bytes, ...] = ()                # of `a b` without quotes, which is looked for as one text: as they were given
 
 
 @dataclass(slots=True)

@@ -124,6 +124,9 @@ int vec_add_one(vec_index *index, uint64_t label, const char *vector);
 int vec_remove(vec_index *index, const uint64_t *labels, size_t n, size_t *n_removed);
 /* Blocks until everything is linked, trained and cleaned up, or timeout_us have passed (0: no limit): VEC_ETIMEOUT. */
 int vec_wait(vec_index *index, uint64_t timeout_us);
+/* Has the background wait with linking, cleaning up and measuring until it is called with 0; returns when its turn under way is done.
+   Meanwhile vec_wait waits for it. Calls do not add up. */
+void vec_hold(vec_index *index, int is_held);
 /* Learns anew from what is stored (the finest codes), and from recent queries for OOD, then encodes everything again, in the background;
    searches, additions and removals go on. compression: another codec's name, or NULL for the same; reduce: dimensions of LeanVec's
    projection, or 0 for the same; reduction: VEC_REDUCE_*, or -1 for the same. What codes have lost stays lost. compression "NONE": the

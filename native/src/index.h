@@ -165,6 +165,7 @@ struct vec_index {
     uint32_t n_waiting;                         /* who waits for it to have done everything */
     atomic_uint n_hurried;                      /* who waits for the lock and should not: see lock_patiently */
     uint32_t n_pausing;                         /* who wants it to wait after this turn */
+    int is_held;                                /* vec_hold's is one of them */
     scratch link_scratch;                       /* the writer's own */
     linker *linkers;                            /* those beside the writer; started when there is a lot to link */
     uint32_t n_linkers;

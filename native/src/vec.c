@@ -424,6 +424,14 @@ int vec_wait(vec_index *ix, uint64_t timeout_us) {
     return rc ? VEC_ETIMEOUT : VEC_OK;
 }
 
+void vec_hold(vec_index *ix, int is_held) {
+    pthread_mutex_lock(&ix->lock);
+    if (is_held && !ix->is_held) writer_pause(ix);
+    if (!is_held && ix->is_held) writer_resume(ix);
+    ix->is_held = is_held != 0;
+    pthread_mutex_unlock(&ix->lock);
+}
+
 void vec_describe(const vec_index *ix, vec_params *out) {
     *out = ix->params;
     out->compression = is_compressed(ix->wanted) ? ix->wanted->name : NULL;

@@ -193,6 +193,51 @@ def test_explain_and_profile(both):
         both.execute_command("FT.PROFILE", "idx", "SEARCH", "x", "y")
 
 
+def test_profile_without_times(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "m", "TEXT", "INDEXMISSING")
+    for i, word in enumerate((b"foot", b"foam", b"bar", b"fool")):
+        r2.hset(f"d{i}", "t", word)
+    r2.execute_command("FT.CONFIG", "SET", "_PRINT_PROFILE_CLOCK", "false")
+
+    def profile(*words):
+        return text(str(r2.execute_command("FT.PROFILE", "idx", *words)[1][1][0])).replace("b'", "'")
+
+    assert profile("SEARCH", "QUERY", "bar", "NOCONTENT") == str([
+        "Warning", ["None"], "Iterators profile",
+        ["Type", "TEXT", "Term", "bar", "Number of reading operations", 1, "Estimated number of matches", 1], "Result processors profile",
+        [["Type", "Index", "Results processed", 1], ["Type", "Scorer", "Results processed", 1], ["Type", "Sorter", "Results processed", 1]]])
+    assert "'Child iterators', 'The number of iterators in the union is 3'" in profile("SEARCH", "LIMITED", "QUERY", "fo*")
+    assert "['Type', 'Counter', 'Results processed', 1]" in profile("SEARCH", "QUERY", "*", "LIMIT", 0, 0)
+    assert "['Type', 'MISSING', 'Field', 'm', 'Number of reading operations', 4" in profile("SEARCH", "QUERY", "ismissing(@m)", "DIALECT", 2)
+    assert "'Type', 'NOT', 'Number of reading operations', 3, 'Child iterator'," in profile("SEARCH", "QUERY", "fo* -bar", "DIALECT", 2)
+    assert "NOT" not in profile("SEARCH", "QUERY", "bar -nothing", "DIALECT", 2)
+    assert "'Projector - Function upper'" in profile("AGGREGATE", "QUERY", "*", "LOAD", 1, "@t", "APPLY", "upper(@t)", "AS", "u")
+    r2.execute_command("FT.CONFIG", "SET", "_PRINT_PROFILE_CLOCK", "true")
+
+
+def test_vectors_wait_while_the_workers_pause(r2):
+    assert text(r2.execute_command("_FT.DEBUG", "WORKERS", "PAUSE")) == "OK"
+    create(r2, algorithm="HNSW")
+    base = vectors(40, 8)
+    fill(r2, base)
+
+    def debug(*words):
+        reply = r2.execute_command("_FT.DEBUG", *words)
+        return dict(zip(map(text, reply[::2]), reply[1::2]))
+
+    told = debug("VECSIM_INFO", "idx", "v")
+    front, back = (dict(zip(map(text, told[name][::2]), told[name][1::2])) for name in ("FRONTEND_INDEX", "BACKEND_INDEX"))
+    assert (front["INDEX_SIZE"], back["INDEX_SIZE"], told["BACKGROUND_INDEXING"]) == (40, 0, 1)
+    assert debug("WORKERS", "STATS")["lowPriorityPendingJobs"] == 40
+    reply = r2.execute_command("FT.SEARCH", "idx", "*=>[KNN 1 @v $b]", "NOCONTENT", "PARAMS", 2, "b", base[7].tobytes(), "DIALECT", 2)
+    assert len(reply) == 2                                                  # searches find what waits
+    for words, refusal in ((("PAUSE",), "not running"), (("DRAIN",), "not running"), (("SLEEP",), "Invalid argument")):
+        with pytest.raises(redis.ResponseError, match=refusal):
+            r2.execute_command("_FT.DEBUG", "WORKERS", *words)
+    assert text(r2.execute_command("_FT.DEBUG", "WORKERS", "RESUME")) == text(r2.execute_command("_FT.DEBUG", "WORKERS", "DRAIN")) == "OK"
+    assert debug("WORKERS", "STATS")["totalPendingJobs"] == 0 and debug("WORKERS", "STATS")["totalJobsDone"] >= 40
+
+
 def test_debug_and_info_sections(r2):
     base = vectors(100, 8)
     create(r2, algorithm="SVS-VAMANA", options=["COMPRESSION", "LVQ4x4"])

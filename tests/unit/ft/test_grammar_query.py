@@ -57,7 +57,7 @@ def refusal(text, dialect=2, **params) -> str:
     ("-a1 ~b1", And([Not(Term(b"a1")), Optional(Term(b"b1"))])),
     ("-(a1 b1)", Not(And([Term(b"a1"), Term(b"b1")]))),
     ('"the Quick fox"', Phrase([b"the", b"quick", b"fox"])),
-    ('"quick"', Term(b"quick", None, True)),
+    ('"quick"', Term(b"quick", None, True, True)),
     ("ap* *ple *ppl*", And([Affix("prefix", b"ap"), Affix("suffix", b"ple"), Affix("infix", b"ppl")])),
     ("%a1% %%b1%% %%%c1%%%", And([Fuzzy(b"a1", 1), Fuzzy(b"b1", 2), Fuzzy(b"c1", 3)])),
     ("w'a?p*'", Pattern(b"a?p*")),
@@ -65,7 +65,7 @@ def refusal(text, dialect=2, **params) -> str:
     ("@u|t:x1", Term(b"x1", (b"t", b"u"))),
     ("@t:(x1 y1)", And([Term(b"x1", (b"t",)), Term(b"y1", (b"t",))], (b"t",))),
     ("@t:(x1|y1)=>{$weight: 2}", Or([Term(b"x1", (b"t",)), Term(b"y1", (b"t",))], (b"t",), attributes=Attributes(weight=2.0))),
-    ("@g:{Red | b1 c1|pre*|*suf|*mid*|w'x?'|\"q|Q\"}", Tag(b"g", [TagValue("exact", b"red"), TagValue("exact", b"b1 c1"), TagValue("prefix", b"pre"),
+    ("@g:{Red | b1 c1|pre*|*suf|*mid*|w'x?'|\"q|Q\"}", Tag(b"g", [TagValue("exact", b"red"), TagValue("exact", b"b1 c1", (b"b1", b"c1")), TagValue("prefix", b"pre"),
      TagValue("suffix", b"suf"), TagValue("infix", b"mid"), TagValue("wildcard", b"x?"), TagValue("exact", b"q|q")])),
     (r"@c:{Self\-Help|\ x}", Tag(b"c", [TagValue("exact", b"Self-Help"), TagValue("exact", b" x")])),
     ('@g:{"a-"*|*"-b"|*"c"*}', Tag(b"g", [TagValue("prefix", b"a-"), TagValue("suffix", b"-b"), TagValue("infix", b"c")])),
@@ -104,7 +104,7 @@ def test_what_clients_send():
                  "(~@body:(x1))=>[KNN 3 @emb $vector AS d]"):
         assert parse_query(text.encode(), 2, fields)
     tree = parse('((@cat:{x} @_index_name:("lc")))=>[KNN 2 @emb $v]', fields=fields | {b"_index_name": schema("_index_name TEXT")[b"_index_name"]})
-    assert tree.child == And([Tag(b"cat", [TagValue("exact", b"x")]), Term(b"lc", (b"_index_name",), True)])
+    assert tree.child == And([Tag(b"cat", [TagValue("exact", b"x")]), Term(b"lc", (b"_index_name",), True, True)])
 
 
 def test_dialect_1():
@@ -252,6 +252,18 @@ def test_explain_of_vector_clauses():
         "} => {K=10 nearest vectors to `$vec` in vector index associated with field @v, SEARCH_WINDOW_SIZE = 20, yields distance as `d`}", ""]
 
 
+@pytest.mark.parametrize("text, dialect, lines", [
+    ("@g:{b1 c1 | d1}", 2, "TAG:@g {\n  INTERSECT {\n    b1\n    c1\n  }\n  d1\n}\n"),
+    (r"@g:{w'a\'b'}", 2, "TAG:@g {\n  WILDCARD{a'b}\n}\n"),
+    ('"foo" bar', 2, "INTERSECT {\n  EXACT {\n    foo\n  }\n  bar\n}\n"),
+    ('"foo" bar', 1, "INTERSECT {\n  foo\n  bar\n}\n"),
+    ("baz (foo bar)", 2, "INTERSECT {\n  foo\n  bar\n  baz\n}\n"),
+    ("baz (foo bar)", 1, "INTERSECT {\n  baz\n  INTERSECT {\n    foo\n    bar\n  }\n}\n"),
+    ("a1|(b1|(c1|d1)|e1)", 2, "UNION {\n  c1\n  d1\n  b1\n  e1\n  a1\n}\n")])
+def test_explain_of_groups(text, dialect, lines):
+    assert explain(parse(text, dialect)) == lines
+
+
 # ---------------------------------------------------------------------------------------------------- limits
 
 @pytest.mark.parametrize("dialect", [1, 2])
@@ -262,5 +274,5 @@ def test_depth_has_a_limit(opening, closing, dialect):
     levels = MAX_DEPTH // (2 if len(opening) > 2 else 1)
     root = parse(opening * levels + "x1" + closing * levels, dialect)
     assert explain(root)
-    assert refusal(opening * (MAX_DEPTH + 1) + "x1" + closing * (MAX_DEPTH + 1), dialect) == \
-        f"SEARCH_LIMIT_OVER Query is nested more than {MAX_DEPTH} levels deep"
+    assert refusal(opening * (MAX_DEPTH + 1) + "x1" + closing * (MAX_DEPTH + 1), dialect).startswith(
+        "SEARCH_SYNTAX Parser stack overflow" if dialect == 2 else "SEARCH_SYNTAX Syntax error at offset")
