@@ -111,10 +111,12 @@ def _short_pipeline(data: bytes) -> Columns | None:
     columns = []
     for i in range(1, stride, 2):
         words, heads = parts[i + 1::stride], parts[i::stride]
-        if i == 1 and words.count(words[0]) == n:           # of the same name, as most are
-            if heads.count(_SHORT_HEADERS.get(len(words[0]))) != n:
+        sizes = list(map(len, words))
+        head = heads[0]
+        if heads.count(head) == n:                          # names, and much else, are of one length
+            if sizes.count(sizes[0]) != n or _SHORT_HEADERS.get(sizes[0]) != head:
                 return None
-        elif list(map(_SHORT_HEADERS.get, map(len, words))) != heads:
+        elif list(map(_SHORT_HEADERS.get, sizes)) != heads:
             return None
         columns.append(words)
     return Columns(columns, data)
