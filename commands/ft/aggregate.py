@@ -13,13 +13,13 @@ from respserver.registry import command
 
 from ..json.documents import expanded
 from . import errors, tree
-from .aggregate_options import AggregateOptions, parse_aggregate
+from .aggregate_options import AggregateOptions, Arrange, parse_aggregate
 from .hot_groups import HotGroups
-from .pipeline import ORDINAL, Batch, DocumentLayout, Layout, Progress, Timing, build
+from .pipeline import DOCUMENT, ORDINAL, Batch, DocumentLayout, Layout, Progress, Timing, build
 from .matches import row_array
 from .plan import Evaluation
 from .query import bind, parse_query
-from .reply import RESP3_HEAD, hidden_fields
+from .reply import RESP3_HEAD, bulk, hidden_fields, sort_key_text
 from .score import Scorer
 from .search import (MAX_PREPARED, MAX_PREPARED_BYTES, Found, default_scorer, find_names, match, restrict, stopwords_of,
                      time_limit_us)
@@ -115,6 +115,8 @@ def prepare(client, index, text: bytes, options: AggregateOptions, make_evaluati
     results.root, results.evaluation, results.n_matched, results.match_ns = root, evaluation, len(found.rows), match_ns
     results.fails = config["search-on-timeout"] == "fail"
     results.hidden = hidden_fields(index)
+    keys = next((step.keys for step in reversed(options.steps) if type(step) is Arrange and step.keys), None)
+    results.key_slot = final.slots.get(keys[0][0]) if keys is not None else None
     results.score_slot = score_slot if options.with_scores and final is layout else None
     progress.pause()
     return results
@@ -179,8 +181,8 @@ def run_beside(client, work: Generator, name: str):
 class Results:
     """The rows of a request as they are asked for, and their form on the wire."""
 
-    __slots__ = ("given", "options", "layout", "progress", "batches", "warnings", "fails", "score_slot", "is_done", "root",
-                 "evaluation", "n_matched", "match_ns", "hidden", "_left", "_base", "_names", "_n_named")
+    __slots__ = ("given", "options", "layout", "progress", "batches", "warnings", "fails", "score_slot", "key_slot", "is_done", "root",
+                 "evaluation", "n_matched", "match_ns", "hidden", "_left", "_n_gone", "_base", "_names", "_n_named")
 
     def __init__(self, options: AggregateOptions, layout: Layout, progress: Progress, batches: Iterator[Batch],
                  warnings: list[str]):
@@ -192,7 +194,9 @@ class Results:
         self.fails = False              # search-on-timeout fail
         self.score_slot: int | None = None
         self.is_done = False
+        self.key_slot: int | None = None        # of what rows are sorted by, for WITHSORTKEYS
         self._left: Batch = []          # rows that were made and not asked for
+        self._n_gone = 0                # of these, the ones whose documents had gone by then
         self._base = 0                  # what the counter stood at when the latest reply ended
         self._names: list[tuple[int, bytes]] = []
         self._n_named = 0
@@ -212,6 +216,7 @@ class Results:
         self.given = warnings           # what the reply warns of
         progress.spent_ns = 0
         progress.timed_out = False
+        self._drop_gone()
         encode_rows = _rows_resp3 if proto == 3 else _rows_resp2
         out: list[bytes] = []
         n = first = last = 0
@@ -221,13 +226,13 @@ class Results:
                 batch = self._left or next(self.batches)
             except StopIteration:
                 self.is_done = True
-                last = progress.total
+                last = progress.total - self._n_gone
                 break
             except CommandError as error:
                 self.is_done = True
                 if not n or self.fails:
                     raise
-                last = progress.total
+                last = progress.total - self._n_gone
                 warnings.append(_message(error))
                 break
             self._left = []
@@ -257,8 +262,18 @@ class Results:
             head = RESP3_HEAD if options.format != "EXPAND" else RESP3_HEAD.replace(b"STRING", b"EXPAND")
             return Raw(b"".join([head % n, *out,
                                  b"+total_results\r\n:%d\r\n+warning\r\n" % total, encode(warnings, 3)]))
-        shown = 0 if options.no_content else n * (2 if options.with_scores else 1)
+        shown = 0 if options.no_content else n * (1 + options.with_scores + options.with_sort_keys)
         return Raw(b"".join([b"*%d\r\n:%d\r\n" % (1 + shown, total), *out]))
+
+    def _drop_gone(self) -> None:
+        """Leaves out what was read ahead and has gone since, where rows are still documents in the index's order."""
+        layout = self.layout
+        if not self._left or not isinstance(layout, DocumentLayout) or any(type(step) is Arrange and step.keys for step in self.options.steps):
+            return
+        docs, get = layout.index.docs, layout.db.get
+        kept = [row for row in self._left if docs.born[row[DOCUMENT]] <= layout.newest and get(docs.keys[row[DOCUMENT]]) is not None]
+        self._n_gone += len(self._left) - len(kept)
+        self._left = kept
 
     def names(self) -> list[tuple[int, bytes]]:
         """Slot and encoded name of every property that rows can show."""
@@ -323,6 +338,11 @@ def _score_text(row: list, results: Results) -> bytes:
     return b"%d" % score if score == int(score) else repr(score).encode()
 
 
+def _sort_key(row: list, results: Results, proto: int) -> bytes:
+    text = None if results.key_slot is None else sort_key_text(row[results.key_slot])
+    return _NIL[proto] if text is None else bulk(text)
+
+
 def _rows_resp2(batch: Batch, results: Results) -> bytes:
     options = results.options
     if options.no_content:
@@ -333,6 +353,8 @@ def _rows_resp2(batch: Batch, results: Results) -> bytes:
         if options.with_scores:
             text = _score_text(row, results)
             out.append(b"$%d\r\n%b\r\n" % (len(text), text))
+        if options.with_sort_keys:
+            out.append(_sort_key(row, results, 2))
         pairs = row_pairs(row, names, 2)
         out.append(b"*%d\r\n" % (2 * len(pairs)))
         out += pairs
@@ -344,11 +366,13 @@ def _rows_resp3(batch: Batch, results: Results) -> bytes:
     out: list[bytes] = []
     names = results.names()
     is_expanded = options.format == "EXPAND"
-    head = b"%%%d\r\n" % (1 + options.with_scores + (not options.no_content))
+    head = b"%%%d\r\n" % (1 + options.with_scores + options.with_sort_keys + (not options.no_content))
     for row in batch:
         out.append(head)
         if options.with_scores:
             out.append(b"+score\r\n,%b\r\n" % _score_text(row, results))
+        if options.with_sort_keys:
+            out.append(b"+sortkey\r\n" + _sort_key(row, results, 3))
         if not options.no_content:
             if is_expanded:
                 row = [Expanded(value) if type(value) is Several or type(value) is float else value for value in row]

@@ -87,6 +87,11 @@ class Cursors:
         cursor.results.close()
         return True
 
+    def has(self, index, number: int) -> bool:
+        """Whether a cursor of an index waits to be read."""
+        cursor = self._idle.get(number)
+        return cursor is not None and cursor.index is index
+
     def count(self, index) -> int:
         """How many cursors of an index are open."""
         return sum(cursor.index is index for cursor in self._idle.values())
@@ -108,11 +113,7 @@ class Cursors:
         return n
 
     def _take(self, index, number: int) -> Cursor | None:
-        cursor = self._idle.get(number)
-        if cursor is None or cursor.index is not index:
-            return None
-        del self._idle[number]
-        return cursor
+        return self._idle.pop(number) if self.has(index, number) else None
 
     def _read(self, client, cursor: Cursor, count: int):
         rows = yield from cursor.results.reply(client.proto, count)
@@ -140,6 +141,8 @@ def ft_cursor(client, action, name, number, *words):
         return OK
     if action == b"GC":
         return manager.cursors.collect()
+    if action == b"PROFILE":
+        raise errors.fail(errors.CURSOR_PROFILE) if manager.cursors.has(index, number) else errors.fail(errors.CURSOR_NOT_FOUND, number)
     raise CommandError(errors.CURSOR_SUBCOMMAND)
 
 

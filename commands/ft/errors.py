@@ -94,6 +94,7 @@ SEPARATOR = "SEARCH_PARSE_ARGS Tag separator must be a single character. Got `{}
 SORTABLE_DYNAMIC = "SEARCH_OPTION_BAD Cannot set dynamic field to sortable - {}"
 ALTER_NO_SCHEMA = "SEARCH_PARSE_ARGS ALTER must be followed by SCHEMA"
 ALTER_ACTION = "SEARCH_PARSE_ARGS Unknown action passed to ALTER SCHEMA"
+NARROW_SCHEMA = "SEARCH_LIMIT_OVER Cannot add more fields. Declare index with wide fields to allow adding unlimited fields"
 ALTER_NO_FIELDS = "SEARCH_PARSE_ARGS No fields provided"
 
 # ---- VECTOR fields
@@ -285,6 +286,7 @@ CURSOR_ID = "Bad cursor ID"
 CURSOR_NOT_FOUND = "Cursor not found, id: {}"
 CURSOR_MISSING = "Cursor does not exist"
 CURSOR_COUNT = "Bad value for COUNT: `{}`"
+CURSOR_PROFILE = "cursor request is not profile"
 CURSOR_SUBCOMMAND = "Unknown subcommand"
 
 # ---- FT.HYBRID

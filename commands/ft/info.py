@@ -33,9 +33,10 @@ def ft_info(client, name):
     columns = [field for field in index.fields if type(field) not in (TagField, GeoShapeField, VectorField)]
     text_bytes = index.text.nbytes if index.text is not None else 0
     term_bytes = index.text.terms.nbytes if index.text is not None else 0
+    place_bytes = index.text.place_nbytes if index.text is not None else 0
     # Columns have room for some documents before the first comes: that is in the total alone.
     inverted_bytes = (sum(field.nbytes for field in columns if field.n_values) + tag_bytes - tag_names_bytes
-                      + (text_bytes - term_bytes if n_docs else 0))
+                      + (text_bytes - term_bytes - place_bytes if n_docs else 0))
     sortable_bytes = sum(field.sortable_nbytes for field in index.fields)
     doc_bytes, key_bytes = index.docs.nbytes, index.docs.keys_nbytes
     total_bytes = (vector_bytes + tag_bytes + shape_bytes + sum(field.nbytes for field in columns) + text_bytes + sortable_bytes
@@ -49,7 +50,7 @@ def ft_info(client, name):
         ("num_docs", n_docs), ("max_doc_id", index.docs.max_doc_id), ("num_terms", index.text.n_terms if index.text is not None else 0), ("num_records", index.n_records),
         ("inverted_sz_mb", inverted_bytes / _MB), ("vector_index_sz_mb", vector_bytes / _MB),
         ("total_inverted_index_blocks", sum(len(field.postings) for field in index.fields if type(field) is TagField)),
-        ("offset_vectors_sz_mb", 0.0), ("doc_table_size_mb", (doc_bytes - key_bytes) / _MB),
+        ("offset_vectors_sz_mb", place_bytes / _MB if n_docs else 0.0), ("doc_table_size_mb", (doc_bytes - key_bytes) / _MB),
         ("sortable_values_size_mb", sortable_bytes / _MB),
         ("key_table_size_mb", key_bytes / _MB), ("tag_overhead_sz_mb", tag_names_bytes / _MB), ("text_overhead_sz_mb", term_bytes / _MB),
         ("total_index_memory_sz_mb", total_bytes / _MB), ("geoshapes_sz_mb", shape_bytes / _MB),

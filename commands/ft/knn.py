@@ -70,7 +70,7 @@ class HotKnn:
     @staticmethod
     def can_run(options, root) -> bool:
         """Whether this way does for a bound KNN clause with these options."""
-        if type(root.alias) is not bytes or options.with_scores or options.with_payloads or options.with_sort_keys:
+        if type(root.alias) is not bytes or options.with_scores or options.with_raw_ids or options.with_payloads or options.with_sort_keys:
             return False
         if options.filters or options.geo_filters or options.in_keys or options.sort_by not in (None, root.alias):
             return False

@@ -17,7 +17,7 @@ from .fields.tag import MAX_TAG_BYTES
 from .fields.vector import RANGE_QUERY
 from .matches import ALL, ANY, Everything, Group, Leaf, Match, Perhaps, any_of, row_array, row_set
 from .runtime import check_blob, range_runtime
-from .text.leaves import TextReader
+from .text.leaves import AT_A_TIME, TextReader
 
 #: Up to this many candidates the distances of a range clause are computed one by one instead of asking the graph.
 _RANGE_BY_CANDIDATE = 1024
@@ -28,15 +28,15 @@ class Evaluation:
 
     `options`: what SearchOptions and AggregateOptions say about words (None: nothing)."""
 
-    __slots__ = ("index", "config", "options", "yielded", "timeout_us", "text", "_deadline", "_is_negative")
+    __slots__ = ("index", "config", "options", "yielded", "timeout_us", "text", "deadline", "_is_negative")
 
     def __init__(self, index, config, timeout_us: int = 0, options=None):
         self.index = index
         self.config = config
         self.options = options
         self.timeout_us = timeout_us
-        self.text = TextReader(index, options, config)
-        self._deadline = perf_counter_ns() + 1000 * timeout_us if timeout_us else math.inf
+        self.deadline = perf_counter_ns() + 1000 * timeout_us if timeout_us else math.inf
+        self.text = TextReader(index, options, config, self.deadline)
         self.yielded: dict[bytes, dict[int, float]] = {}        # name of a distance -> row -> distance
         self._is_negative = False
 
@@ -50,9 +50,13 @@ class Evaluation:
 
     def match(self, node) -> Match:
         """What a bound node matches. Raises CommandError, and native.SearchTimeout when the time is up."""
-        if perf_counter_ns() > self._deadline:
-            raise native.SearchTimeout(0, "time is up")
+        self.check_time()
         return _HANDLERS[type(node)](self, node)
+
+    def check_time(self) -> None:
+        """Raises native.SearchTimeout when the time is up."""
+        if perf_counter_ns() > self.deadline:
+            raise native.SearchTimeout(0, "time is up")
 
     def _wildcard(self, node: tree.Wildcard) -> Match:
         return Everything(self.index.docs.live, _weight(node))
@@ -148,7 +152,9 @@ class Evaluation:
             return Match(BitMap())
         found = []
         for value in node.values:
-            for tag in self.expand_tag(field, value):
+            for i, tag in enumerate(self.expand_tag(field, value)):
+                if i % AT_A_TIME == AT_A_TIME - 1:
+                    self.check_time()
                 rows = field.rows_of(tag)
                 if rows:
                     found.append(Leaf(tag, rows, 1.0, len(rows)))

@@ -4,6 +4,7 @@ from respserver.protocol.reply import encode
 
 from ..json.documents import expanded
 from .fields import NumericField
+from .values import text_of
 
 _NIL = {2: b"$-1\r\n", 3: b"_\r\n"}
 #: What comes before the rows, with their number; after each row; and after the rows, with the total.
@@ -39,6 +40,8 @@ def sort_key_text(value) -> bytes | None:
         return None
     if isinstance(value, bytes):
         return b"$" + value
+    if not isinstance(value, (float, int)):
+        return b"$" + text_of(value)
     return b"#%.17g" % value
 
 
@@ -179,13 +182,14 @@ def forms(writer: RowWriter, rest: native.Names | None = None) -> dict[int, nati
 class Hit:
     """One document of a page."""
 
-    __slots__ = ("key_reply", "score", "explained", "payload", "sort_key", "n_pairs", "pairs")
+    __slots__ = ("key_reply", "score", "explained", "raw_id", "payload", "sort_key", "n_pairs", "pairs")
 
     def __init__(self, key_reply: bytes, score=None, payload=None, sort_key=None, n_pairs: int = 0,
                  pairs: bytes | None = None):
         self.key_reply = key_reply
         self.score = score                  # bytes: as text
         self.explained = None               # how it came about, for EXPLAINSCORE
+        self.raw_id = 0
         self.payload = payload
         self.sort_key = sort_key
         self.n_pairs = n_pairs
@@ -196,14 +200,17 @@ def encode_page(proto: int, total: int, hits: list[Hit], options, warnings=()) -
     """The reply of FT.SEARCH. `options`: what decides which parts are there (SearchOptions)."""
     nil = _NIL[proto]
     scores, payloads, keys = options.with_scores, options.with_payloads, options.with_sort_keys
+    raw_ids = options.with_raw_ids
     if proto == 2:
-        per_hit = 1 + scores + payloads + keys + (hits[0].pairs is not None if hits else 0)
+        per_hit = 1 + scores + raw_ids + payloads + keys + (hits[0].pairs is not None if hits else 0)
         out = [b"*%d\r\n:%d\r\n" % (1 + per_hit * len(hits), total)]
         for hit in hits:
             out.append(hit.key_reply)
             if scores:
                 score = bulk(hit.score)
                 out.append(score if hit.explained is None else b"*2\r\n" + score + encode(hit.explained, 2))
+            if raw_ids:
+                out.append(b":%d\r\n" % hit.raw_id)
             if payloads:
                 out.append(nil if hit.payload is None else bulk(hit.payload))
             if keys:
@@ -215,11 +222,13 @@ def encode_page(proto: int, total: int, hits: list[Hit], options, warnings=()) -
     head = RESP3_HEAD if options.format != "EXPAND" else RESP3_HEAD.replace(b"STRING", b"EXPAND")
     out = [head % len(hits)]
     for hit in hits:
-        out.append(b"%%%d\r\n+id\r\n%b" % (2 + scores + payloads + keys + (hit.pairs is not None), hit.key_reply))
+        out.append(b"%%%d\r\n+id\r\n%b" % (2 + scores + raw_ids + payloads + keys + (hit.pairs is not None), hit.key_reply))
         if scores and hit.explained is not None:
             out.append(b"+score\r\n*2\r\n,%b\r\n%b" % (hit.score, encode(hit.explained, 3)))
         elif scores:
             out.append(b"+score\r\n,%b\r\n" % hit.score)
+        if raw_ids:
+            out.append(b"+docId\r\n:%d\r\n" % hit.raw_id)
         if payloads:
             out.append(b"+payload\r\n" + (nil if hit.payload is None else bulk(hit.payload)))
         if keys:

@@ -271,8 +271,8 @@ def run(client, index, prepared: Prepared, params: dict) -> Outcome:
     names = find_names(index, options, root)
     root = restrict(index, root, options)
     config = client.server.config
-    found = match(client, index, root, Evaluation(index, config, time_limit_us(config, options), options))
-    return page(client, index, options, names, found)
+    evaluation = Evaluation(index, config, time_limit_us(config, options), options)
+    return page(client, index, options, names, match(client, index, root, evaluation), evaluation.deadline)
 
 
 class Found:
@@ -424,8 +424,13 @@ def _in_batches(field: VectorField, blob: bytes, among: BitMap, runtime, n_docs:
 # ------------------------------------------------------------------------------------------------------- a page of
 # results
 
-def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
-    """Sorts what was found, cuts out the page and loads its documents."""
+#: Documents that are loaded between two looks at the clock.
+_AT_A_TIME = 256
+
+
+def page(client, index, options, names: list[bytes], found: Found, deadline: float = math.inf) -> Outcome:
+    """Sorts what was found, cuts out the page and loads its documents: those that it comes to until the deadline, or none if
+    search-on-timeout says so (raises CommandError)."""
     db = client.server.keyspace.databases[0]
     docs = index.docs
     matched = living(db, docs, found.rows)
@@ -460,12 +465,19 @@ def page(client, index, options, names: list[bytes], found: Found) -> Outcome:
     shows_texts = writer.is_all and not writer.is_empty and not index.source.is_json    # the sort keys of whole hashes
     hits = []
     for row in chosen.tolist():
+        if not len(hits) % _AT_A_TIME and hits and perf_counter_ns() > deadline:
+            if client.server.config["search-on-timeout"] != "return":
+                raise CommandError(errors.TIMEOUT)
+            found.warnings.append(errors.TIMEOUT_WARNING)
+            break
         hit = Hit(bulk(docs.keys[row]))
         if options.with_scores:
             score = score_of.get(row, 0.0)
             hit.score = _number_text(score)
             if options.explain_score:
                 hit.explained = explain_score(scorer, found.match, row, score)
+        if options.with_raw_ids:
+            hit.raw_id = int(docs.doc_ids[row])
         if options.with_payloads:
             hit.payload = docs.payloads.get(row)
         if options.with_sort_keys and keys is not None:

@@ -59,6 +59,7 @@ class SearchOptions:
     no_stopwords: bool = False
     with_scores: bool = False
     explain_score: bool = False
+    with_raw_ids: bool = False
     with_payloads: bool = False
     with_sort_keys: bool = False
     in_order: bool = False
@@ -330,6 +331,7 @@ READERS: dict[bytes, _Reader] = {
     b"NOSTOPWORDS": _flag("no_stopwords"),
     b"WITHSCORES": _flag("with_scores"),
     b"EXPLAINSCORE": _flag("explain_score"),
+    b"WITHRAWIDS": _flag("with_raw_ids"),
     b"WITHPAYLOADS": _flag("with_payloads"),
     b"WITHSORTKEYS": _flag("with_sort_keys"),
     b"INORDER": _flag("in_order"),

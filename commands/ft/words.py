@@ -99,13 +99,14 @@ _MOST_NEAR = 1000
 
 
 def _spelling_options(manager, words: tuple, default_dialect: int):
-    """-> (distance, words that are suggested too, words that are right, dialect, parameters). Raises CommandError."""
-    cursor, distance, dialect = Words(words), 1, default_dialect
+    """-> (distance, words that are suggested too, words that are right, dialect, parameters, whether scores are numbers of
+    documents). Raises CommandError."""
+    cursor, distance, dialect, is_full = Words(words), 1, default_dialect, False
     params: dict[bytes, bytes] = {}
     include: set[bytes] = set()
     exclude: set[bytes] = set()
     while cursor:
-        word = cursor.match(b"DISTANCE", b"TERMS", b"DIALECT", b"PARAMS")
+        word = cursor.match(b"DISTANCE", b"TERMS", b"DIALECT", b"PARAMS", b"FULLSCOREINFO")
         if word == b"DISTANCE":
             if not cursor:
                 raise errors.fail(errors.SPELL_DISTANCE_MISSING)
@@ -136,9 +137,11 @@ def _spelling_options(manager, words: tuple, default_dialect: int):
             options = SearchOptions()
             READERS[b"PARAMS"](cursor, options)
             params = options.params
+        elif word == b"FULLSCOREINFO":
+            is_full = True
         else:
             cursor.next()
-    return distance, include, exclude, dialect, params
+    return distance, include, exclude, dialect, params, is_full
 
 
 def _terms(node, found: list) -> None:
@@ -158,7 +161,7 @@ def _terms(node, found: list) -> None:
 def ft_spellcheck(client, name, query, *words):
     server = client.server
     index = server.search.find(name)
-    distance, include, exclude, dialect, params = _spelling_options(server.search, words, server.config["search-default-dialect"])
+    distance, include, exclude, dialect, params, is_full = _spelling_options(server.search, words, server.config["search-default-dialect"])
     index.dialect_uses[dialect - 1] += 1
     found: list = []
     _terms(bind(parse_query(query, dialect, index.schema, ()), params), found)
@@ -176,10 +179,11 @@ def ft_spellcheck(client, name, query, *words):
         suggestions = {}
         for other in text.terms.near(word, distance, _MOST_NEAR):
             if text.read(other, None if fields is None else text.bits(fields)) is not None:
-                suggestions[other] = len(text.read(other, None).rows) / n_docs
+                suggestions[other] = len(text.read(other, None).rows) / (1 if is_full else n_docs)
         for other in sorted(one for folded in text.terms.near_among(list(near), word, distance) for one in near[folded]):
             suggestions.setdefault(other, 0.0)
         entries.append((word, sorted(suggestions.items(), key=lambda pair: -pair[1])))
     if client.proto == 3:
         return Pairs([(Simple("results"), Pairs([(word, [Pairs([(other, score)]) for other, score in suggestions]) for word, suggestions in entries]))])
-    return [[Simple("TERM"), word, [[number_of(2, score), other] for other, score in suggestions]] for word, suggestions in entries]
+    shown = [[Simple("TERM"), word, [[number_of(2, score), other] for other, score in suggestions]] for word, suggestions in entries]
+    return [n_docs, *shown] if is_full else shown

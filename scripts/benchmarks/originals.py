@@ -134,7 +134,7 @@ class Loaded:
         codes, graph = int(vector["bytes_per_vector"]), 4 * int(vector["graph_max_degree"])
         keys = [f"pkg:{i}" for i in range(0, n, max(1, n // 500))]
         return {"codes": codes, "graph": graph, "rest of the vector index": float(info["vector_index_sz_mb"]) * mb / n - codes - graph,
-                "table of documents": float(info["doc_table_size_mb"]) * mb / n, "tags": float(info["tag_overhead_sz_mb"]) * mb / n,
+                "table of documents": (float(info["doc_table_size_mb"]) + float(info["key_table_size_mb"])) * mb / n, "tags": float(info["tag_overhead_sz_mb"]) * mb / n,
                 "key and hash": statistics.mean(self.r.memory_usage(key) for key in keys)}
 
     def per_document(self) -> dict:

@@ -19,7 +19,7 @@ from ..plan import Evaluation
 from ..reply import Hit, RowWriter, encode_page
 from ..score import B_STD, DEFAULT_SCORER, K1, number_of, probabilistic_idf
 from .language import CHINESE
-from .leaves import TextReader, expand, field_set, language_of
+from .leaves import AT_A_TIME, TextReader, expand, field_set, language_of
 
 _ANY, _FIRST, _NOT, _PERHAPS = native.TextTop.ANY, native.TextTop.FIRST, native.TextTop.NOT, native.TextTop.PERHAPS
 _POSTINGS, _ROWS, _EACH = native.TextTop.POSTINGS, native.TextTop.ROWS, native.TextTop.EACH
@@ -82,7 +82,7 @@ class HotText:
         if options.sort_by is not None and (type(index.by_name.get(options.sort_by)) is not NumericField or options.with_scores):
             return None
         if (options.scorer not in (None, DEFAULT_SCORER) or options.slop is not None
-                or options.in_order or options.summarize or options.highlight or options.explain_score or options.with_payloads
+                or options.in_order or options.summarize or options.highlight or options.explain_score or options.with_payloads or options.with_raw_ids
                 or options.filters or options.geo_filters or options.in_keys is not None
                 or options.with_sort_keys or options.offset + options.count > _MAX_RESULTS or index.options.no_offsets
                 or language_of(index, options) == CHINESE):
@@ -206,7 +206,9 @@ class HotText:
                 bits = field_set(index, self.options, node.fields)
                 if perf_counter_ns() > deadline:
                     raise _Unfit
-                for name in self.reader.names(node):
+                for i, name in enumerate(self.reader.names(node)):
+                    if i % AT_A_TIME == AT_A_TIME - 1 and perf_counter_ns() > deadline:
+                        raise _Unfit
                     size += self._leaf(leaves, held, numbers, postings, n_docs, name, bits, weight)
             for node, weight in group.rows:
                 if perf_counter_ns() > deadline:

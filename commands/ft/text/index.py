@@ -391,10 +391,15 @@ class TextIndex:
 
     @property
     def nbytes(self) -> int:
-        held = self._row_of.nbytes + self._lengths.nbytes + 2 * self._peaks.nbytes + self._starts.nbytes + self._words.nbytes
+        held = self._row_of.nbytes + self._lengths.nbytes + 2 * self._peaks.nbytes + self.place_nbytes
         held += self._number_of.nbytes + 4 * len(self.stem_of) + self.terms.nbytes
         n_lists = sum(type(packed) is array for packed in self.postings)
         return held + 8 * len(self.postings) + 36 * (len(self.postings) - n_lists) + _LIST * n_lists + 8 * self.n_postings
+
+    @property
+    def place_nbytes(self) -> int:
+        """What `nbytes` has of where in its document each word stands."""
+        return self._starts.nbytes + self._words.nbytes
 
     def bits(self, names: Collection[bytes] | None) -> int | None:
         """The set of fields of these names; None for all."""

@@ -1,6 +1,11 @@
 """The text parts of a query: words to terms, terms to matches."""
+from math import inf
+from time import perf_counter_ns
+
 import numpy as np
 from pyroaring import BitMap
+
+import native
 
 from .. import errors, tree
 from ..matches import ALL, FIRST, Group, Leaf, Match, any_of, row_array, row_set
@@ -9,6 +14,8 @@ from .places import exact, within
 from .terms import first, is_word
 from .words import characters
 
+#: Terms or tags that are looked up between two looks at the clock.
+AT_A_TIME = 128
 _EXPANDERS = frozenset((b"DEFAULT", b"SBSTEM", b"PHONETIC", b"SYNONYM"))
 
 
@@ -59,13 +66,15 @@ def expand(index, options, node: tree.Term) -> list[tuple[bytes, tuple[bytes, ..
 class TextReader:
     """Finds the matches of text nodes for one evaluation."""
 
-    __slots__ = ("index", "options", "config", "warnings")
+    __slots__ = ("index", "options", "config", "warnings", "_deadline")
 
-    def __init__(self, index, options, config):
+    def __init__(self, index, options, config, deadline: float = inf):
+        """deadline: by perf_counter_ns; later native.SearchTimeout ends the evaluation."""
         self.index = index
         self.options = options
         self.config = config
         self.warnings: list[bytes] = []
+        self._deadline = deadline
 
     def leaf(self, name: bytes, fields: int | None, weight: float = 1.0) -> Leaf | None:
         """The match of one term, None if there is none."""
@@ -110,7 +119,12 @@ class TextReader:
 
     def _first_of(self, node, names: list[bytes]) -> Match:
         fields = field_set(self.index, self.options, node.fields)
-        leaves = [leaf for name in names if (leaf := self.leaf(name, fields)) is not None]
+        leaves = []
+        for i, name in enumerate(names):
+            if i % AT_A_TIME == AT_A_TIME - 1 and perf_counter_ns() > self._deadline:
+                raise native.SearchTimeout(0, "time is up")
+            if (leaf := self.leaf(name, fields)) is not None:
+                leaves.append(leaf)
         if not leaves:
             return Match(BitMap())
         return Group(FIRST, leaves, BitMap.union(*[leaf.rows for leaf in leaves]), self._weight(node))
@@ -137,6 +151,8 @@ class TextReader:
                 found = filter(None, found)         # it does not know empty strings
         else:
             found = self._of_words(node, terms.matching(node.text))
+        if self.index.n_removals:
+            found = filter(self.index.text.frequency, found)        # some may have no document any more
         names, is_cut = first(found, limit)
         if is_cut and errors.EXPANSIONS_WARNING not in self.warnings:
             self.warnings.append(errors.EXPANSIONS_WARNING)

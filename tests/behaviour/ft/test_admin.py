@@ -43,6 +43,18 @@ def test_list_drop_and_aliases(both):
         info(both)
 
 
+def test_text_fields_are_added_up_to_32_or_without_end(both):
+    for option, is_refused in ((), True), (("MAXTEXTFIELDS",), False):
+        both.execute_command("FT.CREATE", "idx", *option, "SCHEMA", *[word for i in range(32) for word in (f"t{i}", "TEXT")])
+        more = "FT.ALTER", "idx", "SCHEMA", "ADD", "more", "TEXT"
+        if is_refused:
+            with pytest.raises(redis.ResponseError, match="Cannot add more fields"):
+                both.execute_command(*more)
+        else:
+            both.execute_command(*more)
+        both.execute_command("FT.DROPINDEX", "idx")
+
+
 def test_alter_fills_the_new_fields(both):
     base = vectors(1500, 8)
     both.execute_command("FT.CREATE", "idx", "PREFIX", 1, "d:", "SCHEMA", "num", "NUMERIC")

@@ -126,6 +126,19 @@ def test_documents_that_go_between_two_reads(numbers):
     assert rest - {20, 21} <= set(rows) <= rest
 
 
+def test_documents_that_go_before_their_turn(numbers):
+    rows, cursor = first(numbers, "WITHCURSOR", "COUNT", 1)
+    numbers.delete(*[f"n:{i}" for i in range(1, 24)])
+    reply = numbers.execute_command("FT.CURSOR", "READ", "idx", cursor)
+    assert rows == [0] and rows_of(reply[0])[:2] == (0, []) and reply[1] == 0
+
+
+def test_profile_of_a_cursor_without(numbers):
+    _, cursor = first(numbers, "WITHCURSOR", "COUNT", 1)
+    assert "not profile" in refusal(numbers, "FT.CURSOR", "PROFILE", "idx", cursor)
+    assert "Cursor not found" in refusal(numbers, "FT.CURSOR", "PROFILE", "idx", 123)
+
+
 def test_protocol_of_the_reader_counts(numbers, r2, r3):
     _, cursor = first(numbers, "WITHCURSOR", "COUNT", 1)
     assert isinstance(r3.execute_command("FT.CURSOR", "READ", "idx", cursor, "COUNT", 1)[0], dict)

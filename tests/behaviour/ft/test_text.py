@@ -48,6 +48,52 @@ def test_expansions_of_fields_that_do_not_stem(both):
             ids(both, query)
 
 
+def test_raw_ids_and_sort_keys(both):
+    library(both)
+    reply = both.execute_command("FT.SEARCH", "idx", "snails", "WITHRAWIDS", "NOCONTENT")
+    assert (reply[1:] == [b"d:4", 4]) if both.protocol == 2 else reply[b"results"][0][b"docId"] == 4
+    reply = both.execute_command("FT.AGGREGATE", "idx", "@n:[2 3]", "WITHSORTKEYS", "LOAD", 1, "@n", "SORTBY", 2, "@t", "DESC", "LIMIT", 0, 1)
+    assert (reply[1] if both.protocol == 2 else reply[b"results"][0][b"sortkey"]) == b"$slow snails"
+
+
+def test_removed_words_do_not_count_as_expansions(both):
+    both.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT")
+    for i in range(200):
+        both.hset(f"d:{i}", "t", f"term{i}")
+    both.hset("last", "t", "termzzz")
+    both.delete(*[f"d:{i}" for i in range(200)])
+    both.execute_command("_FT.DEBUG", "GC_FORCEINVOKE", "idx")
+    assert ids(both, "term*") == ["last"]
+    shown = results_of_info(both)
+    assert float(shown["gc_stats"]["bytes_collected"]) > 0 and float(shown["offset_vectors_sz_mb"]) > 0 and float(shown["key_table_size_mb"]) > 0
+
+
+def results_of_info(client):
+    def pairs(reply):
+        return {text(name): value for name, value in (reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2]))}
+    shown = pairs(client.execute_command("FT.INFO", "idx"))
+    return {**shown, "gc_stats": pairs(shown["gc_stats"])}
+
+
+def test_large_pages_keep_to_the_time_limit(both):
+    both.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT")
+    pipe = both.pipeline()
+    for i in range(12000):
+        pipe.hset(f"d:{i}", "t", f"word{i}")
+    pipe.execute()
+    both.config_set("search-max-prefix-expansions", 100000)
+    try:
+        total, found = results(both.execute_command("FT.SEARCH", "idx", "*", "LIMIT", 0, 12000, "TIMEOUT", 1))
+        assert len(found) < 12000
+        both.config_set("search-on-timeout", "fail")
+        for query in ("*", "word*"):
+            with raises(redis.ResponseError, match="Timeout limit was reached"):
+                both.execute_command("FT.SEARCH", "idx", query, "LIMIT", 0, 12000, "TIMEOUT", 1)
+    finally:
+        both.config_set("search-on-timeout", "return")
+        both.config_set("search-max-prefix-expansions", 200)
+
+
 def test_changes_are_seen_at_once(both):
     library(both)
     both.hset("d:4", "t", "foxes everywhere")
