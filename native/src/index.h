@@ -77,7 +77,6 @@ typedef struct scratch {
     float *keys;
     uint32_t batch_size;
     hit *hits;
-    double *distances;
     uint32_t hits_size;
     uint32_t hidden;                            /* a slot plus one that walks treat as if it were not there; 0: none */
     uint64_t n_scored;
@@ -85,6 +84,7 @@ typedef struct scratch {
     entry *held;                                /* the candidates of each of its queries */
     uint32_t held_size;
     struct prune_space *prune;                  /* the writer's: see graph.c */
+    uint64_t shaped_id;                         /* id of the coder that it was used with last; 0: none */
 } scratch;
 
 typedef struct tail_ring { uint32_t mask; _Atomic uint32_t slot[]; } tail_ring;

@@ -48,7 +48,7 @@ void scratch_give(scratch *s) { atomic_store_explicit(&s->is_busy, 0, memory_ord
 void scratch_free(scratch *s) {
     mem_free(s->query_block), mem_free(s->query.table), mem_free(s->work), mem_free(s->visited), mem_free(s->barred);
     mem_free(s->buffer), mem_free(s->good), mem_free(s->found);
-    mem_free(s->ids), mem_free(s->primaries), mem_free(s->residuals), mem_free(s->keys), mem_free(s->hits), mem_free(s->distances);
+    mem_free(s->ids), mem_free(s->primaries), mem_free(s->residuals), mem_free(s->keys), mem_free(s->hits);
     mem_free(s->held);
     batch_free(s->batch);
     prune_space_free(s->prune);
@@ -65,12 +65,23 @@ uint64_t count_searches(const vec_index *index, uint64_t *n_compared) {
     return n;
 }
 
+/* Gives back what grew with the searches of another codec: one may keep several times as many candidates as the next. */
+static void let_go(scratch *s) {
+    mem_free(s->query.table), mem_free(s->buffer), mem_free(s->good), mem_free(s->found), mem_free(s->hits), mem_free(s->held);
+    s->query.table = NULL, s->buffer = NULL, s->good = NULL, s->found = NULL, s->hits = NULL, s->held = NULL;
+    s->buffer_size = s->good_size = s->found_size = s->hits_size = s->held_size = 0;
+}
+
 int scratch_shape(vec_index *ix, scratch *s, const store *st) {
     const vec_params *p = &ix->params;
     if (!s->query_block) {
         s->query_block = mem_zeroed(&ix->account, VEC_MEM_SCRATCH, query_bytes(p->dim));
         if (!s->query_block) return VEC_ENOMEM;
         query_place(&s->query, s->query_block, p->dim);
+    }
+    if (s->shaped_id != st->coder->id) {
+        if (s->shaped_id) let_go(s);
+        s->shaped_id = st->coder->id;
     }
     if (st->coder->table_entries && !s->query.table) {
         size_t entries = st->coder->table_entries;
