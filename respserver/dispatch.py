@@ -129,6 +129,11 @@ class Dispatcher:
             self._refusals[who] = text
         self.refresh()
 
+    @property
+    def refusal_of_writes(self) -> str:
+        """The error that commands get now that change data, "" if they may."""
+        return next(iter(self._refusals.values()), "")
+
     def log_writes(self, on: bool) -> None:
         """Has `journal` told of commands that change data."""
         for command in self.commands.values():
@@ -384,7 +389,7 @@ class Dispatcher:
             if problem:
                 return self.reject(client, command, problem)
         if self._refusals and self._is_refused(client, command):
-            return self._refuse(client, command, next(iter(self._refusals.values())))
+            return self._refuse(client, command, self.refusal_of_writes)
         if (self.out_of_memory or (self.evictor.is_on and not self.evictor.make_room())) and _needs_memory(client, command):
             return self.reject(client, command, errors.OUT_OF_MEMORY)
         if client.proto == 2 and client.n_subscriptions and command.name not in _SUBSCRIBED_COMMANDS:
