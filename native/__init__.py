@@ -96,6 +96,12 @@ def isa():
     return ffi.string(lib.vec_isa()).decode()
 
 
+def keep_from_children():
+    """From now on processes that are forked off get no large blocks of the engine's memory: a fork takes less time, and neither the blocks'
+    huge pages nor their writers suffer from it. Such a process must not touch an index."""
+    lib.vec_keep_from_children()
+
+
 def bytes_per_vector(dim, dtype="FLOAT32", compression=None, reduce=None, metric="COSINE"):
     """Bytes that the codes of one vector take once trained: both levels, constants and padding; no graph, no labels."""
     name = ffi.new("char[]", (compression or "").encode())

@@ -23,6 +23,7 @@ def load(server) -> None:
     manager = server.search = Manager(server)
     server.keeper.sources.append(persist.definitions)
     server.keeper.images = manager.images
+    native.keep_from_children()
     crc64.use(native.crc64)
     rdb_read.use(HashScanner)
     server.modules.append(Module("search", VERSION, configure=lambda words: load_arguments.configure(server, words)))

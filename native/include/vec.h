@@ -103,6 +103,9 @@ const char *vec_strerror(int code);
 /* Chooses the instruction set (VAMANA_ISA forces one); to be called once before anything else. VEC_EISA: *error says why. */
 int vec_start(const char **error);
 const char *vec_isa(void);
+/* From now on large blocks of memory are not there in processes that are forked off: a fork has that much less to copy, and what is written
+   afterwards needs no copy. Such a process must not touch an index. */
+void vec_keep_from_children(void);
 /* Name of the i-th codec (NULL: no more), its bits per dimension over both levels, whether it reduces, whether it is implemented. */
 const char *vec_codec_name(int i, int *bits, int *reduces);
 /* What the codes of one vector take, with constants and padding, both levels, without graph and labels; reads dim, metric, dtype,

@@ -11,6 +11,18 @@ enum { HEAD = 64, HUGE_PAGE = 2 << 20, LARGE_ARENA = 2 * HUGE_PAGE };
    what training needs is as much as all codes. */
 enum { MAPPED = 1 << 20 };
 
+static _Atomic int is_kept_from_children;
+
+void vec_keep_from_children(void) { atomic_store(&is_kept_from_children, 1); }
+
+void mem_keep(void *base, size_t bytes) {
+#ifdef MADV_DONTFORK
+    if (atomic_load_explicit(&is_kept_from_children, memory_order_relaxed)) madvise(base, bytes, MADV_DONTFORK);
+#else
+    (void)base, (void)bytes;
+#endif
+}
+
 typedef struct { mem_account *account; size_t bytes; int part; } head;
 
 static void count(mem_account *account, int part, int64_t bytes) {
@@ -31,6 +43,7 @@ void *mem_alloc(mem_account *account, int part, size_t bytes) {
     } else {
         h = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (h == MAP_FAILED) h = NULL;
+        else mem_keep(h, total);
     }
     if (!h) return NULL;
     *h = (head){account, total, part};
@@ -108,6 +121,7 @@ static uint8_t *map_arena(slab *s, size_t bytes) {
         base = start;
         if (bytes >= LARGE_ARENA) madvise(base, bytes, MADV_HUGEPAGE);
     }
+    mem_keep(base, bytes);
     *a = (struct arena){s->arenas, base, bytes};
     s->arenas = a;
     count(s->account, s->part, (int64_t)bytes);
@@ -186,6 +200,7 @@ int slab_adopt(slab *s, uint8_t *base, size_t bytes, uint32_t n_chunks) {
     struct arena *a = mem_alloc(s->account, s->part, sizeof *a);
     if (!a) return VEC_ENOMEM;
     if (set_chunks(s, base, n_chunks) != VEC_OK) { mem_free(a); return VEC_ENOMEM; }
+    mem_keep(base, bytes);
     *a = (struct arena){s->arenas, base, bytes};
     s->arenas = a;
     count(s->account, s->part, (int64_t)bytes);

@@ -18,6 +18,8 @@ void *mem_zeroed(mem_account *account, int part, size_t bytes);
 /* Grows or shrinks, keeping the contents; NULL leaves the old block as it was. */
 void *mem_resize(void *block, mem_account *account, int part, size_t bytes);
 void mem_free(void *block);
+/* Keeps mapped memory from processes that are forked off, if vec_keep_from_children says so. */
+void mem_keep(void *base, size_t bytes);
 
 #define CHUNK_SHIFT 10                          /* 1,024 records a chunk: what a tiny index costs at least */
 #define CHUNK_RECORDS (1u << CHUNK_SHIFT)

@@ -85,6 +85,7 @@ def _run(work, writer: int, parent: int, keep) -> None:
     status = 1
     try:
         gc.disable()
+        os.nice(3)                                  # the traffic comes first
         try:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)     # it would keep ports and locks of a dead server
         except (OSError, AttributeError):
