@@ -124,8 +124,8 @@ class Server:
         self.process = subprocess.Popen([sys.executable, "-m", "respserver", "--port", str(self.port), "--dir", directory, *options],
                                         cwd=ROOT, stdout=self.log, stderr=self.log, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
-    def connect(self, limit: float = 60.0) -> Connection | None:
-        """A connection to the server once it has read its data; None if it has ended instead."""
+    def connect(self, limit: float = 600.0) -> Connection | None:
+        """A connection to the server once it has read its data; None if it has ended instead. Raises TimeoutError."""
         end = time.monotonic() + limit
         while time.monotonic() < end:
             if self.process.poll() is not None:
@@ -135,7 +135,7 @@ class Server:
                 connection.call("PING")
                 return connection
             time.sleep(0.01)
-        return None
+        raise TimeoutError(f"no answer within {limit:.0f} s of the start")
 
     def kill(self) -> None:
         self.process.kill()

@@ -1,11 +1,13 @@
-"""Measures how soon a server that is started again answers a search correctly, and what writing images costs the traffic.
+"""Measures how soon a server that is started again answers a search correctly, and what writing snapshots and images costs the traffic.
 
     scripts/restart [--n 62666] [--dim 384] [--compression LVQ4x4] [--data FILE.npy] [--repeats 3]
 
-Fills a server with vectors (random ones, or the rows of an .npy file), has the append-only file rewritten with images while a client sends a
-PING every 5 ms, kills the server, and starts it again: the time is from the start of the process to the reply of the first FT.SEARCH, which has to be
-the same as before. Prints seconds and milliseconds."""
+Fills a server with vectors (random ones, or the rows of an .npy file). While a client sends a PING every 5 ms it has the append-only file
+rewritten, once while vectors are still being linked and once afterwards, and a snapshot saved, each with images. Then it kills the server, and
+starts it again: the time is from the start of the process to the reply of the first FT.SEARCH, which has to be the same as before. Prints
+seconds (also of processor time), and milliseconds."""
 import argparse
+import compileall
 import os
 import sys
 import tempfile
@@ -15,7 +17,7 @@ import time
 import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from crash import Connection, Server, pack  # noqa: E402
+from crash import ROOT, Connection, Server, pack  # noqa: E402
 
 OPTIONS = ("--appendonly", "yes")
 
@@ -26,7 +28,7 @@ def search(connection: Connection, query: np.ndarray) -> list:
 
 
 def fill(connection: Connection, vectors: np.ndarray, compression: str) -> None:
-    """Makes the index and its documents and waits until all are linked."""
+    """Makes the index and its documents."""
     connection.call("FT.CREATE", "ix", "PREFIX", 1, "d:", "SCHEMA", "v", "VECTOR", "SVS-VAMANA", 8, "TYPE", "FLOAT32", "DIM", vectors.shape[1],
                     "DISTANCE_METRIC", "L2", "COMPRESSION", compression)
     for start in range(0, len(vectors), 256):
@@ -34,12 +36,13 @@ def fill(connection: Connection, vectors: np.ndarray, compression: str) -> None:
         connection.send(b"".join(pack("HSET", f"d:{start + i}", "v", vector.tobytes()) for i, vector in enumerate(part)))
         for _ in part:
             connection.read()
-    while True:
-        words = str(connection.call("FT.INFO", "ix"))
-        if "flat_buffer_size', 0" in words:
-            break
+
+
+def wait_for_links(connection: Connection) -> None:
+    """Waits until all vectors are linked and their window is chosen."""
+    while "flat_buffer_size', 0" not in str(connection.call("FT.INFO", "ix")):
         time.sleep(0.5)
-    time.sleep(2)                                       # the window is chosen
+    time.sleep(2)
 
 
 def longest_ping(port: int, stop: threading.Event, found: list) -> None:
@@ -53,19 +56,29 @@ def longest_ping(port: int, stop: threading.Event, found: list) -> None:
     connection.close()
 
 
-def rewrite(connection: Connection, port: int) -> list:
-    """Has the file rewritten; returns what PINGs took meanwhile."""
+def save(connection: Connection, port: int, what: str) -> list:
+    """Has the file rewritten (BGREWRITEAOF) or a snapshot saved (BGSAVE); returns what PINGs took meanwhile."""
     stop, found = threading.Event(), []
     pinger = threading.Thread(target=longest_ping, args=(port, stop, found))
     pinger.start()
     time.sleep(0.2)
-    connection.call("BGREWRITEAOF")
-    while b"aof_rewrite_in_progress:1" in connection.call("INFO", "persistence"):
+    connection.call(what)
+    while True:
+        text = connection.call("INFO", "persistence")
+        if b"aof_rewrite_in_progress:1" not in text and b"rdb_bgsave_in_progress:1" not in text:
+            break
         time.sleep(0.05)
-    time.sleep(2)
+    time.sleep(1)
     stop.set()
     pinger.join()
     return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has taken, all threads."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:
@@ -76,6 +89,8 @@ def main() -> int:
     parser.add_argument("--data", default="")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
+    for package in ("respserver", "commands", "native"):        # as an installed server is
+        compileall.compile_dir(ROOT / package, quiet=1)
     random = np.random.default_rng(0)
     if arguments.data:
         vectors = np.load(arguments.data, mmap_mode="r")[:arguments.n]
@@ -86,9 +101,12 @@ def main() -> int:
         server = Server(directory, *OPTIONS)
         connection = server.connect()
         fill(connection, vectors, arguments.compression)
+        for what, when in (("BGREWRITEAOF", "while linking"), ("BGSAVE", "when linked"), ("BGREWRITEAOF", "when linked")):
+            if when == "when linked":
+                wait_for_links(connection)
+            pings = save(connection, server.port, what)
+            print(f"PING during {what} and images, {when}: longest {max(pings):.1f} ms, 99 % within {np.quantile(pings, 0.99):.1f} ms")
         expected = search(connection, query)
-        pings = rewrite(connection, server.port)
-        print(f"PING during rewrite and images: longest {max(pings):.1f} ms, 99 % within {np.quantile(pings, 0.99):.1f} ms")
         for _ in range(arguments.repeats):
             server.kill()
             started = time.monotonic()
@@ -99,7 +117,9 @@ def main() -> int:
                     break
                 except (OSError, ValueError):
                     time.sleep(0.001)
-            print(f"first search after {time.monotonic() - started:.3f} s, {'as before' if found == expected else 'DIFFERENT'}")
+            took = time.monotonic() - started
+            print(f"first search after {took:.3f} s ({cpu_seconds(server.process.pid):.2f} s of processor time), "
+                  f"{'as before' if found == expected else 'DIFFERENT'}")
         server.kill()
     return 0
 

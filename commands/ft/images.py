@@ -175,6 +175,8 @@ class Images:
 
     def look(self) -> None:
         """To be called before anything is read: notes the newest image, if there is an intact one."""
+        for path in glob.glob(os.path.join(glob.escape(self.directory), "search-*.tmp")):
+            remove(path)                                        # a server was killed meanwhile
         paths = glob.glob(os.path.join(glob.escape(self.directory), "search-*.state"))
         for path in sorted(paths, key=os.path.getmtime, reverse=True):
             try:

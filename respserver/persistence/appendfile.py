@@ -1,12 +1,13 @@
 """The append-only file of a server: reading it at the start, writing it, rewriting it."""
 import os
+import re
 import time
 from collections.abc import Callable, Generator
 
 from ..protocol.errors import CommandError
 from . import as_commands, manifest as manifests, replay, snapshots
 from .child import Child
-from .files import publish, remove, sync_directory, write_all
+from .files import publish, remove, remove_leftovers, sync_directory, write_all
 from .journal import Journal
 from .manifest import BASE, HISTORY, Manifest, Part
 from .snapshots import Blocked
@@ -45,6 +46,11 @@ class AppendFile:
         return self.server.config["appendfilename"]
 
     # Reading
+
+    def remove_leftovers(self) -> int:
+        """Removes what a server that is gone had not finished; returns how many files there were."""
+        return sum(remove_leftovers(self.directory, name)
+                   for name in (r"temp-rewriteaof-bg-(\d+)\.aof", re.escape(self.stem) + r"\.manifest\.(\d+)\.tmp"))
 
     def load(self) -> Generator:
         """Reads what there is; yields after each piece and returns whether there was anything. Raises Blocked, OSError."""
@@ -239,6 +245,8 @@ class AppendFile:
         """To be called ten times a second."""
         journal, config = self.journal, self.server.config
         if journal is None:
+            if self.is_scheduled and not self.is_rewriting and self.keeper.child is None:
+                self.rewrite()
             return
         journal.tick()
         if self.is_rewriting or self.keeper.child is not None:
@@ -256,10 +264,14 @@ class AppendFile:
                 self.rewrite()
 
     def rewrite(self) -> None:
-        """Starts to write a new base, beside the traffic."""
+        """Starts to write a new base, beside the traffic. While appendonly is no, that is all there will be of the file: no server writes on,
+        but one that is started with appendonly yes reads it."""
         self.is_rewriting = True
         self.is_scheduled = False
         self._started = time.monotonic()
+        if self.journal is None:
+            self._fork(self._numbered(), 0, None)
+            return
         manifest = self.manifest.copy()
         part = manifest.next_increment()
 
@@ -279,15 +291,31 @@ class AppendFile:
         if not journal.write(True):             # the base would hold what belongs into the old increment
             self._failed("the file cannot be written")
             return
-        config = self.server.config
-        base = manifest.next_base(config["aof-use-rdb-preamble"])
-        temporary = os.path.join(self.directory, f"temp-rewriteaof-bg-{os.getpid()}.aof")
         try:
             journal.open(manifest.path_of(part))
-            self.manifest = manifest
-            self.older_size = self._size_of(manifest.parts()[:-1])
-            self.keeper.fork("Background append only file rewriting", lambda report: self._write_base(temporary, report),
-                             lambda failure: self._written(temporary, base, failure), (part.name, 0))
+        except OSError as failure:
+            self._failed(failure.strerror)
+            return
+        self.manifest = manifest
+        self.older_size = self._size_of(manifest.parts()[:-1])
+        self._fork(manifest, 1, (part.name, 0))
+
+    def _fork(self, manifest: Manifest, n_kept: int, point: tuple | None) -> None:
+        """Has a child write the base that goes before the last `n_kept` increments."""
+        base = manifest.next_base(self.server.config["aof-use-rdb-preamble"])
+        temporary = os.path.join(self.directory, f"temp-rewriteaof-bg-{os.getpid()}.aof")
+        journal = self.journal
+
+        def done(failure: str) -> None:
+            if failure or self.journal is not journal:
+                self.keeper.in_thread(lambda: remove(temporary), lambda error: None)
+                self._failed(failure or "interrupted")
+            else:
+                self._written(temporary, manifest if journal is None else self.manifest.copy(), base, n_kept)
+
+        try:
+            os.makedirs(self.directory, exist_ok=True)
+            self.keeper.fork("Background append only file rewriting", lambda report: self._write_base(temporary, report), done, point)
         except OSError as failure:
             self._failed(failure.strerror)
 
@@ -314,15 +342,10 @@ class AppendFile:
         finally:
             os.close(fd)
 
-    def _written(self, temporary: str, base: Part, failure: str) -> None:
-        """The child has ended."""
-        if failure or self.journal is None:
-            self.keeper.in_thread(lambda: remove(temporary), lambda error: None)
-            self._failed(failure or "interrupted")
-            return
-        manifest = self.manifest.copy()
-        manifest.rebase(base, 1)
-        path = manifest.path_of(base)
+    def _written(self, temporary: str, manifest: Manifest, base: Part, n_kept: int) -> None:
+        """The child has written the base."""
+        manifest.rebase(base, n_kept)
+        path, journal = manifest.path_of(base), self.journal
 
         def finish() -> None:
             publish(temporary, path)
@@ -331,21 +354,22 @@ class AppendFile:
                 remove(manifest.path_of(part))
             manifest.history = []
             manifest.save()
-        self.keeper.in_thread(finish, lambda error: self._finished(manifest, error))
+        self.keeper.in_thread(finish, lambda error: self._finished(manifest, journal, error))
 
-    def _finished(self, manifest: Manifest, error: str) -> None:
-        if error or self.journal is None:
+    def _finished(self, manifest: Manifest, journal: Journal | None, error: str) -> None:
+        if error or self.journal is not journal:
             self._failed(error or "interrupted")
             return
-        self.manifest = manifest
         self.is_rewriting = False
         self.is_last_ok = True
         self.n_failures = 0
         self.n_rewrites += 1
         self.last_seconds = int(time.monotonic() - self._started)
-        self.older_size = self._size_of(manifest.parts()[:-1])
-        self.base_size = self.current_size
-        self.journal.forgive()
+        if journal is not None:
+            self.manifest = manifest
+            self.older_size = self._size_of(manifest.parts()[:-1])
+            self.base_size = self.current_size
+            journal.forgive()
         self.server.log.info("Background AOF rewrite finished successfully")
 
     def _failed(self, text: str) -> None:
@@ -361,10 +385,11 @@ class AppendFile:
         """CONFIG SET appendonly. Raises ValueError if the file cannot be had."""
         if on == (self.journal is not None):
             return
+        if self.is_rewriting and self.keeper.child is not None:
+            self.keeper.kill_child()
+            self.is_rewriting = False
         if not on:
-            if self.is_rewriting:
-                self.keeper.kill_child()
-                self.is_rewriting = False
+            self.is_rewriting = self.is_scheduled = False
             self.stop()
             return
         try:

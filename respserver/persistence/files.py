@@ -1,5 +1,6 @@
 """Files that are either the old or the new one, whenever the machine stops."""
 import os
+import re
 from collections.abc import Iterable
 
 
@@ -41,6 +42,19 @@ def publish(temporary: str, path: str) -> None:
     """Renames a synchronised file to its place, for good. Raises OSError."""
     os.rename(temporary, path)
     sync_directory(os.path.dirname(path))
+
+
+def remove_leftovers(directory: str, name: str) -> int:
+    """Removes what processes that are gone had not finished: the files whose names are `name`, a regular expression of which the first group
+    is a process id. Returns how many there were."""
+    try:
+        found = [(entry.path, match) for entry in os.scandir(directory) if (match := re.fullmatch(name, entry.name))]
+    except OSError:
+        return 0
+    found = [path for path, match in found if int(match[1]) == os.getpid() or not os.path.exists(f"/proc/{match[1]}")]
+    for path in found:
+        remove(path)
+    return len(found)
 
 
 def remove(path: str) -> None:

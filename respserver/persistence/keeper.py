@@ -16,6 +16,7 @@ from ..values import slots
 from . import as_commands, snapshots
 from .appendfile import AppendFile
 from .child import Child
+from .files import remove_leftovers
 from .snapshots import Blocked
 
 #: Seconds of loading before the first connection is taken: small data are there at once.
@@ -116,6 +117,9 @@ class Keeper:
         keyspace.now_ms = lambda: 0                 # nothing that a command names has passed
         server.dispatcher.set_loading(True)
         started = time.monotonic()
+        n = remove_leftovers(config["dir"] or ".", r"temp-(\d+)\.rdb") + self.file.remove_leftovers()
+        if n:
+            server.log.info("Removed %d files that an earlier server had begun to write", n)
         if self.images is not None:
             self.images.look()
         try:
@@ -313,8 +317,6 @@ class Keeper:
         """BGREWRITEAOF. Returns False if it waits for a snapshot to end first. Raises CommandError."""
         if self.file.is_rewriting:
             raise CommandError(errors.REWRITE_IN_PROGRESS)
-        if self.file.journal is None:
-            raise CommandError(errors.NO_AOF)
         if self.child is not None:
             self.file.schedule()
             return False

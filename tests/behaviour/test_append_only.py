@@ -108,8 +108,29 @@ def test_appendonly_can_be_switched(tmp_path):
         assert sorted(r.keys()) == [b"after", b"before", b"while"]
         assert r.config_set("appendonly", "no")
         assert r.info("persistence")["aof_enabled"] == 0
-        with pytest.raises(redis.ResponseError, match="AOF is not enabled"):
-            r.bgrewriteaof()
+        r.set("alone", 1)
+        done = r.info("persistence")["aof_rewrites"]
+        assert r.bgrewriteaof()                                 # writes the file for the next server
+        wait_until(lambda: r.info("persistence")["aof_rewrites"] == done + 1)
+        assert len(parts(tmp_path)) == 2
+        r.delete("alone", "after"), r.set("lost", 1)
+        handle.stop(signal.SIGKILL)
+    leftovers = [tmp_path / "temp-999999999.rdb", parts(tmp_path)[0].parent / "temp-rewriteaof-bg-999999999.aof",
+                 parts(tmp_path)[0].parent / "appendonly.aof.manifest.999999999.tmp"]
+    for path in leftovers:
+        path.write_text("half")
+    kept = tmp_path / "temp-1.rdb"                              # whose process is there
+    kept.write_text("")
+    with running_server("--dir", str(tmp_path), *SERVER_OPTIONS) as handle:
+        r = client_of(handle)
+        assert sorted(r.keys()) == [b"after", b"alone", b"before", b"while"]
+        assert not any(path.exists() for path in leftovers) and kept.exists()
+        assert r.config_set("appendonly", "no") and r.bgrewriteaof() and r.config_set("appendonly", "yes")
+        r.set("again", 1)
+        wait_until(lambda: not r.info("persistence")["aof_rewrite_scheduled"] and not r.info("persistence")["aof_rewrite_in_progress"], 20)
+        handle.stop(signal.SIGKILL)
+    with running_server("--dir", str(tmp_path), *SERVER_OPTIONS) as handle:
+        assert sorted(client_of(handle).keys()) == [b"after", b"again", b"alone", b"before", b"while"]
 
 
 def test_a_damaged_log_is_refused_with_the_offset(tmp_path):

@@ -1,4 +1,4 @@
-"""The short versions of scripts/fuzz, scripts/fuzz-queries and scripts/soak."""
+"""The short versions of scripts/fuzz, scripts/fuzz-queries, scripts/fuzz-files and scripts/soak."""
 import subprocess
 import sys
 
@@ -12,7 +12,7 @@ def only_ours(request):
         pytest.skip("starts servers of its own")
 
 
-@pytest.mark.parametrize("words", [("fuzz.py", "--inputs", "8000", "--seed", "5"), ("queries.py", "--inputs", "2500", "--seed", "2"), ("soak.py", "--minutes", "0.08", "--clients", "4")],
+@pytest.mark.parametrize("words", [("fuzz.py", "--inputs", "8000", "--seed", "5"), ("queries.py", "--inputs", "2500", "--seed", "2"), ("files.py", "--inputs", "1000"), ("soak.py", "--minutes", "0.08", "--clients", "4")],
                          ids=lambda words: words[0])
 def test_short(words):
     done = subprocess.run([sys.executable, str(ROOT / "scripts" / "robustness" / words[0]), *words[1:]], capture_output=True, text=True)
