@@ -38,12 +38,14 @@ def ft_aggregate(client, name, text, *words):
     server = client.server
     index = server.search.find(name)
     complaints = server.search.complaints
-    max_results, default_dialect = server.config["search-max-aggregate-results"], server.config["search-default-dialect"]
+    config = server.config
+    max_results, max_offset = config["search-max-aggregate-results"], config["search-max-search-results"]
+    default_dialect = config["search-default-dialect"]
     try:
-        key = words, client.proto, max_results, default_dialect
+        key = words, client.proto, max_results, max_offset, default_dialect
         hot = index.plans.get(key)
         options = hot.options if hot is not None else parse_aggregate(words, proto=client.proto, max_results=max_results,
-                                                                      default_dialect=default_dialect)
+                                                                      max_offset=max_offset, default_dialect=default_dialect)
         if hot is None and (hot := HotGroups.of(server, index, options)) is not None:
             _keep(index, key, hot, sum(map(len, words)))
         if hot is not None and (reply := hot.run(client, _query(index, text, options))) is not None:

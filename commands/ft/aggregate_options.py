@@ -87,11 +87,11 @@ class AggregateOptions(SearchOptions):
     cursor: CursorOptions | None = None
 
 
-def parse_aggregate(words: Sequence[bytes], *, proto: int = 2, max_results: int = MAX_RESULTS,
+def parse_aggregate(words: Sequence[bytes], *, proto: int = 2, max_results: int = MAX_RESULTS, max_offset: int = MAX_RESULTS,
                     default_dialect: int = 1) -> AggregateOptions:
     """Read the words after the query text. Raises CommandError.
 
-    proto: the client's RESP version. max_results: the limit on both numbers of LIMIT. `params` is a dict in any case.
+    proto: the client's RESP version. max_results and max_offset: the limits on the numbers of LIMIT. `params` is a dict in any case.
     Expressions are kept as text."""
     cursor = Words(words)
     options = AggregateOptions(dialect=default_dialect)
@@ -108,8 +108,8 @@ def parse_aggregate(words: Sequence[bytes], *, proto: int = 2, max_results: int 
         if type(step) is Group:
             check_collected(step, max_results)
         if type(step) is Arrange:
-            if step.offset > max_results:
-                raise fail(errors.OFFSET_MAXIMUM, max_results)
+            if step.offset > max_offset:
+                raise fail(errors.OFFSET_MAXIMUM, max_offset)
             if step.count is not None and step.count > max_results:
                 raise fail(errors.LIMIT_MAXIMUM, max_results)
     if max_results < MAX_RESULTS and not any(type(step) is Arrange for step in options.steps):

@@ -126,7 +126,7 @@ def _rows():
             most=4)
     yield s("VSS_MAX_RESIZE", "search-vss-max-resize", "int", 0,
             "Bytes that one block of vectors may take; 0: a tenth of the memory", most=_UINT32)
-    yield s("MULTI_TEXT_SLOP", "search-multi-text-slop", "int", 100, "Positions between two values of a field", least=1,
+    yield s("MULTI_TEXT_SLOP", "search-multi-text-slop", "int", 100, "Positions between two values of a field", least=0,
             most=_UINT32, immutable=True)
     yield s("MAX_AGGREGATE_GROUPS", "search-max-aggregate-groups", "int", 1000000, "Most groups of one GROUPBY", least=1,
             most=67108864)

@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field as _field
 from typing import Callable, Collection, Iterable, Sequence
 
@@ -74,6 +75,8 @@ def parse_create(words: Sequence[bytes], *, compressions: Collection[str] = (), 
         reader(cursor, options)
     else:
         raise fail(errors.NO_SCHEMA)
+    if not 0 <= options.score <= 1:             # nan among others, which stands for what is no number
+        raise fail(errors.SCORE)
     if options.on == "JSON" and not json:
         raise fail(errors.RULE_TYPE, "JSON")
     if options.max_text_fields and options.no_fields:
@@ -123,9 +126,7 @@ def _language(cursor: Words, options: CreateOptions) -> None:
 
 def _score(cursor: Words, options: CreateOptions) -> None:
     score = to_float(cursor.word("SCORE"))
-    if score is None or not 0 <= score <= 1:
-        raise fail(errors.SCORE)
-    options.score = score
+    options.score = math.nan if score is None else score
 
 
 def _index_all(cursor: Words, options: CreateOptions) -> None:

@@ -1,6 +1,7 @@
 """FT.CURSOR, and the cursors that FT.AGGREGATE .. WITHCURSOR opens."""
 import random
 import time
+from time import perf_counter_ns
 
 from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import OK, Raw
@@ -34,6 +35,7 @@ class Cursors:
 
     def __init__(self, server):
         self.server = server
+        self.n_reads = self.read_ns = 0             # of FT.CURSOR READ, with the waits between its parts
         self._idle: dict[int, Cursor] = {}
 
     @property
@@ -77,7 +79,16 @@ class Cursors:
         cursor = self._take(index, number)
         if cursor is None:
             raise errors.fail(errors.CURSOR_NOT_FOUND, number)
-        return run_beside(client, self._read(client, cursor, count or cursor.count), "cursor read")
+        self.n_reads += 1
+        return run_beside(client, self._timed(self._read(client, cursor, count or cursor.count)), "cursor read")
+
+    def _timed(self, reading):
+        """The same work, its time counted."""
+        started = perf_counter_ns()
+        try:
+            return (yield from reading)
+        finally:
+            self.read_ns += perf_counter_ns() - started
 
     def close(self, index, number: int) -> bool:
         """Closes a cursor that nobody is reading; returns whether there was one."""

@@ -25,6 +25,8 @@ def fail(template: str, *args) -> CommandError:
 #: Whether clients see the code words, as from Redis 8.8 on, or the messages alone and some of them as they were before.
 has_codes = True
 _CODE = re.compile(r"SEARCH_[A-Z_]+ ")
+#: Texts that were shorter.
+_OLDER = {"Invalid geo string: missing separator": "Invalid geo string"}
 _SEARCHES = frozenset(("ft.search", "ft.aggregate", "ft.hybrid", "ft.profile"))
 
 
@@ -36,6 +38,7 @@ def told(text: str, command: str = "") -> str:
     head, colon, name = plain.partition("Index not found: ")
     if colon and not head:
         return f"No such index {name}" if command.lower() in _SEARCHES else f"{name}: no such index"
+    plain = _OLDER.get(plain, plain)
     return plain.replace("Parameter not found `", "No such parameter `")
 
 
@@ -179,6 +182,7 @@ SHAPE_PREDICATE = "SEARCH_SYNTAX Syntax error: Expecting a geoshape predicate at
 MISSING_OPTION = "SEARCH_FIELD_MISSING_REQ 'ismissing' requires defining the field with 'INDEXMISSING' at offset {} near {}"
 EMPTY_OPTION = "SEARCH_SYNTAX Use `INDEXEMPTY` in field creation in order to index and query for empty strings"
 TOO_DEEP = "SEARCH_SYNTAX Parser stack overflow. A query may be nested {} levels deep"
+TERM_TOO_LONG = "SEARCH_LIMIT_OVER {} query string is too long"
 TOO_LONG = "SEARCH_LIMIT_OVER Query text is longer than {} bytes"
 ATTRIBUTE_NAME = "SEARCH_OPTION_INVALID Invalid attribute {}"
 ATTRIBUTE_VALUE = "SEARCH_SYNTAX Invalid value ({}) for `{}`"
@@ -221,6 +225,8 @@ SHARD_RATIO_RANGE = "SEARCH_VALUE_BAD Invalid shard k ratio value: Shard k ratio
 INVALID_NUMERIC_VALUE = "SEARCH_NUMERIC_VALUE_INVALID Invalid numeric value: '{}'"
 BLOB_SIZE_MISMATCH = "SEARCH_VECTOR_BLOB_SIZE_MISMATCH Could not add vector with blob size {} (expected size {})"
 VECTOR_NOT_FINITE = "SEARCH_VALUE_BAD Could not add vector: a coordinate is not a finite number"
+GEO_NO_SEPARATOR = "SEARCH_PARSE_ARGS Invalid geo string: missing separator"
+INVALID_GEO_COORDINATES = "SEARCH_GEO_COORDINATES_INVALID Invalid geo coordinates: {}, {}"
 INVALID_GEO_STRING = "SEARCH_GEO_COORDINATES_INVALID Invalid geo string"
 JSON_STRING = "SEARCH_JSON_TYPE_INVALID Invalid JSON type: String type can represent only TEXT, TAG, GEO or GEOMETRY field"
 JSON_NUMBER = "SEARCH_JSON_TYPE_INVALID Invalid JSON type: Numeric type can represent only NUMERIC field"
@@ -410,3 +416,9 @@ NO_VECTOR_INDEX = "Vector index not found"
 BAD_WORKERS = "Invalid argument for 'WORKERS' subcommand"
 WORKERS_ALREADY = "Operation failed: workers thread pool doesn't exists or is {}"
 WORKERS_ARE_PAUSED = "Operation failed: workers thread pool is not running"
+DEBUG_COUNT_MISSING = "SEARCH_PARSE_ARGS DEBUG_PARAMS_COUNT arg not found"
+DEBUG_COUNT = "SEARCH_PARSE_ARGS Invalid DEBUG_PARAMS_COUNT count"
+DEBUG_COUNT_HIGH = "SEARCH_PARSE_ARGS DEBUG_PARAMS_COUNT exceeds the number of arguments"
+DEBUG_WORD = "SEARCH_PARSE_ARGS Unrecognized argument: {}"
+DEBUG_NO_VALUE = "SEARCH_PARSE_ARGS {}: Expected an argument, but none provided"
+DEBUG_VALUE = "SEARCH_PARSE_ARGS Invalid {} count"

@@ -43,6 +43,8 @@ def explain_score(scorer: Scorer, root: Match, row: int, score: float):
         return part.reply()
     if name in ("TFIDF", "TFIDF.DOCNORM"):
         norm, apart = scorer.norms(rows)[0], scorer.spreads(root, rows)[0]
+        if not norm:
+            return Simple("Document max frequency is 0" if name == "TFIDF" else "Document length is 0")
         return _Part(0, f"Final TFIDF : words TFIDF {part.value:.2f} * document score {own:.2f} / norm {norm:.0f} / slop {apart:.0f}",
                      [part]).reply()
     if name == "BM25":

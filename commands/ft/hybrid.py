@@ -9,6 +9,7 @@ from time import perf_counter_ns
 
 import numpy as np
 
+from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Pairs, Raw, Simple, encode
 from respserver.registry import command
 
@@ -50,7 +51,7 @@ class Ranked:
 class Fusion:
     """What one request found: both lists, and the documents of both with their scores, best first."""
 
-    __slots__ = ("options", "index", "words", "vector", "scorer", "rows", "scores", "parts")
+    __slots__ = ("options", "index", "words", "vector", "scorer", "rows", "scores", "parts", "warnings")
 
     def __init__(self, index, options: HybridOptions, words: Ranked, vector: Ranked, scorer: Scorer):
         self.index = index
@@ -74,6 +75,7 @@ class Fusion:
             for row, score in added.items():
                 scores[row] = scores.get(row, 0.0) + score
         ids = index.docs.doc_ids
+        self.warnings = [*words.warnings, *vector.warnings]
         self.rows = sorted(scores, key=lambda row: (-scores[row], int(ids[row])))
         self.scores = scores
 
@@ -235,11 +237,14 @@ def read_options(client, index, words: tuple) -> HybridOptions:
     return options
 
 
-def fuse(client, index, options: HybridOptions, make_evaluation=Evaluation) -> Fusion:
-    """Does both searches. Raises CommandError. For FT.PROFILE: `make_evaluation` is another class of evaluation."""
+def fuse(client, index, options: HybridOptions, make_evaluation=Evaluation, cut: Callable | None = None) -> Fusion:
+    """Does both searches. Raises CommandError. For FT.PROFILE: `make_evaluation` is another class of evaluation. For _FT.DEBUG:
+    `cut` has both lists before they become one."""
     scorer = Scorer(index, options.scorer or default_scorer(client.server.config), None, options.tanh_factor)
-    fusion = Fusion(index, options, _by_words(client, index, options, scorer, make_evaluation),
-                    _by_vector(client, index, options, make_evaluation), scorer)
+    words, vector = _by_words(client, index, options, scorer, make_evaluation), _by_vector(client, index, options, make_evaluation)
+    if cut is not None:
+        cut(words, vector)
+    fusion = Fusion(index, options, words, vector, scorer)
     index.dialect_uses[options.dialect - 1] += 1
     return fusion
 
@@ -248,9 +253,23 @@ def fuse(client, index, options: HybridOptions, make_evaluation=Evaluation) -> F
          summary="Performs a search by words and one by a vector and combines their results", complexity="O(N+M)")
 def ft_hybrid(client, name, *words):
     index = client.server.search.find(name)
+    return perform(client, index, words)
+
+
+def perform(client, index, words: tuple, cut: Callable | None = None, cut_last: Callable | None = None):
+    """Does what the words say; returns the reply, or what it comes from. Raises CommandError. For _FT.DEBUG: `cut` as for `fuse`,
+    `cut_last` has the whole."""
     started = perf_counter_ns()
-    options = read_options(client, index, words)
-    fusion = fuse(client, index, options)
+    complaints = client.server.search.complaints
+    try:
+        options = read_options(client, index, words)
+        fusion = fuse(client, index, options, cut=cut)
+        if cut_last is not None:
+            cut_last(fusion)
+    except CommandError as error:
+        complaints.note_error(error.text)
+        raise
+    complaints.note_warnings({text.rpartition(b" (")[0] for text in fusion.warnings})
     if options.cursor is not None:
         return _open_cursors(client, index, options, fusion)
     return run_beside(client, reply(client, index, options, fusion, started), "hybrid search")
@@ -274,7 +293,9 @@ def _fused_layout(client, index, options: HybridOptions, fusion: Fusion) -> Docu
     """Likewise for what both lists give, under the names of YIELD_SCORE_AS. Raises CommandError for a name given twice."""
     layout = _layout(client, index, options, fusion.scores if options.alias is None else None)
     if not any(type(step) is Load for step in options.steps):
-        options.steps.insert(0, Load([(_KEY, _KEY), (_SCORE, _SCORE)][:1 + (options.alias is None)]))
+        default = [(_KEY, _KEY), (_SCORE, _SCORE)][:1 + (options.alias is None)]
+        options.steps.insert(0, Load(default))
+        layout.load(default, [])                # before the names of YIELD_SCORE_AS
     for name, scores in ((options.text_alias, fusion.words.scores), (options.vector.alias, fusion.vector.scores),
                          (options.alias, fusion.scores)):
         if name is None:
@@ -315,7 +336,7 @@ def reply(client, index, options: HybridOptions, fusion: Fusion, started: int, p
             total -= before - len(rows)
     if options.no_rows:
         rows = []
-    warnings = [Simple(show(text)) for text in (*fusion.words.warnings, *fusion.vector.warnings)]
+    warnings = [Simple(show(text)) for text in fusion.warnings]
     found = _encode(client.proto, options, fusion, final, hidden_fields(index), total, rows, warnings, started)
     if profile is None:
         return Raw(found)

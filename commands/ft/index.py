@@ -144,6 +144,9 @@ class Index:
             return
         docs = self.docs
         row = docs.row_of.get(key)
+        if row is not None and changed is not None and self._leaves_alone(changed):
+            docs.values[row] = value
+            return
         work = []
         for field in self._in_put_order:
             if row is not None and changed is not None and not source.is_touched(field, changed):
@@ -236,6 +239,11 @@ class Index:
             self._put_attributes(row, value)
             for path, size in self.disk_fields:
                 self.move_out(value, path, size)
+
+    def _leaves_alone(self, changed) -> bool:
+        """Whether a change of these places alone leaves a document as it is here: PARTIAL_INDEXED_DOCS."""
+        return (self.config is not None and self.config["search-partial-indexed-docs"] and self.hidden.isdisjoint(changed)
+                and not any(self.source.is_touched(field, changed) for field in self.fields))
 
     def _language_changed(self, changed) -> bool:
         if changed is None or self.options.language_field is None:

@@ -35,7 +35,8 @@ def ft_info(client, name):
     term_bytes = index.text.terms.nbytes if index.text is not None else 0
     place_bytes = index.text.place_nbytes if index.text is not None else 0
     # Columns have room for some documents before the first comes: that is in the total alone.
-    inverted_bytes = (sum(field.nbytes for field in columns if field.n_values) + tag_bytes - tag_names_bytes
+    inverted_bytes = (sum(field.nbytes for field in columns if field.n_values)
+                      + sum(field.nbytes - field.names_nbytes for field in index.fields if type(field) is TagField and field.n_values)
                       + (text_bytes - term_bytes - place_bytes if n_docs else 0))
     sortable_bytes = sum(field.sortable_nbytes for field in index.fields)
     doc_bytes, key_bytes = index.docs.nbytes, index.docs.keys_nbytes
@@ -255,6 +256,10 @@ def _gc(index) -> Pairs:
 # ------------------------------------------------------------------------------------------------------------ INFO
 # sections
 
+#: Commands that are queries; FT.CURSOR READ goes on with one.
+_QUERIES = (b"ft.search", b"ft.aggregate", b"ft.hybrid")
+
+
 def index_bytes(index) -> int:
     """What an index holds, documents not counted."""
     return sum(field.nbytes + field.sortable_nbytes for field in index.fields) + index.docs.nbytes
@@ -339,11 +344,12 @@ def _collector(server):
 
 
 def _queries(server):
-    stats = COMMANDS[b"ft.search"].stats
-    calls = stats.calls if stats is not None else 0
-    yield "search_total_queries_processed", calls - (stats.failed if stats is not None else 0)
-    yield "search_total_query_commands", calls
-    yield "search_total_query_execution_time_ms", (stats.ns if stats is not None else 0) / 1e6
+    queries = [stats for name in _QUERIES if (stats := COMMANDS[name].stats) is not None]
+    done = sum(stats.calls - stats.failed for stats in queries)
+    cursors = server.search.cursors
+    yield "search_total_queries_processed", done
+    yield "search_total_query_commands", done + cursors.n_reads
+    yield "search_total_query_execution_time_ms", (sum(stats.ns for stats in queries) + cursors.read_ns) / 1e6
     yield "search_total_active_queries", server.search.turns.n_pending
     turns = server.search.turns
     yield "search_engine_searches", turns.n_searches

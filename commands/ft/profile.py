@@ -314,6 +314,7 @@ def _profile_aggregate(client, index, text: bytes, words: tuple, is_limited: boo
     config = client.server.config
     t0 = perf_counter_ns()
     options = parse_aggregate(words, proto=client.proto, max_results=config["search-max-aggregate-results"],
+                              max_offset=config["search-max-search-results"],
                               default_dialect=config["search-default-dialect"])
     if options.cursor is not None:
         raise CommandError(errors.PROFILE_CURSOR)

@@ -187,6 +187,7 @@ def prepare(client, index, text: bytes, words: tuple) -> Prepared:
                            default_dialect=config["search-default-dialect"])
     if not has_limit:
         options.count = most        # fewer than the page that nobody asked for
+    options.count = min(options.count, max(0, most - options.offset))
     if options.format == "EXPAND" and not index.source.is_json:
         raise CommandError(errors.EXPAND_HASH)
     if (options.summarize or options.highlight) and index.source.is_json:

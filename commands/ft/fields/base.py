@@ -129,6 +129,11 @@ class Field:
         """Gives back what the field holds outside Python."""
 
 
+def fold_whole(raw: bytes) -> bytes:
+    """Text without regard to case, as values are sorted and grouped: letters may become several."""
+    return raw.lower() if raw.isascii() else raw.decode("utf-8", "surrogateescape").casefold().encode("utf-8", "surrogateescape")
+
+
 def fold(raw: bytes) -> bytes:
     """Text in lower case; bytes that are not UTF-8 stay as they are."""
     if raw.isascii():

@@ -33,12 +33,14 @@ class GeoField(Field):
 
     def parse(self, raw: bytes) -> tuple[float, float, bytes]:
         parts = raw.split(b",") if b"," in raw else raw.split()
+        if len(parts) < 2:
+            raise FieldError(errors.GEO_NO_SEPARATOR)
         try:
             lon, lat = (float(part) for part in parts)
         except ValueError:
             raise FieldError(errors.INVALID_GEO_STRING) from None
-        if abs(lon) > 180 or abs(lat) > _MAX_LATITUDE:      # nan is taken, as by Redis, and never found
-            raise FieldError(errors.INVALID_GEO_STRING)
+        if not (abs(lon) <= 180 and abs(lat) <= _MAX_LATITUDE):     # nor are they nan
+            raise FieldError(errors.INVALID_GEO_COORDINATES.format(f"{lon:f}", f"{lat:f}"))
         return lon, lat, raw
 
     def put(self, row: int, value) -> None:

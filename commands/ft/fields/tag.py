@@ -6,7 +6,7 @@ from itertools import repeat
 
 from pyroaring import BitMap
 
-from .base import Field, fold
+from .base import Field, fold, fold_whole
 
 #: A longer tag is cut, as in Redis.
 MAX_TAG_BYTES = 4096
@@ -58,7 +58,7 @@ class TagField(Field):
         tags, raw = value
         self.clear(row)
         if self.sort_keys is not None:
-            self.sort_keys[row] = raw if self.spec.unf else fold(raw)
+            self.sort_keys[row] = raw if self.spec.unf else fold_whole(raw)
         if self.spec.no_index:
             return
         self._rows.add(row)

@@ -1,5 +1,5 @@
 """TEXT: the field's part of the full-text index, which all TEXT fields of an index share (commands/ft/text/)."""
-from .base import Field, fold
+from .base import Field, fold_whole
 
 
 class TextField(Field):
@@ -21,7 +21,7 @@ class TextField(Field):
 
     def put(self, row: int, value: bytes) -> None:
         if self.sort_keys is not None:
-            self.sort_keys[row] = value if self.spec.unf else fold(value)
+            self.sort_keys[row] = value if self.spec.unf else fold_whole(value)
 
     def clear(self, row: int) -> None:
         if self.sort_keys is not None:

@@ -16,6 +16,8 @@ from .words import characters
 
 #: Terms or tags that are looked up between two looks at the clock.
 AT_A_TIME = 128
+#: Characters of the longest text that is looked for among the terms.
+_LONGEST = 1024
 _EXPANDERS = frozenset((b"DEFAULT", b"SBSTEM", b"PHONETIC", b"SYNONYM"))
 
 
@@ -137,6 +139,9 @@ class TextReader:
         """The terms that an Affix, a Fuzzy or a Pattern stands for."""
         terms, limit = self.index.text.terms, self.config["search-max-prefix-expansions"]
         kind = type(node)
+        if len(node.text) > _LONGEST:
+            what = "Wildcard" if kind is tree.Pattern else "Fuzzy" if kind is tree.Fuzzy else node.kind.upper()
+            raise errors.fail(errors.TERM_TOO_LONG, what)
         if kind is tree.Affix:
             if len(node.text.decode("utf-8", "replace")) < self.config["search-min-prefix"]:
                 return []

@@ -254,3 +254,21 @@ def test_refusals(r3, words, message):
     with pytest.raises(redis.ResponseError) as caught:
         r3.execute_command("FT.HYBRID", "idx", *words, *(() if at_end else ("PARAMS", 2, "b", blob(1, 1))))
     assert str(caught.value).partition(" ")[2] == message
+
+
+def test_searches_that_run_out_of_time_where_they_are_told_to(r2):
+    r2.execute_command("FT.CREATE", "stopping", "PREFIX", 1, "stop:", "SCHEMA", "t", "TEXT", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 2,
+                       "DISTANCE_METRIC", "L2")
+    for i in range(4):
+        r2.hset(f"stop:{i}", mapping={"t": "x", "v": bytes(8)})
+    words = "_FT.DEBUG", "FT.HYBRID", "stopping", "SEARCH", "x", "VSIM", "@v", "$B", "PARAMS", 2, "B", bytes(8)
+    for more, warning in (("SEARCH", b"SEARCH"), ("VSIM", b"VSIM"), ("TAIL", b"POST PROCESSING")):
+        reply = r2.execute_command(*words, f"TIMEOUT_AFTER_N_{more}", 1, "DEBUG_PARAMS_COUNT", 2)
+        assert reply[5] == [b"Timeout limit was reached (" + warning + b")"]
+    assert reply[1] == 1
+    for more, refusal in (((), "arg not found"), (("DEBUG_PARAMS_COUNT", 0), "Invalid DEBUG_PARAMS_COUNT"),
+                          (("DEBUG_PARAMS_COUNT", 99), "exceeds"), (("X", 1, "DEBUG_PARAMS_COUNT", 2), "Unrecognized"),
+                          (("TIMEOUT_AFTER_N_TAIL", "DEBUG_PARAMS_COUNT", 1), "none provided"),
+                          (("TIMEOUT_AFTER_N_TAIL", "x", "DEBUG_PARAMS_COUNT", 2), "Invalid TIMEOUT_AFTER_N_TAIL count")):
+        with pytest.raises(redis.ResponseError, match=refusal):
+            r2.execute_command(*words, *more)

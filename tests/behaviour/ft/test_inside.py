@@ -129,3 +129,80 @@ def test_numbers_that_are_asked_for_are_shown_as_numbers(r2):
     with raises(redis.ResponseError, match="Expected '\\('"):
         r2.execute_command("FT.CREATE", "shapes", "SCHEMA", "g", "GEOSHAPE")
         r2.execute_command("FT.SEARCH", "shapes", "@g:[within $p]", "PARAMS", 2, "p", "POLYGON", "DIALECT", 3)
+
+
+@mark.parametrize("shape, reason", [
+    ("POLIKON((1 1, 1 100, 100 100, 1 1))", "Should start with 'POLYGON'"), ("POLYGON(1 1, 1 100))", "Expected '(' at '1'"),
+    ("POLYGON(()())", "too few points"), ("POLYGON((1 1, 1 100, 1 1))", "too few points"),
+    ("POLYGON((1 1, 1 200, 1 100, 100 1, 1 1))", "has spikes"),
+    ("POLYGON((1 1, 1 100, 50 50, 50 -50, 1 150, 100 50, 1 1))", "invalid self-intersections"),
+    ("POLYGON((1 1, 1 100, 100 100, 100 1, 1 1) (25 150, 75 150, 75 250, 25 250, 25 150))", "outside the outer boundary"),
+    ("POLYGON((1 1, 1 9, 9 9, 9 1, 1 1) (2 2, 7 2, 7 7, 2 7, 2 2) (4 4, 5 4, 5 5, 4 5, 4 4))", "nested interior rings"),
+    ("POLYGON((1 1, 1 100, 100 100, bart, 1 1))", "bad lexical cast"), ("LINE(1 1)", "unknown geometry type"), ("POINT(1 1) x", "Too many")])
+def test_shapes_that_cannot_be(shape, reason):
+    from commands.ft.fields.geoshape import shape_of
+    with raises(ValueError) as refusal:
+        shape_of(shape.encode())
+    assert reason in str(refusal.value)
+
+
+def test_shapes_are_read_generously():
+    from commands.ft.fields.geoshape import shape_of
+    assert shape_of(b"POLYGON((1 1, 1 , 100 100, 100 1, 1 1))").area == 99 * 99 / 2
+    assert shape_of(b"polygon((1 1, 1 100 7 7, 100 100, 100 1))").area == 99 * 99
+
+
+def test_memory_by_parts(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "g", "TAG", "s", "GEOSHAPE", "FLAT", "p", "GEO", "n", "NUMERIC")
+    parts = ("key_table_size_mb", "tag_overhead_sz_mb", "text_overhead_sz_mb", "geoshapes_sz_mb", "inverted_sz_mb")
+    sizes = lambda: [float(r2.ft("idx").info()[part]) for part in parts]
+    empty = sizes()
+    assert empty[1:] == [0] * 4
+    r2.hset("a", mapping={"t": "foo", "g": "x", "s": "POINT(1 1)", "p": "1,1", "n": 1})
+    assert all(size > before for size, before in zip(sizes(), empty))
+    r2.hset("a", "t", "bar")
+    assert r2.ft("idx").info()["num_terms"] == 2
+    r2.execute_command("_FT.DEBUG", "GC_FORCEINVOKE", "idx")
+    assert r2.ft("idx").info()["num_terms"] == 1
+    r2.delete("a")
+    r2.execute_command("_FT.DEBUG", "GC_FORCEINVOKE", "idx")
+    assert sizes()[3:] == [0, 0] and r2.info("modules")["search_gc_bytes_collected"] > 0
+
+
+def test_points_that_cannot_be(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "g", "GEO")
+    for value, reason in (("here", "missing separator"), ("nan,1", "Invalid geo coordinates: nan, 1.000000"),
+                          ("1000,1000", "Invalid geo coordinates: 1000.000000, 1000.000000")):
+        r2.hset("a", "g", value)
+        assert reason in r2.ft("idx").info()["Index Errors"][3].decode()
+
+
+def test_queries_are_counted(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "n", "NUMERIC")
+    r2.hset("a", "n", 1)
+    r2.hset("b", "n", 2)
+    names = "search_total_queries_processed", "search_total_query_commands", "search_total_query_execution_time_ms"
+    before = [r2.info("modules")[name] for name in names]
+    r2.execute_command("FT.SEARCH", "idx", "*")
+    _, cursor = r2.execute_command("FT.AGGREGATE", "idx", "*", "WITHCURSOR", "COUNT", 1)
+    r2.execute_command("FT.CURSOR", "READ", "idx", cursor)
+    for wrong in (("FT.SEARCH", "idx", "(*"), ("FT.CURSOR", "READ", "idx", 123)):
+        with raises(redis.ResponseError):
+            r2.execute_command(*wrong)
+    after = [r2.info("modules")[name] for name in names]
+    assert after[0] - before[0] == 2 and after[1] - before[1] == 3 and after[2] > before[2]
+
+
+def test_pages_end_with_the_most_results(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT")
+    for i in range(6):
+        r2.hset(f"d{i}", "t", "x")
+    try:
+        r2.config_set("search-max-search-results", 5)
+        assert r2.execute_command("FT.SEARCH", "idx", "*", "NOCONTENT", "LIMIT", 3, 5) == [6, b"d3", b"d4"]
+        with raises(redis.ResponseError, match="OFFSET exceeds maximum of 5"):
+            r2.execute_command("FT.AGGREGATE", "idx", "*", "LIMIT", 6, 1)
+    finally:
+        r2.config_set("search-max-search-results", 1000000)
+    with raises(redis.ResponseError, match="PREFIX query string is too long"):
+        r2.execute_command("FT.SEARCH", "idx", "a" * 1025 + "*")
