@@ -31,9 +31,8 @@ class _Shapely:
 shapely = _Shapely()
 
 
-def shape_of(raw: bytes, is_flat: bool = True):
-    """The shape of a text. Raises ValueError for one that is no point or polygon, or no valid one; on the globe lines may cross in
-    degrees that do not there, so that is looked at where coordinates are flat."""
+def shape_of(raw: bytes):
+    """The shape of a text. Raises ValueError for one that is no point or polygon, or no valid one."""
     words = _WORD.findall(raw.decode("utf-8", "replace"))
     reader = _Reader(words)
     name = reader.next()
@@ -50,7 +49,7 @@ def shape_of(raw: bytes, is_flat: bool = True):
         shape = shapely.Point(at)
         reader.expect(")")
     else:
-        shape = _polygon(reader.rings(), is_flat)
+        shape = _polygon(reader.rings())
     if reader.words:
         raise ValueError(f"Too many tokens at '{reader.words[-1]}'")
     return shape
@@ -105,12 +104,12 @@ class _Reader:
         return found
 
 
-def _polygon(rings: list, is_flat: bool):
+def _polygon(rings: list):
     closed = [ring if ring and ring[0] == ring[-1] else [*ring, *ring[:1]] for ring in rings] or [[]]
     if any(len(ring) < 4 or len(set(ring)) < 3 for ring in closed):
         raise ValueError("invalid geometry: Geometry has too few points")
     shape = shapely.Polygon(closed[0], closed[1:])
-    if is_flat and not shapely.is_valid(shape):
+    if not shapely.is_valid(shape):
         reason = shapely.is_valid_reason(shape).partition("[")[0]
         if any(map(_has_spikes, closed)):
             reason = "Spike"
@@ -136,7 +135,6 @@ class GeoShapeField(Field):
 
     def __init__(self, spec):
         super().__init__(spec)
-        self.is_flat = spec.coord_system == "FLAT"
         self._shapes: dict[int, object] = {}    # row -> shape
         self._tree = None                       # over `_tree_rows`
         self._tree_rows: list[int] = []
@@ -144,7 +142,7 @@ class GeoShapeField(Field):
 
     def parse(self, raw: bytes):
         try:
-            return shape_of(raw, self.is_flat), raw
+            return shape_of(raw), raw
         except ValueError as error:
             raise FieldError(errors.BAD_SHAPE.format(error)) from None
 
@@ -165,7 +163,7 @@ class GeoShapeField(Field):
 
     def rows_that(self, predicate: str, raw: bytes) -> BitMap:
         """The rows whose shape is WITHIN the given one, CONTAINS it, INTERSECTS it or is DISJOINT from it. Raises ValueError."""
-        shape = shape_of(raw, self.is_flat)
+        shape = shape_of(raw)
         if predicate == "DISJOINT":
             rows = BitMap(array("I", [row for row, one in self._shapes.items() if not one.is_empty]))
             return rows - self._relating("intersects", shape)
