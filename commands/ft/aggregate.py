@@ -93,7 +93,7 @@ def prepare(client, index, text: bytes, options: AggregateOptions, make_evaluati
     if options.with_scores and score_slot is None:
         score_slot = layout.n_slots
         layout.n_slots += 1
-    progress = Progress(limit_us)
+    progress = Progress(limit_us, config["search-max-aggregate-groups"])
     stages, final = build(options, layout, progress)
     evaluation = make_evaluation(index, config, limit_us, options)
     started = perf_counter_ns()

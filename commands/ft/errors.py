@@ -284,6 +284,7 @@ COLLECT_FIELDS = "SEARCH_PARSE_ARGS Expected number of fields or `*` after FIELD
 COLLECT_FIELD_COUNT = "SEARCH_LIMIT_OVER FIELDS count must be in [1, {}]"
 COLLECT_FIELDS_FEW = "SEARCH_PARSE_ARGS Not enough arguments were provided based on argument count for FIELDS"
 COLLECT_PREFIX = "SEARCH_PARSE_ARGS Missing prefix: name requires '@' prefix ({})"
+GROUPS_MAXIMUM = "SEARCH_LIMIT_OVER GROUPBY makes more groups than MAX_AGGREGATE_GROUPS: {}"
 COLLECT_KEYS = "SEARCH_LIMIT_OVER SORTBY exceeds maximum of {} fields"
 COLLECT_LIMIT = "SEARCH_PARSE_ARGS LIMIT {} must be a {} integer"
 COLLECT_MAXIMUM = "SEARCH_LIMIT_OVER LIMIT {} exceeds maximum of {}"

@@ -8,7 +8,7 @@ from time import perf_counter_ns
 
 from respserver.protocol.reply import Raw
 
-from . import tree
+from . import errors, tree
 from .aggregate_options import DEFAULT_SORTED, Arrange, Group
 from .grouping import Grouping
 from .matches import row_array
@@ -93,6 +93,8 @@ class HotGroups:
         for made in grouping.groups(iter((rows,)) if len(rows) else ()):
             if made is not None:
                 keys, results = made
+        if len(keys) > self.server.config["search-max-aggregate-groups"]:
+            raise errors.fail(errors.GROUPS_MAXIMUM, self.server.config["search-max-aggregate-groups"])
         columns = [*(zip(*keys) if keys else [()] * self.n_keys), *results]
         return Raw(self._encode(client.proto, len(keys), self._order(columns, len(keys)), columns))
 

@@ -289,6 +289,10 @@ def _layout(client, index, options: HybridOptions, score: dict[int, float] | Non
     return layout
 
 
+def _progress(config, options: HybridOptions) -> Progress:
+    return Progress(time_limit_us(config, options), config["search-max-aggregate-groups"])
+
+
 def _fused_layout(client, index, options: HybridOptions, fusion: Fusion) -> DocumentLayout:
     """Likewise for what both lists give, under the names of YIELD_SCORE_AS. Raises CommandError for a name given twice."""
     layout = _layout(client, index, options, fusion.scores if options.alias is None else None)
@@ -310,7 +314,7 @@ def reply(client, index, options: HybridOptions, fusion: Fusion, started: int, p
     """Work that returns the reply; see aggregate.run_beside. `profile`: what makes FT.PROFILE's part of it of what each stage
     took: [(name, nanoseconds, rows)]."""
     layout = _fused_layout(client, index, options, fusion)
-    progress = Progress(time_limit_us(client.server.config, options))
+    progress = _progress(client.server.config, options)
     stages, final = build(options, layout, progress)
     if layout.terms_slot >= 0:
         matched = set(fusion.words.rows)
@@ -378,7 +382,7 @@ def _open_cursors(client, index, options: HybridOptions, fusion: Fusion):
     for ranked in (fusion.words, fusion.vector):
         options.steps = loads or [Load([(_KEY, _KEY), (_SCORE, _SCORE)])]
         layout = _layout(client, index, options, ranked.scores)
-        progress = Progress(time_limit_us(client.server.config, options))
+        progress = _progress(client.server.config, options)
         stages, final = build(options, layout, progress)
         batches = layout.source(np.array(ranked.rows, dtype=np.int64), progress)
         for _, stage in stages:

@@ -38,15 +38,21 @@ ORDINAL, DOCUMENT, _FIRST_SLOT = 0, 1, 2
 class Progress:
     """What the stages of one request share."""
 
-    __slots__ = ("total", "n_rows", "limit_ns", "spent_ns", "resumed_ns", "timed_out")
+    __slots__ = ("total", "n_rows", "limit_ns", "spent_ns", "resumed_ns", "timed_out", "most_groups")
 
-    def __init__(self, limit_us: int):
+    def __init__(self, limit_us: int, most_groups: int):
+        self.most_groups = most_groups          # of one GROUPBY
         self.total = 0                          # rows that the source, or the latest GROUPBY, has given
         self.n_rows = 0                         # all that it has
         self.limit_ns = 1000 * limit_us         # 0: none
         self.spent_ns = 0
         self.resumed_ns = perf_counter_ns()
         self.timed_out = False
+
+    def check_groups(self, n: int) -> None:
+        """Raises CommandError for more groups than there may be."""
+        if n > self.most_groups:
+            raise errors.fail(errors.GROUPS_MAXIMUM, self.most_groups)
 
     def resume(self) -> None:
         """Work goes on after a pause, which does not count."""
@@ -414,6 +420,7 @@ def _group(step, before: Layout, stages: list[NamedStage], progress: Progress) -
                     group = groups[key] = [make(reduce, slot, by) for make, reduce, slot, by in makers]
                 for reducer in group:
                     reducer.add(rows)
+            progress.check_groups(len(groups))
             yield []
         progress.total = progress.n_rows = total = len(groups)
         made: Batch = []
@@ -440,6 +447,7 @@ def _group_columns(grouping: Grouping, after: Layout, name_slots: list[int], res
             if found is None:
                 yield []
         keys, results = found
+        progress.check_groups(len(keys))
         progress.total = progress.n_rows = total = len(keys)
         made: Batch = []
         for i, key in enumerate(keys):

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -99,3 +100,21 @@ def test_pages_of_groups_in_resp3(filled, r3):
         for query in ("@words:hello", "@words:nowhere", "*", "@words:hello"):
             by_columns, by_rows = both_ways(r3, query, words)
             assert by_columns == by_rows, (query, words)
+
+
+def test_groups_are_limited(r2):
+    r2.execute_command("FT.CREATE", "few", "PREFIX", 1, "few:", "SCHEMA", "g", "TAG", "SORTABLE", "t", "TEXT", "SORTABLE")
+    for i in range(4):
+        r2.hset(f"few:{i}", mapping={"g": i, "t": f"a{i},b"})
+    forms = [("GROUPBY", 1, "@g"), ("LOAD", 1, "@__key", "GROUPBY", 1, "@__key"), ("APPLY", "split(@t, ',')", "AS", "s", "GROUPBY", 1, "@s"),
+             ("GROUPBY", 1, "@g", "REDUCE", "COUNT", 0, "AS", "n", "SORTBY", 1, "@n")]
+    try:
+        for most, fits in ((3, False), (5, True)):
+            r2.config_set("search-max-aggregate-groups", most)
+            for words in forms:
+                try:
+                    assert r2.execute_command("FT.AGGREGATE", "few", "*", *words)[0] >= 4 and fits
+                except redis.ResponseError as error:
+                    assert "MAX_AGGREGATE_GROUPS: 3" in str(error)
+    finally:
+        r2.config_set("search-max-aggregate-groups", 1000000)
