@@ -101,17 +101,17 @@ class Crew:
         elif self._late:
             self._late.clear()
 
-    def search_each(self, index, queries, vectors):
-        """Searches for as many vectors, given as bytes behind one another, as there are queries, each by its own."""
+    def search_each(self, index, queries, vectors, is_alone=False):
+        """Searches for as many vectors, given as bytes behind one another, as there are queries, each by its own. is_alone: without helpers."""
         n = len(queries)
         each = ffi.new("vec_query[]", n)
         for i, query in enumerate(queries):
             each[i] = query._pointer[0]
         k = max(query._pointer.k for query in queries)
         self._make_room(n, k)
-        if lib.vec_search_each(self._ptr, index._ptr, vectors, n, each, k, self._labels, self._distances, self._counts):
+        if lib.vec_search_each(ffi.NULL if is_alone else self._ptr, index._ptr, vectors, n, each, k, self._labels, self._distances, self._counts):
             self._late.append((queries, vectors))
-        elif self._late:
+        elif self._late and not is_alone:
             self._late.clear()
 
     def _make_room(self, n, k):

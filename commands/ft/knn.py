@@ -28,6 +28,8 @@ _MOST_AT_ONCE, _US_FREE = 4.0, 20.0
 _MANY = 256
 #: What a search takes for each result, or each candidate that it keeps, at the very least. Microseconds.
 _US_PER_HIT = 0.1
+#: Searches that take less than this together are done sooner than a helper that slept has come and been waited for. Microseconds.
+_WORTH_HELP_US = 150.0
 #: A search for more results than this gets a query of its own, cut to the number of documents: room is made for all results.
 _MUCH = 1024
 
@@ -204,7 +206,8 @@ class HotKnn:
             queries = [query for hot, _, searches in alike for query in [hot.query_now()] * len(searches)]
             cost_us = sum([max(hot.cost_us, 1.0) * len(searches) for hot, _, searches in alike])
             started = perf_counter_ns()
-            turns.crew.search_each(alike[0][0].engine, queries, b"".join([search.blob for _, _, searches in alike for search in searches]))
+            turns.crew.search_each(alike[0][0].engine, queries, b"".join([search.blob for _, _, searches in alike for search in searches]),
+                                   cost_us < _WORTH_HELP_US)
             took = perf_counter_ns() - started
             turns.n_searches += len(queries)
             turns.search_ns += took

@@ -45,7 +45,7 @@ def test_threads_together_each_by_a_query_of_its_own(threads):
         vectors[n // 2, 0] = np.nan if n == 9 else 0
         filters = [native.Allowed.of_labels(range(i, 3000, 1 + 3 * i)) if i % 3 else None for i in range(n)]
         queries = [native.Query(1 + 5 * i % 12, 30 + i, 0, allowed) for i, allowed in enumerate(filters)]
-        crew.search_each(index, queries, bytes_of(vectors))
+        crew.search_each(index, queries, bytes_of(vectors), is_alone=n == 2)
         for i, vector in enumerate(vectors):
             if np.isnan(vector[0]):
                 with pytest.raises(native.NonFiniteError):
