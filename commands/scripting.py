@@ -181,6 +181,18 @@ def script_kill(client):
     raise CommandError("NOTBUSY No scripts in execution right now.")
 
 
+@command("SCRIPT DEBUG", arity=3, group="scripting", since="3.2.0", flags="noscript", complexity="O(1)",
+         summary="Turns the debugging of scripts off: there is none.")
+def script_debug(client, mode):
+    """NO is how it is; for YES and SYNC there is no debugger."""
+    if mode.upper() not in (b"NO", b"YES", b"SYNC"):
+        raise CommandError("ERR Use SCRIPT DEBUG YES/SYNC/NO")
+    if mode.upper() != b"NO":
+        raise CommandError("ERR There is no debugger for scripts here")
+    return OK
+
+
 declare_help("SCRIPT", "scripting", "5.0.0", (
-    "EXISTS <sha1> [<sha1> ...]", "    Which scripts are known.", "FLUSH [ASYNC|SYNC]", "    Forget all scripts.",
+    "DEBUG NO", "    Debug no scripts.", "EXISTS <sha1> [<sha1> ...]", "    Which scripts are known.",
+    "FLUSH [ASYNC|SYNC]", "    Forget all scripts.",
     "KILL", "    End the script that runs.", "LOAD <script>", "    Compile a script without running it."))

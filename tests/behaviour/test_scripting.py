@@ -55,10 +55,12 @@ def test_known_scripts(r2):
     assert r2.register_script("return ARGV[1] * 2")(args=[21]) == 42
     with pytest.raises(redis.ResponseError, match="not allowed from read-only"):
         r2.execute_command("EVALSHA_RO", sha, 1, "n")
+    assert r2.execute_command("SCRIPT", "DEBUG", "NO") == b"OK"
     r2.script_flush()
     with pytest.raises(redis.exceptions.NoScriptError):
         r2.evalsha(sha, 1, "n")
-    for words in (("EVAL", "return 1", 2, "a"), ("EVAL", "return 1", -1), ("EVAL", "return 1", "x"), ("SCRIPT", "KILL")):
+    for words in (("EVAL", "return 1", 2, "a"), ("EVAL", "return 1", -1), ("EVAL", "return 1", "x"), ("SCRIPT", "KILL"),
+                  ("SCRIPT", "DEBUG", "YES")):
         with pytest.raises(redis.ResponseError):
             r2.execute_command(*words)
 
