@@ -329,7 +329,18 @@ def time_limit_us(config, options) -> int:
 
 
 def match(client, index, root, evaluation: Evaluation) -> Found:
-    """Evaluates a bound tree. Raises CommandError."""
+    """Evaluates a bound tree; again, if it found documents by fields whose time had come. Raises CommandError."""
+    db = client.server.keyspace.databases[0]
+    found = _match(client, index, root, evaluation)
+    if db.field_expires:
+        keys = index.docs.keys
+        # All of them: each that goes changes the index.
+        if sum([db.purge_fields(key) for row in found.rows if (key := keys[row]) in db.field_expires]):
+            found = _match(client, index, root, evaluation)
+    return found
+
+
+def _match(client, index, root, evaluation: Evaluation) -> Found:
     warnings = evaluation.warnings
     try:
         if type(root) is tree.Knn:

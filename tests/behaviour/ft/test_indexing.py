@@ -226,3 +226,18 @@ def test_filter_expressions(both):
     assert keys(both) == ["d:13", "d:12"]
     with pytest.raises(redis.ResponseError):
         both.execute_command("FT.CREATE", "bad", "FILTER", "@num >", "SCHEMA", "num", "NUMERIC")
+
+
+def test_fields_whose_time_has_come_are_not_found(r2):
+    r2.execute_command("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+    try:
+        r2.execute_command("FT.CREATE", "ends", "PREFIX", 1, "ends:", "SCHEMA", "x", "TEXT", "y", "TEXT")
+        for i in range(3):
+            r2.hset(f"ends:{i}", mapping={"x": "hello", "y": "world"})
+        for i in range(2):
+            r2.execute_command("HPEXPIRE", f"ends:{i}", 1, "FIELDS", 1, "y")
+        time.sleep(0.005)
+        assert r2.execute_command("FT.SEARCH", "ends", "@x:hello @y:world", "NOCONTENT") == [1, b"ends:2"]
+        assert r2.execute_command("FT.SEARCH", "ends", "@x:hello", "NOCONTENT")[0] == 3
+    finally:
+        r2.execute_command("DEBUG", "SET-ACTIVE-EXPIRE", 1)
