@@ -3,7 +3,6 @@ import json
 import random
 import signal
 import struct
-import time
 from pathlib import Path
 
 import pytest
@@ -36,9 +35,8 @@ def fill(r) -> None:
 
 
 def answers(r) -> list:
-    # So wide a window finds the nearest whatever edges there are: what is linked or swept out after the image may get others.
-    found = [r.execute_command("FT.SEARCH", "ix", "*=>[KNN 10 @v $q SEARCH_WINDOW_SIZE 500]", "PARAMS", 2, "q", vector(10**6 + i), "NOCONTENT",
-                               "DIALECT", 2) for i in range(20)]
+    found = [r.execute_command("FT.SEARCH", "ix", "*=>[KNN 10 @v $q]", "PARAMS", 2, "q", vector(10**6 + i), "NOCONTENT", "DIALECT", 2)
+             for i in range(20)]
     found += [r.execute_command("FT.SEARCH", "ix", query, "SORTBY", "n", "LIMIT", 0, 20)
               for query in ("@tag:{t3}", "@n:[100 120]", "word5", "common @tag:{t1}", "@n:[77777 77777]")]
     found.append(r.execute_command("FT.SEARCH", "js", "@t:{x1}=>[KNN 3 @v $q]", "PARAMS", 2, "q", struct.pack("<2f", 7, 0.5), "DIALECT", 2))
@@ -49,14 +47,17 @@ def linked(r) -> bool:
     return "'flat_buffer_size', 0" in str(r.execute_command("FT.INFO", "ix")).replace("b'", "'")
 
 
+def is_measured(r) -> bool:
+    return "'rerank_measured', 1" in str(r.execute_command("FT.INFO", "ix")).replace("b'", "'")
+
+
 def dict_of(flat) -> dict:
     return dict(zip(flat[::2], flat[1::2]))
 
 
 def saved(handle, r) -> None:
-    """Waits until all is linked, then has images written."""
-    wait_until(lambda: linked(r), 30)
-    time.sleep(0.3)
+    """Waits until all is linked and it is known how many candidates to measure again, then has images written."""
+    wait_until(lambda: linked(r) and is_measured(r), 30)
     n = handle.log().count("Index images saved")
     assert r.bgrewriteaof()
     wait_until(lambda: handle.log().count("Index images saved") > n and not r.info("persistence")["aof_rewrite_in_progress"], 20)
@@ -90,7 +91,7 @@ def test_snapshots_have_images_too(tmp_path):
     with running_server("--dir", str(tmp_path)) as handle:
         r = client_of(handle)
         fill(r)
-        wait_until(lambda: linked(r), 30)
+        wait_until(lambda: linked(r) and is_measured(r), 30)
         assert r.bgsave()
         wait_until(lambda: "Index images saved" in handle.log() and not r.info("persistence")["rdb_bgsave_in_progress"], 20)
         before = answers(r)
