@@ -353,6 +353,7 @@ SPELL_DICTIONARY = "SEARCH_PARSE_ARGS Dict does not exist: {}"
 SUGGEST_SCORE = "ERR invalid score"
 SUGGEST_PAYLOAD = "SEARCH_PARSE_ARGS Invalid payload: Expected an argument, but none provided"
 SUGGEST_ARGUMENT = "SEARCH_PARSE_ARGS Unrecognized argument: {}"
+SUGGEST_QUERY = "SEARCH_SUGGEST_INVALID_QUERY Invalid query"
 SUGGEST_MAX = "SEARCH_PARSE_ARGS MAX: {}"
 
 # ---- FT.ADD

@@ -18,6 +18,7 @@ from .fields.vector import RANGE_QUERY
 from .matches import ALL, ANY, Everything, Group, Leaf, Match, Perhaps, any_of, row_array, row_set
 from .runtime import check_blob, range_runtime
 from .text.leaves import AT_A_TIME, TextReader
+from .text.terms import first
 
 #: Up to this many candidates the distances of a range clause are computed one by one instead of asking the graph.
 _RANGE_BY_CANDIDATE = 1024
@@ -169,8 +170,10 @@ class Evaluation:
             return ()
         find = {"prefix": field.with_prefix, "suffix": field.with_suffix, "infix": field.with_infix,
                 "wildcard": field.matching}[value.kind]
-        limit = self.config["search-max-prefix-expansions"]
-        return [tag for tag, _ in zip(find(text), range(limit))]
+        tags, is_cut = first(find(text), self.config["search-max-prefix-expansions"])
+        if is_cut and errors.EXPANSIONS_WARNING not in self.warnings:
+            self.warnings.append(errors.EXPANSIONS_WARNING)
+        return tags
 
     def _range(self, node: tree.VectorRange, among: BitMap | None = None) -> Match:
         """Rows within the radius; `among`: look at these only."""

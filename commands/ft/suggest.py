@@ -15,6 +15,8 @@ _KEY = (1, 1, 1)
 #: The score of the completion that is already complete.
 _EXACT = 2147483648.0
 _MOST = (1 << 63) - 1
+#: Characters of a beginning that is looked up.
+_LONGEST = 100
 
 
 def fold(string: bytes) -> bytes:
@@ -136,6 +138,8 @@ def ft_sugget(client, key, prefix, *words):
         if not 1 <= number <= _MOST:
             raise errors.fail(errors.SUGGEST_MAX, errors.TAIL_BOUNDS)
         most = number
+    if len(prefix.decode("utf-8", "replace")) > _LONGEST:
+        raise CommandError(errors.SUGGEST_QUERY)
     value = client.db.get_as(key, Suggestions)
     if value is None:
         return []

@@ -299,6 +299,8 @@ class HotText:
             sets = [field.rows_of(tag) for value in node.values for tag in evaluation.expand_tag(field, value)]
         else:
             sets = [evaluation.rows(node)]
+        warnings = self.reader.warnings
+        warnings += [text for text in evaluation.warnings if text not in warnings]
         size = 0
         for rows in sets:
             n = len(rows)

@@ -155,6 +155,7 @@ class TextReader:
             if self.options.dialect < 2:
                 found = filter(None, found)         # it does not know empty strings
         else:
+            self._check_suffixes(node)
             found = self._of_words(node, terms.matching(node.text))
         if self.index.n_removals:
             found = filter(self.index.text.frequency, found)        # some may have no document any more
@@ -164,7 +165,7 @@ class TextReader:
         return names
 
     def _check_suffixes(self, node) -> None:
-        """Raises CommandError for a suffix or infix of fields without WITHSUFFIXTRIE in an index that has fields with it, as Redis does:
+        """Raises CommandError for a suffix, infix or pattern of fields without WITHSUFFIXTRIE in an index that has fields with it, as Redis does:
         it looks there alone."""
         fields = self.index.text.fields
         if node.fields is not None and any(field.spec.suffix_trie for field in fields) and not all(

@@ -206,3 +206,20 @@ def test_pages_end_with_the_most_results(r2):
         r2.config_set("search-max-search-results", 1000000)
     with raises(redis.ResponseError, match="PREFIX query string is too long"):
         r2.execute_command("FT.SEARCH", "idx", "a" * 1025 + "*")
+
+
+def test_what_is_looked_up_has_limits(r3):
+    r3.execute_command("FT.CREATE", "idx", "SCHEMA", "g", "TAG", "t", "TEXT", "WITHSUFFIXTRIE", "u", "TEXT")
+    for i in range(9):
+        r3.hset(f"d{i}", mapping={"g": f"tag{i}", "u": "hello"})
+    r3.execute_command("FT.CONFIG", "SET", "MAXPREFIXEXPANSIONS", "5")
+    for query, n, n_warnings in (("@g:{tag*}", 5, 1), ("@g:{w'*g?'}", 5, 1), ("@g:{tag1}", 1, 0)):
+        reply = r3.execute_command("FT.SEARCH", "idx", query, "NOCONTENT", "DIALECT", 2)
+        assert (reply[b"total_results"], len(reply[b"warning"])) == (n, n_warnings)
+    r3.execute_command("FT.CONFIG", "SET", "MAXPREFIXEXPANSIONS", "200")
+    with raises(redis.ResponseError, match="WITHSUFFIXTRIE"):
+        r3.execute_command("FT.SEARCH", "idx", "@u:w'h*o'", "DIALECT", 2)
+    r3.execute_command("FT.SUGADD", "names", "a" * 101, 1)
+    assert r3.execute_command("FT.SUGGET", "names", "a" * 100) == [b"a" * 101]
+    with raises(redis.ResponseError, match="Invalid query"):
+        r3.execute_command("FT.SUGGET", "names", "a" * 101)
