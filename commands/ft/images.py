@@ -232,7 +232,7 @@ def _read(path: str) -> dict:
     if data[:8] != _MAGIC or int.from_bytes(data[8:12], "little") != _VERSION:
         raise Unfit("it is of another kind or version")
     text = memoryview(data)[20:]
-    if native.crc64(text) != int.from_bytes(data[12:20], "little"):
+    if not text or native.crc64(text) != int.from_bytes(data[12:20], "little"):
         raise Unfit("its check sum is wrong")
     return marshal.loads(text)
 
