@@ -286,6 +286,7 @@ def _profile_hybrid(client, index, words: tuple, is_limited: bool):
         raise CommandError(errors.PROFILE_CURSOR)
     t1 = perf_counter_ns()
     fusion = hybrid.fuse(client, index, options, _Profiled)
+    planning = (perf_counter_ns() - t1 - fusion.words.took_ns - fusion.vector.took_ns) / 1e6
 
     def stages(timings: list) -> list:
         return [Pairs([(Simple("Type"), Simple(name)), (Simple("Time"), ns / 1e6), (Simple("Results processed"), n)])
@@ -295,6 +296,7 @@ def _profile_hybrid(client, index, words: tuple, is_limited: bool):
         n, took = len(ranked.rows), ranked.took_ns / 1e6
         return Pairs([
             (Simple("Total profile time"), took), (Simple("Parsing time"), _milliseconds(t0, t1)),
+            (Simple("Pipeline creation time"), planning),
             (Simple("Warning"), [Simple(errors.show(text)) for text in ranked.warnings] or [Simple("None")]),
             (Simple("Iterators profile"), ranked.evaluation.finish(ranked.root, ranked.match_ns / 1e6, len(ranked.match.rows))),
             (Simple("Result processors profile"), stages([("Index", ranked.match_ns, len(ranked.match.rows)),
