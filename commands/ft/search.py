@@ -392,7 +392,7 @@ def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> Match:
         server.search.turns.count(perf_counter_ns() - started)
         field.note_knn(among is not None)
     evaluation.yielded[node.alias] = dict(zip(rows, distances))
-    found = Match(BitMap(rows), 1.0, False)
+    found = Match(BitMap(rows), 1.0 if filtered is None else 0.0, False)       # the filter's words alone make scores
     return found if filtered is None else Group(ALL, [filtered, found], found.rows)
 
 
