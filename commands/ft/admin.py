@@ -44,10 +44,12 @@ def _create(client, name: bytes, words: tuple) -> None:
                         errors.show(name), spec.dim, spec.dtype, f", {spec.compression}" if spec.compression else "")
 
 
-@command("FT.CREATE", arity=-5, group="search", since="1.0.0", flags="write denyoom",
+@command("FT.CREATE", arity=-2, group="search", since="1.0.0", flags="write denyoom",
          summary="Creates an index with the given spec",
          complexity="O(K) at creation where K is the number of fields; O(N) if scanning the keyspace is triggered")
 def ft_create(client, name, *words):
+    if len(words) < 3:
+        raise _wrong_arity("FT.CREATE")
     _create(client, name, words)
     return OK
 

@@ -151,7 +151,7 @@ def _named(client, words, name: str):
     _arity(words, name, 1, 1)
     index = client.server.search.get(words[0])
     if index is None:
-        raise CommandError(errors.NO_DEBUG_INDEX)
+        raise errors.fail(errors.INDEX_NOT_FOUND, words[0]) if errors.has_codes else CommandError(errors.NO_DEBUG_INDEX)
     return index
 
 

@@ -55,7 +55,7 @@ class HotGroups:
     def of(cls, server, index, options) -> "HotGroups | None":
         """The short way for a request's options, None if there is none."""
         steps = options.steps
-        if (options.cursor is not None or options.add_scores or options.with_scores or options.no_rows or options.no_content
+        if (options.cursor is not None or options.add_scores or options.with_scores or options.with_sort_keys or options.no_rows or options.no_content
                 or options.format == "EXPAND" or options.filters or options.geo_filters or options.in_keys is not None
                 or options.has_empty_filter or options.sort_by is not None or options.params or index.unordered or index.source.is_json):
             return None

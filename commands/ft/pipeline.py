@@ -316,6 +316,7 @@ def _copy(source: int, target: int) -> Stage:
 def build(options, layout: Layout, progress: Progress) -> tuple[list[NamedStage], Layout]:
     """The stages of a request, and the layout of the rows that come out. Raises CommandError."""
     stages: list[NamedStage] = []
+    last_filter = next((step for step in reversed(options.steps) if type(step) in (steps.Filter, steps.Group)), None)
     for step in options.steps:
         kind = type(step)
         if kind is steps.Load:
@@ -331,6 +332,8 @@ def build(options, layout: Layout, progress: Progress) -> tuple[list[NamedStage]
             stages.append(("Projector - " + expr.what(tree), _apply(evaluate, layout.add(step.alias))))
         elif kind is steps.Filter:
             stages.append(("Filter", _filter(_compile(expr.parse(step.expression), layout))))
+            if options.with_count and step is last_filter:
+                stages.append(("Depleter", _count(progress)))
         elif kind is steps.Group:
             layout = _group(step, layout, stages, progress)
         else:
@@ -376,6 +379,18 @@ def _filter(evaluate) -> Stage:
                 yield kept
                 raise
             yield kept
+    return stage
+
+
+def _count(progress: Progress) -> Stage:
+    """Has all rows made before it gives the first, so that their number is known: WITHCOUNT is about what filters let through."""
+    def stage(batches):
+        made = []
+        for batch in batches:
+            made.append(batch)
+            yield []
+        progress.n_rows = sum(map(len, made))
+        yield from made
     return stage
 
 

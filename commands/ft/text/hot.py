@@ -216,6 +216,8 @@ class HotText:
                 if evaluation is None:
                     evaluation = Evaluation(index, self.server.config, 0, self.options)
                 size += self._rows(leaves, held, evaluation, n_docs, node, weight if mean else 0.0)
+                if perf_counter_ns() > deadline:
+                    raise _Unfit
             if group.kind in (_ANY, _FIRST):
                 if not leaves:
                     return [], [], 0, self.reader.warnings

@@ -143,7 +143,7 @@ class TextReader:
             what = "Wildcard" if kind is tree.Pattern else "Fuzzy" if kind is tree.Fuzzy else node.kind.upper()
             raise errors.fail(errors.TERM_TOO_LONG, what)
         if kind is tree.Affix:
-            if len(node.text.decode("utf-8", "replace")) < self.config["search-min-prefix"]:
+            if len(node.text) < self.config["search-min-prefix"]:
                 return []
             if node.kind == "prefix":
                 found = terms.with_prefix(node.text)

@@ -321,3 +321,9 @@ def test_documents_that_go_meanwhile_are_left_out(many, server):
         thread.join()
     rows = rows_of(result[0])[1]
     assert 29000 <= len(rows) <= 30000 and all(row["t"] == tag_of(int(row["__key"][2:])) for row in rows)
+
+
+def test_count_of_what_filters_let_through(people):
+    words = "FT.AGGREGATE", "idx", "*", "WITHCOUNT", "LOAD", 1, "@age", "FILTER", "@age < 25"
+    assert rows_of(people.execute_command(*words))[0] == 5
+    assert rows_of(people.execute_command(*words, "LIMIT", 1, 2))[0] == 5
