@@ -7,24 +7,33 @@
 
 #include "vec.h"
 
-/* 1. Names. Short ones, nearly all, lie in the table itself: one line of cache for two labels. */
+/* 1. Names. Short ones, nearly all, lie in the table itself: one line of cache for four labels, or for two once one does not fit so. */
 
-enum { INLINE_NAME = 31, IS_LONG = 255, MAX_DISTANCE_TEXT = 32, MAX_COUNT_TEXT = 20 };
+enum { NARROW = 16, WIDE = 32, IS_LONG = 255, MAX_DISTANCE_TEXT = 32, MAX_COUNT_TEXT = 20 };
+/* A table of more labels is not made wide at once, which would take a millisecond and more, but when it grows. */
+enum { MOST_WIDENED = 1 << 16 };
 
+/* The first NARROW bytes of a label's place, or all. */
 typedef union {
-    struct { uint8_t n; char text[INLINE_NAME]; } near;
+    struct { uint8_t n; char text[NARROW - 1]; } near;                      /* in a wide one the text is longer */
     struct { uint8_t n, unused[3]; uint32_t length; char *text; } far;      /* n is IS_LONG */
 } name;
 
+_Static_assert(sizeof(name) == NARROW, "a name has a place of this width");
+
 struct vec_names {
-    name *names;
-    uint64_t n, size;
+    char *table;
+    uint64_t n, size, width;
     uint64_t far_bytes;
 };
 
+static name *name_at(const vec_names *t, uint64_t label) { return (name *)(void *)(t->table + label * t->width); }
+
 int vec_names_create(vec_names **out) {
     *out = calloc(1, sizeof **out);
-    return *out ? VEC_OK : VEC_ENOMEM;
+    if (!*out) return VEC_ENOMEM;
+    (*out)->width = NARROW;
+    return VEC_OK;
 }
 
 static void forget(vec_names *t, name *at) {
@@ -33,9 +42,9 @@ static void forget(vec_names *t, name *at) {
 }
 
 void vec_names_clear(vec_names *t) {
-    for (uint64_t i = 0; t->far_bytes && i < t->n; i++) forget(t, &t->names[i]);
-    free(t->names);
-    *t = (vec_names){.names = NULL};
+    for (uint64_t i = 0; t->far_bytes && i < t->n; i++) forget(t, name_at(t, i));
+    free(t->table);
+    *t = (vec_names){.table = NULL, .width = NARROW};
 }
 
 void vec_names_free(vec_names *t) {
@@ -51,26 +60,47 @@ static uint64_t grown(uint64_t size, uint64_t label) {
 }
 
 uint64_t vec_names_bytes_of(uint64_t n, uint64_t length) {
-    return n ? grown(0, n - 1) * sizeof(name) + (length > INLINE_NAME ? n * length : 0) : 0;
+    return n ? grown(0, n - 1) * (length >= NARROW && length < WIDE ? WIDE : NARROW) + (length >= WIDE ? n * length : 0) : 0;
+}
+
+/* Makes the places of a narrow table wide, where there is memory for that. */
+static void widen(vec_names *t, uint64_t size) {
+    char *more = realloc(t->table, size * WIDE);
+    if (!more) return;
+    t->table = more, t->size = size, t->width = WIDE;
+    for (uint64_t i = t->n; i-- > 0;) {
+        name one, *at = name_at(t, i);
+        memcpy(&one, more + i * NARROW, NARROW);
+        if (one.near.n == IS_LONG && one.far.length < WIDE) {       /* came when the table was too large to be made wide at once */
+            at->near.n = (uint8_t)one.far.length;
+            memcpy((char *)at + 1, one.far.text, one.far.length);
+            t->far_bytes -= one.far.length, free(one.far.text);
+        } else *at = one;
+    }
 }
 
 int vec_names_set(vec_names *t, uint64_t label, const char *text, uint32_t n) {
+    const int is_wanted_wide = t->width == NARROW && n >= NARROW && n < WIDE;
     if (label >= t->n) {
         if (!n) return VEC_OK;
+        if (label >= t->size && is_wanted_wide) widen(t, grown(t->size, label));
         if (label >= t->size) {
             uint64_t size = grown(t->size, label);
-            name *more = realloc(t->names, size * sizeof *more);
+            char *more = realloc(t->table, size * t->width);
             if (!more) return VEC_ENOMEM;
-            t->names = more, t->size = size;
+            t->table = more, t->size = size;
         }
-        memset(t->names + t->n, 0, (label + 1 - t->n) * sizeof *t->names);
+    }
+    if (is_wanted_wide && t->width == NARROW && t->n <= MOST_WIDENED) widen(t, t->size);
+    if (label >= t->n) {
+        memset(t->table + t->n * t->width, 0, (label + 1 - t->n) * t->width);
         t->n = label + 1;
     }
-    name *at = &t->names[label];
+    name *at = name_at(t, label);
     forget(t, at);
-    if (n <= INLINE_NAME) {
+    if (n < t->width) {
         at->near.n = (uint8_t)n;
-        if (n) memcpy(at->near.text, text, n);
+        if (n) memcpy((char *)at + 1, text, n);
         return VEC_OK;
     }
     char *copy = malloc(n);
@@ -125,16 +155,16 @@ int vec_names_fill(vec_names *t, const char *text, const uint32_t *lengths, uint
 
 uint32_t vec_names_get(const vec_names *t, uint64_t label, const char **text) {
     if (label >= t->n) return 0;
-    const name *at = &t->names[label];
+    const name *at = name_at(t, label);
     if (at->near.n == IS_LONG) {
         *text = at->far.text;
         return at->far.length;
     }
-    *text = at->near.text;
+    *text = (const char *)at + 1;
     return at->near.n;
 }
 
-uint64_t vec_names_bytes(const vec_names *t) { return t->size * sizeof *t->names + t->far_bytes; }
+uint64_t vec_names_bytes(const vec_names *t) { return t->size * t->width + t->far_bytes; }
 
 /* 2. Distances as text. */
 

@@ -47,6 +47,18 @@ def test_names():
     names[5] = b""
     assert names.nbytes <= before + 200
     keys = [None if i % 9 == 4 else r.randbytes(r.choice((0, 3, 9, 24, 25, 26, 100, 3000))) for i in range(500)]
+    names, kept = native.Names(), [b"%d" % i for i in range(70_000)]        # narrow places, too many to be made wide at once
+    names.fill(b"".join(kept), np.array(list(map(len, kept)), np.uint32))
+    kept = [b"$%d\r\n%b\r\n" % (len(key), key) for key in kept]
+    narrow = names.nbytes
+    for label in (3, 69_999, 20):
+        names[label] = kept[label] = b"of twenty characters"
+    assert narrow < names.nbytes < narrow + 100
+    while names.nbytes < 1.5 * narrow:                                      # until the table grows
+        names[len(kept)] = b"of twenty characters"
+        kept.append(b"of twenty characters")
+    names[5] = kept[5] = b""
+    assert [names[i] for i in range(len(kept))] == kept and names.nbytes == native.Names.bytes_of(len(kept), 20)
     names = native.Names()
     names.fill(b"".join(key for key in keys if key is not None), np.array([2**32 - 1 if key is None else len(key) for key in keys], np.uint32))
     assert [names[i] for i in range(501)] == [b"" if key is None else b"$%d\r\n%b\r\n" % (len(key), key) for key in [*keys, None]]
