@@ -240,7 +240,7 @@ def ft_config(client, action, *words):
             raise CommandError(UNKNOWN_SUBCOMMAND.format(errors.show(given), "FT.CONFIG"))
         raise CommandError(errors.NO_SUCH_ACTION if words else WRONG_ARITY.format("ft.config"))
     if not words:
-        raise CommandError(WRONG_ARITY.format(f"ft.config|{action.decode().lower()}"))
+        raise CommandError(WRONG_ARITY.format(f"ft.config|{action.decode().lower()}" if errors.has_codes else "FT.CONFIG"))
     name, *values = words
     if action == b"GET":
         rows = [(Simple(row.name), _shown(server, row)) for row in _named(name)]
