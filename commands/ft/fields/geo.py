@@ -39,7 +39,7 @@ class GeoField(Field):
             lon, lat = (float(part) for part in parts)
         except ValueError:
             raise FieldError(errors.INVALID_GEO_STRING) from None
-        if not (abs(lon) <= 180 and abs(lat) <= _MAX_LATITUDE):     # nor are they nan
+        if abs(lon) > 180 or abs(lat) > _MAX_LATITUDE:      # nan is taken, as by Redis 8.2, and never found
             raise FieldError(errors.INVALID_GEO_COORDINATES.format(f"{lon:f}", f"{lat:f}"))
         return lon, lat, raw
 
