@@ -234,7 +234,10 @@ def _read(path: str) -> dict:
     text = memoryview(data)[20:]
     if not text or native.crc64(text) != int.from_bytes(data[12:20], "little"):
         raise Unfit("its check sum is wrong")
-    return marshal.loads(text)
+    try:
+        return marshal.loads(text)
+    except (ValueError, EOFError, TypeError):               # zeros have the check sum zero
+        raise Unfit("its content is damaged") from None
 
 
 def _places(keys: list, data: dict) -> np.ndarray:
