@@ -15,6 +15,8 @@
 #include "mem.h"
 #include "vec.h"
 
+static inline size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
 typedef struct codec codec;
 typedef struct batch batch;                     /* batch.h */
 

@@ -27,7 +27,6 @@ enum { BATCH = 64, ROUNDS = 4 };
 typedef struct { float factor, norm, norm2; } constants;         /* norm2: of x, IP only */
 typedef struct { float norm, extra; } row_constants;
 
-static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 static size_t constant_bytes(const coder *c) { return c->metric == VEC_IP ? 12 : 8; }
 
 static void shape(coder *c) {

@@ -28,8 +28,6 @@ enum { BATCH = 64, ROW_CONSTANTS = 20 };
 #define LEFT_OUT_OOD 0.2f
 enum { LEAST_QUERIES = 200 };
 
-static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
-
 /* The primary holds padding anyway: as many more dimensions as fit into it are kept, which is all of them where there are few. */
 static void shape(coder *c) {
     size_t fit = lvq_padded(c->reduced, c->bits1);

@@ -28,7 +28,6 @@
 typedef struct { float bias, step, norm2, shrink; } constants;   /* bias and step as stored; shrink times them: as the second level knows them */
 typedef struct { float bias, step, sum, norm2, extra; } row_constants;
 
-static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 size_t lvq_padded(size_t dim, int bits) { return round_up(dim, bits == 4 ? 32 : 16); }
 size_t lvq_code_bytes(size_t dim, int bits) { return lvq_padded(dim, bits) * (size_t)bits / 8; }
 

@@ -15,7 +15,6 @@
 
 enum { WIDTH = 4, CENTROIDS = 256, MAX_SAMPLE = 8192, ROUNDS = 8 };
 
-static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 static uint32_t n_groups(const coder *c) { return (c->dim + WIDTH - 1) / WIDTH; }
 static uint32_t width_of(const coder *c, uint32_t group) {
     return c->dim - WIDTH * group < WIDTH ? c->dim - WIDTH * group : WIDTH;

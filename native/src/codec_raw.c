@@ -9,8 +9,6 @@
 #include "half.h"
 #include "kernels.h"
 
-static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
-
 /* Floats: pruning rows are floats and, last, the extra coordinate. */
 static void shape_float(coder *c) {
     c->padded = c->dim;

@@ -20,8 +20,6 @@
 
 enum { BATCH = 64, BINS = 1 << 14, ROW_CONSTANTS = 20 };
 
-static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
-
 static void shape(coder *c) {
     c->padded = (uint32_t)lvq_padded(c->dim, 8);
     c->code_bytes = c->padded;
