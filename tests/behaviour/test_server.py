@@ -402,7 +402,6 @@ def test_lolwut_names_the_version(raw, raw3):
 
 
 def test_what_is_refused_says_so(own_server, raw):
-    for words in (["REPLICAOF", "localhost", "1"], ["BGREWRITEAOF"], ["MODULE", "LOAD", "x"],
-                  ["CONFIG", "SET", "save", "60"], ["BGSAVE", "NOW"]):
+    for words in (["REPLICAOF", "localhost", "1"], ["MODULE", "LOAD", "x"], ["CONFIG", "SET", "save", "60"], ["BGSAVE", "NOW"]):
         assert raw.call(*words).text.startswith("ERR ")
     assert raw.call("SHUTDOWN", "FOO") == "ERR syntax error" and raw.call("SHUTDOWN", "ABORT") == "ERR No shutdown in progress."

@@ -110,5 +110,5 @@ def test_refusals(text, message):
 
 def test_limits():
     assert parsed("LOAD 1 @a", max_results=10).steps[-1].count == 10 and len(parsed("LOAD 1 @a").steps) == 1
-    assert refusal("LIMIT 0 11", max_results=10) == "LIMIT exceeds maximum of 10" and refusal("LIMIT 11 1",
-            max_results=10) == "OFFSET exceeds maximum of 10"
+    assert refusal("LIMIT 0 11", max_results=10) == "LIMIT exceeds maximum of 10"
+    assert refusal("LIMIT 11 1", max_offset=10) == "OFFSET exceeds maximum of 10"
