@@ -22,6 +22,8 @@ from socket_search import BATCH, CLIENTS, HERE, read_rates, wire
 
 #: Queries of each kind, and for how long they are sent in each round.
 N_QUERIES, SECONDS = 300, 2
+#: Seconds after loading in which a server may look at what it has got (windows are chosen, recall is measured) before it is asked.
+SETTLING_S = 15
 VECTOR = ["SVS-VAMANA", 8, "TYPE", "FLOAT32", "DIM", None, "DISTANCE_METRIC", "COSINE", "COMPRESSION", "LVQ8"]
 
 
@@ -161,6 +163,7 @@ def run(directory: str, options=None) -> dict:
             servers["peer"] = redis.Redis(port=peer, protocol=2, socket_timeout=600)
             servers["peer"].flushall()
         result = {name: {"load": _load(r, path, items)} for name, r in servers.items()}
+        time.sleep(SETTLING_S)
         for kind, words in asked.items():
             rates = {name: [] for name in servers}
             for _ in range((options and options.rounds) or 3):
