@@ -148,7 +148,7 @@ class HotKnn:
         self._choose_candidates()
         turns = self.turns
         if not client.in_exec:
-            if self.cost_us > DEAR_US and turns.pool is not None:
+            if self._is_for_the_pool():
                 self.field.note_knn(self.child is not None)
                 return turns.submit(PendingSearch(self, client, blob), self.bits)
             if turns.is_busy():
@@ -158,7 +158,7 @@ class HotKnn:
     def is_ready(self) -> bool:
         """Brings up to date what does not depend on the vector. Whether a lane may do the searches. Raises
         SearchTimeout."""
-        if self.is_laneless or self.cost_us > DEAR_US:
+        if self.is_laneless or self._is_for_the_pool():
             return False
         if self.child is not None:
             if self.revision != self.index.revision:
@@ -169,6 +169,9 @@ class HotKnn:
             return False
         self._choose_candidates()
         return self.n_wanted <= _MUCH
+
+    def _is_for_the_pool(self) -> bool:
+        return self.cost_us > DEAR_US and self.turns.pool is not None
 
     def form_now(self, proto: int) -> native.Form | None:
         """The form of replies that the engine can write; None: it cannot."""
