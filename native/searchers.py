@@ -25,9 +25,9 @@ class Pool:
         return job[0]
 
     def _next(self):
-        job, code, n, k, plan = (ffi.new(t) for t in ("uint64_t *", "int *", "uint64_t *", "uint32_t *", "int *"))
+        job, code, n, k, took_ns = (ffi.new(t) for t in ("uint64_t *", "int *", "uint64_t *", "uint32_t *", "uint64_t *"))
         labels, distances, counts = ffi.new("const uint64_t **"), ffi.new("const double **"), ffi.new("const uint32_t **")
-        if not lib.vec_pool_next(self._ptr, job, code, n, k, plan, labels, distances, counts):
+        if not lib.vec_pool_next(self._ptr, job, code, n, k, took_ns, labels, distances, counts):
             return None
         if code[0] < 0:
             result = _error(code[0])
@@ -36,10 +36,11 @@ class Pool:
                       for i in range(n[0])]
         lib.vec_pool_drop(self._ptr, job[0])
         del self._jobs[job[0]]
-        return job[0], result
+        return job[0], result, took_ns[0]
 
     def completed(self):
-        """The finished jobs: list of (job id, list of (labels, distances) per query, or the NativeError that ended it)."""
+        """The finished jobs: list of (job id, list of (labels, distances) per query, or the NativeError that ended it, ns that its thread
+        took of a processor)."""
         done = []
         while (one := self._next()) is not None:
             done.append(one)
@@ -48,7 +49,7 @@ class Pool:
     def wait(self, job):
         """Blocks until this job is done and returns its results (completed() will not give it again); raises what ended it."""
         _check(lib.vec_pool_wait(self._ptr, job))
-        _, result = self._next()
+        _, result, _ = self._next()
         if isinstance(result, NativeError):
             raise result
         return result

@@ -6,7 +6,6 @@ in a turn of the loop, one call at its end does them all, the crew's helpers tak
 the replies. A dear search would hold up the loop: it goes to the pool, and its reply follows when the pool has done it."""
 import os
 import time
-from time import perf_counter_ns
 
 import native
 from respserver.deferred import Deferred
@@ -62,7 +61,7 @@ class Turns:
         self.n_searches = 0                     # all calls of the engine's search
         self.search_ns = 0                      # the time of those on the loop thread
         self.n_jobs_done = 0
-        self._jobs: dict[int, tuple] = {}       # job -> its search, when it went down
+        self._jobs: dict[int, PendingSearch] = {}       # job -> its search
         self._waiting: dict = {}                # (HotKnn, protocol) -> searches of this turn
         self._n_turn = 0                        # searches seen in this turn
         self.lanes = Lanes(server, self)
@@ -159,19 +158,19 @@ class Turns:
         search.newest = hot.index.docs.max_doc_id
         search.n_removals = hot.index.n_removals
         job = self.pool.submit(hot.engine, [search.blob], hot.n_wanted, hot.window, hot.capacity, bits, hot.timeout_us)
-        self._jobs[job] = search, perf_counter_ns()
+        self._jobs[job] = search
         return search
 
     def _collect(self) -> None:
         """Delivers what the pool has finished."""
-        for job, answers in self.pool.completed():
-            self._deliver(job, answers)
+        for job, answers, took_ns in self.pool.completed():
+            self._deliver(job, answers, took_ns)
 
-    def _deliver(self, job: int, answers) -> None:
-        search, started = self._jobs.pop(job)
+    def _deliver(self, job: int, answers, took_ns: int) -> None:
+        search = self._jobs.pop(job)
         self.n_jobs_done += 1
         self.n_searches += 1
-        search.hot.note_cost((perf_counter_ns() - started) / 1000)
+        search.hot.note_cost(took_ns * 0.001)
         search.complete(answers if isinstance(answers, Exception) else answers[0])
 
     def count(self, ns: int) -> None:

@@ -18,7 +18,8 @@ typedef struct job {
     uint64_t *labels;
     double *distances;
     uint32_t *counts;
-    int code, is_done;
+    uint64_t took_ns;                           /* of its thread */
+    int code;
 } job;
 
 struct vec_pool {
@@ -68,7 +69,9 @@ static void *work(void *arg) {
         if (!p->first) p->last = NULL;
         j->next = p->running, p->running = j;
         pthread_mutex_unlock(&p->lock);
+        const uint64_t start = thread_ns();
         j->code = vec_search_many(j->index, j->queries, j->n, &j->query, j->labels, j->distances, j->counts);
+        j->took_ns = thread_ns() - start;
         unpin(j);
         pthread_mutex_lock(&p->lock);
         unlink_job(&p->running, j);
@@ -147,7 +150,7 @@ int vec_pool_submit(vec_pool *p, vec_index *ix, const char *queries, size_t n, c
     return VEC_OK;
 }
 
-int vec_pool_next(vec_pool *p, uint64_t *id, int *code, uint64_t *n, uint32_t *k, int *plan, const uint64_t **labels,
+int vec_pool_next(vec_pool *p, uint64_t *id, int *code, uint64_t *n, uint32_t *k, uint64_t *took_ns, const uint64_t **labels,
                   const double **distances, const uint32_t **counts) {
     pthread_mutex_lock(&p->lock);
     job *j = p->done_first;
@@ -155,7 +158,7 @@ int vec_pool_next(vec_pool *p, uint64_t *id, int *code, uint64_t *n, uint32_t *k
         p->done_first = j->next;
         if (!p->done_first) p->done_last = NULL;
         j->next = p->taken, p->taken = j;
-        *id = j->id, *code = j->code, *n = j->n, *k = j->query.k, *plan = j->query.plan;
+        *id = j->id, *code = j->code, *n = j->n, *k = j->query.k, *took_ns = j->took_ns;
         *labels = j->labels, *distances = j->distances, *counts = j->counts;
     } else {
         uint64_t count;
