@@ -87,11 +87,11 @@ def _explain(scorer: Scorer, match: Match, row: int, rows: np.ndarray) -> _Part:
             return _Part(value, _saturation(scorer, value, match.weight, "", 1, rows))
         return _Part(value, "Irrelevant token -> score is 0")
     if scorer.name == "DISMAX":
-        return _Part(value, f"DISMAX {value:.2f} = Weight {match.weight:.2f} * Frequency 1")
+        return _Part(value, f"DISMAX {value:.2f} = Weight {match.weight:.2f} * Frequency {match.counts:d}")
     if scorer.name == "BM25":
-        return _Part(value, f"({value:.2f} = Weight {match.weight:.2f} * F 1 / (F 1 + k1 {K1:.1f} * (1 - b {B_OLD:.1f} + b {B_OLD:.1f}"
+        return _Part(value, f"({value:.2f} = Weight {match.weight:.2f} * F {match.counts:d} / (F {match.counts:d} + k1 {K1:.1f} * (1 - b {B_OLD:.1f} + b {B_OLD:.1f}"
                             f" * Average Len {scorer.mean_length:.2f})))")
-    return _Part(value, f"(TFIDF {value:.2f} = Weight {match.weight:.2f} * Frequency 1)")
+    return _Part(value, f"(TFIDF {value:.2f} = Weight {match.weight:.2f} * Frequency {match.counts:d})")
 
 
 def _leaf(scorer: Scorer, leaf: Leaf, rows: np.ndarray) -> _Part:

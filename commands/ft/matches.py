@@ -33,14 +33,14 @@ def among(rows: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 class Match:
     """Rows that count the same whatever matched them: numbers, shapes, `*`, negation."""
 
-    __slots__ = ("rows", "weight", "estimate")
+    __slots__ = ("rows", "weight", "estimate", "counts")
     children: tuple = ()
-    #: Whether scores know of it at all.
-    counts = True
 
     def __init__(self, rows: BitMap, weight: float = 1.0, counts: bool = True):
+        """counts: whether scores know of it at all."""
         self.rows = rows
         self.weight = weight
+        self.counts = counts
         self.estimate = len(rows)
 
     @property

@@ -67,7 +67,7 @@ class Evaluation:
 
     def _ids(self, node: tree.Ids) -> Match:
         row_of = self.index.docs.row_of
-        return Match(BitMap([row for key in node.keys if (row := row_of.get(key)) is not None]))
+        return Match(BitMap([row for key in node.keys if (row := row_of.get(key)) is not None]), counts=False)
 
     def _and(self, node: tree.And) -> Match:
         later, children = [], []
@@ -83,7 +83,7 @@ class Evaluation:
             if type(child) is tree.Not:
                 rows = self._negated(child)
                 result = self.index.docs.live - rows if result is None else result - rows
-                children.append(Match(result))
+                children.append(Match(result, counts=False))
             elif type(self) is Evaluation and result is not None and len(result) <= _RANGE_BY_CANDIDATE:
                 result = self._range(child, result).rows
             else:
@@ -126,7 +126,7 @@ class Evaluation:
             self._is_negative = outer
 
     def _not(self, node: tree.Not) -> Match:
-        return Match(self.index.docs.live - self._negated(node), _weight(node))
+        return Match(self.index.docs.live - self._negated(node), counts=False)
 
     def _optional(self, node: tree.Optional) -> Match:
         child = self.match(node.child)
@@ -220,7 +220,7 @@ class Evaluation:
         if type(field) is not GeoShapeField:
             return Match(BitMap())
         try:
-            return Match(field.rows_that(node.predicate, node.shape), _weight(node))
+            return Match(field.rows_that(node.predicate, node.shape), counts=False)
         except ValueError as error:
             raise errors.fail(errors.SHAPE_QUERY, error) from None
 

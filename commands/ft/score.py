@@ -4,7 +4,7 @@
 |---|---|
 | BM25STD | the sum over what matched of idf * f (k1 + 1) / (f + k1 (1 - b + b length / mean length)), idf = ln(1 + (N - n + 1/2) / (n + 1/2)), k1 = 1.2, b = 0.75 (S. Robertson, H. Zaragoza, The Probabilistic Relevance Framework, 2009) |
 | BM25STD.NORM, BM25STD.TANH | the same divided by the best score; tanh(that / factor), the document's own score inside |
-| BM25 | the sum of idf * f / (f + k1 (1 - b + b mean length)), b = 0.5, idf = floor(log2(1 + N / n)); divided by the spread |
+| BM25 | the sum of idf * f / (f + k1 (1 - b + b mean length)), b = 0.5, idf = floor(log2(1 + (N + 1) / n)); divided by the spread |
 | TFIDF, TFIDF.DOCNORM | the sum of f * idf, idf as for BM25; divided by the greatest frequency in the document, or its length, and the spread |
 | DISMAX | (without the document's own score) the sum of frequencies, of alternatives the greatest |
 | DOCSCORE | 1 |
@@ -41,8 +41,8 @@ def probabilistic_idf(n_total: int, n: int) -> float:
 
 
 def whole_idf(n_total: int, n: int) -> float:
-    """The inverse document frequency of TFIDF and BM25: a whole number."""
-    return float(math.frexp(1 + n_total / max(n, 1))[1] - 1)
+    """The inverse document frequency of TFIDF and BM25: a whole number. Redis counts one document too many here, its table's first row."""
+    return float(math.frexp(1 + (n_total + 1) / max(n, 1))[1] - 1)
 
 
 class Scorer:

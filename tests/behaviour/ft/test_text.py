@@ -121,6 +121,13 @@ def test_scores(r3):
     assert [float(row[b"extra_attributes"][b"__score"]) for row in rows] == sorted([float(row[b"extra_attributes"][b"__score"]) for row in rows])[::-1]
 
 
+def test_what_lacks_a_word_has_no_score(r3):
+    library(r3)
+    for scorer in ("TFIDF", "BM25", "DISMAX"):
+        reply = r3.execute_command("FT.SEARCH", "idx", "-snail", "WITHSCORES", "NOCONTENT", "SCORER", scorer, "DIALECT", 2)
+        assert {row[b"score"] for row in reply[b"results"]} == {0}, scorer
+
+
 def test_text_filters_vectors(r3):
     create(r3, schema=("t", "TEXT"))
     base = vectors(60, 8)

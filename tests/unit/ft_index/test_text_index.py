@@ -206,6 +206,10 @@ def test_scores_by_their_formulas():
         assert np.allclose(Scorer(index, name).scores(match, rows), expected), name
 
 
+def test_whole_idf_counts_one_document_more():
+    assert [whole_idf(2, 1), whole_idf(2, 2), whole_idf(3, 2), whole_idf(0, 1), whole_idf(1000, 1)] == [2, 1, 1, 1, 9]
+
+
 def test_scores_of_alternatives_count_where_they_match():
     index = text_index(b"t")
     put(index, b"a", t="apple pear")
