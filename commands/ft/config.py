@@ -107,7 +107,7 @@ def _rows():
     yield s("_FREE_RESOURCE_ON_THREAD", "search-_free-resource-on-thread", "bool", True, _WITHOUT_EFFECT)
     yield s("_PRINT_PROFILE_CLOCK", "search-_print-profile-clock", "bool", True, "Whether FT.PROFILE shows times")
     yield s("_PRIORITIZE_INTERSECT_UNION_CHILDREN", "search-_prioritize-intersect-union-children", "bool", False,
-            _WITHOUT_EFFECT)
+            "Whether an intersection looks at a union as if it were as often there as its parts are many")
     yield s("BG_INDEX_SLEEP_GAP", "search-bg-index-sleep-gap", "int", 100, _WITHOUT_EFFECT, least=1, most=_UINT32,
             immutable=True)
     yield s("BG_INDEX_SLEEP_DURATION_US", "search-bg-index-sleep-duration-us", "int", 1, _WITHOUT_EFFECT, least=1, most=999999)

@@ -75,7 +75,7 @@ def vecsim_info(field: VectorField) -> list:
 
 def _vecsim(client, words):
     if len(words) != 2:
-        raise CommandError(WRONG_ARITY.format("_FT.DEBUG"))
+        raise CommandError(WRONG_ARITY.format("_FT.DEBUG|VECSIM_INFO"))
     index = client.server.search.find(words[0])
     field = index.by_name.get(words[1])
     if type(field) is not VectorField:
@@ -87,7 +87,7 @@ def _workers(client, words):
     """WORKERS: the background of all indexes, and the threads that searches may go to. PAUSE lets vectors wait for their graph."""
     manager = client.server.search
     if len(words) != 1:
-        raise CommandError(WRONG_ARITY.format("_FT.DEBUG"))
+        raise CommandError(WRONG_ARITY.format("_FT.DEBUG|WORKERS"))
     action = words[0].upper()
     if action == b"STATS":
         n_queries = sum(stats.calls - stats.failed for name in _QUERIES if (stats := COMMANDS[name].stats) is not None)

@@ -15,7 +15,7 @@ from . import errors, tree
 from .fields import GeoField, GeoShapeField, NumericField, TagField, VectorField
 from .fields.tag import MAX_TAG_BYTES
 from .fields.vector import RANGE_QUERY
-from .matches import ALL, ANY, Everything, Group, Leaf, Match, Perhaps, any_of, row_array, row_set
+from .matches import ALL, ANY, Everything, Group, Leaf, Match, Perhaps, any_of, ordered, row_array, row_set
 from .runtime import check_blob, range_runtime
 from .text.leaves import AT_A_TIME, TextReader
 from .text.terms import first
@@ -94,7 +94,7 @@ class Evaluation:
             return Match(BitMap())
         slop, in_order = self._slop(node)
         if not in_order:
-            children.sort(key=lambda match: match.estimate)
+            children = ordered(children, lambda match: match, self.config)
         group = Group(ALL, children, result, _weight(node))
         if slop is not None or in_order:
             group.rows = self.text.near_each_other(group, slop, in_order)

@@ -9,7 +9,8 @@ from . import errors, hybrid, tree
 from .aggregate import prepare, run_beside
 from .aggregate_options import parse_aggregate
 from .explain import explain, explain_lines
-from .matches import ALL, Group, Leaf, Match
+from .fields import GeoField
+from .matches import ALL, Group, Leaf, Match, ordered, row_array
 from .pipeline import Timing
 from .plan import Evaluation
 from .query import bind, check_yields, parse_query
@@ -77,7 +78,7 @@ class _Profiled(Evaluation):
         took = (perf_counter_ns() - started) / 1e6
         children, self._children = self._children, siblings
         if type(node) is tree.And:
-            children.sort(key=lambda pair: pair[0].estimate)
+            children = ordered(children, lambda pair: pair[0], self.config)
             if errors.has_codes:        # as from 8.4 on: what excludes nothing is left out
                 children = [pair for pair in children if not _excludes_nothing(pair[1])] or children
         children = [entry for _, entry in children]
@@ -113,13 +114,29 @@ class _Profiled(Evaluation):
         if type(node) is tree.Numeric:
             return Pairs([*head, (Simple("Term"), Simple(f"{node.low:g} - {node.high:g}")), *time,
                           (Simple("Estimated number of matches"), n)])
+        if type(node) is tree.Geo:
+            return self._around(node, match, time)
         if type(node) is tree.Or:
             return Pairs([*head, (Simple("Query type"), Simple("UNION")), *time, (Simple("Child iterators"), children)])
         if type(node) is tree.And:
+            if any(map(_is_empty, children)):
+                if errors.has_codes:        # as from 8.4 on: what can match nothing is nothing
+                    return Pairs([(Simple("Type"), Simple("EMPTY")), *time])
+                children = [None if _is_empty(child) else child for child in children]
             return Pairs([*head, *time, (Simple("Child iterators"), children)])
         if children:
             return Pairs([*head, *time, (Simple("Child iterator"), children[0])])
         return Pairs(head + time)
+
+    def _around(self, node: tree.Geo, match: Match, time: list) -> Pairs:
+        """What a circle matched, between the ends that it has along the curve of geohashes."""
+        field = self.index.by_name.get(node.field)
+        ends = field.span(row_array(match.rows)) if type(field) is GeoField else []
+        if not ends:
+            return Pairs([(Simple("Type"), Simple("EMPTY")), *time])
+        term = " - ".join([f"{lon:g},{lat:g}" for lon, lat in ends])
+        return Pairs([(Simple("Type"), Simple("GEO")), (Simple("Term"), Simple(term)), *time,
+                      (Simple("Estimated number of matches"), len(match.rows))])
 
     def finish(self, root, took: float, n: int) -> Pairs:
         """The entry of the whole query."""
@@ -168,8 +185,12 @@ def _matched(match: Match, label: str, took: float) -> Pairs:
     return Pairs([(Simple("Type"), Simple("EMPTY")), *time])
 
 
+def _is_empty(entry: Pairs) -> bool:
+    return entry[0][1] == "EMPTY"
+
+
 def _excludes_nothing(entry: Pairs) -> bool:
-    return entry[0][1] == "NOT" and entry[-1][1][0][1] == "EMPTY"
+    return entry[0][1] == "NOT" and _is_empty(entry[-1][1])
 
 
 def _affix_label(node: tree.Affix) -> str:
@@ -178,7 +199,7 @@ def _affix_label(node: tree.Affix) -> str:
 
 _LABELS = {tree.Term: lambda node: "UNION", tree.Phrase: lambda node: "", tree.Affix: _affix_label,
            tree.Fuzzy: lambda node: f"FUZZY - {errors.show(node.text)}", tree.Pattern: lambda node: f"WILDCARD - {errors.show(node.text)}",
-           tree.Tag: lambda node: "TAG", tree.Geo: lambda node: "GEO", tree.GeoShape: lambda node: "GEO"}
+           tree.Tag: lambda node: "TAG", tree.GeoShape: lambda node: "GEO"}
 _TYPES = {tree.And: "INTERSECT", tree.Or: "UNION", tree.Optional: "OPTIONAL",
           tree.VectorRange: "METRIC - VECTOR DISTANCE",
           tree.Ids: "ID-LIST"}

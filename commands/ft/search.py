@@ -182,11 +182,7 @@ def prepare(client, index, text: bytes, words: tuple) -> Prepared:
     """Reads a search's words and text and keeps the result with the index. Raises CommandError."""
     config = client.server.config
     most = config["search-max-search-results"]
-    has_limit = most >= 10 or any(word.upper() == b"LIMIT" for word in words)
-    options = parse_search(words, proto=client.proto, max_results=most if has_limit else 10,
-                           default_dialect=config["search-default-dialect"])
-    if not has_limit:
-        options.count = most        # fewer than the page that nobody asked for
+    options = parse_search(words, proto=client.proto, max_results=most, default_dialect=config["search-default-dialect"])
     options.count = min(options.count, max(0, most - options.offset))
     if options.format == "EXPAND" and not index.source.is_json:
         raise CommandError(errors.EXPAND_HASH)

@@ -81,6 +81,7 @@ class SearchOptions:
     with_count: bool | None = None               # WITHCOUNT True, WITHOUTCOUNT False
     offset: int = 0
     count: int = 10
+    has_limit: bool = False                      # whether LIMIT was given
     timeout: int | None = None                   # milliseconds, 0 = no limit
     params: dict[bytes, bytes] | None = None     # None: PARAMS not given
     format: str | None = None                    # STRING | EXPAND
@@ -105,6 +106,8 @@ def parse_search(words: Sequence[bytes], *, proto: int = 2, max_results: int = 1
         reader(cursor, options)
     if options.explain_score and not options.with_scores:
         raise fail(errors.EXPLAINSCORE_ALONE)
+    if not options.has_limit:
+        options.count = min(options.count, max_results)         # fewer than the page that nobody asked for
     if options.offset > max_results:
         raise fail(errors.OFFSET_MAXIMUM, max_results)
     if options.count > max_results:
@@ -148,7 +151,7 @@ def _limit(cursor: Words, options: SearchOptions) -> None:
         raise fail(errors.LIMIT_NUMERIC)
     if offset and not count:
         raise fail(errors.LIMIT_OFFSET)
-    options.offset, options.count = offset, count
+    options.offset, options.count, options.has_limit = offset, count, True
 
 
 def _sort_by(cursor: Words, options: SearchOptions) -> None:

@@ -100,6 +100,20 @@ class GeoField(Field):
         half = np.sin((lats - y) / 2) ** 2 + math.cos(y) * np.cos(lats) * np.sin((lons - x) / 2) ** 2
         return rows[half <= math.sin(angle / 2) ** 2].astype(np.uint32)
 
+    def span(self, rows: np.ndarray) -> list[tuple[float, float]]:
+        """Of the rows' points, the first and the last along the curve of Redis's geohashes (Z order, 26 bits of each coordinate), as
+        longitude and latitude in degrees. Empty if none has a point; of several points of a document the first counts."""
+        points = np.degrees(self._points[rows[rows < len(self._points)]])
+        points = points[points[:, 0] == points[:, 0]]
+        if not len(points):
+            return []
+        cells = ((points + (180, _MAX_LATITUDE)) / (360, 2 * _MAX_LATITUDE) * (1 << 26)).astype(np.uint64)
+        curve = np.zeros(len(points), dtype=np.uint64)
+        for bit in range(26):
+            for axis in (0, 1):
+                curve |= (cells[:, axis] >> np.uint64(bit) & np.uint64(1)) << np.uint64(2 * bit + 1 - axis)
+        return [tuple(points[at].tolist()) for at in (curve.argmin(), curve.argmax())]
+
     def stored_rows(self) -> list[int]:
         """The rows that have a point."""
         return np.flatnonzero(self._points[:, 0] == self._points[:, 0]).tolist()

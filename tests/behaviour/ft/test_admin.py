@@ -227,6 +227,27 @@ def test_profile_without_times(r2):
     r2.execute_command("FT.CONFIG", "SET", "_PRINT_PROFILE_CLOCK", "true")
 
 
+def test_profile_of_intersections_and_circles(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "n", "NUMERIC", "g", "GEO")
+    for i, (word, place) in enumerate((("one", "1.22,4.56"), ("two", "1.24,4.56"), ("three", "1.23,4.55"), ("four", "1.23,4.57"))):
+        r2.hset(f"d{i}", mapping={"t": word, "n": i, "g": place})
+
+    def iterators(query):
+        return text(str(r2.execute_command("FT.PROFILE", "idx", "SEARCH", "QUERY", query, "DIALECT", 2)[1][1][0])).replace("b'", "'")
+
+    assert "'Type', 'GEO', 'Term', '1.23,4.55 - 1.24,4.56', 'Time'" in iterators("@g:[1.23 4.56 10 km]")
+    assert "'Type', 'EMPTY'" in iterators("@g:[50 50 1 km]") and "INTERSECT" not in iterators("one nothing")
+    found = iterators("@n:[0 2] (one | two)")
+    assert found.index("UNION") < found.index("NUMERIC")
+    r2.execute_command("FT.CONFIG", "SET", "_PRIORITIZE_INTERSECT_UNION_CHILDREN", "true")
+    found = iterators("@n:[0 2] (one | two)")
+    assert found.index("NUMERIC") < found.index("UNION")
+    r2.execute_command("FT.CONFIG", "SET", "_PRIORITIZE_INTERSECT_UNION_CHILDREN", "false")
+    r2.execute_command("FT.CONFIG", "SET", "MAXSEARCHRESULTS", 2)
+    assert r2.execute_command("FT.PROFILE", "idx", "SEARCH", "QUERY", "*", "NOCONTENT")[0][1:] == [b"d0", b"d1"]
+    r2.execute_command("FT.CONFIG", "SET", "MAXSEARCHRESULTS", 1000000)
+
+
 def test_vectors_wait_while_the_workers_pause(r2):
     assert text(r2.execute_command("_FT.DEBUG", "WORKERS", "PAUSE")) == "OK"
     create(r2, algorithm="HNSW")

@@ -19,7 +19,7 @@ from commands.ft.text.terms import Terms, first
 from commands.ft.text.words import spans, split
 
 CONFIG = {"search-min-prefix": 2, "search-max-prefix-expansions": 200, "search-min-stem-len": 4, "search-multi-text-slop": 100,
-          "search-bm25std-tanh-factor": 4}
+          "search-bm25std-tanh-factor": 4, "search-_prioritize-intersect-union-children": False}
 
 
 class Document(dict):
