@@ -113,6 +113,7 @@ def reset(client):
     leave(client)
     server = client.server
     server.pubsub.forget(client)
+    server.tracking.stop(client)
     if client.is_monitor:
         server.set_monitor(client, False)
     client.select(0)
@@ -360,21 +361,8 @@ def client_unblock(client, number, *reason):
     return 1
 
 
-@command("CLIENT GETREDIR", arity=2, group="connection", since="6.0.0", flags=_CLIENT, complexity="O(1)",
-         summary="Returns the client ID to which the connection's tracking notifications are redirected.")
-def client_getredir(client):
-    """-1: tracking is off."""
-    return -1
-
-
-@command("CLIENT TRACKINGINFO", arity=2, group="connection", since="6.2.0", flags=_CLIENT, complexity="O(1)",
-         summary="Returns information about server-assisted client-side caching for the connection.")
-def client_trackinginfo(client):
-    """Tracking is always off."""
-    return Pairs([(b"flags", {b"off"}), (b"redirect", -1), (b"prefixes", [])])
-
-
 declare_help("CLIENT", "connection", "5.0.0", (
+    "CACHING (YES|NO)", "    Whether the next command's reads are tracked, with OPTIN or OPTOUT.",
     "GETNAME", "    The name of this connection.",
     "GETREDIR", "    The client that gets this one's tracking messages; -1: tracking is off.",
     "ID", "    The id of this connection.",
@@ -391,6 +379,8 @@ declare_help("CLIENT", "connection", "5.0.0", (
     "REPLY (ON|OFF|SKIP)", "    Which replies this connection wants.",
     "SETINFO (LIB-NAME|LIB-VER) <value>", "    Name the client library.",
     "SETNAME <name>", "    Name this connection.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Have this connection told when keys change that it has read.",
     "TRACKINGINFO", "    State of client-side caching.",
     "UNBLOCK <clientid> [TIMEOUT|ERROR]", "    End the blocking command of a client.",
     "UNPAUSE", "    End CLIENT PAUSE.",

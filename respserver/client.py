@@ -20,7 +20,7 @@ class Client:
         "last_active",
         "last_command", "address", "local_address", "fd", "special", "waiting", "closing", "is_unix", "write", "close",
         "output_size", "input_size",
-        "net_in", "net_out", "n_commands", "lend", "give_back", "repeated", "__weakref__",
+        "net_in", "net_out", "n_commands", "lend", "give_back", "repeated", "tracker", "__weakref__",
     )
 
     def __init__(self, server: "Server", client_id: int = 0):
@@ -55,6 +55,7 @@ class Client:
         self.waiting = None             # the Deferred that its next reply waits for
         self.closing = False            # to be closed once its replies are sent
         self.net_in = self.net_out = self.n_commands = 0
+        self.tracker = None             # how it tracks keys: see tracking.py
         self.repeated = None            # what a module remembers of its latest commands
         self.detach()
 
@@ -68,9 +69,10 @@ class Client:
         self.input_size: Callable[[], int] = _zero          # bytes that wait for the rest of their command
 
     def refresh(self) -> None:
-        """Recomputes `special`; to be called after a change of MULTI, subscription, login, monitor or reply state."""
+        """Recomputes `special`; to be called after a change of MULTI, subscription, login, monitor, tracking or reply
+        state."""
         self.special = bool(self.queue is not None or not self.authenticated or self.is_monitor or self.reply_mode != "on"
-                            or not self.user.is_unlimited or (self.proto == 2 and self.n_subscriptions))
+                            or not self.user.is_unlimited or (self.proto == 2 and self.n_subscriptions) or self.tracker is not None)
 
     def push(self, value) -> None:
         """Sends a value out of band: to a command's own client after that command's reply."""
@@ -88,7 +90,10 @@ class Client:
 
     def _flags(self) -> str:
         flags = ("P" if self.n_subscriptions else "") + ("O" if self.is_monitor else "") + ("x" if self.queue is not None else "")
-        flags += ("b" if self.waiting is not None and self.waiting.blocking else "") + ("d" if self.is_dirty else "")
+        flags += "b" if self.waiting is not None and self.waiting.blocking else ""
+        if self.tracker is not None:
+            flags += "t" + ("R" if self.tracker.is_broken else "") + ("B" if self.tracker.is_bcast else "")
+        flags += "d" if self.is_dirty else ""
         flags += ("c" if self.closing else "") + ("U" if self.is_unix else "") + ("e" if self.no_evict else "")
         return flags + ("T" if self.no_touch else "") or "N"
 
@@ -101,9 +106,14 @@ class Client:
                 f"sub={len(self.channels)} psub={len(self.patterns)} ssub={len(self.shard_channels)} "
                 f"multi={-1 if self.queue is None else len(self.queue)} watch={len(self.watched)} qbuf={waiting_in} qbuf-free=0 "
                 f"argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={int(waiting_out > 0)} omem={waiting_out} "
-                f"tot-mem={waiting_in + waiting_out} events=r cmd={last} user={_text(self.user.name)} redir=-1 resp={self.proto} "
+                f"tot-mem={waiting_in + waiting_out} events=r cmd={last} user={_text(self.user.name)} redir={self.redirect} resp={self.proto} "
                 f"lib-name={_text(self.lib_name)} lib-ver={_text(self.lib_ver)} io-thread=0 tot-net-in={self.net_in} "
                 f"tot-net-out={self.net_out} tot-cmds={self.n_commands}")
+
+    @property
+    def redirect(self) -> int:
+        """The id of the client that is told of changed keys in place of this one; 0: none; -1: it does not track."""
+        return -1 if self.tracker is None else self.tracker.redirect
 
     def select(self, index: int) -> None:
         """Changes to another database. Raises IndexError if there is none."""

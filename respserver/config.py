@@ -80,6 +80,7 @@ def _rows() -> Iterable[Directive]:
     yield d("hz", "int", 10, least=1, most=500)
     yield d("enable-debug-command", "enum", "local", choices=_GUARDS, immutable=True)
     yield d("enable-protected-configs", "enum", "no", choices=_GUARDS, immutable=True)
+    yield d("tracking-table-max-keys", "int", 1_000_000)
     # memory
     yield d("maxmemory", "memory", 0)
     yield d("maxmemory-policy", "enum", "noeviction", choices=POLICIES)
@@ -130,7 +131,7 @@ WITHOUT_EFFECT = (
     "server-cpulist",
     "bio_cpulist", "bio-cpulist", "aof_rewrite_cpulist", "aof-rewrite-cpulist", "tls-session-cache-", "tls-client-",
     "tls-replication", "tls-cluster", "bgsave_cpulist", "bgsave-cpulist", "crash-memcheck-enabled",
-    "maxmemory-eviction-tenacity", "sanitize-dump-payload", "ignore-warnings", "locale-collate", "tracking-table-max-keys")
+    "maxmemory-eviction-tenacity", "sanitize-dump-payload", "ignore-warnings", "locale-collate")
 
 #: Other names that Redis takes for a directive.
 ALIASES = {"hash-max-ziplist-entries": "hash-max-listpack-entries", "hash-max-ziplist-value": "hash-max-listpack-value",

@@ -297,6 +297,12 @@ class Dispatcher:
             self.journal.note_failed(client, words)
         return encoded
 
+    @staticmethod
+    def _track(client: Client, command: Command, words: list) -> None:
+        """Notes the keys that a call has read, if its client tracks them."""
+        if client.tracker is not None and client.tracker.notes_reads and "readonly" in command.flags and command.group != "scripting":
+            client.server.tracking.note(client, command.keys_in(words))
+
     def _count_reads(self, data: dict, keys: list) -> None:
         """Counts keys that were read. After the call: what had expired is gone by then."""
         for key in keys:
@@ -344,6 +350,8 @@ class Dispatcher:
                 encoded = encode(encoded, client.proto)
             except Exception as error:
                 encoded = self.failed(command, error)
+        if client.tracker is not None:
+            self._track(client, command, words)
         took = perf_counter_ns() - started
         stats = command.stats
         stats.ns += took
@@ -404,7 +412,28 @@ class Dispatcher:
         if self.paused_until and self.holds(client, command):
             return Paused(client, words)
         client.last_command = command
+        if client.tracker is not None:
+            return self._call_tracked(client, command, words, n_name)
         return self.call(client, command, words, n_name)
+
+    def _call_tracked(self, client: Client, command: Command, words: list, n_name: int) -> bytes | Deferred:
+        """Runs a command of a client that tracks keys: what it changes is its own doing, and what CLIENT CACHING said is over with the
+        command, or transaction, that follows it."""
+        tracking = client.server.tracking
+        early = tracking.take(client)           # of keys that had to make room, among others
+        tracking.writer = client
+        try:
+            reply = self.call(client, command, words, n_name)
+            if early and (isinstance(reply, Deferred) or client.reply_mode != "on"):
+                client.write(early)
+            elif early:
+                reply = early + reply
+            return reply
+        finally:
+            tracking.writer = None
+            tracking.tell()
+            if client.tracker is not None and client.queue is None and not command.name.startswith("CLIENT "):
+                client.tracker.caching = False
 
     @staticmethod
     def _is_refused(client: Client, command: Command) -> bool:
@@ -460,6 +489,7 @@ class Dispatcher:
             encoded = self.failed(command, error)
             if command.is_logged:
                 self.journal.note_failed(client, words)
+        self._track(client, command, words)
         if command.reads is not None:
             keys = words[command.reads]
             self._count_reads(client.db.data, keys)

@@ -139,7 +139,7 @@ def _clients(server):
     yield "client_recent_max_input_buffer", max((c.input_size() for c in clients), default=0)
     yield "client_recent_max_output_buffer", max((c.output_size() for c in clients), default=0)
     yield "blocked_clients", sum(1 for c in clients if c.waiting is not None and c.waiting.blocking)
-    yield "tracking_clients", 0
+    yield "tracking_clients", len(server.tracking.clients)
     yield "pubsub_clients", sum(1 for c in clients if c.kind == "pubsub")
     yield "watching_clients", sum(1 for c in clients if c.watched)
     yield "clients_in_timeout_table", 0
@@ -230,10 +230,13 @@ def _stats(server):
     yield "pubsub_channels", len(server.pubsub.channels)
     yield "pubsub_patterns", len(server.pubsub.patterns)
     yield "pubsubshard_channels", len(server.pubsub.shard_channels)
+    yield "tracking_total_keys", server.tracking.n_keys
+    yield "tracking_total_items", server.tracking.n_items
+    yield "tracking_total_prefixes", server.tracking.n_prefixes
     yield from _zeros("sync_full sync_partial_ok sync_partial_err evicted_clients evicted_scripts "
                       "migrate_cached_sockets slave_expires_tracked_keys "
                       "active_defrag_hits active_defrag_misses active_defrag_key_hits active_defrag_key_misses total_active_defrag_time "
-                      "current_active_defrag_time tracking_total_keys tracking_total_items tracking_total_prefixes unexpected_error_replies "
+                      "current_active_defrag_time unexpected_error_replies "
                       "dump_payload_sanitizations io_threaded_reads_processed io_threaded_writes_processed")
     yield "latest_fork_usec", server.keeper.fork_us
     yield "total_forks", server.keeper.n_forks

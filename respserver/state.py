@@ -22,6 +22,7 @@ from .persistence.keeper import Keeper
 from .protocol import errors
 from .pubsub import Notifier, PubSub
 from .stats import Stats
+from .tracking import Tracking
 
 
 class Server:
@@ -38,6 +39,7 @@ class Server:
         self.evictor = Evictor(self)
         self.dispatcher = Dispatcher(self.stats, self.evictor)
         self.pubsub = PubSub()
+        self.tracking = Tracking(self)
         self.info = Info()
         self.clients: dict[int, Client] = {}
         self.connections: dict[int, object] = {}            # client id -> Connection
@@ -83,6 +85,7 @@ class Server:
         config.observe("latency-monitor-threshold", dispatcher.set_latency_threshold)
         config.observe("notify-keyspace-events", self._set_notifications)
         config.observe("proto-max-bulk-len", self._set_max_bulk)
+        config.observe("tracking-table-max-keys", lambda value: self.tracking.limit())
         for name in ("maxmemory", "maxmemory-policy"):
             config.observe(name, lambda value: self._set_memory_limit())
         try:
@@ -209,6 +212,7 @@ class Server:
         """Drops all traces of a client that has left."""
         self.clients.pop(client.id, None)
         self.pubsub.forget(client)
+        self.tracking.stop(client)
         client.unwatch()
         if client.is_monitor:
             self.set_monitor(client, False)

@@ -163,10 +163,6 @@ class TestClient:
         assert raw.call("CLIENT", "NO-EVICT", "on") == "OK" and raw.call("CLIENT", "NO-TOUCH", "on") == "OK"
         assert fields(raw.call("CLIENT", "INFO"))["flags"] == "eT"
 
-    def test_tracking_is_off(self, raw, raw3):
-        assert raw.call("CLIENT", "GETREDIR") == -1
-        assert raw3.call("CLIENT", "TRACKINGINFO")[b"flags"] == ("set", [b"off"])
-
     def test_unblock_somebody_who_does_not_wait(self, raw, connect):
         assert raw.call("CLIENT", "UNBLOCK", connect().call("CLIENT", "ID")) == 0
 
