@@ -24,6 +24,16 @@ class Pool:
         self._jobs[job[0]] = (index, allowed)
         return job[0]
 
+    def submit_range(self, index, blob, radius, epsilon=None, allowed=None, timeout_us=0):
+        """Queues a search for everything within radius of one query, as Index.range_blob; returns the job's id. Its list of answers has one
+        entry."""
+        job = ffi.new("uint64_t *")
+        q = _query(0, 0, 0, allowed, timeout_us)
+        q.radius, q.epsilon = radius, -1 if epsilon is None else epsilon
+        _check(lib.vec_pool_range(self._ptr, index._ptr, blob, q, job))
+        self._jobs[job[0]] = (index, allowed)
+        return job[0]
+
     def _next(self):
         job, code, n, k, took_ns = (ffi.new(t) for t in ("uint64_t *", "int *", "uint64_t *", "uint32_t *", "uint64_t *"))
         labels, distances, counts = ffi.new("const uint64_t **"), ffi.new("const double **"), ffi.new("const uint32_t **")

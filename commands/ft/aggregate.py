@@ -159,16 +159,18 @@ def _add_columns(index, options, layout: DocumentLayout, names: list[bytes], fou
 
 def run_beside(client, work: Generator, name: str):
     """Runs a generator that pauses now and then and returns a reply: to the end if that is near (or inside EXEC), else
-    beside the traffic; then the reply is a Deferred. Raises CommandError."""
+    beside the traffic; then the reply is a Deferred. What it yields, it waits for (not inside EXEC). Raises CommandError."""
     deadline = perf_counter_ns() + _AT_ONCE
-    while client.in_exec or perf_counter_ns() < deadline:
+    pending = None
+    while client.in_exec or pending is None and perf_counter_ns() < deadline:
         try:
-            next(work)
+            pending = next(work)
         except StopIteration as stop:
             return stop.value
 
     def rest():
         try:
+            yield pending
             deferred.set_result((yield from work))
         except CommandError as error:
             deferred.set_result(error)

@@ -4,7 +4,7 @@ Each list is ranked and cut to a window. RRF adds up 1 / (constant + rank) over 
 Clarke, S. Buettcher, Reciprocal Rank Fusion, 2009), LINEAR the weighted scores; a distance becomes a score of 1 / (1 + d) for
 L2, and of (1 + similarity) / 2 for COSINE and IP. What follows (LOAD, APPLY, FILTER, GROUPBY, SORTBY, LIMIT) are the stages of
 FT.AGGREGATE, over rows that come best first."""
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from time import perf_counter_ns
 
 import numpy as np
@@ -13,71 +13,62 @@ from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Pairs, Raw, Simple, encode
 from respserver.registry import command
 
-from . import errors, tree
+from . import errors
 from .aggregate import Expanded, Results, row_pairs, run_beside
 from .aggregate_options import Group, Load
 from .errors import fail, show
 from .explain_score import explain_score
+from .hybrid_lists import POOL_FROM, Moment, Ranked, by_vector, by_words, vector_tree, words_tree
 from .hybrid_options import HybridOptions, parse_hybrid
-from .matches import Leaf, Match, row_array
 from .pipeline import DOCUMENT, DocumentLayout, Progress, build
 from .plan import Evaluation
-from .query import Query, bind, check_yields, parse_query
 from .reply import hidden_fields
 from .score import Scorer
-from .search import default_scorer, find_names, living, match, stopwords_of, time_limit_us, top_rows
+from .search import default_scorer, time_limit_us
 from .values import Several
 
+#: Rows that are handled between two pauses.
+_PIECE = 256
 _SCORE, _KEY = b"__score", b"__key"
-
-
-class Ranked:
-    """One of the lists: rows of the document table, best first, with their scores."""
-
-    __slots__ = ("rows", "scores", "match", "warnings", "root", "evaluation", "match_ns", "took_ns")
-
-    def __init__(self, rows: list[int], scores: list[float], found: Match, warnings: list[bytes], root, evaluation: Evaluation,
-                 match_ns: int, took_ns: int):
-        self.rows = rows
-        self.scores = dict(zip(rows, scores))
-        self.match = found
-        self.warnings = warnings
-        self.root = root                # of the query, bound, and how it was evaluated
-        self.evaluation = evaluation
-        self.match_ns = match_ns
-        self.took_ns = took_ns          # with sorting
 
 
 class Fusion:
     """What one request found: both lists, and the documents of both with their scores, best first."""
 
-    __slots__ = ("options", "index", "words", "vector", "scorer", "rows", "scores", "parts", "warnings")
+    __slots__ = ("options", "index", "words", "vector", "scorer", "moment", "rows", "scores", "parts", "warnings")
 
-    def __init__(self, index, options: HybridOptions, words: Ranked, vector: Ranked, scorer: Scorer):
-        self.index = index
+    def __init__(self, options: HybridOptions, words: Ranked, vector: Ranked, scorer: Scorer, moment: Moment):
+        self.index = moment.index
         self.options = options
         self.words = words
         self.vector = vector
         self.scorer = scorer
-        combine = options.combine
-        weights = (combine.alpha, combine.beta)
-        scores: dict[int, float] = {}
-        #: For each list: row -> what its score is made of (RRF: the rank, LINEAR: the list's score).
-        self.parts: list[dict[int, float]] = []
-        for weight, ranked in zip(weights, (words, vector)):
-            if combine.is_linear:
-                part = ranked.scores
-                added = {row: weight * score for row, score in part.items()}
-            else:
-                part = {row: float(rank) for rank, row in enumerate(ranked.rows, 1)}
-                added = {row: 1 / (combine.constant + rank) if combine.constant + rank else 0.0 for row, rank in part.items()}
-            self.parts.append(part)
-            for row, score in added.items():
-                scores[row] = scores.get(row, 0.0) + score
-        ids = index.docs.doc_ids
+        self.moment = moment
         self.warnings = [*words.warnings, *vector.warnings]
-        self.rows = sorted(scores, key=lambda row: (-scores[row], int(ids[row])))
-        self.scores = scores
+        self.rows: list[int] = []
+        self.scores: dict[int, float] = {}
+        #: For each list: row -> what its score is made of (RRF: the rank, LINEAR: the list's score).
+        self.parts: list[dict[int, float]] = [{}, {}]
+
+    def fill(self) -> Generator:
+        """Makes one list of both, in pieces."""
+        combine, scores = self.options.combine, self.scores
+        for weight, ranked, part in zip((combine.alpha, combine.beta), (self.words, self.vector), self.parts):
+            rows = self.moment.keep(ranked.rows)
+            for first in range(0, len(rows), _PIECE):
+                if first:
+                    yield
+                for rank, row in enumerate(rows[first:first + _PIECE], first + 1):
+                    if combine.is_linear:
+                        part[row] = score = ranked.scores[row]
+                        score *= weight
+                    else:
+                        part[row] = float(rank)
+                        score = 1 / (combine.constant + rank) if combine.constant + rank else 0.0
+                    scores[row] = scores.get(row, 0.0) + score
+        rows = np.fromiter(scores, dtype=np.int64, count=len(scores))
+        values = np.fromiter(scores.values(), dtype=np.float64, count=len(scores))
+        self.rows = rows[np.lexsort((self.index.docs.doc_ids[rows], -values))].tolist()
 
     def explanation(self, row: int) -> list:
         """EXPLAINSCORE: where a row's score comes from, ready to be sent."""
@@ -126,107 +117,6 @@ class Fusion:
         return [line, [[Simple(f"Text scorer: {self.scorer.name}"), inside]]]
 
 
-def _look_for(node, is_bad: Callable) -> bool:
-    """Whether there is a node of that kind in a tree."""
-    waiting = [node]
-    while waiting:
-        one = waiting.pop()
-        if one is None:
-            continue
-        if is_bad(one):
-            return True
-        waiting += getattr(one, "children", ())
-        waiting.append(getattr(one, "child", None))
-    return False
-
-
-def _parse(index, options: HybridOptions, text: bytes, where: str) -> Query:
-    """The query of SEARCH, or of VSIM's FILTER. Raises CommandError."""
-    query = parse_query(text, options.dialect, index.schema, **stopwords_of(index, options))
-    if _look_for(query.root, lambda node: isinstance(node, (tree.Knn, tree.VectorRange))):
-        raise fail(errors.HYBRID_NO_VECTORS, where)
-    return query
-
-
-def _vector_node(index, options: HybridOptions):
-    """The bound clause of VSIM, and the name that its distances have. Raises CommandError."""
-    part = options.vector
-    spec = index.schema.get(part.field)
-    if spec is None:
-        raise fail(errors.HYBRID_FIELD_UNKNOWN, part.field)
-    if spec.type != "VECTOR":
-        raise fail(errors.HYBRID_FIELD_KIND, part.field)
-    alias = part.alias if part.alias is not None else b"__" + part.field + b"_score"
-    among, params = None, ()
-    if part.filter is not None:
-        query = _parse(index, options, part.filter, "VSIM FILTER")
-        if _look_for(query.root, lambda node: node.attributes is not None and node.attributes.weight is not None):
-            raise fail(errors.HYBRID_NO_WEIGHTS)
-        among, params = query.root, query.params
-        if type(among) is tree.Wildcard:
-            among = None
-    vector = tree.Param(part.param, "blob")
-    if part.radius is None:
-        k = min(part.k, options.combine.window)         # more than the window would be found for nothing
-        node = tree.Knn(among, part.field, k, vector, part.param, tuple(part.attributes), alias)
-    else:
-        node = tree.VectorRange(part.field, part.radius, vector, part.param, tuple(part.attributes), alias)
-        if among is not None:
-            node = tree.And([among, node])
-    root = bind(Query(node, b"", options.dialect, (*params, vector)), options.params)
-    if part.alias is not None:
-        check_yields(root, index.schema)
-    return root, alias
-
-
-def _mute_tags(found: Match) -> None:
-    """Tags filter here and do not count for scores, unlike in FT.SEARCH."""
-    waiting = [found]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, Leaf) and not one.is_term:
-            one.weight = 0.0
-        waiting += one.children
-
-
-def _by_words(client, index, options: HybridOptions, scorer: Scorer, make_evaluation) -> Ranked:
-    root = bind(_parse(index, options, options.text, "SEARCH"), options.params)
-    find_names(index, options, root)
-    config = client.server.config
-    evaluation = make_evaluation(index, config, time_limit_us(config, options), options)
-    started = perf_counter_ns()
-    found = match(client, index, root, evaluation)
-    match_ns = perf_counter_ns() - started
-    _mute_tags(found.match)
-    rows = row_array(living(client.server.keyspace.databases[0], index.docs, found.rows))
-    scores = scorer.scores(found.match, rows)
-    best = top_rows(index.docs, rows, -scores, options.combine.window, True)
-    at = np.searchsorted(rows, best)
-    return Ranked(best.tolist(), scores[at].tolist(), found.match, [text + b" (SEARCH)" for text in found.warnings], root,
-                  evaluation,
-                  match_ns, perf_counter_ns() - started)
-
-
-def _by_vector(client, index, options: HybridOptions, make_evaluation) -> Ranked:
-    root, alias = _vector_node(index, options)
-    config = client.server.config
-    evaluation = make_evaluation(index, config, time_limit_us(config, options), options)
-    started = perf_counter_ns()
-    found = match(client, index, root, evaluation)
-    match_ns = perf_counter_ns() - started
-    rows = row_array(living(client.server.keyspace.databases[0], index.docs, found.rows))
-    distance_of = found.distances.get(alias, {})
-    distances = np.array([distance_of[row] for row in rows.tolist()], dtype=np.float64)
-    best = top_rows(index.docs, rows, distances, options.combine.window, True)
-    distances = distances[np.searchsorted(rows, best)]
-    if index.by_name[options.vector.field].spec.metric == "L2":
-        scores = 1 / (1 + distances)
-    else:
-        scores = (2 - distances) / 2
-    return Ranked(best.tolist(), scores.tolist(), found.match, [text + b" (VSIM)" for text in found.warnings], root, evaluation,
-                  match_ns, perf_counter_ns() - started)
-
-
 def read_options(client, index, words: tuple) -> HybridOptions:
     """The words after the index's name. Raises CommandError."""
     config = client.server.config
@@ -237,14 +127,37 @@ def read_options(client, index, words: tuple) -> HybridOptions:
     return options
 
 
-def fuse(client, index, options: HybridOptions, make_evaluation=Evaluation, cut: Callable | None = None) -> Fusion:
-    """Does both searches. Raises CommandError. For FT.PROFILE: `make_evaluation` is another class of evaluation. For _FT.DEBUG:
-    `cut` has both lists before they become one."""
-    scorer = Scorer(index, options.scorer or default_scorer(client.server.config), None, options.tanh_factor)
-    words, vector = _by_words(client, index, options, scorer, make_evaluation), _by_vector(client, index, options, make_evaluation)
+def fuse(client, index, options: HybridOptions, make_evaluation=Evaluation, cut: Callable | None = None) -> Generator:
+    """Work that does both searches and returns a Fusion. Raises CommandError. For FT.PROFILE: `make_evaluation` is another class of
+    evaluation. For _FT.DEBUG: `cut` has both lists before they become one."""
+    server = client.server
+    config, turns = server.config, server.search.turns
+    moment = Moment(index, config, options)
+    scorer = Scorer(index, options.scorer or default_scorer(config), None, options.tanh_factor)
+    text = words_tree(index, options)
+    node, alias = vector_tree(index, options)
+    evaluations = [make_evaluation(index, config, moment.limit_us, options) for _ in range(2)]
+    is_beside = (len(index.docs) >= POOL_FROM and turns.pool is not None and not client.in_exec and make_evaluation is Evaluation
+                 and not server.keyspace.databases[0].field_expires)
+    looking = by_vector(client, options, node, alias, evaluations[1], turns if is_beside else None)
+    vector = pending = None
+    if is_beside:               # the pool looks while the words are looked for here
+        try:
+            pending = next(looking)
+        except StopIteration as stop:
+            vector = stop.value
+    words = yield from by_words(client, options, scorer, text, evaluations[0], moment)
+    if vector is None:
+        yield pending
+        vector = yield from looking
     if cut is not None:
         cut(words, vector)
-    fusion = Fusion(index, options, words, vector, scorer)
+    if index.is_dropped:
+        raise CommandError(errors.DROPPED_MEANWHILE)
+    fusion = Fusion(options, words, vector, scorer, moment)
+    yield from fusion.fill()
+    if index.is_dropped:
+        raise CommandError(errors.DROPPED_MEANWHILE)
     index.dialect_uses[options.dialect - 1] += 1
     return fusion
 
@@ -259,29 +172,38 @@ def ft_hybrid(client, name, *words):
 def perform(client, index, words: tuple, cut: Callable | None = None, cut_last: Callable | None = None):
     """Does what the words say; returns the reply, or what it comes from. Raises CommandError. For _FT.DEBUG: `cut` as for `fuse`,
     `cut_last` has the whole."""
+    return run_beside(client, _work(client, index, words, cut, cut_last), "hybrid search")
+
+
+def _work(client, index, words: tuple, cut: Callable | None, cut_last: Callable | None) -> Generator:
+    """Work that returns the reply, and counts the error or the warnings that it ends with."""
     started = perf_counter_ns()
     complaints = client.server.search.complaints
     try:
         options = read_options(client, index, words)
-        fusion = fuse(client, index, options, cut=cut)
+        fusion = yield from fuse(client, index, options, cut=cut)
         if cut_last is not None:
             cut_last(fusion)
+        if options.cursor is not None:
+            found = _open_cursors(client, index, options, fusion)
+        else:
+            found = yield from reply(client, index, options, fusion, started)
     except CommandError as error:
         complaints.note_error(error.text)
         raise
     complaints.note_warnings({text.rpartition(b" (")[0] for text in fusion.warnings})
-    if options.cursor is not None:
-        return _open_cursors(client, index, options, fusion)
-    return run_beside(client, reply(client, index, options, fusion, started), "hybrid search")
+    return found
 
 
 def _column(scores: dict[int, float]) -> Callable:
     return lambda part, numbers: list(map(scores.get, numbers))
 
 
-def _layout(client, index, options: HybridOptions, score: dict[int, float] | None) -> DocumentLayout:
+def _layout(client, options: HybridOptions, fusion: Fusion, score: dict[int, float] | None) -> DocumentLayout:
     """The layout of rows with this __score, if that has no other name."""
+    index = fusion.index
     layout = DocumentLayout(client.server.keyspace.databases[0], index)
+    layout.newest, layout.n_removals = fusion.moment.newest, fusion.moment.n_removals
     layout.is_whole = index.source.is_json and (options.dialect >= 3 or options.format == "EXPAND")
     layout.may_be_columnar = False
     if score is not None:
@@ -293,9 +215,9 @@ def _progress(config, options: HybridOptions) -> Progress:
     return Progress(time_limit_us(config, options), config["search-max-aggregate-groups"])
 
 
-def _fused_layout(client, index, options: HybridOptions, fusion: Fusion) -> DocumentLayout:
+def _fused_layout(client, options: HybridOptions, fusion: Fusion) -> DocumentLayout:
     """Likewise for what both lists give, under the names of YIELD_SCORE_AS. Raises CommandError for a name given twice."""
-    layout = _layout(client, index, options, fusion.scores if options.alias is None else None)
+    layout = _layout(client, options, fusion, fusion.scores if options.alias is None else None)
     if not any(type(step) is Load for step in options.steps):
         default = [(_KEY, _KEY), (_SCORE, _SCORE)][:1 + (options.alias is None)]
         options.steps.insert(0, Load(default))
@@ -313,8 +235,8 @@ def _fused_layout(client, index, options: HybridOptions, fusion: Fusion) -> Docu
 def reply(client, index, options: HybridOptions, fusion: Fusion, started: int, profile: Callable | None = None):
     """Work that returns the reply; see aggregate.run_beside. `profile`: what makes FT.PROFILE's part of it of what each stage
     took: [(name, nanoseconds, rows)]."""
-    layout = _fused_layout(client, index, options, fusion)
-    progress = _progress(client.server.config, options)
+    layout = _fused_layout(client, options, fusion)
+    progress = _last_progress(client.server.config, fusion.moment)
     stages, final = build(options, layout, progress)
     if layout.terms_slot >= 0:
         matched = set(fusion.words.rows)
@@ -329,36 +251,63 @@ def reply(client, index, options: HybridOptions, fusion: Fusion, started: int, p
     for name, stage in stages:
         before, since = len(rows), perf_counter_ns()
         kept: list[list] = []
-        for batch in stage(iter([rows])):
+        for batch in stage(_pieces(rows, progress)):
             kept += batch
             yield
+            if index.is_dropped:
+                raise CommandError(errors.DROPPED_MEANWHILE)
         rows = kept
         timings.append((name, perf_counter_ns() - since, len(rows)))
         if name == "Grouper":
             total = len(rows)
         elif name == "Filter":
             total -= before - len(rows)
+    if progress.timed_out:
+        if fusion.moment.fails:
+            raise CommandError(errors.TIMEOUT)
+        fusion.warnings.append(errors.TIMEOUT_WARNING + b" (POST PROCESSING)")
     if options.no_rows:
         rows = []
+    out = yield from _encode(client.proto, options, fusion, final, total, rows)
     warnings = [Simple(show(text)) for text in fusion.warnings]
-    found = _encode(client.proto, options, fusion, final, hidden_fields(index), total, rows, warnings, started)
-    if profile is None:
-        return Raw(found)
-    more = encode(profile(timings), client.proto)
-    if client.proto == 3:
-        return Raw(found.replace(b"%4\r\n", b"%5\r\n", 1) + b"+Profile\r\n" + more)
-    return Raw(found.replace(b"*8\r\n", b"*9\r\n", 1) + more)
+    took = (perf_counter_ns() - started) / 1e6
+    out.append(b"+warnings\r\n%b+execution_time\r\n%b" % (encode(warnings, client.proto), encode(took, client.proto)))
+    if profile is not None:         # which RESP2 does not name
+        out.append((b"+Profile\r\n" if client.proto == 3 else b"") + encode(profile(timings), client.proto))
+    more = profile is not None
+    return Raw(b"".join([b"%%%d\r\n" % (4 + more) if client.proto == 3 else b"*%d\r\n" % (8 + more), *out]))
 
 
-def _encode(proto: int, options: HybridOptions, fusion: Fusion, layout, hidden: frozenset[bytes], total: int, rows: list[list],
-            warnings: list, started: int) -> bytes:
+def _last_progress(config, moment: Moment) -> Progress:
+    """The time that is left for what follows the searches: at least a quarter of all, so that there is a reply of what was found."""
+    limit_us = moment.limit_us
+    if limit_us and not moment.fails:
+        limit_us = max(limit_us - (perf_counter_ns() - moment.started) // 1000, limit_us // 4)
+    progress = Progress(limit_us, config["search-max-aggregate-groups"])
+    if moment.fails:
+        progress.resumed_ns = moment.started
+    return progress
+
+
+def _pieces(rows: list[list], progress: Progress) -> Iterator[list[list]]:
+    """The rows for one stage: as many as its time allows, or all of them if it was over before."""
+    was_late = progress.timed_out
+    for first in range(0, len(rows), _PIECE):
+        if not was_late and progress.is_late():
+            return
+        yield rows[first:first + _PIECE]
+
+
+def _encode(proto: int, options: HybridOptions, fusion: Fusion, layout, total: int, rows: list[list]) -> Generator:
+    """Work that returns the parts of the reply up to the last row."""
+    hidden = hidden_fields(fusion.index)
     names = [(slot, b"$%d\r\n%b\r\n" % (len(name), name)) for name, slot in layout.slots.items() if name not in hidden]
     is_expanded = options.format == "EXPAND"
     explains = options.explain_score and not any(type(step) is Group for step in options.steps)
     head = b"%%%d\r\n" if proto == 3 else b"*%d\r\n"
     per_pair = 1 if proto == 3 else 2
-    out = [head % (4 * per_pair), b"+total_results\r\n:%d\r\n+results\r\n*%d\r\n" % (total, len(rows))]
-    for row in rows:
+    out = [b"+total_results\r\n:%d\r\n+results\r\n*%d\r\n" % (total, len(rows))]
+    for i, row in enumerate(rows, 1):
         lead = b""
         if explains:
             document = row[DOCUMENT]
@@ -367,9 +316,11 @@ def _encode(proto: int, options: HybridOptions, fusion: Fusion, layout, hidden: 
             row = [Expanded(value) if type(value) is Several or type(value) is float else value for value in row]
         pairs = row_pairs(row, names, proto)
         out += (head % (per_pair * (len(pairs) + explains)), lead, *pairs)
-    took = (perf_counter_ns() - started) / 1e6
-    out.append(b"+warnings\r\n%b+execution_time\r\n%b" % (encode(warnings, proto), encode(took, proto)))
-    return b"".join(out)
+        if not i % (_PIECE if not explains else 8):
+            yield
+            if fusion.index.is_dropped:
+                raise CommandError(errors.DROPPED_MEANWHILE)
+    return out
 
 
 # ------------------------------------------------------------------------------------------------------------ cursors
@@ -381,7 +332,7 @@ def _open_cursors(client, index, options: HybridOptions, fusion: Fusion):
     cursors = client.server.search.cursors
     for ranked in (fusion.words, fusion.vector):
         options.steps = loads or [Load([(_KEY, _KEY), (_SCORE, _SCORE)])]
-        layout = _layout(client, index, options, ranked.scores)
+        layout = _layout(client, options, fusion, ranked.scores)
         progress = _progress(client.server.config, options)
         stages, final = build(options, layout, progress)
         batches = layout.source(np.array(ranked.rows, dtype=np.int64), progress)

@@ -118,6 +118,7 @@ class DocumentLayout(Layout):
         self.db = db
         self.index = index
         self.newest = index.docs.max_doc_id     # documents with a higher id are not meant
+        self.n_removals = index.n_removals      # then
         self.is_whole = False                   # a JSONPath stands for all that it finds
         self.is_columnar = False                # batches are arrays of rows, for a Grouping ...
         self.may_be_columnar = True             # ... if whoever reads them may get these
@@ -235,7 +236,6 @@ class DocumentLayout(Layout):
     def source(self, rows: np.ndarray, progress: Progress) -> Iterator[Batch]:
         """Batches of the documents in these rows of the table."""
         docs = self.index.docs
-        n_removals = self.index.n_removals
         progress.n_rows = len(rows)
         at, size, largest = (0, _MANY, _MANY) if self.is_columnar else (0, _FIRST_BATCH, _BATCH)
         width = self.n_slots
@@ -246,7 +246,7 @@ class DocumentLayout(Layout):
             part = rows[at:at + size]
             ordinals = range(at + 1, at + 1 + len(part))
             at += len(part)
-            if self.index.n_removals != n_removals or self.db.expires or self.db.field_expires:
+            if self.index.n_removals != self.n_removals or self.db.expires or self.db.field_expires:
                 # Documents have gone, and their rows may have been given to new ones; or the time of some has come.
                 kept = [i for i, row in enumerate(part.tolist()) if docs.born[row] <= self.newest
                         and self.db.get(docs.keys[row]) is not None]

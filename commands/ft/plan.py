@@ -3,6 +3,7 @@
 Sets are Roaring bitmaps of rows. A set that is returned may belong to an index: nobody changes it in place."""
 import math
 from array import array
+from collections.abc import Generator
 from time import perf_counter_ns
 
 import numpy as np
@@ -21,7 +22,7 @@ from .text.leaves import AT_A_TIME, TextReader
 from .text.terms import first
 
 #: Up to this many candidates the distances of a range clause are computed one by one instead of asking the graph.
-_RANGE_BY_CANDIDATE = 1024
+RANGE_BY_CANDIDATE = 1024
 
 
 class Evaluation:
@@ -59,6 +60,11 @@ class Evaluation:
         if perf_counter_ns() > self.deadline:
             raise native.SearchTimeout(0, "time is up")
 
+    def check_open(self) -> None:
+        """To be called after a pause. Raises CommandError if the index has been dropped meanwhile."""
+        if self.index.is_dropped:
+            raise CommandError(errors.DROPPED_MEANWHILE)
+
     def _wildcard(self, node: tree.Wildcard) -> Match:
         return Everything(self.index.docs.live, _weight(node))
 
@@ -84,7 +90,7 @@ class Evaluation:
                 rows = self._negated(child)
                 result = self.index.docs.live - rows if result is None else result - rows
                 children.append(Match(result, counts=False))
-            elif type(self) is Evaluation and result is not None and len(result) <= _RANGE_BY_CANDIDATE:
+            elif type(self) is Evaluation and result is not None and len(result) <= RANGE_BY_CANDIDATE:
                 result = self._range(child, result).rows
             else:
                 match = self.match(child)
@@ -177,6 +183,10 @@ class Evaluation:
 
     def _range(self, node: tree.VectorRange, among: BitMap | None = None) -> Match:
         """Rows within the radius; `among`: look at these only."""
+        return to_end(self.range_steps(node, among))
+
+    def range_steps(self, node: tree.VectorRange, among: BitMap | None = None, turns=None) -> Generator:
+        """The same as work that pauses now and then, or for what it yields. turns: whose pool may look for them."""
         field = self.index.by_name[node.field]
         assert type(field) is VectorField
         if not field.had_vectors:       # Redis has no vector index then and looks at nothing
@@ -192,10 +202,16 @@ class Evaluation:
                     if distance <= radius]
             rows = [row for row, _ in near]
             distances = [distance for _, distance in near]
+        elif turns is not None and not field.spec.is_multi:
+            search = turns.find_near(engine, node.vector, radius, runtime.epsilon, self.timeout_us)
+            yield search
+            rows, distances = search.rows()
+            self.check_open()
         else:
             epsilon = {} if runtime.epsilon is None else {"epsilon": runtime.epsilon}
             rows, distances = engine.range_blob(node.vector, radius, timeout_us=self.timeout_us, **epsilon)
-        rows, distances = field.rescorer.within(node.vector, rows, distances, runtime.radius, runtime.rerank)
+        rows, distances = yield from field.rescorer.within(node.vector, rows, distances, runtime.radius, runtime.rerank)
+        self.check_open()
         if node.alias is not None and not self._is_negative:
             self.yielded[node.alias] = dict(zip(rows, distances))
         return Match(BitMap(rows), _weight(node))
@@ -223,6 +239,15 @@ class Evaluation:
             return Match(field.rows_that(node.predicate, node.shape), counts=False)
         except ValueError as error:
             raise errors.fail(errors.SHAPE_QUERY, error) from None
+
+
+def to_end(work: Generator):
+    """What sliced work returns, all of it done now."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            return stop.value
 
 
 def _weight(node) -> float:

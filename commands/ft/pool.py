@@ -40,14 +40,31 @@ class PendingSearch(Deferred):
         self.client = client
         self.blob = blob
 
-    def complete(self, answer) -> None:
+    def complete(self, answer, took_us: float) -> None:
         """Delivers the pool's answer: (rows, distances) or an exception."""
+        self.hot.note_cost(took_us)
         if self.done:           # its client has gone
             return
         try:
             self.set_result(self.hot.finish(self, answer))
         except CommandError as error:
             self.set_result(error)
+
+
+class PendingRows(Deferred):
+    """What sliced work waits for that goes on with the rows and distances of one search."""
+
+    __slots__ = ()
+
+    def complete(self, answer, took_us: float) -> None:
+        """Takes the pool's answer: (rows, distances) or an exception."""
+        self.set_result(answer)
+
+    def rows(self) -> tuple[list[int], list[float]]:
+        """Rows and distances, nearest first, once it is done. Raises native.NativeError."""
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
 
 
 class Turns:
@@ -161,6 +178,19 @@ class Turns:
         self._jobs[job] = search
         return search
 
+    def find_nearest(self, engine, blob: bytes, k: int, window: int, capacity: int, bits, timeout_us: int) -> PendingRows:
+        """Has the pool look for the k nearest. Arguments as of native.Index.search_blob."""
+        return self._note(self.pool.submit(engine, [blob], k, window, capacity, bits, timeout_us))
+
+    def find_near(self, engine, blob: bytes, radius: float, epsilon: float | None, timeout_us: int) -> PendingRows:
+        """Has the pool look for what lies within a radius. Arguments as of native.Index.range_blob."""
+        return self._note(self.pool.submit_range(engine, blob, radius, epsilon, None, timeout_us))
+
+    def _note(self, job: int) -> PendingRows:
+        search = PendingRows()
+        self._jobs[job] = search
+        return search
+
     def _collect(self) -> None:
         """Delivers what the pool has finished."""
         for job, answers, took_ns in self.pool.completed():
@@ -170,8 +200,7 @@ class Turns:
         search = self._jobs.pop(job)
         self.n_jobs_done += 1
         self.n_searches += 1
-        search.hot.note_cost(took_ns * 0.001)
-        search.complete(answers if isinstance(answers, Exception) else answers[0])
+        search.complete(answers if isinstance(answers, Exception) else answers[0], took_ns * 0.001)
 
     def count(self, ns: int) -> None:
         """Counts one search on the loop thread and its time."""

@@ -306,7 +306,7 @@ def _profile_hybrid(client, index, words: tuple, is_limited: bool):
     if options.cursor is not None:
         raise CommandError(errors.PROFILE_CURSOR)
     t1 = perf_counter_ns()
-    fusion = hybrid.fuse(client, index, options, _Profiled)
+    fusion = yield from hybrid.fuse(client, index, options, _Profiled)
     planning = (perf_counter_ns() - t1 - fusion.words.took_ns - fusion.vector.took_ns) / 1e6
 
     def stages(timings: list) -> list:

@@ -185,9 +185,9 @@ class Rescorer:
         """How far a range search has to look by codes so that what lies within the radius is among what it finds."""
         return radius + self.error if self.candidates(1, asked) else radius
 
-    def within(self, blob: bytes, rows: list[int], distances: list[float], radius: float,
-               asked=None) -> tuple[list[int], list[float]]:
-        """Of what a range search found, what lies within the radius. AUTO measures all of it."""
+    def within(self, blob: bytes, rows: list[int], distances: list[float], radius: float, asked=None) -> Generator:
+        """Work that returns, of what a range search found, the rows within the radius and their distances (none if the index is dropped
+        meanwhile). AUTO measures all of it."""
         n = self.candidates(1, asked)
         if not n:
             return rows, distances
@@ -196,7 +196,15 @@ class Rescorer:
         elif n < len(rows):
             nearest = sorted(zip(distances, rows))
             rows, distances = [row for _, row in nearest], [distance for distance, _ in nearest]
-        new = self.exact(blob, rows[:n], distances) + distances[n:]
+        new = []
+        for at in range(0, n, _PIECE):
+            if at:
+                yield
+                if not self.field.is_open:
+                    return [], []
+            end = min(at + _PIECE, n)
+            new += self.exact(blob, rows[at:end], distances[at:end])
+        new += distances[n:]
         order = sorted((distance, row) for distance, row in zip(new, rows) if distance <= radius)
         after = [row for _, row in order]
         self.last = (len(rows), min(n, len(rows)), sum(a != b for a, b in zip(after, rows)))

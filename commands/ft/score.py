@@ -60,6 +60,11 @@ class Scorer:
             factor = index.config["search-bm25std-tanh-factor"]
         self.factor = factor or 4
 
+    @property
+    def is_by_row(self) -> bool:
+        """Whether the score of a row does not depend on the others."""
+        return self.name != "BM25STD.NORM"
+
     def scores(self, root: Match, rows: np.ndarray) -> np.ndarray:
         """The score of each of the rows, which `root` matched. rows: ascending; returns float64."""
         name = self.name

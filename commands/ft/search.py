@@ -4,6 +4,7 @@ A search is prepared once per text and options and then found again by its words
 are taken out of them, so that a thousand queries for a thousand vectors share one preparation. What remains per query
 is binding the parameters, the engine's call and the rows."""
 import math
+from collections.abc import Generator
 from time import perf_counter_ns
 
 import numpy as np
@@ -20,7 +21,7 @@ from .fields.vector import HYBRID_ADHOC_BF, HYBRID_BATCHES, VectorField
 from .knn import HotKnn
 from .explain_score import explain_score
 from .matches import ALL, Group, Match, row_array
-from .plan import Evaluation, allowed, refusal
+from .plan import Evaluation, allowed, refusal, to_end
 from .query import bind, check_yields, parse_query, yields
 from .reply import Hit, RowWriter, bulk, distance_text, encode_page, sort_key_text
 from .runtime import check_blob, knn_runtime
@@ -40,6 +41,8 @@ MAX_PREPARED_BYTES = 256 * 1024
 MAX_VARIANTS = 64
 #: Up to this many rows ADHOC_BF computes the distances one by one.
 _MAX_ADHOC = 200_000
+#: So many between two pauses.
+_ADHOC_PIECE = 2048
 #: BATCHES takes at least so many vectors at a time from the engine, however small the batches that were asked for.
 _LEAST_BATCH = 256
 
@@ -337,26 +340,34 @@ def match(client, index, root, evaluation: Evaluation) -> Found:
 
 
 def _match(client, index, root, evaluation: Evaluation) -> Found:
-    warnings = evaluation.warnings
     try:
         if type(root) is tree.Knn:
             found = nearest(client.server, index, root, evaluation)
         else:
             found = evaluation.match(root)
-        rows = found.rows
-    except native.SearchTimeout:
-        if client.server.config["search-on-timeout"] != "return":
-            raise CommandError(errors.TIMEOUT) from None
-        warnings.append(errors.TIMEOUT_WARNING)
-        rows = BitMap()
-        found = Match(rows)
     except native.NativeError as error:
+        found = failed(client, evaluation, error)
+    return Found(found.rows, evaluation.yielded, found, evaluation.warnings)
+
+
+def failed(client, evaluation: Evaluation, error: native.NativeError) -> Match:
+    """What an evaluation that ended so has matched: nothing, with a warning, if its time was over and search-on-timeout says "return".
+    Else raises CommandError."""
+    if not isinstance(error, native.SearchTimeout):
         raise refusal(error) from None
-    return Found(rows, evaluation.yielded, found, warnings)
+    if client.server.config["search-on-timeout"] != "return":
+        raise CommandError(errors.TIMEOUT) from None
+    evaluation.warnings.append(errors.TIMEOUT_WARNING)
+    return Match(BitMap())
 
 
 def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> Match:
     """What a KNN clause matches; distances go to evaluation.yielded under the clause's name."""
+    return to_end(nearest_steps(server, index, node, evaluation))
+
+
+def nearest_steps(server, index, node: tree.Knn, evaluation: Evaluation, turns=None) -> Generator:
+    """The same as work that pauses now and then, or for what it yields. turns: whose pool may look for them."""
     field: VectorField = index.by_name[node.field]
     if not field.had_vectors:       # Redis has no vector index then and looks at nothing
         evaluation.yielded[node.alias] = {}
@@ -369,44 +380,56 @@ def nearest(server, index, node: tree.Knn, evaluation: Evaluation) -> Match:
         rows, distances = [], []
     elif among is not None and runtime.policy == "ADHOC_BF" and len(among) <= _MAX_ADHOC:
         field.last_search_mode = HYBRID_ADHOC_BF
-        rows, distances = _ad_hoc(field, node.vector, among, runtime.k)
+        rows, distances = yield from _ad_hoc(field, node.vector, among, runtime.k, evaluation)
     elif among is not None and runtime.policy == "BATCHES":
         field.last_search_mode = HYBRID_BATCHES
         started = perf_counter_ns()
-        rows, distances = _in_batches(field, node.vector, among, runtime, len(index.docs), evaluation.timeout_us)
+        rows, distances = yield from _in_batches(field, node.vector, among, runtime, evaluation)
         server.search.turns.count(perf_counter_ns() - started)
     else:
         bits = None if among is None else allowed(among, index.docs.n_rows)
         started = perf_counter_ns()
         field.recent.append(node.vector)
-        k = runtime.k
+        k, capacity = runtime.k, runtime.capacity or 0
         n, window = field.rescorer.plan(k, runtime.window or runtime.ef_runtime or 0, runtime.target, runtime.rerank)
-        rows, distances = field.engine.search_blob(node.vector, n or k, window, runtime.capacity or 0, bits,
-                                                   evaluation.timeout_us)
+        if turns is not None and not field.spec.is_multi:
+            search = turns.find_nearest(field.engine, node.vector, n or k, window, capacity, bits, evaluation.timeout_us)
+            yield search
+            rows, distances = search.rows()
+            evaluation.check_open()
+        else:
+            rows, distances = field.engine.search_blob(node.vector, n or k, window, capacity, bits, evaluation.timeout_us)
+            server.search.turns.count(perf_counter_ns() - started)
         if n:
             rows, distances = field.rescorer.rescore(node.vector, rows, distances, n, k)
-        server.search.turns.count(perf_counter_ns() - started)
         field.note_knn(among is not None)
     evaluation.yielded[node.alias] = dict(zip(rows, distances))
     found = Match(BitMap(rows), 1.0 if filtered is None else 0.0, False)       # the filter's words alone make scores
     return found if filtered is None else Group(ALL, [filtered, found], found.rows)
 
 
-def _ad_hoc(field: VectorField, blob: bytes, among: BitMap, k: int) -> tuple[list[int], list[float]]:
-    """The k nearest by the distance to every candidate."""
+def _ad_hoc(field: VectorField, blob: bytes, among: BitMap, k: int, evaluation: Evaluation) -> Generator:
+    """Work that returns the k nearest by the distance to every candidate."""
     candidates = row_array(among)
-    distances = np.array(field.engine.distances(blob, candidates.tolist()))
+    found: list[float] = []
+    for at in range(0, len(candidates), _ADHOC_PIECE):
+        if at:
+            yield
+            evaluation.check_open()
+        found += field.engine.distances(blob, candidates[at:at + _ADHOC_PIECE].tolist())
+    distances = np.array(found)
     keep = ~np.isnan(distances)
     candidates, distances = candidates[keep], distances[keep]
     order = np.lexsort((candidates, distances))[:k]
     return candidates[order].tolist(), distances[order].tolist()
 
 
-def _in_batches(field: VectorField, blob: bytes, among: BitMap, runtime, n_docs: int,
-                timeout_us: int) -> tuple[list[int], list[float]]:
-    """The k nearest, looked for among the nearest of all documents, a batch at a time until k of them pass the filter. Raises
-    native.SearchTimeout."""
+def _in_batches(field: VectorField, blob: bytes, among: BitMap, runtime, evaluation: Evaluation) -> Generator:
+    """Work that returns the k nearest, looked for among the nearest of all documents, a batch at a time until k of them pass the
+    filter. Raises native.SearchTimeout."""
+    timeout_us = evaluation.timeout_us
     deadline = perf_counter_ns() + 1000 * timeout_us if timeout_us else math.inf
+    n_docs = len(evaluation.index.docs)
     k = runtime.k
     n, window = field.rescorer.plan(k, runtime.window or runtime.ef_runtime or 0, runtime.target, runtime.rerank)
     wanted = min(n or k, len(among))
@@ -425,6 +448,8 @@ def _in_batches(field: VectorField, blob: bytes, among: BitMap, runtime, n_docs:
                     break
         if len(rows) == wanted:
             break
+        yield
+        evaluation.check_open()
     field.batches = -(-seen // size), size
     return field.rescorer.rescore(blob, rows, distances, n, k) if n else (rows, distances)
 

@@ -403,6 +403,8 @@ void vec_pool_free(vec_pool *pool);
 /* A descriptor that is readable when finished jobs wait to be taken; reading it is vec_pool_next's business. */
 int vec_pool_fd(const vec_pool *pool);
 int vec_pool_submit(vec_pool *pool, vec_index *index, const char *queries, size_t n, const vec_query *q, uint64_t *job);
+/* Likewise, for all within q->radius of one query: the row is as long as there are results. */
+int vec_pool_range(vec_pool *pool, vec_index *index, const char *query, const vec_query *q, uint64_t *job);
 /* The oldest finished job: 1 and its id, result code, number of queries, row length and what its thread took of a processor; 0: none. Its
    rows stay until vec_pool_drop. */
 int vec_pool_next(vec_pool *pool, uint64_t *job, int *code, uint64_t *n, uint32_t *k, uint64_t *took_ns, const uint64_t **labels,

@@ -19,7 +19,7 @@ typedef struct job {
     double *distances;
     uint32_t *counts;
     uint64_t took_ns;                           /* of its thread */
-    int code;
+    int code, is_range;
 } job;
 
 struct vec_pool {
@@ -58,6 +58,13 @@ static void append_done(vec_pool *p, job *j) {
     p->done_last = j;
 }
 
+/* What lies within a radius makes its own room, a row as long as it needs. */
+static void search_range(job *j) {
+    int64_t n = vec_range(j->index, j->queries, &j->query, &j->labels, &j->distances);
+    j->code = n < 0 ? (int)n : VEC_OK;
+    j->query.k = j->counts[0] = n < 0 ? 0 : (uint32_t)n;
+}
+
 static void *work(void *arg) {
     vec_pool *p = arg;
     pthread_mutex_lock(&p->lock);
@@ -70,7 +77,8 @@ static void *work(void *arg) {
         j->next = p->running, p->running = j;
         pthread_mutex_unlock(&p->lock);
         const uint64_t start = thread_ns();
-        j->code = vec_search_many(j->index, j->queries, j->n, &j->query, j->labels, j->distances, j->counts);
+        if (j->is_range) search_range(j);
+        else j->code = vec_search_many(j->index, j->queries, j->n, &j->query, j->labels, j->distances, j->counts);
         j->took_ns = thread_ns() - start;
         unpin(j);
         pthread_mutex_lock(&p->lock);
@@ -122,24 +130,24 @@ void vec_pool_free(vec_pool *p) {
 
 int vec_pool_fd(const vec_pool *p) { return p->fd; }
 
-int vec_pool_submit(vec_pool *p, vec_index *ix, const char *queries, size_t n, const vec_query *q, uint64_t *id) {
-    uint64_t n_vectors = atomic_load(&ix->n_vectors);
-    vec_query query = *q;
-    if (query.k > n_vectors) query.k = (uint32_t)n_vectors;     /* no rows longer than there can be results */
-    size_t bytes = n * ix->params.dim * dtype_bytes(ix->params.dtype), cells = n * query.k;
+/* A job with room for its queries, or NULL; its index stays until it is done. */
+static job *new_job(vec_index *ix, const char *queries, size_t n, vec_query query) {
+    size_t bytes = n * ix->params.dim * dtype_bytes(ix->params.dtype);
     job *j = mem_zeroed(NULL, 0, sizeof *j);
-    if (!j) return VEC_ENOMEM;
+    if (!j) return NULL;
     j->index = ix, j->n = n, j->query = query;
     atomic_fetch_add(&ix->n_pins, 1);
     j->queries = mem_alloc(NULL, 0, bytes);
-    j->labels = mem_alloc(NULL, 0, cells * sizeof *j->labels);
-    j->distances = mem_alloc(NULL, 0, cells * sizeof *j->distances);
     j->counts = mem_zeroed(NULL, 0, n * sizeof *j->counts);
-    if (!j->queries || !j->labels || !j->distances || !j->counts) {
+    if (!j->queries || !j->counts) {
         free_job(j);
-        return VEC_ENOMEM;
+        return NULL;
     }
     memcpy(j->queries, queries, bytes);
+    return j;
+}
+
+static int queue(vec_pool *p, job *j, uint64_t *id) {
     pthread_mutex_lock(&p->lock);
     *id = j->id = p->next_id++;
     if (p->last) p->last->next = j;
@@ -148,6 +156,29 @@ int vec_pool_submit(vec_pool *p, vec_index *ix, const char *queries, size_t n, c
     pthread_cond_signal(&p->wake);
     pthread_mutex_unlock(&p->lock);
     return VEC_OK;
+}
+
+int vec_pool_submit(vec_pool *p, vec_index *ix, const char *queries, size_t n, const vec_query *q, uint64_t *id) {
+    uint64_t n_vectors = atomic_load(&ix->n_vectors);
+    vec_query query = *q;
+    if (query.k > n_vectors) query.k = (uint32_t)n_vectors;     /* no rows longer than there can be results */
+    size_t cells = n * query.k;
+    job *j = new_job(ix, queries, n, query);
+    if (!j) return VEC_ENOMEM;
+    j->labels = mem_alloc(NULL, 0, cells * sizeof *j->labels);
+    j->distances = mem_alloc(NULL, 0, cells * sizeof *j->distances);
+    if (!j->labels || !j->distances) {
+        free_job(j);
+        return VEC_ENOMEM;
+    }
+    return queue(p, j, id);
+}
+
+int vec_pool_range(vec_pool *p, vec_index *ix, const char *blob, const vec_query *q, uint64_t *id) {
+    job *j = new_job(ix, blob, 1, *q);
+    if (!j) return VEC_ENOMEM;
+    j->is_range = 1;
+    return queue(p, j, id);
 }
 
 int vec_pool_next(vec_pool *p, uint64_t *id, int *code, uint64_t *n, uint32_t *k, uint64_t *took_ns, const uint64_t **labels,

@@ -78,6 +78,9 @@ def test_pool_answers_as_the_index_does():
     ix.wait()
     pool = native.Pool(2)
     jobs = {pool.submit(ix, [X[i].tobytes(), X[i + 1].tobytes()], 5): i for i in range(0, 100, 2)}
+    radius = ix.search_blob(X[7].tobytes(), 40)[1][-1]
+    for most in (0.0, radius):
+        assert pool.wait(pool.submit_range(ix, X[7].tobytes(), most)) == [ix.range_blob(X[7].tobytes(), most)]
     poller = select.poll()
     poller.register(pool.fileno(), select.POLLIN)
     got = {}
@@ -101,6 +104,9 @@ def test_pool_wait_errors_and_filters():
     bad = pool.submit(ix, [np.full(DIM, np.nan, "f4").tobytes()], 3)
     with pytest.raises(native.NonFiniteError):
         pool.wait(bad)
+    assert sorted(pool.wait(pool.submit_range(ix, X[0].tobytes(), 1e9, allowed=allowed))[0][0]) == [4, 5]
+    with pytest.raises(native.NonFiniteError):
+        pool.wait(pool.submit_range(ix, np.full(DIM, np.nan, "f4").tobytes(), 1.0))
     with pytest.raises(native.NativeError):
         pool.wait(12345)
     for _ in range(50):
