@@ -2,7 +2,6 @@
 
 `Index` is one vector field; `Pool` runs searches on threads of its own and tells through a file descriptor when they are done.
 Labels are integers 0 .. 2**62 - 1. Distances are Redis's: squared L2, 1 - dot product (IP), 1 - cosine (COSINE)."""
-import operator
 import os
 import threading
 
@@ -170,56 +169,6 @@ class SlotReader:
     def close(self):
         """Gives the map back; the file stays open."""
         ffi.release(self._ptr)
-
-
-class TextTop:
-    """Finds the best documents by their words. The columns are numpy arrays as in vec_text_docs (native/include/vec.h)."""
-
-    ANY, FIRST, NOT, PERHAPS = (lib.VEC_TEXT_ANY, lib.VEC_TEXT_FIRST, lib.VEC_TEXT_NOT, lib.VEC_TEXT_PERHAPS)
-    POSTINGS, ROWS, EACH = lib.VEC_TEXT_POSTINGS, lib.VEC_TEXT_ROWS, lib.VEC_TEXT_EACH
-    #: The form of a leaf for struct.pack: address of postings or rows, address of `fits` or 0, how many, POSTINGS, ROWS or EACH, weight,
-    #: address of a column or 0, its length, the range that its numbers must lie in.
-    LEAF = "QQQQdQQdd"
-    #: The most groups of one search.
-    MAX_GROUPS = 250
-
-    def __init__(self):
-        out = ffi.new("vec_text **")
-        _check(lib.vec_text_create(out))
-        self._ptr = ffi.gc(out[0], lib.vec_text_free)
-        self._docs = ffi.new("vec_text_docs *")
-        self._n = ffi.new("uint64_t *")
-        self._columns = ()
-        self._size = -1
-
-    def columns(self, row_of, lengths, words, starts, number_of, doc_ids):
-        """Sets the columns of the searches to come."""
-        columns = row_of, lengths, words, starts, number_of, doc_ids
-        if all(map(operator.is_, columns, self._columns)) and self._columns:
-            return
-        docs = self._docs
-        self._columns = columns
-        for name, column in zip(("row_of", "lengths", "words", "starts", "number_of", "doc_ids"), columns):
-            setattr(docs, name, ffi.cast("void *", column.ctypes.data))
-        docs.n_rows, docs.n_ids = len(number_of), len(doc_ids)
-
-    def top(self, leaves, groups, phrases, k, mean_length, k1, b, own, keys=None, is_descending=False):
-        """The rows and scores of the k best and how many match in all. leaves: packed ones, behind one another; what they point to must
-        stay. groups, phrases: arrays of 32-bit numbers. keys: float64 by row, to be ordered by instead of scores."""
-        if k > self._size:
-            self._size = max(k, 64)
-            self._rows, self._scores = ffi.new("uint32_t[]", self._size), ffi.new("double[]", self._size)
-        docs = self._docs
-        docs.mean_length, docs.k1, docs.b, docs.own = mean_length, k1, b, own
-        if keys is None:
-            docs.keys, docs.is_descending = ffi.NULL, 0
-        else:
-            docs.keys, docs.n_keys, docs.is_descending = ffi.from_buffer("double[]", keys), len(keys), is_descending
-        total = _check(lib.vec_text_top(self._ptr, docs, ffi.from_buffer("vec_text_leaf[]", leaves), ffi.from_buffer("uint32_t[]", groups),
-                                        len(groups) // 2, ffi.from_buffer("uint32_t[]", phrases), len(phrases), k, self._rows, self._scores,
-                                        self._n))
-        n = self._n[0]
-        return ffi.unpack(self._rows, n) if n else [], ffi.unpack(self._scores, n) if n else [], total
 
 
 class Allowed:
@@ -693,4 +642,5 @@ from native.groups import add_to_groups, are_ascending, group_rows  # noqa: E402
 from native.lanes import Lane, Lanes, Places  # noqa: E402
 from native.replies import Form, Names, distance_text  # noqa: E402
 from native.searchers import Crew, Pool, Query  # noqa: E402
+from native.text import TextTop  # noqa: E402
 from native.words import Words  # noqa: E402

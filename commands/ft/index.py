@@ -318,6 +318,7 @@ class Index:
         self.n_records = sum(field.n_values * field.records_per_document for field in self.fields)
         if self.text is not None:
             self.text.collect()
+            self.revision += 1          # words have become rarer
             self.n_records += self.text.n_postings
         self.gc_bytes += _RECORD_BYTES * (self.n_stale + max(0, before - self.n_records))
         self.n_stale = 0

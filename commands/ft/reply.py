@@ -165,17 +165,17 @@ class RowWriter:
 
 
 def forms(writer: RowWriter, rest: native.Names | None = None) -> dict[int, native.Form]:
-    """The replies of searches that return keys, or keys with their one distance, in the engine's terms, by protocol. `rest`: with these
-    and all of the fields that the writer names, which it says of each row."""
-    has_distance = not writer.is_empty
-    n_pairs = 1 + (len(writer.named) if rest is not None else 0)
+    """The replies of searches that return keys, or keys with their one distance, in the engine's terms, by protocol. `rest`: with that, if
+    there is one, and all of the fields that the writer names, which it says of each row."""
+    has_distance, has_pairs = bool(writer.distances), not writer.is_empty
+    n_pairs = has_distance + (len(writer.named) if rest is not None else 0)
     name = writer.distances[0][1] if has_distance else b""
     resp3_start, resp3_rest = RESP3_HEAD.replace(b"%%", b"%").split(b"%d")
     total_name, total_end = RESP3_TAIL.split(b"%d")
-    return {2: native.Form(b"*", b"\r\n:", b"", b"*%d\r\n" % (2 * n_pairs) + name, b"", b"", b"\r\n", per_row=1 + has_distance,
-                           is_total_first=True, has_distance=has_distance, rest=rest),
-            3: native.Form(resp3_start, resp3_rest, b"%3\r\n+id\r\n" if has_distance else b"%2\r\n+id\r\n",
-                           b"+extra_attributes\r\n%%%d\r\n" % n_pairs + name, RESP3_ROW_END, total_name, total_end, per_row=1,
+    return {2: native.Form(b"*", b"\r\n:", b"", b"*%d\r\n" % (2 * n_pairs) + name if has_pairs else b"", b"", b"", b"\r\n",
+                           per_row=1 + has_pairs, is_total_first=True, has_distance=has_distance, rest=rest),
+            3: native.Form(resp3_start, resp3_rest, b"%3\r\n+id\r\n" if has_pairs else b"%2\r\n+id\r\n",
+                           b"+extra_attributes\r\n%%%d\r\n" % n_pairs + name if has_pairs else b"", RESP3_ROW_END, total_name, total_end, per_row=1,
                            is_total_first=False, has_distance=has_distance, rest=rest)}
 
 

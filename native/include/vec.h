@@ -214,7 +214,7 @@ void vec_names_clear(vec_names *names);
 
 /* The form of a reply: START count AFTER_COUNT, [total AFTER_TOTAL,] rows, [BEFORE_TOTAL total AFTER_TOTAL]. The total is first or last and
    is the number of rows; the count is per_row times that, and one more where the total is first. A row: BEFORE_ROW name, BEFORE_DISTANCE
-   and the distance as a bulk string where there is one, what `rest` says of the label, AFTER_ROW. */
+   and behind it the distance as a bulk string where there is one, what `rest` says of the label, AFTER_ROW. */
 enum { VEC_START = 0, VEC_AFTER_COUNT = 1, VEC_BEFORE_ROW = 2, VEC_BEFORE_DISTANCE = 3, VEC_AFTER_ROW = 4, VEC_BEFORE_TOTAL = 5,
        VEC_AFTER_TOTAL = 6, VEC_FORM_PIECES = 7 };
 typedef struct {
@@ -229,6 +229,10 @@ typedef struct {
    and what is needed returned as a negative number. labels and distances are n rows of k. */
 int64_t vec_write_replies(const vec_names *names, const vec_form *form, const int64_t *order, size_t n, size_t k, uint64_t *labels,
                           const double *distances, const int64_t *counts, char *out, size_t size, uint64_t *ends);
+/* Writes the reply with these n rows of `total` that were found, in a form without distances. Returns the bytes written; 0 where `rest`
+   says nothing of a row; if `size` may be too small nothing is written and what is needed returned as a negative number. */
+int64_t vec_write_page(const vec_names *names, const vec_form *form, uint64_t total, const uint32_t *rows, uint64_t n, char *out,
+                       size_t size);
 /* A distance as replies show it: whole numbers without a point, others with 12 significant digits. Returns its length, 31 at most. */
 uint32_t vec_distance_text(double distance, char *out);
 /* Exact distances to vectors outside any index; reads dim, metric and dtype. One thread at a time. */

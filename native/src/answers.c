@@ -228,47 +228,57 @@ static char *put(char *out, const pieces *p, int i) {
     return out + p->n[i];
 }
 
-static size_t size_of(const vec_names *t, const vec_form *f, const uint64_t *labels, uint32_t n) {
-    const char *text;
+static size_t size_around(const vec_form *f) {
     size_t size = 2 * MAX_COUNT_TEXT;
     for (int i = 0; i < VEC_FORM_PIECES; i++) size += f->lengths[i];
-    size += n * ((size_t)f->lengths[VEC_BEFORE_ROW] + f->lengths[VEC_BEFORE_DISTANCE] + f->lengths[VEC_AFTER_ROW] + 7 + MAX_DISTANCE_TEXT);
-    for (uint32_t i = 0; i < n; i++) size += vec_names_get(t, labels[i], &text);
-    for (uint32_t i = 0; f->rest && i < n; i++) size += vec_names_get(f->rest, labels[i], &text);
     return size;
 }
 
-static char *put_reply(char *out, const vec_names *t, const vec_form *f, const pieces *p, const uint64_t *labels, const double *distances,
-                       uint32_t n) {
+static size_t size_of_row(const vec_names *t, const vec_form *f, uint64_t label) {
+    const char *text;
+    size_t size = (size_t)f->lengths[VEC_BEFORE_ROW] + f->lengths[VEC_BEFORE_DISTANCE] + f->lengths[VEC_AFTER_ROW] + 7 + MAX_DISTANCE_TEXT;
+    return size + vec_names_get(t, label, &text) + (f->rest ? vec_names_get(f->rest, label, &text) : 0);
+}
+
+static char *put_row(char *out, const vec_names *t, const vec_form *f, const pieces *p, uint64_t label, const double *distance) {
+    const char *text = NULL;
+    uint32_t length = vec_names_get(t, label, &text);
+    out = put(out, p, VEC_BEFORE_ROW);
+    if (length) memcpy(out, text, length);
+    out = put(out + length, p, VEC_BEFORE_DISTANCE);
+    if (distance) {
+        char digits[MAX_DISTANCE_TEXT];
+        uint32_t m = (uint32_t)(put_distance(digits, *distance) - digits);
+        *out++ = '$';
+        out = put_integer(out, m);
+        *out++ = '\r', *out++ = '\n';
+        memcpy(out, digits, m);
+        out += m;
+        *out++ = '\r', *out++ = '\n';
+    }
+    if (f->rest) {
+        length = vec_names_get(f->rest, label, &text);
+        memcpy(out, text, length);
+        out += length;
+    }
+    return put(out, p, VEC_AFTER_ROW);
+}
+
+static char *put_begin(char *out, const vec_form *f, const pieces *p, uint64_t n, uint64_t total) {
     out = put_integer(put(out, p, VEC_START), (f->is_total_first ? 1 : 0) + (uint64_t)f->per_row * n);
     out = put(out, p, VEC_AFTER_COUNT);
-    if (f->is_total_first) out = put(put_integer(out, n), p, VEC_AFTER_TOTAL);
-    for (uint32_t i = 0; i < n; i++) {
-        const char *text = NULL;
-        uint32_t length = vec_names_get(t, labels[i], &text);
-        out = put(out, p, VEC_BEFORE_ROW);
-        if (length) memcpy(out, text, length);
-        out += length;
-        if (f->has_distance) {
-            char digits[MAX_DISTANCE_TEXT];
-            uint32_t m = (uint32_t)(put_distance(digits, distances[i]) - digits);
-            out = put(out, p, VEC_BEFORE_DISTANCE);
-            *out++ = '$';
-            out = put_integer(out, m);
-            *out++ = '\r', *out++ = '\n';
-            memcpy(out, digits, m);
-            out += m;
-            *out++ = '\r', *out++ = '\n';
-        }
-        if (f->rest) {
-            length = vec_names_get(f->rest, labels[i], &text);
-            memcpy(out, text, length);
-            out += length;
-        }
-        out = put(out, p, VEC_AFTER_ROW);
-    }
-    if (!f->is_total_first) out = put(put_integer(put(out, p, VEC_BEFORE_TOTAL), n), p, VEC_AFTER_TOTAL);
-    return out;
+    return f->is_total_first ? put(put_integer(out, total), p, VEC_AFTER_TOTAL) : out;
+}
+
+static char *put_end(char *out, const vec_form *f, const pieces *p, uint64_t total) {
+    return f->is_total_first ? out : put(put_integer(put(out, p, VEC_BEFORE_TOTAL), total), p, VEC_AFTER_TOTAL);
+}
+
+static pieces pieces_of(const vec_form *f) {
+    pieces p = {.n = f->lengths};
+    const char *text = f->pieces;
+    for (int i = 0; i < VEC_FORM_PIECES; i++) p.text[i] = text, text += f->lengths[i];
+    return p;
 }
 
 /* Puts labels with equal distances in order. */
@@ -289,20 +299,37 @@ static int knows_all(const vec_names *rest, const uint64_t *labels, int64_t n) {
 
 int64_t vec_write_replies(const vec_names *t, const vec_form *f, const int64_t *order, size_t n, size_t k, uint64_t *labels,
                           const double *distances, const int64_t *counts, char *out, size_t size, uint64_t *ends) {
-    pieces p = {.n = f->lengths};
-    const char *text = f->pieces;
-    for (int i = 0; i < VEC_FORM_PIECES; i++) p.text[i] = text, text += f->lengths[i];
+    const pieces p = pieces_of(f);
     size_t wanted = 0;
-    for (size_t i = 0; i < n; i++)
-        if (counts[i] >= 0) wanted += size_of(t, f, labels + i * k, (uint32_t)counts[i]);
+    for (size_t i = 0; i < n; i++) {
+        if (counts[i] >= 0) wanted += size_around(f);
+        for (int64_t j = 0; j < counts[i]; j++) wanted += size_of_row(t, f, labels[i * k + (size_t)j]);
+    }
     if (wanted > size) return -(int64_t)wanted;
     char *at = out;
     for (size_t i = 0; i < n; i++) {
         if (counts[i] >= 0 && knows_all(f->rest, labels + i * k, counts[i])) {
-            settle_ties(order, labels + i * k, distances + i * k, (uint32_t)counts[i]);
-            at = put_reply(at, t, f, &p, labels + i * k, distances + i * k, (uint32_t)counts[i]);
+            const uint64_t total = (uint64_t)counts[i], *found = labels + i * k;
+            settle_ties(order, labels + i * k, distances + i * k, (uint32_t)total);
+            at = put_begin(at, f, &p, total, total);
+            for (size_t j = 0; j < total; j++) at = put_row(at, t, f, &p, found[j], f->has_distance ? &distances[i * k + j] : NULL);
+            at = put_end(at, f, &p, total);
         }
         ends[i] = (uint64_t)(at - out);
     }
     return at - out;
+}
+
+int64_t vec_write_page(const vec_names *t, const vec_form *f, uint64_t total, const uint32_t *rows, uint64_t n, char *out, size_t size) {
+    const pieces p = pieces_of(f);
+    const char *text;
+    size_t wanted = size_around(f);
+    for (uint64_t i = 0; i < n; i++) {
+        if (f->rest && !vec_names_get(f->rest, rows[i], &text)) return 0;
+        wanted += size_of_row(t, f, rows[i]);
+    }
+    if (wanted > size) return -(int64_t)wanted;
+    char *at = put_begin(out, f, &p, n, total);
+    for (uint64_t i = 0; i < n; i++) at = put_row(at, t, f, &p, rows[i], NULL);
+    return put_end(at, f, &p, total) - out;
 }

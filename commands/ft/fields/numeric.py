@@ -33,6 +33,7 @@ class NumericField(Field):
         self._loose = array("I")                # rows put since the run was sorted, each once; cleared ones stay in it
         self._is_loose = bytearray(64)          # by row: whether it is among them
         self._n_looks = 0                       # loose rows that queries have looked at since
+        self.n_sorts = 0
         self._more: NumericField | None = None  # values beyond the first of a row ...
         self._labels: Labels | None = None      # ... and which they are
 
@@ -96,7 +97,7 @@ class NumericField(Field):
     def parts_between(self, low: float, high: float, low_inclusive: bool, high_inclusive: bool):
         """For a field whose rows have one value each: two arrays of uint32, among which are all rows with a value in the range, and
         the range with its ends. The number in `column` decides whether a row counts; it may be in both."""
-        self._look()
+        self.look()
         if not low_inclusive and low == math.inf or not high_inclusive and high == -math.inf:
             low, high = math.inf, -math.inf             # nothing is beyond
         low = low if low_inclusive else math.nextafter(low, math.inf)
@@ -110,14 +111,14 @@ class NumericField(Field):
         """Whether `parts_between` may be asked."""
         return self._more is None and not self.spec.no_index
 
-    def _look(self) -> None:
-        """Sorts when that takes less than to go on looking at loose rows."""
+    def look(self) -> None:
+        """To be called when a query looks at the numbers. Sorts when that takes less than to go on looking at loose rows."""
         self._n_looks += len(self._loose)
         if len(self._loose) > max(_MAX_LOOSE, len(self._run_rows) // 4) or self._n_looks > _MOST_LOOKS * (len(self._run_rows) + _MAX_LOOSE):
             self._sort()
 
     def _between(self, low: float, high: float, low_inclusive: bool, high_inclusive: bool) -> np.ndarray:
-        self._look()
+        self.look()
         first = np.searchsorted(self._run_values, low, "left" if low_inclusive else "right")
         last = np.searchsorted(self._run_values, high, "right" if high_inclusive else "left")
         rows = self._run_rows[first:max(first, last)]
@@ -152,6 +153,7 @@ class NumericField(Field):
         self._loose = array("I")
         self._is_loose = bytearray(len(self.column))
         self._n_looks = 0
+        self.n_sorts += 1
 
     def state(self):
         if self._more is not None or self.present is not None:

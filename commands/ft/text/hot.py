@@ -16,7 +16,7 @@ from respserver.protocol.reply import Raw
 from .. import tree
 from ..fields import NumericField, TagField
 from ..plan import Evaluation
-from ..reply import Hit, RowWriter, encode_page
+from ..reply import Hit, RowWriter, encode_page, forms
 from ..score import B_STD, DEFAULT_SCORER, K1, number_of, probabilistic_idf
 from .language import CHINESE
 from .leaves import AT_A_TIME, TextReader, expand, field_set, language_of
@@ -25,6 +25,8 @@ _ANY, _FIRST, _NOT, _PERHAPS = native.TextTop.ANY, native.TextTop.FIRST, native.
 _POSTINGS, _ROWS, _EACH = native.TextTop.POSTINGS, native.TextTop.ROWS, native.TextTop.EACH
 #: Searches for more results go the general way.
 _MAX_RESULTS = 10_000
+#: Steps that hold copies of more rows than this are made anew each time.
+_MOST_KEPT = 16_384
 _LEAF = Struct(native.TextTop.LEAF)
 _PATTERNS = (tree.Affix, tree.Fuzzy, tree.Pattern)
 #: Nodes whose weight is that of several groups.
@@ -51,10 +53,33 @@ class _Group:
         self.rows: list[tuple] = []
 
 
+class _Steps:
+    """What the engine is to do for one search, as long as the index stays at this revision."""
+
+    __slots__ = ("revision", "search", "ranges", "warnings", "n_copied")
+
+    def __init__(self, revision: int):
+        self.revision = revision
+        self.search: native.TextSearch | None = None    # None: nothing can match
+        self.ranges: list[tuple] = []                   # fields whose numbers are looked at, and how often they had been sorted
+        self.warnings: list[bytes] = []
+        self.n_copied = 0                               # rows
+
+    def is_right(self, revision: int) -> bool:
+        """Whether they do for the index as it is now."""
+        if self.revision != revision:
+            return False
+        for field, n_sorts in self.ranges:
+            field.look()
+            if field.n_sorts != n_sorts:
+                return False
+        return True
+
+
 class HotText:
     """One search, ready to run as often as it is asked for, whatever the index holds by then."""
 
-    __slots__ = ("server", "index", "options", "groups", "phrases", "writer", "n", "reader", "sort_field", "_fits")
+    __slots__ = ("server", "index", "options", "groups", "phrases", "writer", "n", "reader", "sort_field", "forms", "texts", "_fits", "_steps")
 
     def __init__(self, server, index, root, options):
         """Raises _Unfit."""
@@ -75,6 +100,18 @@ class HotText:
         is_expanded = options.format == "EXPAND"
         self.writer = RowWriter(index, options.returns, options.no_content, [], lead,
                                 index.source.is_json and (options.dialect >= 3 or is_expanded), is_expanded)
+        self._steps: _Steps | None = None
+        #: Of replies that the engine writes, by protocol; None: it does not.
+        self.forms = self.texts = None
+        writer = self.writer
+        if options.with_scores or options.format == "EXPAND":
+            pass
+        elif writer.is_empty:
+            self.forms = forms(writer)
+        elif writer.named and not writer.columns and writer.key_at < 0 and not index.source.is_json:
+            self.texts = index.docs.row_texts(tuple(writer.named))
+            if self.texts is not None:
+                self.forms = forms(writer, self.texts.names)
 
     @classmethod
     def of(cls, server, index, root, options) -> "HotText | None":
@@ -160,13 +197,23 @@ class HotText:
         if self.sort_field is not None and self.sort_field.has_arrays:
             return None
         try:
-            rows, scores, total, warnings = self.top(perf_counter_ns() + 1000 * limit_us if limit_us else inf)
+            steps = self._ready(perf_counter_ns() + 1000 * limit_us if limit_us else inf)
         except _Unfit:                          # that way knows what to do when time is up
             return None
+        warnings = steps.warnings
         if warnings:
             server.search.complaints.note_warnings(warnings)
-        options, writer = self.options, self.writer
+        search, options = steps.search, self.options
+        total, rows, scores = 0, (), ()
+        if search is not None:
+            total = search.run()
+            if self.forms is not None and not warnings:
+                page = search.page(total, docs.names, self.forms[client.proto], options.offset)
+                if page:
+                    return Raw(page)
+            rows, scores = search.found()
         hits = []
+        writer, texts = self.writer, self.texts
         values, names = docs.values, docs.names
         for i in range(options.offset, len(rows)):
             row = rows[i]
@@ -175,17 +222,36 @@ class HotText:
                 hit.score = number_of(2, scores[i])
             if not writer.is_empty:
                 hit.n_pairs, hit.pairs = writer.fields(row, values[row], ())
+                if texts is not None and hit.n_pairs == len(writer.named):
+                    texts.put(row, hit.pairs, docs.n_rows)
             hits.append(hit)
         return Raw(encode_page(client.proto, total, hits, options, warnings))
 
-    def top(self, deadline: float = inf) -> tuple[list[int], list[float], int, list[bytes]]:
-        """The best rows, their scores, how many match in all, and warnings. Raises _Unfit where the deadline passes before the engine
-        has all it needs."""
+    def top(self) -> tuple[list[int], list[float], int, list[bytes]]:
+        """The best rows, their scores, how many match in all, and warnings."""
+        steps = self._ready(inf)
+        if steps.search is None:
+            return [], [], 0, steps.warnings
+        total = steps.search.run()
+        return *steps.search.found(), total, steps.warnings
+
+    def _ready(self, deadline: float) -> _Steps:
+        """What the engine is to do now. Raises _Unfit where the deadline passes before it has all it needs."""
+        steps = self._steps
+        if steps is None or not steps.is_right(self.index.revision):
+            self._steps = None
+            steps = self._make_steps(deadline)
+            if steps.n_copied <= _MOST_KEPT:
+                self._steps = steps
+        return steps
+
+    def _make_steps(self, deadline: float) -> _Steps:
         global _engine
         if _engine is None:
             _engine = native.TextTop()
         index, text = self.index, self.index.text
-        self.reader.warnings = []
+        steps = _Steps(index.revision)
+        self.reader.warnings = steps.warnings
         n_docs = len(index.docs)
         mean = text.total_length / n_docs if n_docs and text is not None else 0.0
         held: list = []                     # what the engine reads
@@ -198,6 +264,7 @@ class HotText:
             between = self._between(group)
             if between is not None:
                 size = len(between[1]) + len(between[2])
+                steps.ranges.append((between[0], between[0].n_sorts))
                 parts.append((0 if group.kind == _ANY else 3 - group.kind + 1, size, group.kind, between))
                 continue
             for name, bits, weight in group.terms:
@@ -215,12 +282,14 @@ class HotText:
                     raise _Unfit
                 if evaluation is None:
                     evaluation = Evaluation(index, self.server.config, 0, self.options)
-                size += self._rows(leaves, held, evaluation, n_docs, node, weight if mean else 0.0)
+                n = self._rows(leaves, held, evaluation, n_docs, node, weight if mean else 0.0)
+                size += n
+                steps.n_copied += n
                 if perf_counter_ns() > deadline:
                     raise _Unfit
             if group.kind in (_ANY, _FIRST):
                 if not leaves:
-                    return [], [], 0, self.reader.warnings
+                    return steps
                 parts.append((0, size, group.kind, leaves))
             elif leaves:
                 parts.append((3 - group.kind + 1, size, group.kind, leaves))
@@ -228,7 +297,7 @@ class HotText:
         groups, packed = array("I"), []
         for _, _, kind, leaves in parts:
             if type(leaves) is tuple:
-                leaves = self._range(leaves, is_first=not packed)
+                leaves = self._range(leaves, held, is_first=not packed)
             groups.extend((kind, len(leaves)))
             packed += leaves
         phrases = array("I")
@@ -238,9 +307,9 @@ class HotText:
         engine = _engine
         engine.columns(*(_NO_COLUMNS if text is None else text.columns), index.docs.doc_ids)
         keys = None if self.sort_field is None else self.sort_field.column
-        rows, scores, total = engine.top(b"".join(packed), groups, phrases, self.n, mean, K1, B_STD, float(np.float32(index.options.score)),
-                                         keys, keys is not None and not self.options.ascending)
-        return rows, scores, total, self.reader.warnings
+        steps.search = engine.search(b"".join(packed), groups, phrases, self.n, mean, K1, B_STD, float(np.float32(index.options.score)),
+                                     keys, keys is not None and not self.options.ascending, held)
+        return steps
 
     def _leaf(self, leaves: list, held: list, numbers: dict, postings: list, n_docs: int, name: bytes, bits: int | None, weight: float) -> int:
         """Adds a term's leaf; returns how many postings it has."""
@@ -276,10 +345,11 @@ class HotText:
         return field, *field.parts_between(node.low, node.high, node.low_inclusive, node.high_inclusive)
 
     @staticmethod
-    def _range(between: tuple, is_first: bool) -> list[bytes]:
+    def _range(between: tuple, held: list, is_first: bool) -> list[bytes]:
         """The leaves of a range: its rows, or where there are others before it, which of these lie in it."""
         field, sorted_rows, loose, low, high = between
         column = field.column
+        held += (column, sorted_rows, loose)
         bounds = column.ctypes.data, len(column), low, high
         if not is_first:
             return [_LEAF.pack(0, 0, 0, _EACH, 0.0, *bounds)]

@@ -2,7 +2,7 @@
 import re
 
 import redis
-from pytest import approx, raises
+from pytest import approx, mark, raises
 
 from samples import create, fill, results, text, vectors
 
@@ -267,3 +267,34 @@ def test_chinese(both):
         assert set(ids(both, query)) == found, query
         assert set(ids(both, query, "LANGUAGE", "chinese", "SCORER", "TFIDF")) == found, query
     assert ids(both, "我喜欢编程", "LANGUAGE", "english") == ["d"]
+
+
+@mark.parametrize("options", [("RETURN", "1", "t"), ("RETURN", "3", "t", "AS", "u"), ("NOCONTENT",), ("RETURN", "2", "g", "t", "LIMIT", "1", "2")],
+                  ids=" ".join)
+def test_repeated_searches_tell_what_is_there_now(r2, r3, options):
+    r2.execute_command("FT.CREATE", "idx", "PREFIX", "1", "d:", "SCHEMA", "t", "TEXT", "g", "TAG", "n", "NUMERIC")
+
+    def found(query, r):
+        replies = [r.execute_command("FT.SEARCH", "idx", query, *options, "DIALECT", "2") for _ in range(3)]
+        assert replies[0] == replies[1] == replies[2]
+        usual = r.execute_command("FT.SEARCH", "idx", query, *options, "DIALECT", "2", "INKEYS", "9", *(f"d:{i}" for i in range(9)))
+        assert replies[0] == usual
+        return replies[0]
+
+    def check():
+        for query in ("word", "wor* -@g:{x}", "@g:{x} @n:[1 5]", '"a word"', "@n:[2 4]"):
+            assert found(query, r2)[0] == found(query, r3)[b"total_results"]
+
+    check()
+    for i in range(6):
+        r2.hset(f"d:{i}", mapping={"t": f"a word {i}", "g": "xy"[i % 2], "n": i})
+    check()
+    r2.hset("d:2", "t", "another word")
+    r2.hset("d:3", "n", 9)
+    r2.hset("d:7", mapping={"g": "x", "n": 3})          # without a text
+    check()
+    r2.delete("d:4")
+    r2.rename("d:0", "d:8")
+    check()
+    r2.set("unrelated", 1, ex=1000)
+    check()
