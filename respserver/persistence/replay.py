@@ -5,7 +5,15 @@ from collections.abc import Iterator
 
 import hiredis
 
+from ..protocol.request import encoded_length, where_many_are_announced
+
 _CHUNK = 1 << 20
+#: Bytes before a chunk that are looked at with it: an announcement may lie on both sides.
+_SEAM = 16
+#: Bytes of a line that says how many words follow, or how long one is, at most.
+_HEADER = 22
+_BAD_FORMAT = "Bad file format reading the append only file"
+_UNEXPECTED_END = "Unexpected end of file reading the append only file"
 
 
 class AofError(Exception):
@@ -21,87 +29,79 @@ class Truncated(AofError):
     """A file that ends within a command or a transaction; `offset` is where that begins: all before it is whole."""
 
 
-def _encoded_length(words: list) -> int:
-    total = 3 + len(str(len(words)))
-    for word in words:
-        n = bytes.__len__(word)
-        total += n + 5 + len(str(n))
-    return total
-
-
 def commands(path: str, start: int = 0) -> Iterator[tuple[list[bytes], int]]:
     """Yields each command from the byte `start` on, with the offset behind it. Raises Truncated when the last one is not whole,
     AofError for what is no command, OSError."""
-    with open(path, "rb") as file:
-        file.seek(start)
-        reader = hiredis.Reader()
-        at = fed = start
-        first = b""                                 # of the bytes at `at`: those that are looked at
-        while True:
-            chunk = file.read(_CHUNK)
-            if not chunk:
-                break
-            data = first + chunk                    # from `at` on
-            base = at
-            reader.feed(chunk)
-            fed += len(chunk)
-            while at < fed:
-                head = data[at - base]
-                if head == 35:                      # "#TS:...", a remark
-                    end = data.find(b"\n", at - base)
-                    if end < 0:
-                        break
-                    reader = hiredis.Reader()
-                    at = base + end + 1
-                    reader.feed(data[at - base:])
-                    continue
-                if head != 42:
-                    raise AofError(at, "Bad file format reading the append only file: no command begins here")
-                try:
-                    words = reader.gets()
-                    if words is False:
-                        break
-                    end = at + _encoded_length(words)
-                except (hiredis.HiredisError, TypeError):
-                    raise AofError(at, "Bad file format reading the append only file: this is no command") from None
-                if not words or data[end - base - 2:end - base] != b"\r\n":
-                    raise AofError(at, "Bad file format reading the append only file: a command is not spelt as it should be")
-                at = end
-                yield words, at
-            first = data[at - base:]
-        if at < fed:
-            _check_tail(first, at)
-            raise Truncated(at, "Unexpected end of file reading the append only file")
-
-
-def _check_tail(tail: bytes, at: int) -> None:
-    """Raises AofError unless the bytes are how a command may begin."""
-    if tail[:1] == b"#":
-        return
-    position, missing, wants_word = 0, 0, False
-    while position < len(tail):
-        end = tail.find(b"\r\n", position)
-        line = tail[position:] if end < 0 else tail[position:end]
-        mark = b"$" if wants_word else b"*"
-        digits = line[1:].removesuffix(b"\r")
-        if line[:1] != mark or not (digits.isdigit() or (end < 0 and not digits)) or len(digits) > 19:
-            raise AofError(at, "Bad file format reading the append only file: this is no command")
-        if end < 0:
-            return
-        position = end + 2
-        if not wants_word:
-            missing, wants_word = int(digits), True
+    data = mapped(path)
+    size = len(data)
+    reader = hiredis.Reader()
+    at = fed = start                                # what the reader has taken ends at `fed`
+    by_hand_until = start
+    while at < size:
+        head = data[at]
+        if head == 35:                              # "#TS:...", a remark
+            end = data.find(b"\n", at)
+            if end < 0:
+                raise Truncated(at, _UNEXPECTED_END)
+            at = fed = end + 1
+            reader = hiredis.Reader()
             continue
-        n = int(digits)
-        if position + n + 2 > len(tail):
-            rest = tail[position + n:]
-            if rest and rest != b"\r":
-                raise AofError(at, "Bad file format reading the append only file: a word is longer than it says")
-            return
-        if tail[position + n:position + n + 2] != b"\r\n":
-            raise AofError(at, "Bad file format reading the append only file: a word is longer than it says")
-        position += n + 2
-        missing -= 1
+        if head != 42:
+            raise AofError(at, f"{_BAD_FORMAT}: no command begins here")
+        if at < by_hand_until:
+            words, at = _cut(data, at)
+            fed = at
+            reader = hiredis.Reader()
+            yield words, at
+            continue
+        try:
+            words = reader.gets()
+            if words is False:
+                chunk = data[fed:fed + _CHUNK]
+                with_seam = data[max(at, fed - _SEAM):fed] + chunk
+                if not chunk or where_many_are_announced(with_seam) < len(with_seam):
+                    by_hand_until = fed + len(chunk)
+                else:
+                    reader.feed(chunk)
+                    fed += len(chunk)
+                continue
+            end = at + encoded_length(words)
+        except (hiredis.HiredisError, TypeError):
+            raise AofError(at, f"{_BAD_FORMAT}: this is no command") from None
+        if not words or data[end - 2:end] != b"\r\n":
+            raise AofError(at, f"{_BAD_FORMAT}: a command is not spelt as it should be")
+        at = end
+        yield words, at
+
+
+def _cut(data, at: int) -> tuple[list[bytes], int]:
+    """The words of the command at `at`, and the offset behind them. Raises Truncated when it is not whole, AofError."""
+    n, position = _header(data, at, at, b"*")
+    if not n:
+        raise AofError(at, f"{_BAD_FORMAT}: a command is not spelt as it should be")
+    words = []
+    while len(words) < n:
+        length, position = _header(data, at, position, b"$")
+        end = position + length
+        if not b"\r\n".startswith(data[end:end + 2]):
+            raise AofError(at, f"{_BAD_FORMAT}: a word is longer than it says")
+        if end + 2 > len(data):
+            raise Truncated(at, _UNEXPECTED_END)
+        words.append(data[position:end])
+        position = end + 2
+    return words, position
+
+
+def _header(data, at: int, position: int, mark: bytes) -> tuple[int, int]:
+    """The number that the line at `position`, of the command at `at`, says behind its mark, and where the next line begins."""
+    end = data.find(b"\r\n", position, position + _HEADER)
+    line = data[position:end] if end >= 0 else data[position:position + _HEADER].removesuffix(b"\r")
+    is_cut = end < 0 and len(data) < position + _HEADER
+    if not mark.startswith(line[:1]) or not (line[1:].isdigit() or (is_cut and len(line) < 2)) or (end < 0 and not is_cut):
+        raise AofError(at, f"{_BAD_FORMAT}: this is no command")
+    if is_cut:
+        raise Truncated(at, _UNEXPECTED_END)
+    return int(line[1:]), end + 2
 
 
 def begins_with_rdb(path: str) -> bool:

@@ -313,11 +313,7 @@ class RequestParser:
         """As `_parse_complete`, for short words."""
         reader = self._reader
         commands = []
-        n = end = len(data)
-        for search in _MANY_ANNOUNCED:
-            bait = search(data, 0, end)
-            if bait is not None:
-                end = bait.start()
+        n, end = len(data), where_many_are_announced(data)
         if end < n:
             data = data[:end]
         is_cut, position, n = end < n, 0, end
@@ -327,7 +323,7 @@ class RequestParser:
                 words = reader.gets()
                 if not words:
                     break
-                end = position + _encoded_length(words)
+                end = position + encoded_length(words)
                 if data[end - 2:end] != b"\r\n" or data[position] != 42:
                     break
                 commands.append(words)
@@ -448,7 +444,17 @@ _size = bytes.__len__       # of bytes only, where len would take a list as well
 _BULK_LENGTHS = [n + 5 + len(str(n)) for n in range(8192)]
 
 
-def _encoded_length(words: list) -> int:
+def where_many_are_announced(data: bytes) -> int:
+    """The first place in the bytes at which hiredis might make room for very many elements; their length if there is none."""
+    end = len(data)
+    for search in _MANY_ANNOUNCED:
+        bait = search(data, 0, end)
+        if bait is not None:
+            end = bait.start()
+    return end
+
+
+def encoded_length(words: list) -> int:
     """How many bytes a command takes in its usual spelling. Raises TypeError for what no command contains."""
     total = 3 + len(str(len(words)))
     for word in words:

@@ -69,3 +69,19 @@ def test_across_chunks(tmp_path):
     path.write_bytes(b"#TS:1\r\n" + b"".join(encode(words) + (b"#TS:%d\r\n" % i if i % 5 == 0 else b"") for i, words in enumerate(commands)))
     found, error = read(path)
     assert error is None and [words for words, _ in found] == commands
+
+
+def test_what_announces_very_many_elements_is_cut_by_hand(tmp_path):
+    """hiredis would make room for them all, though they are not there."""
+    path = tmp_path / "log"
+    bait = b"*2147483648\r\n"
+    path.write_bytes(encode([b"SET", b"a", b"b"]) + b"*3\r\n$3\r\nSET\r\n" + bait * 3)
+    found, error = read(path)
+    assert [words for words, _ in found] == [[b"SET", b"a", b"b"]] and "no command" in str(error) and error.offset == found[0][1]
+    for shift in range(1 << 20, (1 << 20) - 60, -7):            # in a value, also where two chunks meet
+        commands = [[b"SET", b"pad", b"x" * (shift - 36)], [b"SET", b"key", bait], [b"#", b"last"]]
+        path.write_bytes(b"".join(map(encode, commands)))
+        found, error = read(path)
+        assert error is None and [words for words, _ in found] == commands
+    path.write_bytes(bait)
+    assert type(read(path)[1]) is replay.Truncated
