@@ -1,7 +1,7 @@
 """Lua for scripts: one interpreter for a server, closed off from the machine, with what scripts of Redis find in it.
 
-Scripts see redis.call and its like, cjson, bit, and Lua 5.1's string, table, math and coroutine; KEYS and ARGV. What they could
-change for others is read-only. Needs the package lupa (`available`)."""
+Scripts see redis.call and its like, cjson, cmsgpack, struct, bit, and Lua 5.1's string, table, math and coroutine; KEYS and ARGV.
+What they could change for others is read-only. Needs the package lupa (`available`)."""
 import hashlib
 import json
 import logging
@@ -14,6 +14,8 @@ from .protocol.reply import BigNumber, Pairs, SetOf, Simple, Verbatim
 
 try:
     from lupa import lua51 as _lua
+
+    from . import lua_pack
 except ImportError:
     _lua = None
 
@@ -29,7 +31,7 @@ _DEPTH = 1000
 # so that nothing in them can be changed; errors know the line they come from. Where its time is up, a hook ends a script, also
 # one that catches errors.
 _PRELUDE = b"""
-local python_call, python_log, python_sha1, python_setresp, python_encode, python_decode, python_bit, clock = ...
+local python_call, python_log, python_sha1, python_setresp, python_encode, python_decode, python_bit, python_pack, clock = ...
 local sethook, getinfo, load, rawset_, rawget_ = debug.sethook, debug.getinfo, loadstring, rawset, rawget
 local error, type, pcall, setmetatable, setfenv, tostring, select = error, type, pcall, setmetatable, setfenv, tostring, select
 local deadline = math.huge
@@ -92,9 +94,11 @@ function redis.breakpoint() return false end
 local null = newproxy(true)
 getmetatable(null).__tostring = function() return 'userdata: NULL' end
 getmetatable(null).__metatable = false
-local function checked(ok, value)
-  if ok then return value end
-  error(value, 3)
+local function checked(ok, ...)
+  if ok then return ... end
+  local found = getinfo(3, 'Sl')                    -- whose call it is; one whose result is returned at once leaves no line
+  local line = found and found.what ~= 'C' and 'user_script:' .. (found.currentline > 0 and found.currentline or 1) .. ': ' or ''
+  error(line .. (...), 0)
 end
 local cjson = {null = null}
 function cjson.encode(value) return checked(python_encode(value, null)) end
@@ -103,6 +107,14 @@ function cjson.decode(text) return checked(python_decode(text, null)) end
 local bit = {}
 for _, name in ipairs{'tobit', 'bnot', 'band', 'bor', 'bxor', 'lshift', 'rshift', 'arshift', 'tohex'} do
   bit[name] = function(...) return checked(python_bit(name, ...)) end
+end
+
+local cmsgpack, struct = {}, {}
+for _, name in ipairs{'pack', 'unpack', 'unpack_one', 'unpack_limit'} do
+  cmsgpack[name] = function(...) return checked(python_pack('cmsgpack.' .. name, ...)) end
+end
+for _, name in ipairs{'pack', 'unpack', 'size'} do
+  struct[name] = function(...) return checked(python_pack('struct.' .. name, ...)) end
 end
 
 local create, wrap = coroutine.create, coroutine.wrap
@@ -131,7 +143,7 @@ local base = {
   setmetatable = setmetatable, getmetatable = getmetatable, collectgarbage = function() return collectgarbage('count') end,
   string = read_only(text), table = read_only(table), math = read_only(math), coroutine = read_only(threads),
   os = read_only({clock = os.clock}), redis = read_only(redis), server = read_only(redis),
-  cjson = read_only(cjson), bit = read_only(bit)}
+  cjson = read_only(cjson), cmsgpack = read_only(cmsgpack), struct = read_only(struct), bit = read_only(bit)}
 local environment
 function base.rawset(t, k, v)
   if protected[t] then error('Attempt to modify a readonly table', 2) end
@@ -203,7 +215,7 @@ class Interpreter:
         self._table = self._runtime.table_from
         prelude = self._runtime.compile(_PRELUDE)
         self._compile, self._run, self._null = prelude(self._command, self._log, self._sha1, self._set_resp, self._encode_json,
-                                                       self._decode_json, self._bits, time.monotonic)
+                                                       self._decode_json, self._bits, self._packed, time.monotonic)
 
     def load(self, code: bytes) -> Script:
         """The script of a text, compiled unless it is known. Raises ScriptError."""
@@ -359,42 +371,58 @@ class Interpreter:
         except _Nested as error:
             return CommandError(str(error))
 
-    # cjson and bit
+    # cjson, bit, cmsgpack and struct
 
     def _encode_json(self, value, null):
+        out = []
         try:
-            text = json.dumps(self._plain(value, 0), separators=(",", ":"), ensure_ascii=False)
-            return True, text.encode("utf-8", "surrogateescape")
+            self._put_json(out, value, 0)
+            return True, "".join(out).encode("utf-8", "surrogateescape")
         except (ValueError, RecursionError) as error:
             return False, str(error).encode()
 
-    def _plain(self, value, depth: int):
-        """A value of Lua as json.dumps takes it."""
+    def _put_json(self, out: list, value, depth: int) -> None:
+        """Appends a value of Lua as JSON: numbers with 14 digits."""
         kind = type(value)
         if kind is bytes:
-            return value.decode("utf-8", "surrogateescape")
-        if kind is float and not math.isfinite(value):
-            raise ValueError("Cannot serialise number: must not be NaN or Inf")
-        if value is None or kind in (bool, int, float):
-            return float(b"%.14g" % value) if kind is float else value
-        if _lua.lua_type(value) != "table":
-            if _lua.lua_type(value) == "userdata":          # cjson.null
-                return None
+            out.append(_json_string(value))
+        elif kind is int or kind is float:
+            if not math.isfinite(value):
+                raise ValueError("Cannot serialise number: must not be NaN or Inf")
+            out.append("%.14g" % value)
+        elif value is None or kind is bool:
+            out.append("null" if value is None else "true" if value else "false")
+        elif _lua.lua_type(value) == "userdata":          # cjson.null
+            out.append("null")
+        elif _lua.lua_type(value) != "table":
             raise ValueError(f"Cannot serialise {_lua.lua_type(value)}: type not supported")
-        if depth >= _DEPTH:
+        elif depth >= _DEPTH:
             raise ValueError("Cannot serialise, excessive depth (1001)")
-        pairs = list(value.items())
+        else:
+            self._put_table(out, value, depth + 1)
+
+    def _put_table(self, out: list, table, depth: int) -> None:
+        pairs = list(table.items())
+        comma = ""
         if pairs and all(type(key) is int and key > 0 for key, _ in pairs):
             most = max(key for key, _ in pairs)
-            if most > 2 * len(pairs) + 10:
+            if most > 2 * len(pairs) and most > 10:
                 raise ValueError("Cannot serialise table: excessively sparse array")
-            return [self._plain(value[i], depth + 1) for i in range(1, most + 1)]
-        found = {}
+            for i in range(1, most + 1):
+                out.append(comma or "[")
+                self._put_json(out, table[i], depth)
+                comma = ","
+            out.append("]")
+            return
         for key, one in pairs:
             if type(key) not in (bytes, int, float):
-                raise ValueError("Cannot serialise table: table key must be a number or string")
-            found[key.decode("utf-8", "surrogateescape") if type(key) is bytes else "%.14g" % key] = self._plain(one, depth + 1)
-        return found
+                raise ValueError(f"Cannot serialise {_type(key)}: table key must be a number or string")
+            out.append(comma or "{")
+            out.append(_json_string(key) if type(key) is bytes else '"%.14g"' % key)
+            out.append(":")
+            self._put_json(out, one, depth)
+            comma = ","
+        out.append("}" if comma else "{}")
 
     def _decode_json(self, text, null):
         if type(text) is not bytes:
@@ -450,6 +478,24 @@ class Interpreter:
                 found ^= other
         found &= 0xffffffff
         return True, found - (found >> 31 << 32)
+
+    def _packed(self, name, *words):
+        """A function of cmsgpack or struct: True and what it returns, or False and what is wrong."""
+        needs_tables, function = lua_pack.FUNCTIONS[name]
+        try:
+            found = function(self._table, words) if needs_tables else function(words)
+            return True, *(found if type(found) is list else (found,))
+        except (ValueError, OverflowError) as error:
+            return False, str(error).encode("utf-8", "replace")
+
+
+def _type(value) -> str:
+    return "boolean" if type(value) is bool else _lua.lua_type(value)
+
+
+def _json_string(value: bytes) -> str:
+    text = json.encoder.encode_basestring(value.decode("utf-8", "surrogateescape"))
+    return text.replace("/", "\\/").replace("\x7f", "\\u007f")
 
 
 class _Nested(Exception):

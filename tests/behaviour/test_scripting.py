@@ -20,6 +20,18 @@ pytest.importorskip("lupa")
      [7, -1, -2147483648, -4, 15, b"00ff"]), ("return redis.sha1hex('')", b"da39a3ee5e6b4b0d3255bfef95601890afd80709"),
     ("redis.setresp(3) return redis.call('HGETALL', 'h').map.f", b"1"),
     ("#!lua flags=no-writes\nreturn redis.call('GET', KEYS[1])", b"v"),
+    ("return cjson.encode({'a/b\\127', 2^53, 0.1, {[4]=1}})", rb'["a\/b\u007f",9.007199254741e+15,0.1,[null,null,null,1]]'),
+    ("return cmsgpack.pack(1, -33, 300, 70000, 2^32, -2^31, 1.5, 0.1, true, nil, 'x', {}, {1, {a='b'}}, tostring)",
+     bytes.fromhex("01d0dfcd012cce00011170cf0000000100000000d280000000ca3fc00000cb3fb999999999999ac3c0a178"
+                   "90920181a161a162c0")),
+    ("local a, b, c = cmsgpack.unpack(cmsgpack.pack({1, {k=('z'):rep(300)}}, -7, false)) return {#a[2].k, b, type(c)}",
+     [300, -7, b"boolean"]),
+    ("return {cmsgpack.unpack_one('\\1\\2\\3', 1)}", [2, 2]), ("return {cmsgpack.unpack_limit('\\1\\2\\3', 3, 1)}", [-1, 2, 3]),
+    ("local t = {} local u = t for i = 1, 17 do u[1] = {} u = u[1] end return cmsgpack.pack(t)", b"\x91" * 16 + b"\xc0"),
+    ("return struct.pack('>Ihb!4i s c2 x <h d', 1, -2, 3, 4, 'ab', 'xyz', 515, 0.5)",
+     b"\0\0\0\1\xff\xfe\3\0\0\0\0\4ab\0xy\0\3\2\0\0\0\0\0\0\xe0\x3f"),
+    ("return {struct.unpack('<I2c0sb', '\\2\\0abcd\\0\\255')}", [b"ab", b"cd", -1, 9]),
+    ("return {struct.unpack('>H', 'abc', 2)}", [0x6263, 4]), ("return {struct.size('!8bi8'), struct.size('bi8')}", [16, 9]),
     ("return coroutine.wrap(function(x) return x .. ARGV[2] end)('c')", b"cb"), ("return ('x'):rep(3)", b"xxx")])
 def test_replies(r2, script, reply):
     r2.set("k", "v")
@@ -41,7 +53,15 @@ def test_replies(r2, script, reply):
     ("#!lua flags=no-writes\nreturn redis.call('SET', 'k', 1)", "Write commands are not allowed"),
     ("#!js\nreturn 1", "Could not find scripting engine 'js'"),
     ("return loadstring('\\27Lua')()", "attempt to call a nil value"), ("\x1bLua", "binary chunks"),
-    ("return cjson.encode(tostring)", "type not supported")])
+    ("return cjson.encode(tostring)", "user_script:1: Cannot serialise function: type not supported"),
+    ("return cjson.encode({[1]=1, [50]=1})", "excessively sparse"), ("cmsgpack.pack = 1", "readonly table"),
+    ("return cmsgpack.pack()", "MessagePack pack needs input"), ("return cmsgpack.unpack('\\217')", "Missing bytes in input"),
+    ("return cmsgpack.unpack('\\193')", "Bad data format in input"), ("return cmsgpack.unpack({})", "string expected, got table"),
+    ("\nlocal x = struct.pack('b', 'y')", "user_script:2: bad argument #2 to 'pack' .number expected, got string"),
+    ("return struct.unpack('i', 'abc')", "data string too short"), ("return struct.unpack('c0', 'a')", "needs a previous size"),
+    ("return struct.unpack('s', 'a')", "unfinished string"), ("return struct.size('s')", "option 's' has no fixed size"),
+    ("return struct.size('!3b')", "alignment 3 is not a power of 2"), ("return struct.size('i33')", "larger than limit of 32"),
+    ("return struct.pack('j')", "invalid format option 'j'"), ("return struct.unpack('b', 'a', 0)", "offset must be 1 or greater")])
 def test_errors(r2, script, text):
     r2.set("k", "v")
     with pytest.raises(redis.ResponseError, match=text):
