@@ -12,6 +12,7 @@ from .client import Client
 from .config import Config, ConfigError, Renames
 from .dispatch import Dispatcher
 from .eviction import Evictor
+from .hugepages import Gatherer
 from .info import Info
 from .keyspace import Database, Keyspace
 from .memory import Trimmer, used_memory
@@ -56,6 +57,7 @@ class Server:
         self.active_expiry = True                           # DEBUG SET-ACTIVE-EXPIRE
         self.memory_at_start = used_memory()                # bytes
         self.trimmer = Trimmer()
+        self.gatherer = Gatherer()
         self.listeners: list[str] = []                      # as INFO server describes them
         self.executable = ""
         self.supervisor = None                              # what has started the server: see supervision.py
@@ -172,6 +174,8 @@ class Server:
         self.stats.output_kbps = max(0, net_out - out_before) / span / 1024
         self._last_sample = now, calls, net_in, net_out
         self.trimmer.look(calls - calls_before, self.keyspace.dirty, now)
+        if self.keeper.child is None and not self.dispatcher.loading:
+            self.gatherer.look(used_memory())
 
     def check_memory(self) -> None:
         """Samples the memory in use and compares it with maxmemory."""

@@ -200,6 +200,7 @@ class Keeper:
                     pass
 
         slots.freeze()
+        self.server.gatherer.give_way()
         try:
             self.child = Child(self.server, name, both, done, tuple(slots.descriptors()))
         except OSError:
