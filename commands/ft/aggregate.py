@@ -54,9 +54,24 @@ def ft_aggregate(client, name, text, *words):
     except CommandError as error:
         complaints.note_error(error.text)
         raise
-    if options.cursor is None:
-        return run_beside(client, _noting(complaints, results, client.proto), "aggregation")
-    return server.search.cursors.open(client, index, results, options.cursor)
+    return _give(client, index, results)
+
+
+def perform(client, index, text: bytes, words: tuple, most: int):
+    """The reply of an aggregation whose time is up after so many documents. Raises CommandError."""
+    config = client.server.config
+    options = parse_aggregate(words, proto=client.proto, max_results=config["search-max-aggregate-results"],
+                              max_offset=config["search-max-search-results"], default_dialect=config["search-default-dialect"])
+    results = prepare(client, index, text, options)
+    results.progress.most = most
+    return _give(client, index, results)
+
+
+def _give(client, index, results: "Results"):
+    search = client.server.search
+    if results.options.cursor is None:
+        return run_beside(client, _noting(search.complaints, results, client.proto), "aggregation")
+    return search.cursors.open(client, index, results, results.options.cursor)
 
 
 def _noting(complaints, results: "Results", proto: int) -> Generator:

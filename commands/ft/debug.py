@@ -5,7 +5,7 @@ from respserver.registry import COMMANDS, command
 
 from . import errors
 from .debug_dump import WORDS as DUMPS
-from .debug_timeout import ft_hybrid
+from .debug_timeout import ft_aggregate, ft_hybrid, ft_search
 from .fields import VectorField
 
 _QUANT_BITS = {"LVQ4": "4", "LVQ8": "8", "LVQ4x4": "4x4", "LVQ4x8": "4x8", "LVQ8x8": "8x8", "LeanVec4x8": "4x8_LeanVec",
@@ -111,7 +111,7 @@ def _workers(client, words):
     raise CommandError(errors.BAD_WORKERS)
 
 
-_WORDS = {b"VECSIM_INFO": _vecsim, b"FT.HYBRID": ft_hybrid, b"WORKERS": _workers, **DUMPS}
+_WORDS = {b"VECSIM_INFO": _vecsim, b"FT.SEARCH": ft_search, b"FT.AGGREGATE": ft_aggregate, b"FT.HYBRID": ft_hybrid, b"WORKERS": _workers, **DUMPS}
 
 
 @command("_FT.DEBUG", arity=-2, group="search", since="1.0.0", flags="readonly admin", categories="admin slow dangerous",

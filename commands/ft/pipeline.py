@@ -38,7 +38,7 @@ ORDINAL, DOCUMENT, _FIRST_SLOT = 0, 1, 2
 class Progress:
     """What the stages of one request share."""
 
-    __slots__ = ("total", "n_rows", "limit_ns", "spent_ns", "resumed_ns", "timed_out", "most_groups")
+    __slots__ = ("total", "n_rows", "limit_ns", "spent_ns", "resumed_ns", "timed_out", "most_groups", "most")
 
     def __init__(self, limit_us: int, most_groups: int):
         self.most_groups = most_groups          # of one GROUPBY
@@ -48,6 +48,7 @@ class Progress:
         self.spent_ns = 0
         self.resumed_ns = perf_counter_ns()
         self.timed_out = False
+        self.most: int | None = None            # documents after which the time is up, by _FT.DEBUG
 
     def check_groups(self, n: int) -> None:
         """Raises CommandError for more groups than there may be."""
@@ -236,6 +237,8 @@ class DocumentLayout(Layout):
     def source(self, rows: np.ndarray, progress: Progress) -> Iterator[Batch]:
         """Batches of the documents in these rows of the table."""
         docs = self.index.docs
+        is_cut = progress.most is not None and len(rows) >= progress.most
+        rows = rows[:progress.most]
         progress.n_rows = len(rows)
         at, size, largest = (0, _MANY, _MANY) if self.is_columnar else (0, _FIRST_BATCH, _BATCH)
         width = self.n_slots
@@ -262,6 +265,7 @@ class DocumentLayout(Layout):
                                        for column in columns])))
             size = min(2 * size, largest)
         progress.total = at
+        progress.timed_out |= is_cut
 
 
 class Timing:

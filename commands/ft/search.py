@@ -156,13 +156,24 @@ def ft_search(client, name, text, *words):
     if hot is not None:
         manager.turns.lanes.note(client, hot, prepared, name, text, words, at)
         return hot.run(client, words[at])
+    return _reply(client, index, prepared, words)
+
+
+def perform(client, index, text: bytes, words: tuple, most: int):
+    """The reply of a search whose time is up after so many documents. Raises CommandError."""
+    return _reply(client, index, _prepare_noting(client, index, text, words), words, most)
+
+
+def _reply(client, index, prepared: "Prepared", words: tuple, most: int | None = None) -> Raw:
+    """The reply of a search in the general way, its error or warnings counted. Raises CommandError."""
+    complaints = client.server.search.complaints
     try:
-        outcome = run(client, index, prepared, prepared.params(words) if prepared.positions else prepared.options.params)
+        outcome = run(client, index, prepared, prepared.params(words) if prepared.positions else prepared.options.params, most)
     except CommandError as error:
-        manager.complaints.note_error(error.text)
+        complaints.note_error(error.text)
         raise
     if outcome.warnings:
-        manager.complaints.note_warnings(outcome.warnings)
+        complaints.note_warnings(outcome.warnings)
     return Raw(outcome.encode(client.proto))
 
 
@@ -264,15 +275,21 @@ class Outcome:
         return encode_page(proto, self.total, self.hits, self.options, self.warnings)
 
 
-def run(client, index, prepared: Prepared, params: dict) -> Outcome:
-    """Runs a search in the general way. Raises CommandError."""
+def run(client, index, prepared: Prepared, params: dict, most: int | None = None) -> Outcome:
+    """Runs a search in the general way. most: documents in the index's order after which its time is up. Raises CommandError."""
     options = prepared.options
     root = bind(prepared.query, params)
     names = find_names(index, options, root)
     root = restrict(index, root, options)
     config = client.server.config
     evaluation = Evaluation(index, config, time_limit_us(config, options), options)
-    return page(client, index, options, names, match(client, index, root, evaluation), evaluation.deadline)
+    found = match(client, index, root, evaluation)
+    if most is not None and len(found.rows) >= most:
+        if config["search-on-timeout"] == "fail":
+            raise CommandError(errors.TIMEOUT)
+        found.rows = BitMap(index.docs.in_order(row_array(found.rows))[:most])
+        found.warnings.append(errors.TIMEOUT_WARNING)
+    return page(client, index, options, names, found, evaluation.deadline)
 
 
 class Found:

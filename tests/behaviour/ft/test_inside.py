@@ -222,3 +222,35 @@ def test_what_is_looked_up_has_limits(r3):
     assert r3.execute_command("FT.SUGGET", "names", "a" * 100) == [b"a" * 101]
     with raises(redis.ResponseError, match="Invalid query"):
         r3.execute_command("FT.SUGGET", "names", "a" * 101)
+
+
+def test_searches_that_stop_where_they_are_told_to(r3):
+    r3.execute_command("FT.CREATE", "stopping", "PREFIX", 1, "stop:", "SCHEMA", "n", "NUMERIC", "SORTABLE")
+    for i in range(9):
+        r3.hset(f"stop:{i}", "n", 9 - i)
+
+    def ask(command, *words, n=4, more=()):
+        return r3.execute_command("_FT.DEBUG", command, "stopping", "*", *words, "TIMEOUT_AFTER_N", n, *more, "DEBUG_PARAMS_COUNT", 2 + len(more))
+
+    warning = [b"Timeout limit was reached"]
+    for command, words in (("FT.SEARCH", ()), ("FT.AGGREGATE", ("LOAD", 1, "@n"))):
+        reply = ask(command, *words, more=("INTERNAL_ONLY",))
+        assert len(reply[b"results"]) == 4 and reply[b"warning"] == warning
+        assert ask(command, n=0)[b"results"] == [] and ask(command, n=10)[b"warning"] == []
+        for wrong, refusal in (({"n": "x"}, "Invalid TIMEOUT_AFTER_N count"), ({"more": ("MEOW",)}, "Unrecognized argument: MEOW")):
+            with raises(redis.ResponseError, match=refusal):
+                ask(command, **wrong)
+        with raises(redis.ResponseError, match="INTERNAL_ONLY is not supported"):
+            r3.execute_command("_FT.DEBUG", command, "stopping", "*", "LIMIT", 0, 1, "INTERNAL_ONLY", "DEBUG_PARAMS_COUNT", 1)
+        with raises(redis.ResponseError, match="arg is missing"):
+            r3.execute_command("_FT.DEBUG", command, "stopping", "*", "LIMIT", 0, 1, "TIMEOUT", 5)
+        with raises(redis.ResponseError, match="wrong number of arguments"):
+            r3.execute_command("_FT.DEBUG", command, "stopping", "*")
+    found = ask("FT.SEARCH", "SORTBY", "n", "LIMIT", 0, 2)
+    assert [row[b"id"] for row in found[b"results"]] == [b"stop:3", b"stop:2"] and found[b"warning"] == warning
+    assert ask("FT.AGGREGATE", "GROUPBY", 0, "REDUCE", "COUNT", 0, "AS", "c")[b"results"][0][b"extra_attributes"] == {b"c": b"4"}
+    r3.config_set("search-on-timeout", "fail")
+    for command in ("FT.SEARCH", "FT.AGGREGATE"):
+        with raises(redis.ResponseError, match="Timeout limit was reached"):
+            ask(command)
+    r3.config_set("search-on-timeout", "return")
