@@ -38,9 +38,9 @@ class Client:
         self.watched: set = set()       # (Database, key)
         self.queue: list | None = None  # commands of the open MULTI: (Command, words)
         self.queue_failed = False       # one of them was refused when it was queued
-        self.channels: set[bytes] = set()
-        self.patterns: set[bytes] = set()
-        self.shard_channels: set[bytes] = set()
+        self.channels: dict[bytes, None] = {}
+        self.patterns: dict[bytes, None] = {}
+        self.shard_channels: dict[bytes, None] = {}
         self.is_monitor = False
         self.reply_mode = "on"          # CLIENT REPLY: on, off, skip (the next command's), skipping
         self.no_evict = False

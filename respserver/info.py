@@ -30,21 +30,24 @@ class Info:
 
     def section(self, name: str, provider: Provider, default: bool = True) -> None:
         """Adds or replaces a section. `provider(server)` gives (field, value) pairs, or None: no section now; `default`: part of
-        a plain INFO, or only of ALL."""
+        a plain INFO, or only of ALL; those that begin with the name of a module are only of EVERYTHING and MODULES."""
         self._sections[name.lower()] = name, provider, default
 
     def text(self, server, wanted: Iterable[str] = ()) -> str:
         """The answer to INFO with these section names (any case; default, all, everything, or a module's name for all of its)."""
         names = [name.lower() for name in wanted] or ["default"]
         chosen = set(names)
-        if chosen & {"all", "everything"}:
+        modules = {module.name.lower() for module in server.modules}
+        of_modules = {name for name in self._sections if name.partition("_")[0] in modules}
+        if "all" in names:
+            chosen |= self._sections.keys() - of_modules
+        if "everything" in names:
             chosen |= self._sections.keys()
         if "default" in chosen:
             chosen |= {name for name, (_, _, default) in self._sections.items() if default}
-        if "modules" in chosen:
-            chosen |= {module.name.lower() for module in server.modules}
-        for module in chosen & {module.name.lower() for module in server.modules}:
-            chosen |= {name for name in self._sections if name.startswith(module + "_")}
+        if "modules" in names:
+            chosen |= of_modules
+        chosen |= {name for name in of_modules if name.partition("_")[0] in names}
         parts = []
         for name in self._ordered():
             if name in chosen:

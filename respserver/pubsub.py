@@ -20,17 +20,17 @@ class PubSub:
         self.shard_channels: dict[bytes, dict[Client, None]] = {}
 
     @staticmethod
-    def subscribe(table: dict, own: set, client: Client, name: bytes) -> None:
+    def subscribe(table: dict, own: dict, client: Client, name: bytes) -> None:
         """Adds a subscription; nothing happens if it is there."""
         if name not in own:
-            own.add(name)
+            own[name] = None
             table.setdefault(name, {})[client] = None
 
     @staticmethod
-    def unsubscribe(table: dict, own: set, client: Client, name: bytes) -> None:
+    def unsubscribe(table: dict, own: dict, client: Client, name: bytes) -> None:
         """Takes a subscription away, if it is there."""
         if name in own:
-            own.discard(name)
+            del own[name]
             listeners = table[name]
             del listeners[client]
             if not listeners:

@@ -16,6 +16,8 @@ def test_subscribe_publish(raw, connect):
     assert listener.read() == [b"unsubscribe", b"a", 0]
     assert listener.call("UNSUBSCRIBE") == [b"unsubscribe", None, 0]
     assert listener.call("GET", "k") is None
+    listener.send(pack("SUBSCRIBE", *"hgfedc") + pack("UNSUBSCRIBE"))
+    assert [listener.read()[1] for _ in range(12)] == [c.encode() for c in "hgfedchgfedc"]
 
 
 def test_patterns(raw, connect):

@@ -282,6 +282,8 @@ def test_debug_and_info_sections(r2):
     back = dict(zip(map(text, told["BACKEND_INDEX"][::2]), told["BACKEND_INDEX"][1::2]))
     assert back["GRAPH_MAX_DEGREE"] == 32 and text(back["ALGORITHM"]) == "SVS"
     everything = r2.info("everything")
+    assert not [name for name in r2.info() | r2.info("all") if name.startswith("search_")]
+    assert "search_number_of_indexes" in r2.info("modules") and "search_number_of_indexes" in r2.info("search")
     assert everything["search_number_of_indexes"] == 1 and everything["search_fields_vector"]["SVS_VAMANA_Compressed"] == 1
     assert everything["search_used_memory_vector_index"] > 0
     assert {text(module[b"name"] if b"name" in module else module["name"]) for module in r2.module_list()} >= {"search"}
