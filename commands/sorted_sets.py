@@ -40,10 +40,11 @@ def zadd(client, key, *words):
     while i < len(words) and (word := words[i].upper()) in _CONDITIONS:
         options.add(word)
         i += 1
-    return _add(client, key, options, words[i:])
+    return add(client, key, options, words[i:])
 
 
-def _add(client, key, options: set, words):
+def add(client, key, options: set, words):
+    """ZADD: `options` from _CONDITIONS, upper case, then scores and members in turn."""
     if not words or len(words) % 2:
         raise syntax_error()
     if options >= {b"NX", b"XX"}:
@@ -95,7 +96,7 @@ def _add(client, key, options: set, words):
 @command("ZINCRBY", arity=4, access="RW", flags="write denyoom fast", keys=_KEY, group="sorted-set", since="1.2.0",
          complexity="O(log(N))", summary="Adds to the score of a member.")
 def zincrby(client, key, amount, member):
-    return _add(client, key, {b"INCR"}, (amount, member))
+    return add(client, key, {b"INCR"}, (amount, member))
 
 
 @command("ZSCORE", arity=3, flags="readonly fast", keys=_KEY, group="sorted-set", since="1.2.0", complexity="O(1)",

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 _GROUP_CATEGORIES = {
     "generic": "keyspace", "string": "string", "hash": "hash", "list": "list", "set": "set", "sorted-set": "sortedset",
     "connection": "connection", "pubsub": "pubsub", "transactions": "transaction", "bitmap": "bitmap", "search": "search",
-    "json": "json", "stream": "stream", "scripting": "scripting",
+    "json": "json", "stream": "stream", "scripting": "scripting", "geo": "geo", "hyperloglog": "hyperloglog",
 }
 
 #: Groups of commands that Redis has from a module -> the module's name.

@@ -3,15 +3,12 @@ import math
 
 import numpy as np
 
+from respserver.values.geo import EARTH, MAX_LATITUDE, UNITS
+
 from .. import errors
 from .base import Field, FieldError
 from .labels import Labels
 
-#: Redis's radius of the earth, metres.
-EARTH = 6372797.560856
-#: Metres of each unit.
-UNITS = {b"m": 1.0, b"km": 1000.0, b"mi": 1609.34, b"ft": 0.3048}
-_MAX_LATITUDE = 85.05112878
 
 
 class GeoField(Field):
@@ -39,7 +36,7 @@ class GeoField(Field):
             lon, lat = (float(part) for part in parts)
         except ValueError:
             raise FieldError(errors.INVALID_GEO_STRING) from None
-        if abs(lon) > 180 or abs(lat) > _MAX_LATITUDE:      # nan is taken, as by Redis 8.2, and never found
+        if abs(lon) > 180 or abs(lat) > MAX_LATITUDE:      # nan is taken, as by Redis 8.2, and never found
             raise FieldError(errors.INVALID_GEO_COORDINATES.format(f"{lon:f}", f"{lat:f}"))
         return lon, lat, raw
 
@@ -107,7 +104,7 @@ class GeoField(Field):
         points = points[points[:, 0] == points[:, 0]]
         if not len(points):
             return []
-        cells = ((points + (180, _MAX_LATITUDE)) / (360, 2 * _MAX_LATITUDE) * (1 << 26)).astype(np.uint64)
+        cells = ((points + (180, MAX_LATITUDE)) / (360, 2 * MAX_LATITUDE) * (1 << 26)).astype(np.uint64)
         curve = np.zeros(len(points), dtype=np.uint64)
         for bit in range(26):
             for axis in (0, 1):
