@@ -26,18 +26,28 @@ def fail(template: str, *args) -> CommandError:
 has_codes = True
 _CODE = re.compile(r"SEARCH_[A-Z_]+ ")
 #: Texts that were shorter.
-_OLDER = {"Invalid geo string: missing separator": "Invalid geo string"}
-_SEARCHES = frozenset(("ft.search", "ft.aggregate", "ft.hybrid", "ft.profile"))
+_OLDER = {"Invalid geo string: missing separator": "Invalid geo string",
+          "'batch size' is irrelevant for the selected policy": "'batch size' is irrelevant for 'ADHOC_BF' policy",
+          "'EF_RUNTIME' is irrelevant for the selected policy": "'EF_RUNTIME' is irrelevant for 'ADHOC_BF' policy",
+          "No `SEARCH`, `AGGREGATE`, or `HYBRID` provided": "No `SEARCH` or `AGGREGATE` provided"}
+_SEARCHES = frozenset(("ft.search", "ft.aggregate", "ft.hybrid"))
+#: What followed such a text and came before it.
+_OLDER_HEAD = "Error parsing vector similarity parameters"
 
 
 def told(text: str, command: str = "") -> str:
     """An error text as clients see it who call `command`."""
-    if has_codes or not text.startswith("SEARCH_"):
+    if has_codes:
         return text
+    if not text.startswith("SEARCH_"):
+        return _OLDER.get(text, text)
     plain = _CODE.sub("", text, 1)
     head, colon, name = plain.partition("Index not found: ")
     if colon and not head:
         return f"No such index {name}" if command.lower() in _SEARCHES else f"{name}: no such index"
+    if plain.endswith(f" ({_OLDER_HEAD})"):
+        plain = plain[:-len(_OLDER_HEAD) - 3]
+        plain = f"{_OLDER_HEAD}: {_OLDER.get(plain, plain)}"
     plain = _OLDER.get(plain, plain)
     return plain.replace("Parameter not found `", "No such parameter `")
 

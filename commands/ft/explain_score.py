@@ -84,7 +84,7 @@ def _explain(scorer: Scorer, match: Match, row: int, rows: np.ndarray) -> _Part:
     if scorer.name.startswith("BM25STD"):
         if isinstance(match, Everything) and scorer.mean_length > 0:
             value = float(scorer.values(match, rows)[0])
-            return _Part(value, _saturation(scorer, value, match.weight, "", 1, rows))
+            return _Part(value, "*: " + _saturation(scorer, value, match.weight, " * IDF 1.00", 1, rows))
         return _Part(value, "Irrelevant token -> score is 0")
     if scorer.name == "DISMAX":
         return _Part(value, f"DISMAX {value:.2f} = Weight {match.weight:.2f} * Frequency {match.counts:d}")

@@ -148,13 +148,17 @@ def any_of(children: list[Match], weight: float = 1.0) -> Match:
     return Group(ANY, children, BitMap.union(*[child.rows for child in children]), weight)
 
 
-def ordered(children: list, match_of, config) -> list:
-    """The parts of an intersection in the order in which it looks at them, the rarest first: by their estimates, where
-    _PRIORITIZE_INTERSECT_UNION_CHILDREN wants it those of a union times its number of parts."""
+def ordered(children: list, match_of, config, is_shared: bool = True) -> list:
+    """The parts of an intersection in the order in which it looks at them, the rarest first: by their estimates, those of another
+    intersection shared by its parts if `is_shared`, where _PRIORITIZE_INTERSECT_UNION_CHILDREN wants it those of a union times its
+    number of parts."""
     weighs_unions = config["search-_prioritize-intersect-union-children"]
 
     def key(child):
         match = match_of(child)
-        is_union = weighs_unions and isinstance(match, Group) and match.kind is ANY
-        return match.estimate * (len(match.children) if is_union else 1)
+        if not isinstance(match, Group) or not match.children:
+            return match.estimate
+        if match.kind is ALL:
+            return match.estimate / (len(match.children) if is_shared else 1)
+        return match.estimate * (len(match.children) if weighs_unions and match.kind is ANY else 1)
     return sorted(children, key=key)

@@ -409,6 +409,8 @@ def _group(step, before: Layout, stages: list[NamedStage], progress: Progress) -
         name_slots = after.keys = [after.add(name) for name in step.properties]
         result_slots = [after.add(reduce.alias) for reduce in step.reducers]
         before.is_columnar = True
+        if any(not before.index.by_name[name].spec.sortable for name in _sources(step) if name in before.index.by_name):
+            stages.append(("Loader", _pass))                 # the grouping reads them by itself: FT.PROFILE says that they are
         stages.append(("Grouper", _group_columns(grouping, after, name_slots, result_slots, progress)))
         return after
     key_slots = []
@@ -457,6 +459,19 @@ def _group(step, before: Layout, stages: list[NamedStage], progress: Progress) -
         yield made
     stages.append(("Grouper", stage))
     return after
+
+
+def _sources(step) -> set[bytes]:
+    """The properties that a GROUPBY reads."""
+    used = {*step.properties}
+    for reduce in step.reducers:
+        if reduce.function != "COUNT":
+            used.update(name for name in (reduce.source, reduce.by) if name is not None)
+    return used
+
+
+def _pass(batches):
+    return batches
 
 
 def _group_columns(grouping: Grouping, after: Layout, name_slots: list[int], result_slots: list[int],

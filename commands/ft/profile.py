@@ -15,7 +15,7 @@ from .pipeline import Timing
 from .plan import Evaluation
 from .query import bind, check_yields, parse_query
 from .runtime import check_blob, knn_runtime, range_runtime
-from .search import find_names, match, page, restrict, stopwords_of, time_limit_us
+from .search import default_scorer, find_names, match, page, restrict, stopwords_of, time_limit_us
 from .search_options import parse_search
 from .text.leaves import expand
 
@@ -78,9 +78,10 @@ class _Profiled(Evaluation):
         took = (perf_counter_ns() - started) / 1e6
         children, self._children = self._children, siblings
         if type(node) is tree.And:
-            children = ordered(children, lambda pair: pair[0], self.config)
+            children = ordered(children, lambda pair: pair[0], self.config, not errors.has_codes)
             if errors.has_codes:        # as from 8.4 on: what excludes nothing is left out
                 children = [pair for pair in children if not _excludes_nothing(pair[1])] or children
+            _count_as_asked(children)
         children = [entry for _, entry in children]
         if type(node) is tree.And and len(children) == 1 or type(node) is tree.Not:
             siblings.append((match, children[0]))
@@ -189,6 +190,20 @@ def _is_empty(entry: Pairs) -> bool:
     return entry[0][1] == "EMPTY"
 
 
+def _count_as_asked(children: list[tuple[Match, Pairs]]) -> None:
+    """Counts as operations of an intersection's children what they are asked for, the rarest first: the others only of what those
+    before them have let through."""
+    asked = None
+    for match, entry in children:
+        rows = match.rows
+        if asked is not None:
+            for i, (name, n) in enumerate(entry):
+                if name == "Number of reading operations":
+                    entry[i] = name, min(n, len(asked))
+            rows = asked & rows
+        asked = rows
+
+
 def _excludes_nothing(entry: Pairs) -> bool:
     return entry[0][1] == "NOT" and _is_empty(entry[-1][1])
 
@@ -252,7 +267,10 @@ def ft_profile(client, name, kind, *words):
     if type(root) is tree.Knn or found.distances:
         stages.append(stage("Metrics Applier", 0.0, n))
     if options.count:
-        stages += [stage("Scorer", 0.0, n), stage("Sorter", _milliseconds(t3, t4), n_shown)]
+        stages.append(stage("Scorer", 0.0, n))
+        if (options.scorer or default_scorer(server.config)) == "BM25STD.NORM":
+            stages.append(stage("Score Max Normalizer", 0.0, n))
+        stages += [stage("Sorter", _milliseconds(t3, t4), n_shown)]
         if not options.no_content:
             stages.append(stage("Loader", 0.0, n_shown))
     else:
@@ -356,6 +374,12 @@ def _profile_aggregate(client, index, text: bytes, words: tuple, is_limited: boo
     if type(results.root) is tree.Knn:
         stages.insert(1, Pairs([(Simple("Type"), Simple("Metrics Applier")), (Simple("Time"), 0.0),
                                 (Simple("Results processed"), timings[0].n_rows)]))
+    if options.add_scores:
+        names = ["Scorer"]
+        if (options.scorer or default_scorer(config)) == "BM25STD.NORM":
+            names.append("Score Max Normalizer")
+        stages[1:1] = [Pairs([(Simple("Type"), Simple(name)), (Simple("Time"), 0.0), (Simple("Results processed"), timings[0].n_rows)])
+                       for name in names]
     return _reply(client, reply, Pairs([
         *_times(took, _milliseconds(t0, t1), _milliseconds(t1, t2) - matched),
         (Simple("Warning"), warnings or [Simple("None")]),

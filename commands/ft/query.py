@@ -8,6 +8,7 @@ ismissing, fields are not checked, and a tag list need not be closed.
 """
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Collection, Mapping, NoReturn
 
@@ -399,13 +400,17 @@ class _Parser:
     def tag_value(self, folded: bool) -> tree.TagValue:
         case = fold if folded else bytes
         kind = self.kind
-        if kind in _WORDS or self.is_empty_text():
-            words = [self.tag_word()]
-            while self.kind in _WORDS or self.is_empty_text():
+        if kind in _WORDS or self.is_empty_text() or self.is_tag_param():
+            words = [self.tag_word(folded)]
+            while self.kind in _WORDS or self.is_empty_text() or self.is_tag_param():
                 if not self.modern and (kind == "STOP" or self.kind == "STOP" and len(words) < 2):
                     break                        # dialect 1: a stop word stands alone or after two words
-                words.append(self.tag_word())
-            return tree.TagValue("exact", case(b" ".join(words)), tuple(map(case, words)) if len(words) > 1 else ())
+                words.append(self.tag_word(folded))
+            if any(isinstance(word, Param) for word in words):
+                return tree.TagValue("exact", words[0] if len(words) == 1 else b" ",         # `bind` joins them
+                                     tuple([word if isinstance(word, Param) else case(word) for word in words]) if len(words) > 1 else ())
+            text = case(b" ".join(words))
+            return tree.TagValue("exact", text, tuple(map(case, words)) if len(words) > 1 else ())
         if kind in _AFFIXES:
             text = self.word(self.take().text, "term" if folded else "exact")
             return tree.TagValue(_AFFIXES[kind], text)
@@ -414,17 +419,20 @@ class _Parser:
             return tree.TagValue(token.extra or "exact", case(unescape(token.text)))
         if kind == "PATTERN":
             return tree.TagValue("wildcard", self.pattern("wildcard" if folded else "exact"))
-        if kind == "PARAM" and self.modern:
-            return tree.TagValue("exact", self.param(self.take().text, "term" if folded else "exact"))
         self.syntax_error()
+
+    def is_tag_param(self) -> bool:
+        """Whether $name is next, which may be one of the words of a tag."""
+        return self.modern and self.kind == "PARAM"
 
     def is_empty_text(self) -> bool:
         """Whether "" is next."""
         token = self.tokens[self.at] if self.at < len(self.tokens) else None
         return token is not None and token.kind == "QUOTED" and not token.text and not token.extra
 
-    def tag_word(self) -> bytes:
-        return unescape(self.take().text)
+    def tag_word(self, folded: bool) -> bytes | Param:
+        token = self.take()
+        return self.param(token.text, "term" if folded else "exact") if token.kind == "PARAM" else unescape(token.text)
 
     # ------------------------------------------------------------------ numbers
     def number(self) -> tuple[float | Param, bool]:
@@ -456,7 +464,7 @@ class _Parser:
         if self.modern and self.kind in ("TERM", "STOP"):
             return self.bracket_command(token, name)
         low, low_inclusive = self.number()
-        if self.modern and self.accept("]"):
+        if self.modern and low_inclusive and self.accept("]"):
             self.check_kind(token, "NUMERIC")
             return tree.Numeric(name, low, low)
         high, high_inclusive = self.number()
@@ -556,7 +564,9 @@ class _Parser:
             if vector and upper == b"YIELD_DISTANCE_AS":
                 alias = changes.get("alias", node.alias)
                 if alias is not None and not (type(node) is tree.Knn and alias == _default_alias(node.field)):
-                    raise fail(errors.DISTANCE_TWICE, _shown(alias), _shown(value))
+                    if not isinstance(alias, Param) and not isinstance(value, Param):
+                        raise fail(errors.DISTANCE_TWICE, alias, value)
+                    value = Param(b"", twice=(alias, value))
                 if not value:
                     raise fail(errors.ATTRIBUTE_VALUE, value, name)
                 changes["alias"] = value
@@ -565,8 +575,11 @@ class _Parser:
             elif upper in _ATTRIBUTES:
                 attribute = upper.decode().lower()
                 setattr(attributes, attribute, value if isinstance(value, Param) else _attribute(name, value))
-                if attribute == "phonetic":
-                    self.need_phonetics(node)
+                if attribute == "phonetic" and not self.has_phonetics(node):
+                    if isinstance(value, Param):             # whose value is looked at first
+                        attributes.phonetic = replace(value, kind="phonetic")
+                    else:
+                        self.later(fail(errors.NO_PHONETICS))
             else:
                 raise fail(errors.ATTRIBUTE_NAME, name)
         if attributes != tree.Attributes():
@@ -575,12 +588,11 @@ class _Parser:
             changes["runtime"] = node.runtime + tuple(runtime)
         return replace(node, **changes)
 
-    def need_phonetics(self, node: Node) -> None:
+    def has_phonetics(self, node: Node) -> bool:
         if self.schema is None:
-            return
+            return True
         fields = getattr(node, "fields", None) or self.schema
-        if not any(getattr(self.schema.get(name), "phonetic", None) for name in fields):
-            self.later(fail(errors.NO_PHONETICS))
+        return any(getattr(self.schema.get(name), "phonetic", None) for name in fields)
 
 
 # ---------------------------------------------------------------------------------------------------- nodes
@@ -612,10 +624,6 @@ def _grown_last(kind: type, left: Node | None, right: Node | None) -> tuple[Node
 
 def _default_alias(field: bytes) -> bytes:
     return b"__" + field + b"_score"
-
-
-def _shown(value: bytes | Param) -> bytes:
-    return b"$" + value.name if isinstance(value, Param) else value
 
 
 _BOOLEANS = {b"true": True, b"false": False}
@@ -690,9 +698,17 @@ def _bind(node: Node, params: Mapping[bytes, bytes]) -> Node:
     if type(node) is tree.Attributes:
         for name, value in changes.items():
             changes[name] = _attribute(name.encode(), value)
+        if isinstance(node.phonetic, Param) and node.phonetic.kind == "phonetic":
+            raise fail(errors.NO_PHONETICS)
     kind = type(node)
-    if kind is tree.Term and "text" in changes and to_float(changes["text"]) is not None:
-        changes["exact"] = True                  # a number
+    if kind is tree.Term and "text" in changes:
+        changes["text"] = unescape(changes["text"])          # as a word in the text of a query
+        if to_float(changes["text"]) is not None:
+            changes["exact"] = True              # a number
+    elif kind is tree.TagValue and "parts" in changes:
+        changes["text"] = b" ".join(changes["parts"])
+    elif kind is tree.Numeric and changes.get("high") == -_INF != changes.get("low", node.low):
+        raise fail(errors.FILTER_UPPER, "-inf")
     elif (kind is tree.Knn or kind is tree.VectorRange) and changes.get("alias") == b"":
         raise fail(errors.ATTRIBUTE_VALUE, b"", "yield_distance_as")
     bound = replace(node, **changes)
@@ -715,20 +731,23 @@ _SLOTS: dict[type, tuple[str, ...]] = {}
 def _slots(kind: type) -> tuple[str, ...]:
     slots = _SLOTS.get(kind)
     if slots is None:
-        slots = _SLOTS[kind] = tuple(kind.__dataclass_fields__)
+        names = tuple(kind.__dataclass_fields__)
+        slots = _SLOTS[kind] = tuple(sorted(names, key=lambda name: name == "k"))      # what is missed last
     return slots
 
 
 def _resolve(param: Param, params: Mapping[bytes, bytes]):
+    if param.twice:
+        raise fail(errors.DISTANCE_TWICE, *[_resolve(name, params) if isinstance(name, Param) else name for name in param.twice])
     value = params.get(param.name)
     if value is None:
         raise fail(errors.PARAM_NOT_FOUND, param.name)
     kind = param.kind
-    if kind in ("exact", "blob"):
+    if kind in ("exact", "blob", "phonetic"):
         return value
     if kind == "number":
         number = to_float(value)
-        if number is None:
+        if number is None or _is_out_of_range(number, value):
             raise fail(errors.PARAM_NUMERIC, value, param.name)
         return -number if param.negative else number
     if kind == "size":
@@ -738,6 +757,13 @@ def _resolve(param: Param, params: Mapping[bytes, bytes]):
     if kind == "word" and not value:
         raise fail(errors.EMPTY_OPTION)
     return fold(value)
+
+
+def _is_out_of_range(number: float, text: bytes) -> bool:
+    """Whether a number is too large or too small for a double, which has made infinity or nothing of it."""
+    if number in (_INF, -_INF):
+        return b"n" not in text.lower()
+    return not number and re.search(rb"[1-9]", re.split(rb"[eE]", text)[0]) is not None
 
 
 def yields(node: Node) -> list[bytes]:

@@ -62,7 +62,7 @@ class RowWriter:
     `returns` as in SearchOptions.returns; `yields`: names of the distances that the query gives; `lead`: path and name
     of the field that SORTBY had to load, or None."""
 
-    __slots__ = ("is_empty", "distances", "named", "columns", "lead", "is_all", "only_distance", "is_whole", "is_expanded",
+    __slots__ = ("is_empty", "distances", "named", "columns", "lead", "lead_keys", "is_all", "only_distance", "is_whole", "is_expanded",
                  "edit", "docs", "key_at", "hidden", "_bulks")
 
     def __init__(self, index, returns, no_content: bool, yields: list[bytes], lead: tuple[bytes, bytes] | None,
@@ -76,6 +76,9 @@ class RowWriter:
         self.columns: list[tuple] = []                      # (position in `named`, numeric field whose sort key is shown)
         self._bulks: dict[bytes, bytes] = {}                # names of fields as bulk strings
         self.lead = lead
+        self.lead_keys = None                               # of the rows, where they are shown instead of that field's value
+        if lead is not None and lead[0] != lead[1] and not index.source.is_json and (field := index.by_name[lead[1]]).sort_keys is not None and not field.spec.unf:
+            self.lead_keys = field.sort_keys
         self.docs = index.docs
         self.key_at = -1                                    # where in `named` the document's key is asked for
         self.hidden = index.hidden
@@ -118,6 +121,8 @@ class RowWriter:
         elif self.is_all:
             lead = self.lead
             if lead is not None and (text := value.get(lead[0])) is not None:
+                if self.lead_keys is not None:
+                    text = self.lead_keys.get(row, text)
                 if self.edit is not None:
                     text = self.edit(row, lead[0], text)
                 out.append(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(lead[1]), lead[1], len(text), text))
@@ -199,6 +204,7 @@ class Hit:
 def encode_page(proto: int, total: int, hits: list[Hit], options, warnings=()) -> bytes:
     """The reply of FT.SEARCH. `options`: what decides which parts are there (SearchOptions)."""
     nil = _NIL[proto]
+    total = options.shown_total(total)
     scores, payloads, keys = options.with_scores, options.with_payloads, options.with_sort_keys
     raw_ids = options.with_raw_ids
     if proto == 2:

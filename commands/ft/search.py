@@ -255,7 +255,7 @@ def find_names(index, options, root) -> list[bytes]:
     names = yields(root)
     if type(root) is tree.Knn:
         names = [root.alias, *(name for name in names if name != root.alias)]
-    if options.sort_by is not None and options.sort_by not in index.by_name and options.sort_by not in names:
+    if options.sort_by is not None and options.sort_by not in index.by_name and options.sort_by not in (*names, *options.loaded):
         raise errors.fail(errors.PROPERTY_NOT_FOUND, options.sort_by)
     return names
 
@@ -584,6 +584,10 @@ def _sorted(db, index, options, rows: np.ndarray, distances: dict, n: int):
     """The first `n` rows by the SORTBY field, and a function that gives a row's sort key."""
     name, ascending, docs = options.sort_by, options.ascending, index.docs
     of_row = distances.get(name)
+    if of_row is None and name in options.loaded and name not in index.by_name:
+        def key(row):
+            return docs.keys[row] if name == b"__key" else docs.values[row].get(name)
+        return _by_text(docs, rows, key, ascending, n), key
     if of_row is not None or name not in index.by_name:
         of_row = of_row or {}
         values = np.array([of_row.get(row, math.nan) for row in rows.tolist()])
@@ -600,11 +604,16 @@ def _sorted(db, index, options, rows: np.ndarray, distances: dict, n: int):
         def key(row):
             value = docs.values[row].get(field.path)
             return None if value is None else value.lower() if field.type_name in ("TAG", "TEXT") else value
+    return _by_text(docs, rows, key, ascending, n), key
+
+
+def _by_text(docs, rows: np.ndarray, key, ascending: bool, n: int) -> np.ndarray:
+    """The first `n` rows by their text, those without one last, ties by doc id in the same direction."""
     found = [(key(row), row) for row in rows.tolist()]
     ids = docs.doc_ids
     with_key = sorted(((text, int(ids[row]), row) for text, row in found if text is not None), reverse=not ascending)
     without = sorted(((int(ids[row]), row) for text, row in found if text is None), reverse=not ascending)
-    return np.array([entry[-1] for entry in (*with_key, *without)][:n], dtype=np.int64), key
+    return np.array([entry[-1] for entry in (*with_key, *without)][:n], dtype=np.int64)
 
 
 def _number_text(value: float) -> bytes:

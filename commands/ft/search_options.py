@@ -78,6 +78,7 @@ class SearchOptions:
     payload: bytes | None = None
     sort_by: bytes | None = None
     ascending: bool = True
+    loaded: list[bytes] = _field(default_factory=list)       # by LOAD
     with_count: bool | None = None               # WITHCOUNT True, WITHOUTCOUNT False
     offset: int = 0
     count: int = 10
@@ -88,6 +89,12 @@ class SearchOptions:
     tanh_factor: int | None = None
     dialect: int = 1
     given_dialect: int | None = None             # by DIALECT
+
+    def shown_total(self, total: int) -> int:
+        """The total of a reply. WITHOUTCOUNT, which DIALECT 4 implies, counts no further than to the end of the page."""
+        if (self.dialect < 4 if self.with_count is None else self.with_count) or not self.count:
+            return total
+        return min(total, self.offset + self.count)
 
 
 def parse_search(words: Sequence[bytes], *, proto: int = 2, max_results: int = 1_000_000,
@@ -178,6 +185,12 @@ def _return(cursor: Words, options: SearchOptions) -> None:
             if keyword(name) == b"AS":
                 raise fail(errors.RETURN_AS_AS)
         options.returns.append((path, name))
+
+
+def _load(cursor: Words, options: SearchOptions) -> None:
+    """LOAD * or LOAD n field ..: what is shown is loaded in any case, so that these are for SORTBY alone."""
+    if not cursor.match(b"*"):
+        options.loaded += [word.removeprefix(b"@") for word in cursor.counted("LOAD").rest()]
 
 
 def _params(cursor: Words, options: SearchOptions) -> None:
@@ -346,6 +359,7 @@ READERS: dict[bytes, _Reader] = {
     b"INKEYS": lambda cursor, options: setattr(options, "in_keys", cursor.counted("INKEYS").rest()),
     b"INFIELDS": lambda cursor, options: setattr(options, "in_fields", cursor.counted("INFIELDS").rest()),
     b"RETURN": _return,
+    b"LOAD": _load,
     b"SUMMARIZE": _summarize,
     b"HIGHLIGHT": _highlight,
     b"LANGUAGE": _language,

@@ -29,7 +29,7 @@ def fold(string: bytes) -> bytes:
 class Suggestions:
     """Strings with a score and perhaps a payload. They are found by their beginning, whatever the case."""
 
-    __slots__ = ("entries", "_sorted")
+    __slots__ = ("entries", "_sorted", "_order", "_n_added")
 
     type_name = "trietype0"
     encoding = "raw"
@@ -37,6 +37,8 @@ class Suggestions:
     def __init__(self):
         self.entries: dict[bytes, tuple[float, bytes | None]] = {}
         self._sorted: list[tuple[bytes, bytes]] = []        # folded, as given
+        self._order: dict[bytes, int] = {}                  # which was added before which
+        self._n_added = 0
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -45,6 +47,7 @@ class Suggestions:
         old = self.entries.get(string)
         if old is None:
             insort(self._sorted, (fold(string), string))
+            self._order[string] = self._n_added = self._n_added + 1
         elif is_increment:
             score += old[0]
         if payload is None and old is not None:
@@ -55,12 +58,13 @@ class Suggestions:
         """Forgets a string; returns whether it was there."""
         if self.entries.pop(string, None) is None:
             return False
+        del self._order[string]
         del self._sorted[bisect_left(self._sorted, (fold(string), string))]
         return True
 
     def find(self, prefix: bytes, is_fuzzy: bool, most: int) -> list[tuple[bytes, float, bytes | None]]:
         """The best completions: string, score, payload. The score is divided by the root of what is still to be typed; one edit
-        in the prefix costs a factor of e squared."""
+        in the prefix costs a factor of e squared. Of equal scores the string as it was typed comes first, then what was added first."""
         prefix = fold(prefix)
         if is_fuzzy:
             folded = [one for one, _ in self._sorted]
@@ -79,13 +83,14 @@ class Suggestions:
             else:
                 rest = 1 + len(string.decode("utf-8", "replace")) - len(prefix)
                 score = score * math.exp(-2 * distance) / math.sqrt(max(rest, 1))
-            scored.append((-score, name, string, payload))
-        return [(string, -score, payload) for score, _, string, payload in nsmallest(most, scored, key=lambda one: one[:3])]
+            scored.append((-score, string != prefix, self._order[string], string, payload))
+        return [(string, -score, payload) for score, _, _, string, payload in nsmallest(most, scored)]
 
     def copy(self) -> "Suggestions":
         """The same in an object of its own."""
         other = Suggestions()
         other.entries, other._sorted = dict(self.entries), list(self._sorted)
+        other._order, other._n_added = dict(self._order), self._n_added
         return other
 
 
@@ -103,7 +108,7 @@ def ft_sugadd(client, key, string, score, *words):
         elif word == b"PAYLOAD":
             if not cursor:
                 raise errors.fail(errors.SUGGEST_PAYLOAD)
-            payload = cursor.next()
+            payload = cursor.next() or None                 # an empty one is none
         else:
             raise errors.fail(errors.UNKNOWN_ARGUMENT, cursor.next())
     db = client.db

@@ -31,6 +31,7 @@ class Param:
     name: bytes
     kind: str = "term"            # term, word (not empty), wildcard, unit (folded) | exact | number | size | blob
     negative: bool = False        # -$name in a numeric range
+    twice: tuple = ()             # two names, bytes or Param, where one may stand: refused when the values are known
 
 
 @dataclass(slots=True)
@@ -98,7 +99,7 @@ class Pattern(Node):
 class TagValue:
     kind: str                                    # exact | prefix | suffix | infix | wildcard
     text: bytes | Param                          # case as written, escapes removed
-    parts: tuple[bytes, ...] = ()                # of `a b` without quotes, which is looked for as one text: as they were given
+    parts: tuple[bytes | Param, ...] = ()        # of `a b` without quotes, which is looked for as one text: as they were given
 
 
 @dataclass(slots=True)

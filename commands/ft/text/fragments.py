@@ -1,4 +1,5 @@
 """HIGHLIGHT and SUMMARIZE: what matched within the text of a document."""
+import re
 from array import array
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ from .words import SEPARATORS, spans
 _MAX_DISTANCE = 8
 #: Bytes that a word and what is behind it are taken to have.
 _WORD_SIZE = 6
+#: Between which summaries may be cut: the end of a line is none of them.
+_BREAKS = bytes(byte for byte in SEPARATORS if byte != 0x0a)
+_blanks = re.compile(rb"[ \t\n\v\f\r]+").sub
 
 
 @dataclass(slots=True)
@@ -16,6 +20,7 @@ class _Fragment:
     start: int
     end: int
     spans: list[tuple[int, int]]        # of the words that matched
+    terms: set[bytes]                   # what they matched
     n_others: int = 0                   # words between these
 
 
@@ -30,7 +35,7 @@ class Editor:
         self.highlight = options.highlight
         self.summarize = options.summarize
         self.fields = {field.path: field.name for field in index.text.fields}
-        self._fitting: dict[tuple, dict[bytes, bool]] = {}
+        self._fitting: dict[tuple, dict[bytes, bytes | None]] = {}
 
     def edit(self, row: int, path: bytes, value: bytes) -> bytes:
         """The value of a document's field as it is returned."""
@@ -53,14 +58,14 @@ class Editor:
         if summarize is None:
             return _marked(value, 0, len(value), [span for one in fragments for span in one.spans], highlight)
         if not fragments:
-            return value if highlight is not None else _head(value, summarize)
-        best = sorted(range(len(fragments)), key=lambda i: -len(fragments[i].spans))[:summarize.fragments]
+            return value if highlight is not None else _blanks(b" ", _head(value, summarize))
+        best = sorted(range(len(fragments)), key=lambda i: -len(fragments[i].terms))[:summarize.fragments]
         out = []
         for i in sorted(best):
             before = fragments[i - 1].end if i else 0
             after = fragments[i + 1].start if i + 1 < len(fragments) else len(value)
             start, end = _context(value, fragments[i], summarize.length, before, after)
-            out += [_marked(value, start, end, fragments[i].spans, highlight), summarize.separator]
+            out += [_blanks(b" ", _marked(value, start, end, fragments[i].spans, highlight)), summarize.separator]
         return b"".join(out)
 
     def _fragments(self, value: bytes, names: set[bytes]) -> list[_Fragment]:
@@ -68,33 +73,35 @@ class Editor:
         fragments: list[_Fragment] = []
         since = 0
         for word, start, end in spans(value, self.text.stopwords):
-            is_match = fits.get(word)
-            if is_match is None:
-                is_match = fits[word] = self._is_match(word, names)
+            if word in fits:
+                term = fits[word]
+            else:
+                term = fits[word] = self._matched(word, names)
             since += 1
-            if not is_match:
+            if term is None:
                 continue
             if fragments and since <= _MAX_DISTANCE:
                 fragments[-1].end = end
                 fragments[-1].spans.append((start, end))
+                fragments[-1].terms.add(term)
                 fragments[-1].n_others += since - 1
             else:
-                fragments.append(_Fragment(start, end, [(start, end)]))
+                fragments.append(_Fragment(start, end, [(start, end)], {term}))
             since = 0
         return fragments
 
-    def _is_match(self, word: bytes, names: set[bytes]) -> bool:
-        """Whether one of the terms stands where this word does."""
+    def _matched(self, word: bytes, names: set[bytes]) -> bytes | None:
+        """Which of the terms stands where this word does, or None."""
         if word in names:
-            return True
+            return word
         text = self.text
         number = text.terms.get(word)
         if number is None:
-            return False
+            return None
         stem_of: array = text.stem_of
-        if stem_of[number] and text.terms.name(stem_of[number] - 1) in names:
-            return True
-        return any(number in text.sources.get(text.terms.get(name), ()) for name in names)
+        if stem_of[number] and (stem := text.terms.name(stem_of[number] - 1)) in names:
+            return stem
+        return next((name for name in names if number in text.sources.get(text.terms.get(name), ())), None)
 
 
 def _collect(match: Match, row: int, names: set[bytes]) -> None:
@@ -123,14 +130,14 @@ def _marked(value: bytes, start: int, end: int, found: list[tuple[int, int]], hi
 def _head(value: bytes, summarize) -> bytes:
     """What stands for a text in which nothing matched: its beginning, to the end of a word."""
     end = min((summarize.length * summarize.fragments + 1) * _WORD_SIZE, len(value))
-    return value[:_back(value, 0, end)]
+    return value[:_back(value, 0, end, b" \t\n\v\f\r")]
 
 
-def _back(value: bytes, start: int, end: int) -> int:
-    """Where the last whole word before `end` ends; at least one byte behind `start`."""
-    while end - start > 1 and value[end - 1] not in SEPARATORS:
+def _back(value: bytes, start: int, end: int, dropped: bytes = _BREAKS) -> int:
+    """Where the last whole word before `end` ends; at least one byte behind `start`. `dropped`: what does not stay behind it."""
+    while end - start > 1 and value[end - 1] not in _BREAKS:
         end -= 1
-    while end - start > 1 and value[end - 1] in SEPARATORS:
+    while end - start > 1 and value[end - 1] in dropped:
         end -= 1
     return end
 
@@ -142,9 +149,9 @@ def _context(value: bytes, fragment: _Fragment, length: int, before: int, after:
         return fragment.start, fragment.end
     size = length // 2 * _WORD_SIZE
     start = max(before, fragment.start - size)
-    while start < fragment.start and value[start] not in SEPARATORS:
+    while start < fragment.start and value[start] not in _BREAKS:
         start += 1
-    while start < fragment.start and value[start] in SEPARATORS:
+    while start < fragment.start and value[start] in _BREAKS:
         start += 1
     end = min(after, fragment.end + size + 1)
     return start, _back(value, fragment.end, end) if end > fragment.end else end

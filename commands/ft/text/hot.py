@@ -208,7 +208,7 @@ class HotText:
         if search is not None:
             total = search.run()
             if self.forms is not None and not warnings:
-                page = search.page(total, docs.names, self.forms[client.proto], options.offset)
+                page = search.page(options.shown_total(total), docs.names, self.forms[client.proto], options.offset)
                 if page:
                     return Raw(page)
             rows, scores = search.found()

@@ -84,8 +84,20 @@ def test_complaints_and_sections(r2):
 
 
 def test_errors_without_codes(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "v", "VECTOR", "HNSW", 6, "TYPE", "FLOAT32", "DIM", 2, "DISTANCE_METRIC", "L2")
+    r2.hset("a", mapping={"t": "x", "v": b"12345678"})
     r2.config_set("search-error-codes", "no")
+    knn = ("PARAMS", 2, "b", b"12345678", "DIALECT", 2)
+    resolving = "Error parsing vector similarity parameters: "
     try:
+        for words, told in ((("FT.SEARCH", "idx", "*=>[KNN 2 @v $b EF_RUNTIME -1]", *knn), resolving + "Invalid value was given"),
+                            (("FT.SEARCH", "idx", "@t:x=>[KNN 2 @v $b HYBRID_POLICY ADHOC_BF BATCH_SIZE 9]", *knn),
+                             resolving + "'batch size' is irrelevant for 'ADHOC_BF' policy"),
+                            (("FT.CREATE", "x", "SCHEMA", "v", "VECTOR", "HNSW", 6), "Expected 6 parameters but got 0"),
+                            (("FT.PROFILE", "nope", "SEARCH", "QUERY", "*"), "nope: no such index"),
+                            (("FT.PROFILE", "idx", "SEEK", "QUERY", "*"), "No `SEARCH` or `AGGREGATE` provided")):
+            with raises(redis.ResponseError, match=f"^{told}$"):
+                r2.execute_command(*words)
         for words, told in ((("FT.SEARCH", "nope", "a"), "No such index nope"), (("FT.INFO", "nope"), "nope: no such index"),
                             (("FT.CONFIG", "SET", "EXTLOAD", 1), "Not modifiable at runtime")):
             with raises(redis.ResponseError, match=f"^{told}$"):

@@ -210,6 +210,56 @@ def test_highlighted_and_summarized(both):
         fields("HIGHLIGHT", "FIELDS", 1, "nope")
 
 
+def test_what_summaries_keep(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "u", "TEXT")
+    r2.hset("a", mapping={"t": "\nOne fox\n\n  here. " + "x " * 20 + "one fox and one fox again " + "yyyyyyyy " * 9 + "a fox\nand a dog", "u": "Great (Clips)"})
+
+    def texts(*words):
+        found = r2.execute_command("FT.SEARCH", "idx", "fox|dog", "SUMMARIZE", *words)[2]
+        return {key.decode(): value.decode() for key, value in zip(found[::2], found[1::2])}
+
+    # As many of the terms as there are, however often; ends of lines are blanks that do not end a word.
+    assert texts("FRAGS", 1, "LEN", 2)["t"] == "a fox and a dog... " and texts()["u"] == "Great (Clips)"
+    assert r2.execute_command("FT.SEARCH", "idx", "-cat", "SUMMARIZE", "LEN", 1, "FRAGS", 1, "RETURN", 1, "t")[2] == [b"t", b" One fox"]
+
+
+def test_totals_as_far_as_needed(both):
+    library(both)
+    reply = both.execute_command("FT.SEARCH", "idx", "*", "LIMIT", 0, 2, "NOCONTENT", "WITHOUTCOUNT")
+    assert results(reply)[0] == 2 == results(both.execute_command("FT.SEARCH", "idx", "*", "LIMIT", 0, 2, "NOCONTENT", "DIALECT", 4))[0]
+    assert results(both.execute_command("FT.SEARCH", "idx", "*", "LIMIT", 0, 2, "WITHCOUNT", "NOCONTENT", "DIALECT", 4))[0] > 2
+
+
+def test_sorted_by_what_is_loaded(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "AS", "name", "TEXT", "SORTABLE")
+    for key, name in (("b", "Bee"), ("c", "ant"), ("a", "Cat")):
+        r2.hset(key, "t", name)
+    assert r2.execute_command("FT.SEARCH", "idx", "*", "LOAD", 1, "@__key", "SORTBY", "__key", "NOCONTENT") == [3, b"a", b"b", b"c"]
+    assert r2.execute_command("FT.SEARCH", "idx", "*", "LOAD", "*", "SORTBY", "name", "LIMIT", 0, 1) == [3, b"c", [b"name", b"ant", b"t", b"ant"]]
+    assert r2.execute_command("FT.SEARCH", "idx", "bee", "SORTBY", "name") == [1, b"b", [b"name", b"bee", b"t", b"Bee"]]
+    with raises(redis.ResponseError, match="not loaded nor in schema"):
+        r2.execute_command("FT.SEARCH", "idx", "*", "SORTBY", "__key")
+
+
+def test_profiles_of_intersections_and_scores(r2):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "n", "NUMERIC")
+    for key, words in {"a": "rare common", "b": "common", "c": "common"}.items():
+        r2.hset(key, mapping={"t": words, "n": 1})
+    r2.config_set("search-_print-profile-clock", "no")
+
+    def profile(*words):
+        shard = r2.execute_command("FT.PROFILE", "idx", *words)[1][1][0]
+        return dict(zip(shard[::2], shard[1::2]))
+
+    steps = profile("SEARCH", "QUERY", "common rare", "SCORER", "BM25STD.NORM")
+    assert [child[5] for child in steps[b"Iterators profile"][5]] == [1, 1]       # as often as asked
+    assert [one[1] for one in steps[b"Result processors profile"]] == [b"Index", b"Scorer", b"Score Max Normalizer", b"Sorter", b"Loader"]
+    for words, stages in ((("ADDSCORES", "SCORER", "BM25STD.NORM"), [b"Index", b"Scorer", b"Score Max Normalizer"]),
+                          (("GROUPBY", 1, "@t"), [b"Index", b"Loader", b"Grouper"])):
+        assert [one[1] for one in profile("AGGREGATE", "QUERY", "common", *words)[b"Result processors profile"]] == stages
+    r2.config_set("search-_print-profile-clock", "yes")
+
+
 def test_empty_strings(r2):
     r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "INDEXEMPTY", "u", "TEXT")
     r2.execute_command("FT.CREATE", "json", "ON", "JSON", "SCHEMA", "$t", "AS", "t", "TEXT", "INDEXEMPTY")

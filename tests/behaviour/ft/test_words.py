@@ -75,6 +75,10 @@ def test_suggestions(both):
     for string in ("hello", "Hello World", "yellow"):
         both.execute_command("FT.SUGDEL", "ac", string)
     assert not both.exists("ac") and both.execute_command("FT.SUGLEN", "ac") == 0
+    for string, *payload in (("One b", "PAYLOAD", "p"), ("one a", "PAYLOAD", ""), ("ONE A",)):
+        both.execute_command("FT.SUGADD", "ties", string, 1, *payload)
+    assert both.execute_command("FT.SUGGET", "ties", "one", "WITHPAYLOADS") == [b"One b", b"p", b"one a", None, b"ONE A", None]
+    assert both.execute_command("FT.SUGGET", "ties", "ONE A") == [b"one a", b"ONE A"]
     both.set("s", "x")
     for words in (("FT.SUGADD", "s", "x", 1), ("FT.SUGADD", "ac", "x", "y"), ("FT.SUGGET", "s", "x"), ("FT.SUGGET", "ac", "x", "MAX", 0)):
         with raises(redis.ResponseError):

@@ -158,6 +158,7 @@ def test_stop_words_are_the_index_s():
     ("(a1)=>{$weight: abc}", "SEARCH_SYNTAX Invalid value (abc) for `weight`"),
     ("(a1)=>{$slop: 1.5}", "SEARCH_SYNTAX Invalid value (1.5) for `slop`"),
     ("@t:(a1)=>{$phonetic:true}", "SEARCH_QUERY_BAD field does not support phonetics"),
+    ("@n:[(5]", "SEARCH_SYNTAX Syntax error at offset 6 near 5"),
     ("@n:[5 3]", "SEARCH_SYNTAX Invalid numeric range (min > max): @n:[5.000000 3.000000]"),
     ("@l:[200 1 1 km]", "SEARCH_GEO_COORDINATES_INVALID Invalid GeoFilter lat/lon"),
     ("@l:[1 1 0 km]", "SEARCH_SYNTAX Invalid GeoFilter radius"),
@@ -193,6 +194,9 @@ def test_binding():
         Not(Numeric(b"n", -1.0, INF)), Geo(b"l", 1.0, 2.0, 3.0, b"km"), Affix("prefix", b"apple")])
     assert query.root.children[0] == Term(Param(b"w"))                 # the parsed tree is as it was
     assert bind(parse_query(b"a1", 2), {}) == Term(b"a1")
+    assert bind(parse_query(b"@n:[$a]", 2, FIELDS), {b"a": b"-inf"}) == Numeric(b"n", -INF, -INF)
+    assert bind(parse_query(b"$w", 2), {b"w": rb"john\ doe"}) == Term(b"john doe")
+    assert bind(parse_query(b"@g:{$x b $y}", 2, FIELDS), {b"x": b"A", b"y": b"1"}) == Tag(b"g", [TagValue("exact", b"a b 1", (b"a", b"b", b"1"))])
 
 
 def test_the_hot_query_needs_no_binding():
@@ -210,6 +214,14 @@ def test_the_hot_query_needs_no_binding():
     ("@n:[1 $a]", {"a": b"x"}, "SEARCH_NUMERIC_VALUE_INVALID Invalid numeric value (x) for parameter `a`"),
     ("@n:[1 $a]", {"a": b"0"}, "SEARCH_SYNTAX Invalid numeric range (min > max): @n:[1.000000 0.000000]"),
     ("(a1)=>{$weight: $w}", {"w": b"x"}, "SEARCH_SYNTAX Invalid value (x) for `weight`"),
+    ("@n:[1 $a]", {"a": b"1e1000"}, "SEARCH_NUMERIC_VALUE_INVALID Invalid numeric value (1e1000) for parameter `a`"),
+    ("@n:[-1 $a]", {"a": b"-1e-1000"}, "SEARCH_NUMERIC_VALUE_INVALID Invalid numeric value (-1e-1000) for parameter `a`"),
+    ("@n:[1 $a]", {"a": b"-inf"}, "SEARCH_PARSE_ARGS Bad upper range: -inf"),
+    ("*=>[KNN $k @v $b]", {"k": b"x"}, "SEARCH_PARAM_NOT_FOUND Parameter not found `b`"),
+    ("@t:(a1)=>{$phonetic: $p}", {"p": b"maybe"}, "SEARCH_SYNTAX Invalid value (maybe) for `phonetic`"),
+    ("@t:(a1)=>{$phonetic: $p}", {"p": b"true"}, "SEARCH_QUERY_BAD field does not support phonetics"),
+    ("*=>[KNN 3 @v $b AS $x]=>{$YIELD_DISTANCE_AS: y}", {"b": b"12345678", "x": b"d"},
+     "SEARCH_FIELD_DUP Distance field was specified twice for vector query: d and y"),
 ])
 def test_binding_errors(text, params, message):
     assert refusal(text, **params) == message
