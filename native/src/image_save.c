@@ -58,11 +58,9 @@ static int is_in_graph(const saver *s, uint32_t slot) { return s->in_graph[slot 
 /* 1. The moment. */
 
 static int allocate(saver *s, uint32_t n) {
-    mem_account *a = &s->ix->account;
-    mem_free(s->meta), mem_free(s->in_graph);
-    s->meta = mem_zeroed(a, VEC_MEM_OTHER, (n + (size_t)1) * sizeof *s->meta);      /* cleared: no page faults under the lock */
-    s->in_graph = mem_zeroed(a, VEC_MEM_OTHER, n / 8 + 1);
-    return s->meta && s->in_graph ? VEC_OK : VEC_ENOMEM;
+    mem_free(s->meta);
+    s->meta = mem_zeroed(&s->ix->account, VEC_MEM_OTHER, (n + (size_t)1) * sizeof *s->meta);    /* cleared: no page faults under the lock */
+    return s->meta ? VEC_OK : VEC_ENOMEM;
 }
 
 /* Copies the meta words; the lock is held on return unless it fails. */
@@ -78,7 +76,11 @@ static int lock_and_copy(saver *s) {
         pthread_mutex_unlock(&ix->lock);
     }
     reader_enter(ix, s->reader);
-    for (uint32_t i = 0; i < s->n; i++) s->meta[i] = meta_get(ix, i);
+    for (uint32_t first = 0; first < s->n; first += CHUNK_RECORDS) {
+        uint32_t n = s->n - first < CHUNK_RECORDS ? s->n - first : CHUNK_RECORDS;
+        const _Atomic uint64_t *from = meta_at(ix, first);      /* a chunk is in one piece */
+        for (uint32_t i = 0; i < n; i++) s->meta[first + i] = atomic_load_explicit(&from[i], memory_order_acquire);
+    }
     return VEC_OK;
 }
 
@@ -105,7 +107,7 @@ static void copy_params(saver *s) {
     h->auto_window = atomic_load(&ix->auto_window), h->is_calibrated = (uint32_t)atomic_load(&ix->is_calibrated);
 }
 
-/* Everything that must be of one moment. */
+/* Everything that must be of one moment, and nothing else: the caller's traffic waits. */
 static int take_snapshot(saver *s) {
     vec_index *ix = s->ix;
     if (lock_and_copy(s) != VEC_OK) return VEC_ENOMEM;
@@ -119,7 +121,15 @@ static int take_snapshot(saver *s) {
     }
     copy_params(s);
     pthread_mutex_unlock(&ix->lock);
+    return VEC_OK;
+}
+
+/* Says of the meta words what they mean for the file. Seeds are those of now, if they were in the graph at that moment. */
+static int sort_slots(saver *s) {
+    vec_index *ix = s->ix;
     image_header *h = &s->head;
+    s->in_graph = mem_zeroed(&ix->account, VEC_MEM_OTHER, s->n / 8 + 1);
+    if (!s->in_graph) return VEC_ENOMEM;
     h->n_slots = s->n;
     for (uint32_t i = 0; i < s->n; i++) {
         int state = meta_state(s->meta[i]);
@@ -250,7 +260,8 @@ static int save_header(saver *s) {
 static int save_all(saver *s) {
     const store *st = s->st;
     s->offset = IMAGE_PAGE;
-    int rc = save_rows(s);
+    int rc = sort_slots(s);
+    if (rc == VEC_OK) rc = save_rows(s);
     if (rc == VEC_OK) rc = save_meta(s);
     if (rc == VEC_OK) rc = save_codes(s, &st->primary, st->coder->primary_bytes, SECTION_primary);
     if (rc == VEC_OK) rc = save_codes(s, &st->residual, st->coder->residual_bytes, SECTION_residual);
