@@ -104,6 +104,7 @@ def _rows() -> Iterable[Directive]:
     yield d("set-max-listpack-value", "int", 64)
     yield d("zset-max-listpack-entries", "int", 128)
     yield d("zset-max-listpack-value", "int", 64)
+    yield d("hll-sparse-max-bytes", "memory", 3000)
     yield d("stream-node-max-entries", "int", 100)
     yield d("stream-node-max-bytes", "memory", 4096)
     yield d("lfu-log-factor", "int", 10, most=INT_MAX)
@@ -121,7 +122,6 @@ for _row in _rows():
 #: redis.conf of a distribution can be used as it is. None of them is about safety.
 WITHOUT_EFFECT = (
     "activerehashing", "always-show-logo", "aof-rewrite-incremental-fsync", "aof-timestamp-enabled", "disable-thp", "dynamic-hz",
-    "hll-sparse",
     "jemalloc-bg-thread", "no-appendfsync-on-rewrite", "oom-score-adj", "proc-title-template", "rdb-del-sync-files",
     "rdb-save-incremental-fsync", "rdbcompression", "repl-disable-tcp-nodelay", "repl-diskless", "repl-backlog", "repl-timeout",
     "repl-ping-", "replica-lazy-flush", "replica-priority", "replica-read-only", "replica-serve-stale-data",
