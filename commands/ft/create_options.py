@@ -4,7 +4,6 @@
 """
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field as _field
 from typing import Callable, Collection, Iterable, Sequence
 
@@ -75,7 +74,7 @@ def parse_create(words: Sequence[bytes], *, compressions: Collection[str] = (), 
         reader(cursor, options)
     else:
         raise fail(errors.NO_SCHEMA)
-    if not 0 <= options.score <= 1:             # nan among others, which stands for what is no number
+    if not 0 <= options.score <= 1:             # nan among others
         raise fail(errors.SCORE)
     if options.on == "JSON" and not json:
         raise fail(errors.RULE_TYPE, "JSON")
@@ -126,7 +125,9 @@ def _language(cursor: Words, options: CreateOptions) -> None:
 
 def _score(cursor: Words, options: CreateOptions) -> None:
     score = to_float(cursor.word("SCORE"))
-    options.score = math.nan if score is None else score
+    if score is None:
+        raise fail(errors.SCORE)
+    options.score = score
 
 
 def _index_all(cursor: Words, options: CreateOptions) -> None:

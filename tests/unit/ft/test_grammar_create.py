@@ -45,7 +45,7 @@ def test_every_option_in_any_order_and_the_last_one_wins():
     ("ON SCHEMA t TEXT", "SEARCH_ADD_ARGS Invalid rule type: SCHEMA"),
     ("LANGUAGE klingon SCHEMA t TEXT", "SEARCH_ADD_ARGS Invalid language"),
     ("SCORE 2 SCHEMA t TEXT", "SEARCH_ADD_ARGS Invalid score"),
-    ("SCORE x SCHEMA t TEXT", "SEARCH_ADD_ARGS Invalid score"),
+    ("SCORE x SCHEMA t TEXT", "SEARCH_ADD_ARGS Invalid score"), ("SCORE SCHEMA t TEXT", "SEARCH_ADD_ARGS Invalid score"),
     ("INDEXALL SCHEMA t TEXT", "SEARCH_ADD_ARGS Invalid argument for `INDEXALL`, use ENABLE/DISABLE"),
     ("NOFIELDS MAXTEXTFIELDS SCHEMA t TEXT", "SEARCH_QUERY_BAD MAXTEXTFIELDS cannot be used with NOFIELDS"),
     ("FOO SCHEMA t TEXT", "SEARCH_ARG_UNRECOGNIZED Unknown argument `FOO`"),
