@@ -12,7 +12,7 @@ from respserver.protocol.reply import Raw, Simple, encode
 from respserver.registry import command
 
 from ..json.documents import expanded
-from . import errors, tree
+from . import errors, short_memory, tree
 from .aggregate_options import AggregateOptions, Arrange, parse_aggregate
 from .hot_groups import HotGroups
 from .pipeline import DOCUMENT, ORDINAL, Batch, DocumentLayout, Layout, Progress, Timing, build
@@ -21,13 +21,14 @@ from .plan import Evaluation
 from .query import bind, parse_query
 from .reply import RESP3_HEAD, bulk, hidden_fields, sort_key_text
 from .score import Scorer
-from .search import (MAX_PREPARED, MAX_PREPARED_BYTES, Found, default_scorer, find_names, match, restrict, stopwords_of,
+from .search import (MAX_PREPARED, MAX_PREPARED_BYTES, Found, default_scorer, find_names, match, is_capped, restrict, stopwords_of,
                      time_limit_us)
 from .values import NULL, Record, Several, number_text
 
 #: How long a request may run before others are let in between. Nanoseconds.
 _AT_ONCE = 2_000_000
 _TIMEOUT_WARNING = Simple("Timeout limit was reached")
+_CAPPED_WARNING = Simple(errors.CAPPED_WARNING.decode())
 _SCORE = b"__score"
 
 
@@ -36,6 +37,8 @@ _SCORE = b"__score"
          complexity="O(1)")
 def ft_aggregate(client, name, text, *words):
     server = client.server
+    if server.dispatcher.out_of_memory and (reply := short_memory.answer(client, "AGGREGATE", words)) is not None:
+        return reply
     index = server.search.find(name)
     complaints = server.search.complaints
     config = server.config
@@ -48,7 +51,7 @@ def ft_aggregate(client, name, text, *words):
                                                                       max_offset=max_offset, default_dialect=default_dialect)
         if hot is None and (hot := HotGroups.of(server, index, options)) is not None:
             _keep(index, key, hot, sum(map(len, words)))
-        if hot is not None and (reply := hot.run(client, _query(index, text, options))) is not None:
+        if hot is not None and not is_capped(config, options) and (reply := hot.run(client, _query(index, text, options))) is not None:
             return reply
         results = prepare(client, index, text, options)
     except CommandError as error:
@@ -128,7 +131,7 @@ def prepare(client, index, text: bytes, options: AggregateOptions, make_evaluati
         if timings is not None:
             timings.append(Timing(name))
             batches = timings[-1].watch(batches)
-    results = Results(options, final, progress, batches, [Simple(errors.show(text)) for text in found.warnings])
+    results = Results(config, options, final, progress, batches, [Simple(errors.show(text)) for text in found.warnings])
     results.root, results.evaluation, results.n_matched, results.match_ns = root, evaluation, len(found.rows), match_ns
     results.fails = config["search-on-timeout"] == "fail"
     results.hidden = hidden_fields(index)
@@ -200,11 +203,12 @@ def run_beside(client, work: Generator, name: str):
 class Results:
     """The rows of a request as they are asked for, and their form on the wire."""
 
-    __slots__ = ("given", "options", "layout", "progress", "batches", "warnings", "fails", "score_slot", "key_slot", "is_done", "root",
+    __slots__ = ("given", "config", "options", "layout", "progress", "batches", "warnings", "fails", "score_slot", "key_slot", "is_done", "root",
                  "evaluation", "n_matched", "match_ns", "hidden", "_left", "_n_gone", "_base", "_names", "_n_named")
 
-    def __init__(self, options: AggregateOptions, layout: Layout, progress: Progress, batches: Iterator[Batch],
+    def __init__(self, config, options: AggregateOptions, layout: Layout, progress: Progress, batches: Iterator[Batch],
                  warnings: list[str]):
+        self.config = config
         self.options = options
         self.layout = layout
         self.progress = progress
@@ -233,6 +237,9 @@ class Results:
         options, progress = self.options, self.progress
         warnings, self.warnings = list(self.warnings), []
         self.given = warnings           # what the reply warns of
+        if is_capped(self.config, options):
+            warnings.append(_CAPPED_WARNING)
+        progress.limit_ns = 1000 * time_limit_us(self.config, options)
         progress.spent_ns = 0
         progress.timed_out = False
         self._drop_gone()

@@ -28,6 +28,8 @@ class Complaints:
                 self.n_warnings["max_prefix_expansions"] += 1
             elif text == errors.TIMEOUT_WARNING:
                 self.n_warnings["timeout"] += 1
+            elif text == errors.OOM_WARNING:
+                self.n_warnings["oom"] += 1
 
     def fields(self, place: str, counts: bool):
         """(name, count) pairs for INFO. `place`: shard or coord; `counts`: whether it is where they are counted."""

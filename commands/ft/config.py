@@ -64,7 +64,7 @@ def _rows():
     yield s("TIMEOUT", "search-timeout", "int", 500, "Milliseconds that a query may take; 0: no limit", most=_INT64)
     yield s("ON_TIMEOUT", "search-on-timeout", "enum", "return", "What a query does that takes too long",
             choices=("return", "fail", "return-strict"))
-    yield s("ON_OOM", "search-on-oom", "enum", "return", _WITHOUT_EFFECT, choices=("ignore", "return", "fail"))
+    yield s("ON_OOM", "search-on-oom", "enum", "return", "What a query does while maxmemory is exceeded", choices=("ignore", "return", "fail"))
     yield s("WORKERS", "search-workers", "int", min(16, os.cpu_count() or 1),
             "Threads for searches; 0: all run on the loop thread", most=16)
     yield s("MIN_OPERATION_WORKERS", "search-min-operation-workers", "int", 4,
@@ -130,8 +130,8 @@ def _rows():
             most=_UINT32, immutable=True)
     yield s("MAX_AGGREGATE_GROUPS", "search-max-aggregate-groups", "int", 1000000, "Most groups of one GROUPBY", least=1,
             most=67108864)
-    yield s("_MAX_FOREGROUND_TIMEOUT_LIMIT", "search-_max-foreground-timeout-limit", "int", 60000, _WITHOUT_EFFECT,
-            most=_INT64)
+    yield s("_MAX_FOREGROUND_TIMEOUT_LIMIT", "search-_max-foreground-timeout-limit", "int", 60000,
+            "Most milliseconds that a query may take where WORKERS is 0; 0: any", most=_INT64)
     yield s("RECALL_PROBE", "search-recall-probe", "int", 8,
             "Queries a minute that are checked against exact answers for FT.INFO's recall estimate; 0: none", most=256)
     yield s("RETRAIN", "search-retrain", "enum", "auto",
@@ -158,7 +158,7 @@ DISK_BUFFER = "search-disk-buffer-percentage"
 #: What decides how a query is read: changes make prepared searches void.
 PLAN_DIRECTIVES = ("search-default-dialect", "search-max-search-results", "search-timeout", "search-on-timeout",
                    "search-min-prefix",
-                   "search-max-prefix-expansions")
+                   "search-max-prefix-expansions", "search-workers", "search-_max-foreground-timeout-limit")
 
 
 def register_directives() -> None:

@@ -180,6 +180,7 @@ PROFILE_CURSOR = "SEARCH_GENERIC FT.PROFILE does not support cursor"
 PROFILE_KIND = "No `SEARCH`, `AGGREGATE`, or `HYBRID` provided"
 PROFILE_QUERY = "The QUERY keyword is expected"
 TIMEOUT = "SEARCH_TIMEOUT Timeout limit was reached"
+OOM = "SEARCH_OOM Not enough memory available to execute the query"
 
 # ---- query text
 SYNTAX_AT = "SEARCH_SYNTAX Syntax error at offset {} near {}"
@@ -409,6 +410,10 @@ RETRAIN_REDUCE = "SEARCH_PARSE_ARGS REDUCE must be an integer from 1 to {}"
 MEASUREMENT_FAILED = "SEARCH_GENERIC The measurement failed: {}"
 EXPANSIONS_WARNING = b"Max prefix expansions limit was reached"
 TIMEOUT_WARNING = b"Timeout limit was reached"
+#: What a reply warns of that is empty because maxmemory is exceeded.
+OOM_WARNING = b"Coordinator failed to execute the query due to insufficient memory"
+CAPPED_WARNING = (b"Query TIMEOUT exceeded the configured maximum (search-_max-foreground-timeout-limit) while search-workers is disabled; "
+                  b"effective timeout was capped")
 
 # ---- _FT.DEBUG
 NO_INVERTED_INDEX = "Can not find the inverted index"

@@ -13,7 +13,7 @@ from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Pairs, Raw, Simple, encode
 from respserver.registry import command
 
-from . import errors
+from . import errors, short_memory
 from .aggregate import Expanded, Results, row_pairs, run_beside
 from .aggregate_options import Group, Load
 from .errors import fail, show
@@ -24,7 +24,7 @@ from .pipeline import DOCUMENT, DocumentLayout, Progress, build
 from .plan import Evaluation
 from .reply import hidden_fields
 from .score import Scorer
-from .search import default_scorer, time_limit_us
+from .search import default_scorer, is_capped, time_limit_us
 from .values import Several
 
 #: Rows that are handled between two pauses.
@@ -155,6 +155,8 @@ def fuse(client, index, options: HybridOptions, make_evaluation=Evaluation, cut:
     if index.is_dropped:
         raise CommandError(errors.DROPPED_MEANWHILE)
     fusion = Fusion(options, words, vector, scorer, moment)
+    if is_capped(config, options):
+        fusion.warnings.append(errors.CAPPED_WARNING)
     yield from fusion.fill()
     if index.is_dropped:
         raise CommandError(errors.DROPPED_MEANWHILE)
@@ -165,6 +167,8 @@ def fuse(client, index, options: HybridOptions, make_evaluation=Evaluation, cut:
 @command("FT.HYBRID", arity=-3, group="search", since="8.4.0", flags="readonly pooled", categories="read",
          summary="Performs a search by words and one by a vector and combines their results", complexity="O(N+M)")
 def ft_hybrid(client, name, *words):
+    if client.server.dispatcher.out_of_memory and (reply := short_memory.answer(client, "HYBRID", words)) is not None:
+        return reply
     index = client.server.search.find(name)
     return perform(client, index, words)
 
@@ -338,7 +342,7 @@ def _open_cursors(client, index, options: HybridOptions, fusion: Fusion):
         batches = layout.source(np.array(ranked.rows, dtype=np.int64), progress)
         for _, stage in stages:
             batches = stage(batches)
-        results = Results(options, final, progress, batches, [Simple(show(text)) for text in ranked.warnings])
+        results = Results(client.server.config, options, final, progress, batches, [Simple(show(text)) for text in ranked.warnings])
         results.hidden = hidden_fields(index)
         numbers.append(cursors.add(index, results, options.cursor).number)
     return Pairs([(Simple("SEARCH"), numbers[0]), (Simple("VSIM"), numbers[1]), (Simple("warnings"), [])])

@@ -82,7 +82,7 @@ class HotKnn:
             return False
         return not _has_range(root.child) and (options.sort_by is not None or not _has_scores(root.child))
 
-    def __init__(self, server, index, root: tree.Knn, options, blob: bytes):
+    def __init__(self, server, index, root: tree.Knn, options, blob: bytes, timeout_us: int):
         self.server = server
         self.turns = server.search.turns
         self.db = server.keyspace.databases[0]
@@ -103,7 +103,7 @@ class HotKnn:
         self.n_rescored = 0                     # candidates that are scored again with the originals
         self.n_wanted = self.k                  # results that the engine is asked for
         self.capacity = runtime.capacity or 0
-        self.timeout_us = 1000 * (server.config["search-timeout"] if options.timeout is None else options.timeout)
+        self.timeout_us = timeout_us
         self.fails = server.config["search-on-timeout"] != "return"
         self.revision = -1
         self.bits = None

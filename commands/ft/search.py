@@ -15,7 +15,7 @@ from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Raw
 from respserver.registry import command
 
-from . import errors, tree
+from . import errors, short_memory, tree
 from .fields import GeoField, NumericField
 from .fields.vector import HYBRID_ADHOC_BF, HYBRID_BATCHES, VectorField
 from .knn import HotKnn
@@ -100,7 +100,8 @@ class Prepared:
             if not _takes_short_way(index, self.options, root):
                 return None
             find_names(index, self.options, root)
-            hot = HotKnn(client.server, index, root, self.options, words[self.vector_at])
+            hot = HotKnn(client.server, index, root, self.options, words[self.vector_at],
+                         time_limit_us(client.server.config, self.options))
             if len(self.variants) >= MAX_VARIANTS:
                 self.variants.clear()
             self.variants[key] = hot
@@ -136,7 +137,10 @@ def _without(words: tuple, positions: list[int]) -> list[bytes]:
          summary="Searches the index with a textual query, returning either documents or just ids",
          complexity="O(N)")
 def ft_search(client, name, text, *words):
-    manager = client.server.search
+    server = client.server
+    if server.dispatcher.out_of_memory and (reply := short_memory.answer(client, "SEARCH", words)) is not None:
+        return reply
+    manager = server.search
     index = manager.indexes.get(name)
     if index is None:
         index = manager.find(name)
@@ -147,6 +151,8 @@ def ft_search(client, name, text, *words):
             break
     else:
         prepared = _prepare_noting(client, index, text, words)
+    if not server.config["search-workers"] and is_capped(server.config, prepared.options):
+        return _reply(client, index, prepared, words)
     words_alone = prepared.hot_text
     if words_alone is not None and (reply := words_alone.run(client, time_limit_us(client.server.config, prepared.options))) is not None:
         return reply
@@ -216,7 +222,7 @@ def prepare(client, index, text: bytes, words: tuple) -> Prepared:
         root = bind(query, options.params)
         if prepared.is_reusable and _takes_short_way(index, options, root):
             find_names(index, options, root)
-            prepared.hot = HotKnn(client.server, index, root, options, options.params[query.hot])
+            prepared.hot = HotKnn(client.server, index, root, options, options.params[query.hot], time_limit_us(config, options))
             prepared.vector_at = prepared.positions[0]
     elif not query.params:
         prepared.hot_text = HotText.of(client.server, index, query.root, options)
@@ -283,6 +289,8 @@ def run(client, index, prepared: Prepared, params: dict, most: int | None = None
     root = restrict(index, root, options)
     config = client.server.config
     evaluation = Evaluation(index, config, time_limit_us(config, options), options)
+    if is_capped(config, options):
+        evaluation.warnings.append(errors.CAPPED_WARNING)
     found = match(client, index, root, evaluation)
     if most is not None and len(found.rows) >= most:
         if config["search-on-timeout"] == "fail":
@@ -341,7 +349,19 @@ def restrict(index, root, options):
 
 def time_limit_us(config, options) -> int:
     """Microseconds that a search may take; 0: no limit."""
-    return 1000 * (config["search-timeout"] if options.timeout is None else options.timeout)
+    limit = config["search-timeout"] if options.timeout is None else options.timeout
+    if not config["search-workers"]:            # it would keep all others waiting
+        most = config["search-_max-foreground-timeout-limit"]
+        if most and not 0 < limit <= most:
+            limit = most
+    return 1000 * limit
+
+
+def is_capped(config, options) -> bool:
+    """Whether that is less than was asked for."""
+    if config["search-workers"]:
+        return False
+    return time_limit_us(config, options) != 1000 * (config["search-timeout"] if options.timeout is None else options.timeout)
 
 
 def match(client, index, root, evaluation: Evaluation) -> Found:

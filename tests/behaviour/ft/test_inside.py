@@ -266,3 +266,50 @@ def test_searches_that_stop_where_they_are_told_to(r3):
         with raises(redis.ResponseError, match="Timeout limit was reached"):
             ask(command)
     r3.config_set("search-on-timeout", "return")
+
+
+def _warnings(client, *words):
+    found = client.execute_command(*words)
+    found = found[0] if isinstance(found, list) else found
+    return text((found.get(b"warning") or found.get(b"warnings") or [b""])[0])
+
+
+QUERIES = [("FT.SEARCH", "idx", "*"), ("FT.AGGREGATE", "idx", "*"), ("FT.AGGREGATE", "idx", "*", "WITHCURSOR"),
+           ("FT.HYBRID", "idx", "SEARCH", "*", "VSIM", "@v", "$b", "PARAMS", "2", "b", bytes(8))]
+
+
+@mark.parametrize("policy", ["return", "fail", "ignore"])
+def test_queries_while_memory_is_short(r3, r2, policy):
+    r3.execute_command("FT.CREATE", "idx", "SCHEMA", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 2, "DISTANCE_METRIC", "L2")
+    r3.hset("a", "v", bytes(8))
+    try:
+        r3.config_set("search-on-oom", policy)
+        r3.config_set("maxmemory", 1)
+        for words in QUERIES:
+            if policy == "fail":
+                with raises(redis.ResponseError, match="Not enough memory available to execute the query"):
+                    r3.execute_command(*words)
+            else:
+                assert ("insufficient memory" in _warnings(r3, *words)) == (policy == "return")
+        if policy == "return":
+            assert r2.execute_command("FT.SEARCH", "what", "ever") == r2.execute_command("FT.AGGREGATE", "idx", "*", "WITHCURSOR")[0] == [0]
+            assert "insufficient" in text(r3.execute_command("FT.PROFILE", "idx", "SEARCH", "QUERY", "*")[b"Results"][b"warning"][0])
+            with raises(redis.ResponseError, match="FORMAT what is not supported"):
+                r2.execute_command("FT.SEARCH", "idx", "*", "FORMAT", "what")
+    finally:
+        r3.config_set("maxmemory", 0)
+        r3.config_set("search-on-oom", "return")
+
+
+def test_time_limits_are_capped_where_there_are_no_workers(r3):
+    r3.execute_command("FT.CREATE", "idx", "SCHEMA", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 2, "DISTANCE_METRIC", "L2")
+    workers = r3.config_get("search-workers")["search-workers"]
+    try:
+        r3.config_set("search-_max-foreground-timeout-limit", 1000)
+        for n, limit, is_capped in ((0, 5000, True), (0, 0, True), (0, 500, False), (workers, 5000, False)):
+            r3.config_set("search-workers", n)
+            for words in QUERIES:
+                assert ("effective timeout was capped" in _warnings(r3, *words, "TIMEOUT", limit)) == is_capped
+    finally:
+        r3.config_set("search-workers", workers)
+        r3.config_set("search-_max-foreground-timeout-limit", 60000)
