@@ -220,21 +220,49 @@ def sdiffstore(client, key, *keys):
 @command("SINTERCARD", arity=-3, flags="readonly movablekeys", group="set", since="7.0.0", get_keys=keys_behind(1),
          complexity="O(N*M) for M sets, the smallest with N members", summary="Counts the members that all sets have.")
 def sintercard(client, numkeys, *words):
+    keys, limit, _ = _to_count(numkeys, words)
+    return len(_intersection(_all_sets(client.db, keys), limit))
+
+
+def _to_count(numkeys, words, may_be_approximate: bool = False) -> tuple[tuple, int, bool]:
+    """numkeys key ... [LIMIT n] [APPROX]: the keys, the limit (0: none) and whether APPROX is there."""
     count = parse_int(numkeys)
     if count is None or count < 1:
         raise CommandError(NUMKEYS_POSITIVE)
     if count > len(words):
         raise CommandError(NUMKEYS_TOO_MANY)
-    limit = 0
-    options = words[count:]
-    for i in range(0, len(options), 2):
-        if options[i].upper() != b"LIMIT" or i + 1 >= len(options):
+    limit, is_approximate, i = 0, False, count
+    while i < len(words):
+        word = words[i].upper()
+        if word == b"LIMIT" and i + 1 < len(words):
+            number = parse_int(words[i + 1])
+            if number is None or number < 0:
+                raise CommandError(LIMIT_NEGATIVE)
+            limit = number
+            i += 1
+        elif word == b"APPROX" and may_be_approximate:
+            is_approximate = True
+        else:
             raise syntax_error()
-        number = parse_int(options[i + 1])
-        if number is None or number < 0:
-            raise CommandError(LIMIT_NEGATIVE)
-        limit = number
-    return len(_intersection(_all_sets(client.db, words[:count]), limit))
+        i += 1
+    return words[:count], limit, is_approximate
+
+
+@command("SUNIONCARD", arity=-3, flags="readonly movablekeys", group="set", since="8.10.0", get_keys=keys_behind(1),
+         complexity="O(N) for N members in all", summary="Counts the members that any of the sets has.")
+def sunioncard(client, numkeys, *words):
+    """APPROX allows an estimate; the count is exact all the same."""
+    keys, limit, _ = _to_count(numkeys, words, True)
+    n = len(_union(_all_sets(client.db, keys)))
+    return min(n, limit) if limit else n
+
+
+@command("SDIFFCARD", arity=-3, flags="readonly movablekeys", group="set", since="8.10.0", get_keys=keys_behind(1),
+         complexity="O(N) for N members in all", summary="Counts the members of the first set that no other set has.")
+def sdiffcard(client, numkeys, *words):
+    keys, limit, _ = _to_count(numkeys, words)
+    n = len(_difference(_all_sets(client.db, keys)))
+    return min(n, limit) if limit else n
 
 
 @command("SSCAN", arity=-3, flags="readonly", keys=_KEY, group="set", since="2.8.0", complexity="O(1) per call",

@@ -101,3 +101,12 @@ def test_wrong_type(raw, words):
     raw.call("SET", "s", "v")
     raw.call("SADD", "t", "a")
     assert raw.call(*words.split()) == WRONG
+
+
+def test_sizes_of_unions_and_differences(raw):
+    raw.call("SADD", "a", 1, 2, 3)
+    raw.call("SADD", "b", 3, 4)
+    assert raw.call("SUNIONCARD", 2, "a", "b") == raw.call("SUNIONCARD", 3, "a", "b", "none", "APPROX", "LIMIT", 0) == 4
+    assert raw.call("SUNIONCARD", 2, "a", "b", "LIMIT", 3) == 3 and raw.call("SUNIONCARD", 1, "none") == 0
+    assert raw.call("SDIFFCARD", 2, "a", "b") == 2 and raw.call("SDIFFCARD", 2, "a", "b", "LIMIT", 1) == 1
+    assert raw.call("SDIFFCARD", 2, "none", "a") == 0 and raw.call("SDIFFCARD", 1, "a", "APPROX") == "ERR syntax error"

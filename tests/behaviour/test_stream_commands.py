@@ -189,3 +189,23 @@ def test_redis_reads_ours_and_we_read_its(own_server, raw, tmp_path):
     finally:
         process.terminate()
         process.wait(10)
+
+
+def test_deletion_with_regard_to_groups(raw):
+    call = raw.call
+    for i in range(1, 7):
+        call("XADD", "s", f"{i}-0", "f", "v")
+    for group in ("g", "h"):
+        call("XGROUP", "CREATE", "s", group, 0)
+        call("XREADGROUP", "GROUP", group, "c", "COUNT", 5, "STREAMS", "s", ">")
+    assert call("XDELEX", "s", "KEEPREF", "IDS", 2, "1-0", "9-0") == [1, -1] and call("XPENDING", "s", "g")[0] == 5
+    assert call("XDELEX", "s", "DELREF", "IDS", 1, "2-0") == [1] and call("XPENDING", "s", "g")[0] == 4
+    assert call("XDELEX", "s", "ACKED", "IDS", 2, "3-0", "6-0") == [2, 2]
+    assert call("XACKDEL", "s", "g", "ACKED", "IDS", 1, "3-0") == [2] and call("XACKDEL", "s", "h", "ACKED", "IDS", 1, "3-0") == [1]
+    assert call("XACKDEL", "s", "g", "IDS", 2, "4-0", "6-0") == [1, -1] and call("XPENDING", "s", "h")[0] == 3
+    assert call("XACKDEL", "s", "g", "DELREF", "IDS", 1, "5-0") == [1] and [call("XPENDING", "s", group)[0] for group in "gh"] == [1, 2]
+    assert [entry for entry, _ in call("XRANGE", "s", "-", "+")] == [b"6-0"]
+    assert call("XDELEX", "none", "IDS", 1, "1-0") == call("XACKDEL", "s", "none", "IDS", 1, "6-0") == [-1]
+    assert call("XDELEX", "s", "IDS", 0, "1-0") == "ERR Number of IDs must be a positive integer"
+    assert call("XDELEX", "s", "IDS", 2, "1-0") == "ERR The `numids` parameter must match the number of arguments"
+    assert call("XDELEX", "s", "OTHER", "IDS", 1, "1-0") == "ERR syntax error"
