@@ -14,7 +14,7 @@ def load(server) -> None:
     from native.loading import HashScanner
     from respserver.persistence import crc64, rdb_read
 
-    from . import (admin, aggregate, config, cursor, debug, hybrid, info, legacy, load_arguments, persist, profile,  # noqa: F401
+    from . import (admin, aggregate, config, cursor, debug, flex, hybrid, info, legacy, load_arguments, persist, profile,  # noqa: F401
                    retrain, search, suggest, words)
     from .manager import Manager
     from .measure import estimate, recall, tune  # noqa: F401
@@ -30,6 +30,7 @@ def load(server) -> None:
     info.register_sections(server)
     server.acl.prefixes["search"] = manager.prefixes_used
     server.evictor.parts.append(lambda: sum(map(info.index_bytes, manager.indexes.values())))
+    server.on_start.append(flex.install)
     server.on_start.append(lambda _: manager.start())
     server.on_stop.append(lambda _: manager.stop())
     server.add_periodic(0.25, manager.drop_idle)

@@ -10,7 +10,7 @@ from respserver.protocol.errors import UNKNOWN_SUBCOMMAND, WRONG_ARITY, CommandE
 from respserver.protocol.reply import OK, Pairs, Simple
 from respserver.registry import command
 
-from . import errors
+from . import errors, vector_options
 from .search_options import SCORERS
 
 _UNLIMITED = 1 << 31
@@ -42,6 +42,11 @@ def _clamp(value: int) -> int:
     return min(value, _UINT32)
 
 
+def _workers(value: int) -> int:
+    """Redis Flex has at least one."""
+    return max(value, int(vector_options.is_on_disk))
+
+
 def _rows():
     s = Setting
     yield s("EXTLOAD", "search-ext-load", "string", "",
@@ -66,7 +71,7 @@ def _rows():
             choices=("return", "fail", "return-strict"))
     yield s("ON_OOM", "search-on-oom", "enum", "return", "What a query does while maxmemory is exceeded", choices=("ignore", "return", "fail"))
     yield s("WORKERS", "search-workers", "int", min(16, os.cpu_count() or 1),
-            "Threads for searches; 0: all run on the loop thread", most=16)
+            "Threads for searches; 0: all run on the loop thread", most=16, check=_workers)
     yield s("MIN_OPERATION_WORKERS", "search-min-operation-workers", "int", 4,
             "Threads while data are loaded: without effect here", most=16)
     yield s("WORKER_THREADS", "", "", "", "The old name of WORKERS", immutable=True)
@@ -132,6 +137,8 @@ def _rows():
             most=67108864)
     yield s("_MAX_FOREGROUND_TIMEOUT_LIMIT", "search-_max-foreground-timeout-limit", "int", 60000,
             "Most milliseconds that a query may take where WORKERS is 0; 0: any", most=_INT64)
+    yield s("_SIMULATE_IN_FLEX", "search-_simulate-in-flex", "bool", False, "Whether what Redis Flex does not have is refused",
+            immutable=True)
     yield s("RECALL_PROBE", "search-recall-probe", "int", 8,
             "Queries a minute that are checked against exact answers for FT.INFO's recall estimate; 0: none", most=256)
     yield s("RETRAIN", "search-retrain", "enum", "auto",

@@ -38,7 +38,7 @@ def vecsim_info(field: VectorField) -> list:
     n, n_tail, n_deleted, n_linked = stats["n_vectors"], stats["n_tail"], stats["n_deleted"], stats["n_linked"]
     memory = field.nbytes
     if spec.algorithm == "FLAT":
-        return _flat([*_head(field, "FLAT", n, memory), ("BLOCK_SIZE", spec.block_size or 1024)])
+        return _flat([*_head(field, "FLAT", n, memory), ("BLOCK_SIZE", spec.block_size or 1024), *_shared()])
     threshold = min(spec.training_threshold or 1024, 102400)
     if spec.algorithm == "SVS-VAMANA" and stats["n_slots"] < threshold:
         # There have never been enough to train on: searches scan them, or walk codes that are not yet those asked for.
@@ -70,7 +70,12 @@ def vecsim_info(field: VectorField) -> list:
                 ("TIERED_SVS_THREADS_RESERVE_TIMEOUT", 5000)]
     return _flat([*_head(field, "TIERED", n, memory), ("MANAGEMENT_LAYER_MEMORY", 0),
                   ("BACKGROUND_INDEXING", int(stats["n_tail"] > 0 or stats["training"] == "running")),
-                  ("TIERED_BUFFER_LIMIT", 1024), ("FRONTEND_INDEX", front), ("BACKEND_INDEX", _flat(back)), *tail])
+                  ("TIERED_BUFFER_LIMIT", 1024), ("FRONTEND_INDEX", front), ("BACKEND_INDEX", _flat(back)), *tail, *_shared()])
+
+
+def _shared() -> list:
+    """The memory that fields share for their threads: none here. It came with the codes."""
+    return [("SHARED_MEMORY", 0)] if errors.has_codes else []
 
 
 def _vecsim(client, words):

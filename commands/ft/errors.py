@@ -49,6 +49,9 @@ def told(text: str, command: str = "") -> str:
         plain = plain[:-len(_OLDER_HEAD) - 3]
         plain = f"{_OLDER_HEAD}: {_OLDER.get(plain, plain)}"
     plain = _OLDER.get(plain, plain)
+    head, colon, name = plain.partition("Property not loaded nor in pipeline: ")
+    if colon and not head:
+        return f"Property {name} not loaded nor in pipeline"
     return plain.replace("Parameter not found `", "No such parameter `")
 
 
@@ -130,6 +133,20 @@ VECTOR_TARGET = "SEARCH_PARSE_ARGS TARGET_RECALL must be a number from 0.5 to 0.
 VECTOR_TARGET_WINDOW = "SEARCH_PARSE_ARGS TARGET_RECALL and {} exclude each other: one of them sets the window"
 VECTOR_RERANK_TWICE = "SEARCH_PARSE_ARGS Duplicate RERANK parameter"
 VECTOR_RERANK_DISK = "SEARCH_QUERY_BAD RERANK is only supported for disk-based vector indexes"
+VECTOR_RERANK_NEEDED = "SEARCH_PARSE_ARGS Disk HNSW index requires RERANK parameter"
+
+# ---- search-_simulate-in-flex
+FLEX_WITHOUT = "SEARCH_FLEX_UNSUPPORTED {} is not supported in Redis Flex"
+FLEX_INDEXES = "SEARCH_FLEX_LIMIT Max number of indexes reached for Flex indexes: {}"
+FLEX_ARGUMENT = "SEARCH_FLEX_UNSUPPORTED Unsupported argument for Flex index: `{}`"
+FLEX_TYPE = "SEARCH_FLEX_UNSUPPORTED {} fields are not supported in Flex indexes"
+FLEX_FIELD = "SEARCH_FLEX_UNSUPPORTED Disk index does not support {} fields"
+FLEX_JSON = "SEARCH_FLEX_UNSUPPORTED Disk JSON index supports only single-value JSONPath fields"
+FLEX_VECTOR = "SEARCH_FLEX_UNSUPPORTED Disk index does not support vectors of {}"
+FLEX_SORT = "SEARCH_FLEX_UNSUPPORTED SORTBY in Redis Flex is restricted to sorting results by vector distance"
+FLEX_POLICY = "SEARCH_FLEX_UNSUPPORTED Redis Flex pre-filtered vector queries currently require explicit HYBRID_POLICY"
+FLEX_TAG_AFFIX = "SEARCH_FLEX_UNSUPPORTED TAG prefix/suffix/infix queries are not supported on Flex indexes"
+FLEX_TAG_PATTERN = "SEARCH_FLEX_UNSUPPORTED TAG wildcard queries are not supported on Flex indexes"
 
 # ---- FT.SEARCH and its relatives: options
 LIMIT_TWO = "SEARCH_PARSE_ARGS LIMIT requires two arguments"
@@ -259,7 +276,7 @@ EXPR_ARITY = "SEARCH_EXPR Function '{}' expects {} arguments, but got {}"
 EXPR_ARITY_RANGE = "SEARCH_EXPR Function '{}' expects between {} and {} arguments, but got {}"
 EXPR_TOO_DEEP = "SEARCH_LIMIT_OVER Expression is nested more than {} levels deep"
 EXPR_TOO_LONG = "SEARCH_LIMIT_OVER Expression has more than {} operations"
-EXPR_PROPERTY = "SEARCH_PROP_NOT_FOUND Property `{}` not loaded nor in pipeline"
+EXPR_PROPERTY = "SEARCH_PROP_NOT_FOUND Property not loaded nor in pipeline: `{}`"
 EXPR_NO_VALUE = "SEARCH_VALUE_NOT_FOUND Could not find the value for a parameter name, consider using EXISTS if applicable for {}"
 EXPR_NOT_A_NUMBER = "SEARCH_NUMERIC_VALUE_INVALID Could not convert value to a number"
 EXPR_NO_ORDER = "SEARCH_NUMERIC_VALUE_INVALID Error converting string"

@@ -19,6 +19,9 @@ MAX_RERANK = 1_000_000
 #: What TARGET_RECALL may be.
 TARGETS = (0.5, 0.999)
 
+#: Whether HNSW indexes have to be as those that Redis keeps on disk: set by flex.install.
+is_on_disk = False
+
 _ALGORITHMS = {"FLAT": "FLAT", "HNSW": "HNSW", "SVS-VAMANA": "SVS-VAMANA"}
 _TYPES = {name: name for name in DTYPE_SIZES}
 _SVS_TYPES = ("FLOAT16", "FLOAT32")
@@ -48,8 +51,8 @@ def parse_vector(cursor: Words, path: bytes, name: bytes, compressions: Collecti
     for required in ("TYPE", "DIM", "DISTANCE_METRIC"):
         if required not in seen:
             raise fail(errors.VECTOR_REQUIRED, algorithm, required)
-    if spec.rerank is None:
-        raise fail(errors.VECTOR_RERANK_DISK)
+    if is_on_disk and algorithm == "HNSW" and "RERANK" not in seen:
+        raise fail(errors.VECTOR_RERANK_NEEDED)
     if spec.compression is None:
         for only in ("TRAINING_THRESHOLD", "REDUCE", "REDUCTION"):
             if only in seen and algorithm != "SVS-VAMANA":
@@ -143,14 +146,16 @@ def _epsilon(cursor: Words, spec: VectorSpec, label: str) -> None:
 
 
 def _rerank(cursor: Words, spec: VectorSpec, label: str) -> None:
-    """RERANK AUTO | OFF | n. TRUE and FALSE are Redis's, for indexes that it keeps on disk: None."""
+    """RERANK AUTO | OFF | n. TRUE and FALSE are Redis's, for indexes that it keeps on disk."""
     if not cursor:
-        raise fail(errors.VECTOR_RERANK_ARGUMENT)
+        raise fail(errors.VECTOR_RERANK_ARGUMENT if is_on_disk or spec.algorithm != "HNSW" else errors.VECTOR_RERANK_DISK)
     word = keyword(cursor.next())
     if word in (b"TRUE", b"FALSE"):
         if spec.algorithm != "HNSW":
             raise fail(errors.VECTOR_NAME, spec.algorithm, "RERANK")
-        spec.rerank = None
+        if not is_on_disk:
+            raise fail(errors.VECTOR_RERANK_DISK)
+        spec.rerank = "AUTO" if word == b"TRUE" else "OFF"
     elif word in (b"AUTO", b"OFF"):
         spec.rerank = word.decode()
     elif word.isdigit() and 0 < int(word[:10]) <= MAX_RERANK:

@@ -80,7 +80,7 @@ def test_load(people):
     assert list(everything[0]) == ["city", "team", "age", "extra", "pay"]
     # A sortable field that nobody loads has its sorted form; a field of the schema has to be loaded or sortable.
     assert aggregate(people, "FILTER", "@city=='paris'", "LIMIT", 0, 1) == [{"city": "paris"}]
-    assert refusal(people, "FILTER", "@team=='T0'") == "Property `team` not loaded nor in pipeline"
+    assert refusal(people, "FILTER", "@team=='T0'") == "Property not loaded nor in pipeline: `team`"
     assert aggregate(people, "LOAD", "*", "APPLY", "upper(@extra)", "AS", "u", "SORTBY", 2, "@pay", "DESC", "MAX",
                      1)[0]["u"] == "X10"
 
@@ -155,7 +155,7 @@ def test_group_refusals(people):
     assert refusal(people, "GROUPBY", 1, "@city", "LOAD", 1,
                    "@age") == "LOAD cannot be applied after projectors or reducers"
     assert refusal(people, "GROUPBY", 1, "@city", "APPLY", "@age", "AS",
-                   "x") == "Property `age` not loaded nor in pipeline"
+                   "x") == "Property not loaded nor in pipeline: `age`"
     assert refusal(people, "GROUPBY", 1, "@city", "SORTBY", 1, "@age") == "Property `age` not loaded nor in schema"
 
 

@@ -2,6 +2,7 @@
 import redis
 from pytest import mark, raises
 
+from helpers import RawConnection, running_server
 from samples import text
 
 
@@ -313,3 +314,31 @@ def test_time_limits_are_capped_where_there_are_no_workers(r3):
     finally:
         r3.config_set("search-workers", workers)
         r3.config_set("search-_max-foreground-timeout-limit", 60000)
+
+
+def test_what_redis_flex_does_not_have():
+    with running_server("--search-_simulate-in-flex", "yes") as server, RawConnection(server.host, server.port) as one:
+        _check_flex(one)
+
+
+def _check_flex(one):
+    vector = "v", "VECTOR", "HNSW", "8", "TYPE", "FLOAT32", "DIM", "2", "DISTANCE_METRIC", "L2", "RERANK", "TRUE"
+    assert one.call("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "g", "TAG", *vector) == "OK"
+    assert one.call("HSET", "a", "t", "x", "g", "x", "v", bytes(8)) == 3 and one.call("FT.SEARCH", "idx", "x", "NOCONTENT") == [1, b"a"]
+    assert one.call("CONFIG", "SET", "search-workers", "0") == "OK" and one.call("CONFIG", "GET", "search-workers")[1] == b"1"
+    knn = "PARAMS", "2", "b", bytes(8), "DIALECT", "2"
+    assert one.call("FT.SEARCH", "idx", "x=>[KNN 1 @v $b HYBRID_POLICY BATCHES]", "NOCONTENT", "SORTBY", "__v_score", *knn) == [1, b"a"]
+    for words, refusal in (
+            (("FT.HYBRID", "idx", "SEARCH", "x"), "FT.HYBRID is not supported"), (("FT.SUGLEN", "x"), "FT.SUGLEN is not supported"),
+            (("FT.PROFILE", "idx", "HYBRID", "QUERY", "x"), "FT.HYBRID is not supported"), (("FT.DROPINDEX", "idx", "DD"), "DD is not supported"),
+            (("FT.SEARCH", "idx", "x", "SLOP", "1"), "SLOP is not supported"), (("FT.SEARCH", "idx", "x", "DIALECT", "4"), "DIALECT 4 is not"),
+            (("FT.SEARCH", "idx", "x", "SORTBY", "t"), "SORTBY in Redis Flex"), (("FT.SEARCH", "idx", "@g:{x*}"), "TAG prefix"),
+            (("FT.SEARCH", "idx", "x=>[KNN 1 @v $b]", *knn), "require explicit HYBRID_POLICY"), (("FT.AGGREGATE", "idx", "*", "WITHCURSOR"), "WITHCURSOR"),
+            (("FT.SEARCH", "idx", "x", "WITHOUTCOUNT"), "WITHOUTCOUNT is not"), (("FT.CREATE", "b", "NOHL", "SCHEMA", "t", "TEXT"), "`NOHL`"),
+            (("FT.CREATE", "b", "SCHEMA", "t", "GEO"), "GEO fields are not"), (("FT.CREATE", "b", "SCHEMA", "t", "TEXT", "SORTABLE"), "SORTABLE fields"),
+            (("FT.CREATE", "b", "SCHEMA", *vector[:-2]), "argument"), (("FT.CREATE", "b", "SCHEMA", "v", "VECTOR", "HNSW", "6", *vector[4:-2]), "requires RERANK"),
+            (("FT.CREATE", "b", "SCHEMA", "t", "TAG", "WITHSUFFIXTRIE"), "WITHSUFFIXTRIE is not")):
+        assert refusal in one.error(*words), words
+    for i in range(9):
+        assert one.call("FT.CREATE", f"i{i}", "SCHEMA", "t", "TEXT") == "OK"
+    assert "Flex indexes: 10" in one.error("FT.CREATE", "i9", "SCHEMA", "t", "TEXT")

@@ -249,8 +249,8 @@ ODD = "got {} but expected even number as algorithm parameters (should be submit
     (f"SVS-VAMANA 10 {BASE} COMPRESSION LVQ4x4 REDUCE 4", "REDUCE is irrelevant when compression is not of type LeanVec"),
     (f"SVS-VAMANA 10 {BASE} REDUCE 4 TRAINING_THRESHOLD 2048", "TRAINING_THRESHOLD is irrelevant when compression was not requested"),
     (f"HNSW 8 {BASE} RERANK maybe", "Syntax error: RERANK value must be TRUE or FALSE"),
-    (f"HNSW 7 {BASE} RERANK", "RERANK requires an argument"),
-    (f"HNSW 10 {BASE} RERANK TRUE RERANK TRUE", "Duplicate RERANK parameter"),
+    (f"SVS-VAMANA 8 {BASE} RERANK", "RERANK requires an argument"),
+    (f"HNSW 10 {BASE} RERANK AUTO RERANK AUTO", "Duplicate RERANK parameter"),
     (f"SVS-VAMANA 6 {BASE} SORTABLE", "Field `SORTABLE` does not have a type"),
 ])
 def test_vector_refusals(text, message):
