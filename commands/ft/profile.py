@@ -27,6 +27,8 @@ def _tree(client, name: bytes, text: bytes, words: tuple):
     root = bind(parse_query(text, options.dialect, index.schema, **stopwords_of(index, options)), options.params or {})
     check_yields(root, index.schema)
     _check_vectors(index, root)
+    if options.in_keys is not None:
+        root = restrict(index, root, options)
     return root, lambda node: expand(index, options, node) if index.text is not None else ()
 
 
