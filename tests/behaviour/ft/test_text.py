@@ -43,7 +43,7 @@ def test_expansions_of_fields_that_do_not_stem(both):
         assert text(both.execute_command("FT.EXPLAIN", "idx", query, "NOSTOPWORDS", "DIALECT", 2)) == expected
     assert ids(both, "705") == ["d:3"]
     assert text(both.execute_command("FT.EXPLAIN", "idx", "@c:[0 1]", "DIALECT", 1)) == "<empty>\n"
-    assert "IDS {a,b,}" in text(both.execute_command("FT.EXPLAIN", "idx", "@c:[0 1]", "INKEYS", 2, "a", "b", "DIALECT", 2))
+    assert "IDS {a,b,}" in text(both.execute_command("FT.EXPLAIN", "idx", "705", "INKEYS", 2, "a", "b", "DIALECT", 2))
     for query, message in (("@a|\"\":x", "Unknown field"), ("x=>{$weight:\"\"}", "Invalid value () for `weight`")):
         with raises(redis.ResponseError, match=re.escape(message)):
             ids(both, query)
