@@ -17,7 +17,7 @@ static int scans(const vec_params *p, uint64_t n, uint64_t window) { return p->a
 static uint64_t scratch_bytes(const vec_params *p, const coder *c, uint64_t n, uint32_t window) {
     uint64_t words = (n + 63) / 64, batch = p->max_degree + 2 > 128 ? p->max_degree + 2 : 128, kept = window + 8;
     if (c->codec->is_two_level && scans(p, n, window)) kept = 4ull * window + 24;
-    uint64_t wide = pow2_of(kept < n ? kept : n, 64), room = scans(p, n, window) ? pow2_of(2 * kept, 64) : wide;
+    uint64_t most = kept < n ? kept : n, wide = pow2_of(most, 64), room = pow2_of(scans(p, n, window) ? 2 * kept : most + KEPT_TOGETHER, 64);
     uint64_t sum = mem_bytes(query_bytes(p->dim)) + 2 * mem_bytes(batch * 8) + 2 * mem_bytes(batch * 4) + mem_bytes((words + words / 4 + 16) * 8);
     if (c->table_entries) sum += mem_bytes((uint64_t)c->table_entries * 5 + c->table_entries / 256 * 4);
     return sum + mem_bytes(room * sizeof(entry)) + mem_bytes(wide * sizeof(hit)) + mem_bytes(wide * sizeof(uint32_t));

@@ -40,7 +40,7 @@ static int take_off(vec_index *ix, flight *f, const char *given, const vec_query
     uint32_t capacity = f->order.window > wide ? f->order.window : wide;
     int rc = prepare_query(ix, s, st, (const uint8_t *)given);
     if (rc == VEC_OK) rc = clear_visited(ix, s);
-    if (rc == VEC_OK) rc = GROW(s, buffer, capacity + 1);
+    if (rc == VEC_OK) rc = GROW(s, buffer, capacity + KEPT_TOGETHER);
     if (rc != VEC_OK) {
         end_search(ix, s, VEC_PLAN_GRAPH);
         return rc;

@@ -170,7 +170,7 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
                                                       const int is_checked, const int is_range, const int is_hiding) {
     uint64_t wide = o->capacity > 512 ? 32ull * o->capacity : 16384;
     uint32_t most = !is_checked ? o->capacity : wide < s->n_slots ? (uint32_t)wide : s->n_slots;
-    if (GROW(s, buffer, most + 1) != VEC_OK || (is_checked && GROW(s, good, o->capacity + 1) != VEC_OK)) return VEC_ENOMEM;
+    if (GROW(s, buffer, most + KEPT_TOGETHER) != VEC_OK || (is_checked && GROW(s, good, o->capacity + 1) != VEC_OK)) return VEC_ENOMEM;
     entry *buffer = s->buffer;
     uint64_t *visited = s->visited;
     uint32_t *ids = s->ids;
@@ -195,21 +195,25 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
         /* Score what was gathered, keep what is good enough. */
         score(q, records, m, keys);
         s->n_scored += m;
-        for (uint32_t i = 0; i < m; i++) {
+        for (uint32_t i = 0; is_range && i < m; i++)
+            if (keys[i] <= o->reach && note_found(ix, s, ids[i]) != VEC_OK) return VEC_ENOMEM;
+        if (!is_checked) {
+            candidates c = {buffer, n, at, most, worst};
+            keep_candidates(&c, ids, keys, m);
+            n = c.n, at = c.at, worst = c.worst;
+        }
+        for (uint32_t i = 0; is_checked && i < m; i++) {
             float key = keys[i];
-            if (is_range && key <= o->reach && note_found(ix, s, ids[i]) != VEC_OK) return VEC_ENOMEM;
             if (!(key < worst)) continue;
             uint32_t id = ids[i];
-            if (is_checked) {
-                if (!is_live(meta_get(ix, id))) id |= BARRED;
-                else {
-                    if (n_good == o->capacity) n_good--;
-                    insert_key(good, n_good++, key);
-                    if (n_good >= o->window) last = good[o->window - 1];
-                    if (n_good == o->capacity) worst = good[n_good - 1];
-                }
-                while (n && buffer[n - 1].key > worst) n--;
+            if (!is_live(meta_get(ix, id))) id |= BARRED;
+            else {
+                if (n_good == o->capacity) n_good--;
+                insert_key(good, n_good++, key);
+                if (n_good >= o->window) last = good[o->window - 1];
+                if (n_good == o->capacity) worst = good[n_good - 1];
             }
+            while (n && buffer[n - 1].key > worst) n--;
             if (n == most) n--;
             uint32_t place = insert(buffer, n++, key, id);
             at = place < at ? place : at;

@@ -87,7 +87,7 @@ static inline void score_met(const store *st, scratch *s, uint32_t m, entrance *
 
 int enter_filtered(vec_index *ix, const store *st, scratch *s, const walk_order *o, entrance *e) {
     const uint32_t degree = ix->params.max_degree, n_seeds = atomic_load_explicit(&ix->n_seeds, memory_order_acquire);
-    entry nearest[NEAR + 1];
+    entry nearest[NEAR + KEPT_TOGETHER];
     candidates c = {nearest, 0, 0, NEAR, INFINITY};
     uint32_t m = 0, slots[SAMPLE], n = 0;
     if (bar_slots(ix, s, &o->allowed, &e->is_certain) != VEC_OK) return VEC_ENOMEM;
@@ -226,6 +226,6 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
 }
 
 int walk_filtered(vec_index *ix, const store *st, scratch *s, const walk_order *o, const entrance *e, uint32_t *n_out) {
-    if (GROW(s, buffer, o->capacity + 1) != VEC_OK) return VEC_ENOMEM;
+    if (GROW(s, buffer, o->capacity + KEPT_TOGETHER) != VEC_OK) return VEC_ENOMEM;
     return e->is_certain ? walk(ix, st, s, o, e, n_out, 1) : walk(ix, st, s, o, e, n_out, 0);
 }
