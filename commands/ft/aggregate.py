@@ -49,6 +49,8 @@ def ft_aggregate(client, name, text, *words):
         hot = index.plans.get(key)
         options = hot.options if hot is not None else parse_aggregate(words, proto=client.proto, max_results=max_results,
                                                                       max_offset=max_offset, default_dialect=default_dialect)
+        if options.with_count and not errors.has_codes:
+            _check_stable(config)
         if hot is None and (hot := HotGroups.of(server, index, options)) is not None:
             _keep(index, key, hot, sum(map(len, words)))
         if hot is not None and not is_capped(config, options) and (reply := hot.run(client, _query(index, text, options))) is not None:
@@ -68,6 +70,12 @@ def perform(client, index, text: bytes, words: tuple, most: int):
     results = prepare(client, index, text, options)
     results.progress.most = most
     return _give(client, index, results)
+
+
+def _check_stable(config) -> None:
+    """Raises CommandError for WITHCOUNT where it is not to be had without search-enable-unstable-features: before Redis 8.8."""
+    if not config["search-enable-unstable-features"]:
+        raise CommandError(errors.COUNT_UNSTABLE)
 
 
 def _give(client, index, results: "Results"):

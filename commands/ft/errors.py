@@ -408,6 +408,7 @@ DIALECT_TOO_HIGH = "SEARCH_VALUE_BAD Default dialect version cannot be higher th
 STEM_TOO_SHORT = "SEARCH_VALUE_BAD Minimum stem length cannot be lower than 2"
 SCORER_UNSTABLE = ("SEARCH_VALUE_BAD `search-default-scorer` is unavailable when `search-enable-unstable-features` is off. "
                    "Enable it with `CONFIG SET search-enable-unstable-features true`")
+COUNT_UNSTABLE = "FT.AGGREGATE + WITHCOUNT is not available when `ENABLE_UNSTABLE_FEATURES` is off"
 NO_SUCH_ACTION = "No such configuration action"
 TRIM_MIN = "_MIN_TRIM_DELAY_MS ({}) must be less than _MAX_TRIM_DELAY_MS ({})"
 TRIM_MAX = "_MAX_TRIM_DELAY_MS ({}) must be greater than _MIN_TRIM_DELAY_MS ({})"

@@ -337,14 +337,13 @@ def restrict(index, root, options):
             extra.append(tree.Ids(()))
             continue
         extra.append(tree.Geo(one.field, one.lon, one.lat, one.radius, one.unit.encode()))
-    if options.in_keys is not None:
-        extra.append(tree.Ids(options.in_keys))
-    if not extra:
+    keys = [] if options.in_keys is None else [tree.Ids(options.in_keys)]       # the first where others are as rare
+    if not keys and not extra:
         return root
     if type(root) is tree.Knn:
-        child = tree.And([*([root.child] if root.child is not None else []), *extra])
+        child = tree.And([*keys, *([root.child] if root.child is not None else []), *extra])
         return tree.Knn(child, root.field, root.k, root.vector, root.vector_name, root.runtime, root.alias)
-    return tree.And([root, *extra])
+    return tree.And([*keys, root, *extra])
 
 
 def time_limit_us(config, options) -> int:

@@ -237,6 +237,8 @@ def test_profile_of_intersections_and_circles(r2):
 
     assert "'Type', 'GEO', 'Term', '1.23,4.55 - 1.24,4.56', 'Time'" in iterators("@g:[1.23 4.56 10 km]")
     assert "'Type', 'EMPTY'" in iterators("@g:[50 50 1 km]") and "INTERSECT" not in iterators("one nothing")
+    shown = text(str(r2.execute_command("FT.PROFILE", "idx", "SEARCH", "QUERY", "one", "INKEYS", 1, "d0")[1][1][0]))
+    assert shown.index("ID-LIST") < shown.index("TEXT")
     found = iterators("@n:[0 2] (one | two)")
     assert found.index("UNION") < found.index("NUMERIC")
     r2.execute_command("FT.CONFIG", "SET", "_PRIORITIZE_INTERSECT_UNION_CHILDREN", "true")

@@ -103,8 +103,11 @@ def test_errors_without_codes(r2):
                             (("FT.CONFIG", "SET", "EXTLOAD", 1), "Not modifiable at runtime")):
             with raises(redis.ResponseError, match=f"^{told}$"):
                 r2.execute_command(*words)
+        with raises(redis.ResponseError, match="WITHCOUNT is not available when `ENABLE_UNSTABLE_FEATURES` is off"):
+            r2.execute_command("FT.AGGREGATE", "idx", "*", "WITHCOUNT")
     finally:
         r2.config_set("search-error-codes", "yes")
+    assert r2.execute_command("FT.AGGREGATE", "idx", "*", "WITHCOUNT")[0] == 1
     with raises(redis.ResponseError, match="^SEARCH_INDEX_NOT_FOUND Index not found: nope"):
         r2.execute_command("FT.INFO", "nope")
 

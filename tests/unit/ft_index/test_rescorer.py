@@ -4,6 +4,7 @@ import pytest
 
 from commands.ft.documents import DocumentTable
 from commands.ft.fields.vector import VectorField
+from commands.ft.plan import to_end
 from commands.ft.rescore import Rescorer, enough
 from commands.ft.specs import VectorSpec
 from respserver.values.hash import Hash
@@ -53,7 +54,7 @@ def test_candidates_beyond_n_keep_their_distances(rescorer):
 def test_a_long_range_is_measured_in_pieces(rescorer):
     rows = list(range(20)) * 60
     rescorer.docs.values[7] = None
-    found, distances = rescorer.within(VECTORS[0].tobytes(), rows, [0.0] * len(rows), 1e9, len(rows))
+    found, distances = to_end(rescorer.within(VECTORS[0].tobytes(), rows, [0.0] * len(rows), 1e9, len(rows)))
     assert len(found) == len(rows)
     assert distances == pytest.approx([0.0 if row == 7 else exact(row) for row in found], rel=1e-6)
 
