@@ -9,6 +9,7 @@ from respserver.registry import command
 from . import errors
 from .create_options import parse_alter, parse_create
 from .fields import TagField
+from .index import NARROW
 
 
 def _block_limit(server) -> int:
@@ -62,10 +63,6 @@ def ft_create_if_new(client, name, *words):
     return OK
 
 
-#: TEXT fields beyond these are added only to an index that was made with MAXTEXTFIELDS, or with more of them.
-_NARROW = 32
-
-
 def _alter(client, name: bytes, words: tuple, is_quiet: bool) -> None:
     server = client.server
     index = server.search.find(name)
@@ -76,8 +73,8 @@ def _alter(client, name: bytes, words: tuple, is_quiet: bool) -> None:
     options = parse_alter(words, existing=index.schema.values(), compressions=native.COMPRESSIONS,
                           memory_limit=_block_limit(server), json=index.source.is_json)
     n_texts = sum(spec.type == "TEXT" for spec in index.schema.values())
-    if (not index.options.max_text_fields and n_texts <= _NARROW
-            and n_texts + sum(spec.type == "TEXT" for spec in options.fields) > _NARROW):
+    if (not index.options.max_text_fields and n_texts <= NARROW
+            and n_texts + sum(spec.type == "TEXT" for spec in options.fields) > NARROW):
         raise CommandError(errors.NARROW_SCHEMA)
     if not index.source.is_json:
         server.search.originals.prepare(options.fields)

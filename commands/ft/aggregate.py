@@ -42,6 +42,7 @@ def ft_aggregate(client, name, text, *words):
     index = server.search.find(name)
     complaints = server.search.complaints
     config = server.config
+    server.search.turns.wake()
     max_results, max_offset = config["search-max-aggregate-results"], config["search-max-search-results"]
     default_dialect = config["search-default-dialect"]
     try:

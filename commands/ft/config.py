@@ -211,6 +211,10 @@ def observe(server) -> None:
         server.dispatcher.retell = None if value else errors.told
     config.observe(ERROR_CODES, set_codes)
 
+    def set_unstable(value: bool) -> None:
+        errors.has_unstable = value
+    config.observe("search-enable-unstable-features", set_unstable)
+
 
 def _is_stable(config) -> bool:
     """Whether the default scorer cannot be changed: so it was before Redis 8.8."""

@@ -1,7 +1,7 @@
 """_FT.DEBUG: VECSIM_INFO, WORKERS, and what debug_dump.py adds."""
 from respserver.protocol.errors import WRONG_ARITY, CommandError
 from respserver.protocol.reply import OK, Pairs, Simple
-from respserver.registry import COMMANDS, command
+from respserver.registry import command
 
 from . import errors
 from .debug_dump import WORDS as DUMPS
@@ -11,7 +11,6 @@ from .fields import VectorField
 _QUANT_BITS = {"LVQ4": "4", "LVQ8": "8", "LVQ4x4": "4x4", "LVQ4x8": "4x8", "LVQ8x8": "8x8", "LeanVec4x8": "4x8_LeanVec",
                "LeanVec8x8": "8x8_LeanVec",
                "SQ8": "Scalar", "BIN": "1"}
-_QUERIES = (b"ft.search", b"ft.aggregate", b"ft.hybrid")
 _ALPHA = {"L2": 1.2, "IP": 0.95, "COSINE": 0.95}
 
 
@@ -49,7 +48,7 @@ def vecsim_info(field: VectorField) -> list:
     if spec.algorithm == "HNSW":
         back = [*_head(field, "HNSW", n_linked + n_deleted, back_memory, n_linked), ("BLOCK_SIZE", 1024), ("M", spec.m),
                 ("EF_CONSTRUCTION", spec.ef_construction),
-                ("EF_RUNTIME", spec.ef_runtime), ("MAX_LEVEL", 0), ("ENTRYPOINT", -1 if not n else 0),
+                ("EF_RUNTIME", spec.ef_runtime), ("MAX_LEVEL", 0 if n else -1), ("ENTRYPOINT", -1 if not n else 0),
                 ("EPSILON", float(spec.epsilon)),
                 ("NUMBER_OF_MARKED_DELETED", n_deleted)]
         tail = [("TIERED_HNSW_SWAP_JOBS_THRESHOLD", 1024)]
@@ -95,12 +94,11 @@ def _workers(client, words):
         raise CommandError(WRONG_ARITY.format("_FT.DEBUG|WORKERS"))
     action = words[0].upper()
     if action == b"STATS":
-        n_queries = sum(stats.calls - stats.failed for name in _QUERIES if (stats := COMMANDS[name].stats) is not None)
-        return Pairs([(Simple("totalJobsDone"), n_queries + manager.n_linkings()),
+        return Pairs([(Simple("totalJobsDone"), manager.turns.n_workers_jobs),
                       (Simple("totalPendingJobs"), manager.turns.n_pending + manager.n_waiting_vectors()),
                       (Simple("highPriorityPendingJobs"), manager.turns.n_pending),
                       (Simple("lowPriorityPendingJobs"), manager.n_waiting_vectors()),
-                      (Simple("numThreadsAlive"), manager.turns.n_threads),
+                      (Simple("numThreadsAlive"), manager.turns.n_threads if manager.turns.pool is not None else 0),
                       (Simple("numJobsInProgress"), manager.turns.n_pending)])
     if action == b"N_THREADS":
         return manager.turns.n_threads

@@ -24,6 +24,8 @@ def fail(template: str, *args) -> CommandError:
 
 #: Whether clients see the code words, as from Redis 8.8 on, or the messages alone and some of them as they were before.
 has_codes = True
+#: search-enable-unstable-features: what some things needed then.
+has_unstable = False
 _CODE = re.compile(r"SEARCH_[A-Z_]+ ")
 #: Texts that were shorter.
 _OLDER = {"Invalid geo string: missing separator": "Invalid geo string",
@@ -246,6 +248,8 @@ RUNTIME_POLICY = "SEARCH_HYBRID_POLICY_BAD invalid hybrid policy was given" + _R
 RUNTIME_ADHOC_BATCH = "SEARCH_ADHOC_BATCH_SIZE_IRRELEVANT 'batch size' is irrelevant for the selected policy" + _RESOLVER
 RUNTIME_ADHOC_EF = "SEARCH_ADHOC_EF_RUNTIME_IRRELEVANT 'EF_RUNTIME' is irrelevant for the selected policy" + _RESOLVER
 RUNTIME_NOT_RANGE = "SEARCH_RANGE_ATTR_NON_RANGE range query attributes were sent for a non-range query" + _RESOLVER
+SHARD_RATIO_UNSTABLE = ("SEARCH_VALUE_BAD Shard k ratio is unavailable when `ENABLE_UNSTABLE_FEATURES` is off. "
+                        "Enable it with `_FT.CONFIG SET ENABLE_UNSTABLE_FEATURES true`")
 SHARD_RATIO_VALUE = "SEARCH_VALUE_BAD Invalid shard k ratio value '{}'"
 SHARD_RATIO_RANGE = "SEARCH_VALUE_BAD Invalid shard k ratio value: Shard k ratio must be greater than 0 and at most 1 (got {})"
 
@@ -371,6 +375,7 @@ AGGREGATION_FAILED = "SEARCH_GENERIC The aggregation failed: {}"
 ENGINE_FAILED = "SEARCH_GENERIC The vector engine failed: {}"
 
 # ---- words: dictionaries, synonyms, spelling, suggestions
+TOO_MANY_SYNONYMS = "SEARCH_LIMIT_OVER Maximum synonym terms limit reached"
 TOO_MANY_GROUPS = "SEARCH_LIMIT_OVER Maximum group IDs per term limit reached"
 SYNADD = "No longer supported, use FT.SYNUPDATE"
 SPELL_DISTANCE = "SEARCH_PARSE_ARGS bad distance given, distance must be a natural number between 1 to 4"

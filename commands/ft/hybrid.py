@@ -120,6 +120,7 @@ class Fusion:
 def read_options(client, index, words: tuple) -> HybridOptions:
     """The words after the index's name. Raises CommandError."""
     config = client.server.config
+    client.server.search.turns.wake()
     options = parse_hybrid(words, proto=client.proto, max_results=config["search-max-search-results"],
                            default_dialect=config["search-default-dialect"])
     if options.format == "EXPAND" and not index.source.is_json:

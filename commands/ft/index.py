@@ -23,6 +23,10 @@ _RECORD_BYTES = 8
 ATTRIBUTE_FIELDS = (b"__score", b"__language", b"__payload")
 
 
+#: TEXT fields beyond these are added only to an index that was made with MAXTEXTFIELDS, or with more of them.
+NARROW = 32
+
+
 class Index:
     """A search index over hashes or JSON documents.
 

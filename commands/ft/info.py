@@ -7,6 +7,7 @@ from respserver.registry import COMMANDS, command
 from . import errors
 from .config import INFO_ON_ZERO
 from .fields import CLASSES, ErrorCount, Field, GeoShapeField, TagField, VectorField
+from .index import NARROW
 
 _MB = 1 << 20
 
@@ -45,7 +46,7 @@ def ft_info(client, name):
     records = float(index.n_records)
     cursors = client.server.search.cursors
     pairs = [
-        ("index_name", _text(index.name)), ("index_options", _options(index.options)),
+        ("index_name", _text(index.name)), ("index_options", _options(index)),
         ("index_definition", _definition(index.options)),
         ("attributes", [_attribute(client.server, field, proto) for field in index.fields]),
         ("num_docs", n_docs), ("max_doc_id", index.docs.max_doc_id), ("num_terms", index.text.n_terms if index.text is not None else 0), ("num_records", index.n_records),
@@ -77,10 +78,12 @@ def ft_info(client, name):
     return _named(pairs)
 
 
-def _options(options) -> list[Simple]:
+def _options(index) -> list[Simple]:
+    options = index.options
+    is_wide = options.max_text_fields or sum(field.type_name == "TEXT" for field in index.fields) > NARROW
     flags = (("NOFREQS", options.no_freqs), ("NOFIELDS", options.no_fields), ("NOOFFSETS", options.no_offsets),
              ("NOHL", options.no_highlight or options.no_offsets),
-             ("MAXTEXTFIELDS", options.max_text_fields))
+             ("MAXTEXTFIELDS", is_wide))
     return [Simple(name) for name, is_on in flags if is_on]
 
 

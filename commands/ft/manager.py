@@ -5,6 +5,7 @@ from collections.abc import Generator
 from respserver.deferred import Deferred
 from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import OK
+from respserver.registry import COMMANDS
 from respserver.values.hash import Hash
 from respserver.values.json import Json
 
@@ -18,6 +19,7 @@ from .measure.job import Jobs
 from .originals import Originals
 from .pool import Turns
 
+_QUERIES = (b"ft.search", b"ft.aggregate", b"ft.hybrid")
 #: Where a command has the name of an index, if that is not its first argument; 0: it has none.
 _INDEX_AT = {"FT.CURSOR": 2, "FT.ALIASADD": 2, "FT._ALIASADDIFNX": 2, "FT.ALIASUPDATE": 2, "FT.DEBUG": 2, "_FT.DEBUG": 2,
              **dict.fromkeys(("FT.CREATE", "FT._CREATEIFNX", "FT.CONFIG", "_FT.CONFIG", "FT._LIST", "FT.DICTADD", "FT.DICTDEL",
@@ -258,6 +260,11 @@ class Manager:
     def n_linkings(self) -> int:
         """How often a vector of those indexes has been linked since the start."""
         return sum(field.engine.stats()["n_linkings"] for index in self.indexes.values() for field in index.vector_fields)
+
+    def n_done(self) -> int:
+        """Queries that ended well and vectors that were linked."""
+        n_queries = sum(stats.calls - stats.failed for name in _QUERIES if (stats := COMMANDS[name].stats) is not None)
+        return n_queries + self.n_linkings()
 
     def hold(self, is_held: bool) -> None:
         """Has the vectors of all indexes wait for their graphs, or no longer."""

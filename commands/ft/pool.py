@@ -72,7 +72,7 @@ class Turns:
 
     def __init__(self, server):
         self.server = server
-        self.pool: native.Pool | None = None    # there while the loop runs, unless search-workers is 0
+        self.pool: native.Pool | None = None    # there from the first query on, unless search-workers is 0
         self.crew = native.Crew()
         self.n_threads = 0
         self.n_searches = 0                     # all calls of the engine's search
@@ -80,6 +80,8 @@ class Turns:
         self.n_jobs_done = 0
         self._jobs: dict[int, PendingSearch] = {}       # job -> its search
         self._waiting: dict = {}                # (HotKnn, protocol) -> searches of this turn
+        self._n_left_out = 0                    # what was done without workers
+        self._n_then = 0                        # what had been done when their number was last changed
         self._n_turn = 0                        # searches seen in this turn
         self.lanes = Lanes(server, self)
         self._mean = 0.0                        # running mean of that, over turns with any
@@ -108,12 +110,33 @@ class Turns:
         self.pool = None
 
     def _resize(self, n_threads: int) -> None:
-        """`search-workers` has changed. Without threads every search runs on the loop thread."""
+        """`search-workers` has changed. Without threads every search runs on the loop thread; those of a pool that nobody has needed yet
+        come with the first query."""
+        is_awake = self.pool is not None
         self._end_threads()
+        self._leave_out()
         self.n_threads = n_threads
         self.crew = native.Crew(max(0, min(n_threads, len(os.sched_getaffinity(0)) - 1, MAX_HELPERS)), SPIN_US)
-        if n_threads:
-            self.pool = native.Pool(n_threads)
+        if is_awake:
+            self.wake()
+        self.server.search.forget_plans()           # with the next query it is looked whether there is a pool
+
+    def _leave_out(self) -> None:
+        """Has what is done without workers not count as jobs of theirs."""
+        n = self.server.search.n_done()
+        if not self.n_threads:
+            self._n_left_out += n - self._n_then
+        self._n_then = n
+
+    @property
+    def n_workers_jobs(self) -> int:
+        """Queries that ended and vectors that were linked while there were workers for them."""
+        return (self.server.search.n_done() if self.n_threads else self._n_then) - self._n_left_out
+
+    def wake(self) -> None:
+        """A query is going to be prepared: starts the pool if there should be one."""
+        if self.pool is None and self.n_threads:
+            self.pool = native.Pool(self.n_threads)
             self.server.loop.add_reader(self.pool.fileno(), self._collect)
 
     @property

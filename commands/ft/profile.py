@@ -80,6 +80,7 @@ class _Profiled(Evaluation):
         took = (perf_counter_ns() - started) / 1e6
         children, self._children = self._children, siblings
         if type(node) is tree.And:
+            children.sort(key=lambda pair: not pair[1][0][1].startswith("ID-LIST"))          # keys before what is as rare
             children = ordered(children, lambda pair: pair[0], self.config, not errors.has_codes)
             if errors.has_codes:        # as from 8.4 on: what excludes nothing is left out
                 children = [pair for pair in children if not _excludes_nothing(pair[1])] or children
@@ -104,6 +105,8 @@ class _Profiled(Evaluation):
         n = len(match.rows)
         time = [(Simple("Time"), took), (Simple("Number of reading operations"), n)]
         kind = _TYPES.get(type(node), type(node).__name__.upper())
+        if type(node) is tree.Ids and errors.has_codes:
+            kind += "-SORTED"
         head = [(Simple("Type"), Simple(kind))]
         if type(node) is tree.Missing:
             return Pairs([*head, (Simple("Field"), Simple(errors.show(node.field))), *time, (Simple("Estimated number of matches"), n)])

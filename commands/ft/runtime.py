@@ -185,6 +185,8 @@ def parse_ratio(value: bytes) -> float:
 
 
 def _ratio(value: bytes, runtime) -> None:
+    if not errors.has_codes and not errors.has_unstable:     # as before 8.4
+        raise fail(errors.SHARD_RATIO_UNSTABLE)
     number = parse_ratio(value)
     if isinstance(runtime, KnnRuntime):
         runtime.shard_k_ratio = number

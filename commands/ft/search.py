@@ -184,6 +184,7 @@ def _reply(client, index, prepared: "Prepared", words: tuple, most: int | None =
 
 
 def _prepare_noting(client, index, text: bytes, words: tuple) -> "Prepared":
+    client.server.search.turns.wake()
     try:
         return prepare(client, index, text, words)
     except CommandError as error:

@@ -53,6 +53,8 @@ def ft_dictdump(client, *names):
 
 #: The most synonym groups of a word.
 _MAX_GROUPS = 4096
+#: The most words of an index that have any.
+_MAX_TERMS = 1_000_000
 
 
 @command("FT.SYNUPDATE", arity=-2, group="search", since="1.2.0", flags="write denyoom", summary="Creates or updates a synonym group with additional terms",
@@ -69,6 +71,8 @@ def ft_synupdate(client, name, *words):
     text = index.words()
     if any(len(known) >= _MAX_GROUPS and group not in known for term in terms if (known := text.groups.get(fold(term)))):
         raise CommandError(errors.TOO_MANY_GROUPS)
+    if len(text.groups) + len(terms) > _MAX_TERMS and len(text.groups.keys() | map(fold, terms)) > _MAX_TERMS:
+        raise CommandError(errors.TOO_MANY_SYNONYMS)
     for term in terms:
         groups = text.groups.setdefault(fold(term), [])
         if group not in groups:

@@ -304,6 +304,12 @@ def test_workers_may_be_changed_under_way(r2):
     for n in (0, 1, 3):
         r2.config_set("search-workers", n)
         assert r2.execute_command("_FT.DEBUG", "WORKERS", "N_THREADS") == n
+        if n:
+            r2.execute_command("FT.SEARCH", "idx", "*", "LIMIT", 0, 0)      # which a pool comes with, and which counts as a job
+        told = r2.execute_command("_FT.DEBUG", "WORKERS", "STATS")
+        told = dict(zip(told[::2], told[1::2]))
+        assert told[b"numThreadsAlive"] == n and (not n or told[b"totalJobsDone"] > n_jobs)
+        n_jobs = told[b"totalJobsDone"]
         pipe = r2.pipeline(transaction=False)
         for row in base[:100]:
             pipe.execute_command("FT.SEARCH", "idx", "*=>[KNN 1 @v $b AS d]", "PARAMS", 2, "b", row.tobytes(), "SORTBY", "d",

@@ -96,6 +96,7 @@ def test_errors_without_codes(r2):
                              resolving + "'batch size' is irrelevant for 'ADHOC_BF' policy"),
                             (("FT.CREATE", "x", "SCHEMA", "v", "VECTOR", "HNSW", 6), "Expected 6 parameters but got 0"),
                             (("FT.PROFILE", "nope", "SEARCH", "QUERY", "*"), "nope: no such index"),
+                            (("FT.SEARCH", "idx", "*=>[KNN 2 @v $b]=>{$shard_k_ratio: 0.5}", *knn), "Shard k ratio is unavailable .*"),
                             (("FT.PROFILE", "idx", "SEEK", "QUERY", "*"), "No `SEARCH` or `AGGREGATE` provided")):
             with raises(redis.ResponseError, match=f"^{told}$"):
                 r2.execute_command(*words)

@@ -255,6 +255,7 @@ def test_profiles_of_intersections_and_scores(r2):
     steps = profile("SEARCH", "QUERY", "common rare", "SCORER", "BM25STD.NORM")
     assert [child[5] for child in steps[b"Iterators profile"][5]] == [1, 1]       # as often as asked
     assert [one[1] for one in steps[b"Result processors profile"]] == [b"Index", b"Scorer", b"Score Max Normalizer", b"Sorter", b"Loader"]
+    assert [child[1] for child in profile("SEARCH", "QUERY", "rare", "INKEYS", 1, "a")[b"Iterators profile"][5]] == [b"ID-LIST-SORTED", b"TEXT"]
     for words, stages in ((("ADDSCORES", "SCORER", "BM25STD.NORM"), [b"Index", b"Scorer", b"Score Max Normalizer"]),
                           (("GROUPBY", 1, "@t"), [b"Index", b"Loader", b"Grouper"])):
         assert [one[1] for one in profile("AGGREGATE", "QUERY", "common", *words)[b"Result processors profile"]] == stages
