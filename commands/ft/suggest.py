@@ -15,6 +15,8 @@ _KEY = (1, 1, 1)
 #: The score of the completion that is already complete.
 _EXACT = 2147483648.0
 _MOST = (1 << 63) - 1
+#: TRIM leaves out what has less than the best score divided by this.
+_TRIM = 10
 #: Characters of a beginning that is looked up.
 _LONGEST = 100
 
@@ -129,7 +131,7 @@ def ft_sugadd(client, key, string, score, *words):
 def ft_sugget(client, key, prefix, *words):
     cursor, flags, most = Words(words), set(), 5
     while cursor:
-        word = cursor.match(b"FUZZY", b"WITHSCORES", b"WITHPAYLOADS", b"MAX")
+        word = cursor.match(b"FUZZY", b"WITHSCORES", b"WITHPAYLOADS", b"TRIM", b"MAX")
         if not word:
             raise errors.fail(errors.SUGGEST_ARGUMENT, cursor.next())
         if word != b"MAX":
@@ -149,7 +151,10 @@ def ft_sugget(client, key, prefix, *words):
     if value is None:
         return []
     reply: list = []
-    for string, score, payload in value.find(prefix, b"FUZZY" in flags, most):
+    found = value.find(prefix, b"FUZZY" in flags, most)
+    if b"TRIM" in flags:
+        found = [one for one in found if one[1] >= found[0][1] / _TRIM]
+    for string, score, payload in found:
         reply.append(string)
         if b"WITHSCORES" in flags:
             reply.append(number_of(client.proto, score))

@@ -9,12 +9,14 @@ STEM, SOUND, SYNONYM = b"+", b"<", b"~"
 
 #: Written without blanks between words (words.characters), and without a stemmer.
 CHINESE = "chinese"
+#: Languages without a stemmer of their own that another's does for, as in Redis.
+_STEMMED_AS = {"malay": "indonesian"}
 
 
 @lru_cache(maxsize=None)
 def _stemmer(language: str):
     # Its own cache would hold every word a second time: whoever asks keeps the answers.
-    return Stemmer.Stemmer(language, 0)
+    return Stemmer.Stemmer(_STEMMED_AS.get(language, language), 0)
 
 
 def stem(word: bytes, language: str) -> bytes:

@@ -77,6 +77,9 @@ def test_suggestions(both):
     assert not both.exists("ac") and both.execute_command("FT.SUGLEN", "ac") == 0
     for string, *payload in (("One b", "PAYLOAD", "p"), ("one a", "PAYLOAD", ""), ("ONE A",)):
         both.execute_command("FT.SUGADD", "ties", string, 1, *payload)
+    both.execute_command("FT.SUGADD", "ties", "two", 1)
+    both.execute_command("FT.SUGADD", "ties", "twa", 90)
+    assert both.execute_command("FT.SUGGET", "ties", "tw", "TRIM") == [b"twa"]
     assert both.execute_command("FT.SUGGET", "ties", "one", "WITHPAYLOADS") == [b"One b", b"p", b"one a", None, b"ONE A", None]
     assert both.execute_command("FT.SUGGET", "ties", "ONE A") == [b"one a", b"ONE A"]
     both.set("s", "x")
@@ -104,3 +107,10 @@ def test_spelling_in_fields_by_parameters_and_case(both):
         with raises(redis.ResponseError):
             near(*words)
     assert ids(both, "@n:[(inf inf]") == set() and ids(both, "@n:[inf inf]") == {"a"}
+
+
+def test_malay_is_stemmed_as_indonesian(both):
+    both.execute_command("FT.CREATE", "idx", "LANGUAGE", "malay", "SCHEMA", "t", "TEXT")
+    both.hset("a", "t", "perniagaan")
+    both.hset("b", "t", "berniaga")
+    assert text(both.execute_command("FT.EXPLAIN", "idx", "berniaga", "LANGUAGE", "malay")).count("niaga") >= 2
