@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Iterator
 
+from .memory import used_memory
+
 _MADV_COLLAPSE = 25
 _SETTINGS = "/sys/kernel/mm/transparent_hugepage/"
 
@@ -45,14 +47,14 @@ def mappings() -> Iterator[tuple[int, int]]:
 class Gatherer:
     """One per server; everything but the thread's work is called on the loop thread.
 
-    `busy_share`: the part of the time that the thread works, for whoever touches a window that is being replaced waits for that."""
+    `busy_share`: the part of its time that the thread works, for whoever touches a window that is being replaced waits for that."""
 
     #: Memory that is not worth it, and growth in bytes, or as a part of all, after which it is looked through again.
     LEAST, GROWTH = 64 << 20, 1 / 8
     #: Bytes that are replaced between two pauses, and the part of a window that may be holes.
     PIECE, HOLES = 8 << 20, 1 / 64
 
-    def __init__(self, busy_share: float = 0.25):
+    def __init__(self, busy_share: float = 0.4):
         self.busy_share = busy_share
         self.is_due = False                     # whatever the growth
         self.n_gathered = 0                     # windows in huge pages at the end of the last time, as far as it came
@@ -85,6 +87,15 @@ class Gatherer:
         """Whether the thread is at work."""
         return self._thread is not None and self._thread.is_alive()
 
+    def finish(self) -> None:
+        """Gathers what there is and returns then, in a fraction of a second for each GiB: to be called by a thread that prepares a fork."""
+        if self.page and used_memory() >= self.LEAST:
+            thread = self._thread
+            if thread is not None:
+                thread.join()
+            self._stops = False
+            self.gather()
+
     def give_way(self) -> None:
         """A process is about to be forked: ends the thread soon, for what is replaced while both have it would be memory twice. Small pages
         come about meanwhile, so all is looked through afterwards."""
@@ -98,13 +109,13 @@ class Gatherer:
                 for at, size in self._dense(start, end):
                     if self._stops:
                         return
-                    began = time.monotonic()
+                    began = time.thread_time()
                     code = self._collapse(at, size)
                     codes.add(code)
                     n += 0 if code else size // self.page
                     if code == errno.ENOMEM:    # no huge page is free
                         return
-                    time.sleep(min(1.0, (time.monotonic() - began) * (1 / self.busy_share - 1)))
+                    time.sleep(min(1.0, (time.thread_time() - began) * (1 / self.busy_share - 1)))
             if codes == {errno.EINVAL}:         # the system does not know the call
                 self.page = 0
         finally:

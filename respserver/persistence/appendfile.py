@@ -276,6 +276,7 @@ class AppendFile:
         part = manifest.next_increment()
 
         def prepare() -> None:
+            self.server.gatherer.finish()       # the fork will be short
             os.makedirs(self.directory, exist_ok=True)
             os.close(os.open(manifest.path_of(part), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644))
             if manifest.base is not None:       # else there is no file to speak of as long as the first base is not there
