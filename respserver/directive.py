@@ -52,7 +52,6 @@ class Directive:
     immutable: bool = False         # by CONFIG SET; files and the command line may set everything
     protected: bool = False         # by CONFIG SET unless enable-protected-configs allows it
     many: bool = False              # a file or command line may give several words
-    is_module: bool = False         # belongs to a module: shown, rewritten and checked like the others
     check: Callable[[Any], Any] | None = None       # of the value; raises ValueError with what is wrong with it
 
     def parse(self, words: list[str], old: Any = None) -> Any:

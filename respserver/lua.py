@@ -183,7 +183,7 @@ function run(f, keys, arguments, seconds)
   if ok then return value end
   return false, failed(value)
 end
-return compile, run, null
+return compile, run
 """
 
 
@@ -214,7 +214,7 @@ class Interpreter:
                                         max_memory=_MEMORY)
         self._table = self._runtime.table_from
         prelude = self._runtime.compile(_PRELUDE)
-        self._compile, self._run, self._null = prelude(self._command, self._log, self._sha1, self._set_resp, self._encode_json,
+        self._compile, self._run = prelude(self._command, self._log, self._sha1, self._set_resp, self._encode_json,
                                                        self._decode_json, self._bits, self._packed, time.monotonic)
 
     def load(self, code: bytes) -> Script:

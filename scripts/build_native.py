@@ -2,6 +2,7 @@
 import os
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 from setuptools import setup
@@ -18,6 +19,8 @@ def is_current() -> bool:
 
 if __name__ == "__main__":
     if "--force" in sys.argv or not is_current():
+        print("building the C library", file=sys.stderr)
+        warnings.filterwarnings("ignore", message=".*is still \\*experimental\\*")       # of setuptools: ext-modules in pyproject.toml
         os.chdir(ROOT)
         with tempfile.TemporaryDirectory(dir=ROOT / "native", prefix=".build-") as scratch:
             # Everything else is in pyproject.toml.

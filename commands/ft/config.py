@@ -174,15 +174,15 @@ def register_directives() -> None:
         if row.directive and row.directive not in DIRECTIVES:
             register(Directive(row.directive, row.kind, row.default, least=row.least, most=row.most,
                                choices=row.choices,
-                               immutable=row.immutable, is_module=True, check=row.check))
+                               immutable=row.immutable, check=row.check))
     if ERROR_CODES not in DIRECTIVES:
-        register(Directive(ERROR_CODES, "bool", True, is_module=True))
+        register(Directive(ERROR_CODES, "bool", True))
     if INFO_ON_ZERO not in DIRECTIVES:
-        register(Directive(INFO_ON_ZERO, "bool", False, is_module=True))
+        register(Directive(INFO_ON_ZERO, "bool", False))
     if DISK_BUFFER not in DIRECTIVES:
-        register(Directive(DISK_BUFFER, "int", 0, most=100, is_module=True))
+        register(Directive(DISK_BUFFER, "int", 0, most=100))
     if ORIGINALS not in DIRECTIVES:
-        register(Directive(ORIGINALS, "enum", "memory", choices=("memory", "disk"), is_module=True))
+        register(Directive(ORIGINALS, "enum", "memory", choices=("memory", "disk")))
 
 
 def observe(server) -> None:

@@ -25,8 +25,6 @@ import native
 from respserver.persistence.files import remove, replace_file
 from respserver.persistence.replay import mapped
 
-from .fields import VectorField
-
 _MAGIC = b"VAMANAIX"
 _VERSION = 3
 #: In place of a key's length: the row has no key. In place of its place among the keys: it is to be looked for.

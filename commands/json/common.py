@@ -6,7 +6,7 @@ from respserver.protocol.errors import CommandError
 from respserver.values.json import Filed, Json, depth, is_array, packed, unpacked
 from respserver.values.numbers import INT64_MAX, INT64_MIN
 
-from .errors import NO_KEY, NOT_AN_INTEGER, NOT_UTF8, RECURSION, WRONG_KEY
+from .errors import NO_KEY, NOT_AN_INTEGER, RECURSION, WRONG_KEY
 from .path import Path
 from .steps import at
 from .text import MAX_DEPTH
@@ -30,14 +30,6 @@ def need(client, key: bytes) -> Json:
     if value is None:
         raise CommandError(NO_KEY)
     return value
-
-
-def to_text(word: bytes) -> str:
-    """A word as text. Raises CommandError if it is not UTF-8."""
-    try:
-        return word.decode()
-    except UnicodeDecodeError:
-        raise CommandError(NOT_UTF8) from None
 
 
 def to_int(word: bytes) -> int:

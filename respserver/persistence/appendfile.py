@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator
 
 from ..protocol.errors import CommandError
 from . import as_commands, manifest as manifests, replay, snapshots
-from .child import Child
 from .files import publish, remove, remove_leftovers, sync_directory, write_all
 from .journal import Journal
 from .manifest import BASE, HISTORY, Manifest, Part

@@ -45,7 +45,7 @@ class Journal:
         self.synced = 0                         # the position up to which all is on the disk
         self.write_error: OSError | None = None
         self.sync_error: OSError | None = None  # set until the file has been rewritten
-        self.n_syncs = self.n_delayed = 0
+        self.n_delayed = 0
         self.on_sync_error = lambda: None       # called when a synchronisation has failed
         self._renamed = server.dispatcher.renamed
         self._fd = -1
@@ -316,7 +316,6 @@ class Journal:
 
     def _synced(self, position: int, error: OSError | None) -> None:
         self.is_syncing = False
-        self.n_syncs += 1
         if error is not None:
             self._failed(error)
             return

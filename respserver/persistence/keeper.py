@@ -64,7 +64,6 @@ class Keeper:
         self.fork_us = 0
         self.saves_at_end: bool | None = None       # SHUTDOWN SAVE or NOSAVE; None: by the save points
         self._dirty_at_save = 0
-        self._dirty_at_fork = 0
         self._tried_at = 0.0
         self._client: Client | None = None          # that commands of a file run as
         server.config.observe("appendfsync", self._set_policy)

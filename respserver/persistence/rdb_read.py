@@ -415,7 +415,6 @@ class File:
         self.checks = checks
         self.version = 0
         self.n_keys = 0                             # as the file says
-        self.n_skipped = 0
         self.skipped: dict[str, int] = {}
         self.remarks: list[tuple[bytes, bytes]] = []
         self._summing: threading.Thread | None = None
@@ -478,7 +477,6 @@ class File:
         self._check()
 
     def _note_skipped(self, what: str) -> None:
-        self.n_skipped += 1
         self.skipped[what] = self.skipped.get(what, 0) + 1
 
     def _pass_over(self, kind: int, start: int) -> None:

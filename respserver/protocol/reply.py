@@ -54,7 +54,6 @@ NULL_ARRAY = _NullArray()
 OK = Raw(b"+OK\r\n")
 PONG = Raw(b"+PONG\r\n")
 QUEUED = Raw(b"+QUEUED\r\n")
-EMPTY_ARRAY = Raw(b"*0\r\n")
 NO_REPLY = Raw(b"")
 
 #: Integer replies that are sent all the time, encoded once.

@@ -7,7 +7,6 @@ import json
 import random
 import re
 import shutil
-import struct
 import subprocess
 import tempfile
 import time

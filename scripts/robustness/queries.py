@@ -41,11 +41,6 @@ class Queries:
     def __init__(self, r: random.Random):
         self.r = r
 
-    def one_of(self, *choices):
-        """One of some texts, or what one of some methods makes."""
-        choice = self.r.choice(choices)
-        return choice() if callable(choice) else choice
-
     def text(self, depth: int = 0) -> str:
         """A query text."""
         r = self.r
@@ -67,7 +62,7 @@ class Queries:
             f"%%{word}%%",
             f"w'{word[:2]}?*'", f"@{self.field('tu')}:{word}",
             f"@{self.field('gc')}:{{{r.choice(_TAGS)}}}", f"@g:{{{r.choice(_TAGS)}}}", f"@{self.field('n')}:[{a} {b}]",
-            f"@n:[{a} {b}]", f"@n:[$lo $hi]", f"@n=={a}", f"@n>{a}", f"@n<={b}",
+            f"@n:[{a} {b}]", "@n:[$lo $hi]", f"@n=={a}", f"@n>{a}", f"@n<={b}",
             f"@l:[{a} {b} 100 {r.choice(('km', 'mi', '$m', 'x'))}]",
             f"@s:[{r.choice(('WITHIN', 'CONTAINS', 'INTERSECTS', 'DISJOINT', 'NEAR'))} $p]", f"ismissing(@{self.field('c')})",
             "$w",

@@ -1,6 +1,5 @@
 """VAMANA.ESTIMATE: what an index would take in memory, before there is one."""
 import native
-from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Pairs, Simple
 from respserver.registry import command
 

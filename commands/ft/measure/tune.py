@@ -5,7 +5,6 @@ from time import perf_counter, thread_time
 import numpy as np
 
 import native
-from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Pairs, Simple
 from respserver.registry import command
 

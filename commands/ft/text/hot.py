@@ -191,7 +191,7 @@ class HotText:
         """The reply; None if the search has to go the general way this time. `limit_us`: what the search may take; 0: no limit."""
         index, server = self.index, self.server
         db = server.keyspace.databases[0]
-        docs, text = index.docs, index.text
+        docs = index.docs
         if db.expires or db.field_expires or docs.scores or server.config["search-default-scorer"] != DEFAULT_SCORER:
             return None
         if self.sort_field is not None and self.sort_field.has_arrays:

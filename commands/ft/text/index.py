@@ -11,7 +11,6 @@ from array import array
 from collections.abc import Callable, Collection
 
 import numpy as np
-from pyroaring import BitMap
 
 from ..documents import grown
 from . import language as lang
@@ -411,7 +410,3 @@ class TextIndex:
         """The dicts and lists that hold an object per term."""
         return [self.postings, *self.terms.containers(), *self._remembered.values()]
 
-    def live_rows(self) -> BitMap:
-        """The rows that have text."""
-        rows = self._row_of[:self.n_numbers]
-        return BitMap(array("I", np.sort(rows[rows != _DEAD]).tobytes()))

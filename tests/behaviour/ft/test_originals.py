@@ -6,7 +6,7 @@ import resource
 import numpy as np
 import pytest
 import redis
-from helpers import RawConnection, running_server, wait_until
+from helpers import running_server, wait_until
 
 DIM = 32
 RNG = np.random.default_rng(5)
