@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field as _field
 from typing import Callable, Collection, Iterable, Sequence
 
@@ -74,7 +75,7 @@ def parse_create(words: Sequence[bytes], *, compressions: Collection[str] = (), 
         reader(cursor, options)
     else:
         raise fail(errors.NO_SCHEMA)
-    if not 0 <= options.score <= 1:             # nan among others
+    if not 0 <= options.score <= 1:             # nan among others, which stands for what is no number
         raise fail(errors.SCORE)
     if options.on == "JSON" and not json:
         raise fail(errors.RULE_TYPE, "JSON")
@@ -124,9 +125,12 @@ def _language(cursor: Words, options: CreateOptions) -> None:
 
 
 def _score(cursor: Words, options: CreateOptions) -> None:
-    score = to_float(cursor.word("SCORE"))
+    word = cursor.word("SCORE")
+    score = to_float(word)
     if score is None:
-        raise fail(errors.SCORE)
+        if word[:1] not in b"+-.0123456789":
+            raise fail(errors.SCORE)
+        score = math.nan                            # begins like a number: what follows is looked at first, as by Redis
     options.score = score
 
 

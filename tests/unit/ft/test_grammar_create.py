@@ -46,6 +46,7 @@ def test_every_option_in_any_order_and_the_last_one_wins():
     ("LANGUAGE klingon SCHEMA t TEXT", "SEARCH_ADD_ARGS Invalid language"),
     ("SCORE 2 SCHEMA t TEXT", "SEARCH_ADD_ARGS Invalid score"),
     ("SCORE x SCHEMA t TEXT", "SEARCH_ADD_ARGS Invalid score"), ("SCORE SCHEMA t TEXT", "SEARCH_ADD_ARGS Invalid score"),
+    ("SCORE 1x SCHEMA t TEXT", "SEARCH_ADD_ARGS Invalid score"), ("SCORE 1.0SCHEMA t TEXT", "SEARCH_ARG_UNRECOGNIZED Unknown argument `t`"),
     ("INDEXALL SCHEMA t TEXT", "SEARCH_ADD_ARGS Invalid argument for `INDEXALL`, use ENABLE/DISABLE"),
     ("NOFIELDS MAXTEXTFIELDS SCHEMA t TEXT", "SEARCH_QUERY_BAD MAXTEXTFIELDS cannot be used with NOFIELDS"),
     ("FOO SCHEMA t TEXT", "SEARCH_ARG_UNRECOGNIZED Unknown argument `FOO`"),
