@@ -101,7 +101,7 @@ def command_docs(client, *names):
 @command("COMMAND LIST", arity=-2, group="server", since="7.0.0", flags=_FLAGS, categories="connection",
          complexity="O(N) where N is the total number of Redis commands", summary="Returns a list of command names.")
 def command_list(client, *words):
-    """COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]."""
+    """Sub-commands among them. COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]."""
     records = [record for command in client.server.dispatcher.names.values() for record in (command, *command.subcommands.values())]
     if words:
         if len(words) != 3 or words[0].upper() != b"FILTERBY":
@@ -117,8 +117,6 @@ def command_list(client, *words):
             records = [record for record in records if matches(record.wire_name.encode())]
         else:
             raise CommandError(SYNTAX)
-    else:
-        records = list(client.server.dispatcher.names.values())
     return [record.wire_name for record in records]
 
 
@@ -131,8 +129,8 @@ def _command_and_keys(client, words) -> tuple[Command, list[bytes]]:
     if not record.accepts(len(words)):
         raise CommandError(errors.GETKEYS_ARITY)
     keys = record.keys_in(list(words))
-    if not keys:
-        raise CommandError(errors.GETKEYS_NONE if "no_mandatory_keys" in record.flags else errors.GETKEYS_INVALID)
+    if not keys and "no_mandatory_keys" not in record.flags:
+        raise CommandError(errors.GETKEYS_INVALID)
     return record, keys
 
 
