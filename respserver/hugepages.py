@@ -1,8 +1,9 @@
-"""Gathers the process's memory in huge pages, so that a fork, which copies a table entry for each page, takes a fraction of the time.
+"""Gathers the process's memory in huge pages, so that a fork, which copies a table entry for each page, is short.
 
-What Python and the C library have allocated lies in pages of 4 KiB. A thread goes through it now and then and has the system replace whole
-windows of 2 MiB by one page (MADV_COLLAPSE, Linux 6.1). What is written while a forked process lives falls back to small pages and is
-gathered again afterwards. Windows with holes stay as they are: a huge page would fill these, and take more memory than before.
+What Python and the C library have allocated lies in pages of 4 KiB. A thread goes through it now and then and has the system
+replace whole windows of 2 MiB by one page (MADV_COLLAPSE, Linux 6.1). What is written while a forked process lives falls back to
+small pages and is gathered again afterwards. Windows with holes stay as they are: a huge page would fill these, and take more
+memory than before.
 
 Where the system has no huge pages, does not know the call, or an administrator has forbidden them, nothing happens."""
 import ctypes
@@ -47,7 +48,7 @@ def mappings() -> Iterator[tuple[int, int]]:
 class Gatherer:
     """One per server; everything but the thread's work is called on the loop thread.
 
-    `busy_share`: the part of its time that the thread works, for whoever touches a window that is being replaced waits for that."""
+    `busy_share`: the part of its time that the thread works: whoever touches a window that is being replaced waits for that."""
 
     #: Memory that is not worth it, and growth in bytes, or as a part of all, after which it is looked through again.
     LEAST, GROWTH = 64 << 20, 1 / 8
@@ -73,7 +74,7 @@ class Gatherer:
             self._mincore.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p
 
     def look(self, used: int) -> None:
-        """To be called each second while there is no forked process: begins if that is worth it with so many bytes of memory in use."""
+        """To be called each second while there is no forked process, with the bytes of memory in use: begins if it pays."""
         if not self.page or used < self.LEAST or self.is_running:
             return
         self._used = min(self._used, used)
@@ -88,7 +89,7 @@ class Gatherer:
         return self._thread is not None and self._thread.is_alive()
 
     def finish(self) -> None:
-        """Gathers what there is and returns then, in a fraction of a second for each GiB: to be called by a thread that prepares a fork."""
+        """Gathers what there is and returns then, after a few seconds at most for each GiB: for a thread that prepares a fork."""
         if self.page and used_memory() >= self.LEAST:
             thread = self._thread
             if thread is not None:
@@ -97,8 +98,8 @@ class Gatherer:
             self.gather()
 
     def give_way(self) -> None:
-        """A process is about to be forked: ends the thread soon, for what is replaced while both have it would be memory twice. Small pages
-        come about meanwhile, so all is looked through afterwards."""
+        """A process is about to be forked: ends the thread soon, for what is replaced while both have it would be memory twice.
+        Small pages come about meanwhile, so all is looked through afterwards."""
         self._stops = self.is_due = True
 
     def gather(self) -> None:

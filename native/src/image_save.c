@@ -59,7 +59,8 @@ static int is_in_graph(const saver *s, uint32_t slot) { return s->in_graph[slot 
 
 static int allocate(saver *s, uint32_t n) {
     mem_free(s->meta);
-    s->meta = mem_zeroed(&s->ix->account, VEC_MEM_OTHER, (n + (size_t)1) * sizeof *s->meta);    /* cleared: no page faults under the lock */
+    size_t bytes = (n + (size_t)1) * sizeof *s->meta;
+    s->meta = mem_zeroed(&s->ix->account, VEC_MEM_OTHER, bytes);        /* cleared: no page faults under the lock */
     return s->meta ? VEC_OK : VEC_ENOMEM;
 }
 

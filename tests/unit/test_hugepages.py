@@ -80,7 +80,7 @@ def test_replaces_what_is_full_and_leaves_holes(monkeypatch):
         if offset < 2 * page or offset % page < page // 2:      # two full windows, two half full
             memory[first + offset] = 7
     before, _ = _huge_bytes(at)
-    monkeypatch.setattr(hugepages, "mappings", lambda: iter([(at, at + 6 * page), (1 << 12, 5 * page)]))     # the second is not there
+    monkeypatch.setattr(hugepages, "mappings", lambda: iter([(at, at + 6 * page), (1 << 12, 5 * page)]))     # one that is gone
     gatherer.gather()
     resident, huge = _huge_bytes(at)
     if not gatherer.page or gatherer.n_gathered < 2:
