@@ -53,6 +53,9 @@ static int read_floats(const vec_ruler *r, const uint8_t *given, float *out) {
     return r->dtype < VEC_INT8 ? ingest(r->dtype, r->metric, given, r->dim, out, &norm2) : VEC_OK;
 }
 
+/* Vectors that are measured where they lie come so many at a time: while one's bytes are on their way, another's are added up. */
+enum { TOGETHER = 4 };
+
 int vec_ruler_measure(vec_ruler *r, const char *given, const char *const *vectors, size_t n, double *distances) {
     const codec *codec = r->coder->codec;
     const uint8_t *query_bytes = (const uint8_t *)given;
@@ -65,16 +68,20 @@ int vec_ruler_measure(vec_ruler *r, const char *given, const char *const *vector
     const int is_float = r->dtype == VEC_FLOAT32, is_as_given = is_float && r->metric != VEC_COSINE;
     const uint8_t *record = is_float ? (const uint8_t *)r->vector : r->record;
     const size_t bytes = r->dim * dtype_bytes(r->dtype);
-    for (size_t i = 0; i < n; i++) {
-        const uint8_t *vector = (const uint8_t *)vectors[i];
-        if (i + 2 < n && vectors[i + 2]) prefetch_record((const uint8_t *)vectors[i + 2], bytes);
-        if (vector && is_as_given) {
-            codec->exact(&q, &vector, NULL, 1, &distances[i]);
-            if (isfinite(distances[i])) continue;
+    for (size_t i = 0, m; i < n; i += m) {
+        const uint8_t *together[TOGETHER];
+        for (m = 0; is_as_given && m < TOGETHER && i + m < n && vectors[i + m]; m++) together[m] = (const uint8_t *)vectors[i + m];
+        for (size_t j = i + (m ? m : 2); j < i + (m ? 2 * m : 3) && j < n; j++)
+            if (vectors[j]) prefetch_record((const uint8_t *)vectors[j], bytes);
+        if (m) codec->exact(&q, together, NULL, m, distances + i);
+        else distances[i] = NAN, m = 1;
+        for (size_t j = i; j < i + m; j++) {
+            const uint8_t *vector = (const uint8_t *)vectors[j];
+            if (isfinite(distances[j])) continue;
+            if (!vector || read_floats(r, vector, r->vector) != VEC_OK) { distances[j] = NAN; continue; }
+            if (!is_float) codec->encode(r->coder, r->vector, vector, r->record, NULL, r->vector);
+            codec->exact(&q, &record, NULL, 1, &distances[j]);
         }
-        if (!vector || read_floats(r, vector, r->vector) != VEC_OK) { distances[i] = NAN; continue; }
-        if (!is_float) codec->encode(r->coder, r->vector, vector, r->record, NULL, r->vector);
-        codec->exact(&q, &record, NULL, 1, &distances[i]);
     }
     return VEC_OK;
 }
