@@ -80,7 +80,6 @@ class _Profiled(Evaluation):
         took = (perf_counter_ns() - started) / 1e6
         children, self._children = self._children, siblings
         if type(node) is tree.And:
-            children.sort(key=lambda pair: not pair[1][0][1].startswith("ID-LIST"))          # keys before what is as rare
             children = ordered(children, lambda pair: pair[0], self.config, not errors.has_codes)
             if errors.has_codes:        # as from 8.4 on: what excludes nothing is left out
                 children = [pair for pair in children if not _excludes_nothing(pair[1])] or children
