@@ -115,7 +115,7 @@ def pfselftest(client):
     rand = random.Random(1)
     values = bytes(rand.randrange(64) for _ in range(hll.N_REGISTERS))
     is_right = hll.registers(hll.dense(values, hll.empty())) == values
-    for n in (10, 1000, 10_000):
+    for n in (10, 300, 3000):
         elements = [b"%d" % rand.getrandbits(60) for _ in range(n)]
         sparse, packed = (hll.with_elements(hll.empty(), elements, limit) for limit in (1 << 20, 0))
         found = hll.registers(packed)

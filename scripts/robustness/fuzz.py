@@ -27,7 +27,7 @@ from localserver import Progress, our_server  # noqa: E402
 from robustness.words import call, damage, pack  # noqa: E402
 
 #: Commands that end the server, stop it on purpose, or take it away from us.
-TAKEN_AWAY = ("SHUTDOWN", "DEBUG", "CONFIG", "SAVE", "BGSAVE", "BGREWRITEAOF", "REPLICAOF", "SLAVEOF", "ACL", "VAMANA.TUNE",
+TAKEN_AWAY = ("SHUTDOWN", "DEBUG", "CONFIG", "SAVE", "BGSAVE", "BGREWRITEAOF", "REPLICAOF", "SLAVEOF", "ACL", "VAMANA.TUNE", "PFSELFTEST",
               "MODULE")
 #: Inputs between two looks at the server.
 LOOK = 20_000
