@@ -56,18 +56,24 @@ def longest_ping(port: int, stop: threading.Event, found: list) -> None:
     connection.close()
 
 
+def wait_for_saves(connection: Connection) -> None:
+    """Waits until nothing is being saved."""
+    while True:
+        text = connection.call("INFO", "persistence")
+        if b"aof_rewrite_in_progress:1" not in text and b"rdb_bgsave_in_progress:1" not in text:
+            return
+        time.sleep(0.05)
+
+
 def save(connection: Connection, port: int, what: str) -> list:
     """Has the file rewritten (BGREWRITEAOF) or a snapshot saved (BGSAVE); returns what PINGs took meanwhile."""
+    wait_for_saves(connection)              # the file is rewritten by itself, too, when it has grown
     stop, found = threading.Event(), []
     pinger = threading.Thread(target=longest_ping, args=(port, stop, found))
     pinger.start()
     time.sleep(0.2)
     connection.call(what)
-    while True:
-        text = connection.call("INFO", "persistence")
-        if b"aof_rewrite_in_progress:1" not in text and b"rdb_bgsave_in_progress:1" not in text:
-            break
-        time.sleep(0.05)
+    wait_for_saves(connection)
     time.sleep(1)
     stop.set()
     pinger.join()
@@ -105,7 +111,7 @@ def main() -> int:
             if when == "when linked":
                 wait_for_links(connection)
             pings = save(connection, server.port, what)
-            print(f"PING during {what} and images, {when}: longest {max(pings):.1f} ms, 99 % within {np.quantile(pings, 0.99):.1f} ms")
+            print(f"PING during {what} and images, {when}: longest {max(pings):.1f} ms, 99 % within {np.quantile(pings, 0.99):.1f} ms", flush=True)
         expected = search(connection, query)
         for _ in range(arguments.repeats):
             server.kill()
@@ -119,7 +125,7 @@ def main() -> int:
                     time.sleep(0.001)
             took = time.monotonic() - started
             print(f"first search after {took:.3f} s ({cpu_seconds(server.process.pid):.2f} s of processor time), "
-                  f"{'as before' if found == expected else 'DIFFERENT'}")
+                  f"{'as before' if found == expected else 'DIFFERENT'}", flush=True)
         server.kill()
     return 0
 
