@@ -290,7 +290,8 @@ static int leave_tail(vec_index *ix, uint32_t slot) {
     if (ix->params.max_degree < 2) return 0;
     tail_ring *t = atomic_load(&ix->tail);
     uint64_t end = atomic_load(&ix->tail_end), place = end - (uint32_t)((uint32_t)end - atomic_load(row_at(ix, slot) + 1));
-    if (place < ix->tail_taken) return 0;
+    /* Of a slot that the writer has, the row may say anything: what counts is whether the tail has the slot at that place. */
+    if (place < ix->tail_taken || place >= end || atomic_load(&t->slot[place & t->mask]) != slot) return 0;
     atomic_store(meta_at(ix, slot), meta_of(SLOT_FREE, 0));
     atomic_store(&t->slot[place & t->mask], NO_SLOT);
     retire_slots(ix, &slot, 1);

@@ -1,6 +1,7 @@
 """Searches beside writes and training, and the pool."""
 import select
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -137,3 +138,24 @@ def test_an_index_can_be_closed_before_its_results_are_taken():
         done.update((job, found) for job, found, _ in pool.completed())
     assert all(done[job][0][0][0] == 3 for job in jobs)
     pool.close()
+
+
+def test_what_is_removed_while_it_is_linked_leaves_no_trace(tmp_path):
+    """After a load the places in the tail begin at 0 again, below the numbers of slots that rows are full of."""
+    n = 3000
+    ix = native.Index(8, "L2", compression="LVQ8")
+    ix.add(np.arange(n), X[:1, :8] + np.random.default_rng(3).standard_normal((n, 8), np.float32))
+    ix.wait()
+    ix.save(str(tmp_path / "image"))
+    ix.close()
+    ix = native.Index.load(str(tmp_path / "image"))
+    for i in range(300 if SMALL else 2000):
+        label = np.array([n + i])
+        ix.add(label, X[i % len(X), :8][None])
+        until = time.perf_counter() + i % 100 * 1e-6        # so that the writer is now here, now there
+        while time.perf_counter() < until:
+            pass
+        ix.remove(label)
+    ix.wait()
+    ix.validate()
+    assert len(ix) == n
