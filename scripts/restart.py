@@ -69,7 +69,7 @@ def save(connection: Connection, port: int, what: str) -> list:
     """Has the file rewritten (BGREWRITEAOF) or a snapshot saved (BGSAVE); returns what PINGs took meanwhile."""
     wait_for_saves(connection)              # the file is rewritten by itself, too, when it has grown
     stop, found = threading.Event(), []
-    pinger = threading.Thread(target=longest_ping, args=(port, stop, found))
+    pinger = threading.Thread(target=longest_ping, args=(port, stop, found), daemon=True)
     pinger.start()
     time.sleep(0.2)
     connection.call(what)

@@ -1,6 +1,8 @@
 """Logs cut and damaged at every byte: what is whole is read, anything else is told."""
 import random
+from types import SimpleNamespace
 
+import hiredis
 import pytest
 
 from respserver.persistence import replay
@@ -85,3 +87,26 @@ def test_what_announces_very_many_elements_is_cut_by_hand(tmp_path):
         assert error is None and [words for words, _ in found] == commands
     path.write_bytes(bait)
     assert type(read(path)[1]) is replay.Truncated
+
+
+def test_announcements_do_not_reach_the_parser_in_two_parts_either(tmp_path, monkeypatch):
+    fed = []
+
+    class Reader:
+        def __init__(self):
+            self.reader = hiredis.Reader()
+            self.gets = self.reader.gets
+            fed.append(b"")
+
+        def feed(self, data):
+            fed[-1] += data
+            assert b"*99999\r\n" not in fed[-1]
+            self.reader.feed(data)
+    monkeypatch.setattr(replay, "hiredis", SimpleNamespace(Reader=Reader, HiredisError=hiredis.HiredisError))
+    path = tmp_path / "log"
+    for before in range(1, 9):                                  # bytes of it in the first chunk
+        first = encode([b"SET", b"pad", b"x" * ((1 << 20) - 47 - before)]) + b"*3\r\n$3\r\nSET\r\n"
+        assert len(first) == (1 << 20) - before
+        path.write_bytes(first + b"*99999\r\n$1\r\na\r\n")
+        assert "no command" in str(read(path)[1])
+    assert len(fed) >= 8
