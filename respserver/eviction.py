@@ -1,12 +1,9 @@
 """maxmemory with a policy that makes room: what the keys take, which were used when, and which have to go.
 
-The process's resident memory does not shrink by what is deleted (the allocator keeps it
-                                                                  for what comes next), so that it cannot say
-when to stop. Therefore what keys take is estimated at each of their changes and added up; the sum is set equal to the memory in
-use when
-the policy is set, and what modules count of their own (indexes) is added. Per key one number is kept, its size and when or how
-often it
-was used; none of this exists while there is no limit, or the policy is noeviction."""
+The process's resident memory does not shrink by what is deleted (the allocator keeps it for what comes next), so that it cannot
+say when to stop. Therefore what keys take is estimated at each of their changes and added up; the sum is set equal to the memory
+in use when the policy is set, and what modules count of their own (indexes) is added. Per key one number is kept, its size and
+when or how often it was used; none of this exists while there is no limit, or the policy is noeviction."""
 import math
 import random
 import time
@@ -22,6 +19,8 @@ POLICIES = ("noeviction", "volatile-lru", "volatile-lfu", "volatile-ttl", "volat
 _PER_KEY = 150
 #: Members up to which a collection is measured and not estimated.
 _SMALL = 64
+#: The best candidates of earlier picks that are compared with the next ones, so that few picks come close to a full order.
+_REMEMBERED = 16
 #: Longest time to make room before one command. Nanoseconds.
 _BUDGET_NS = 5_000_000
 #: Time for which a new limit looks at the keys that are there at once; the rest follows beside the traffic. Seconds.
@@ -48,6 +47,7 @@ class Evictor:
         self._base = 0                              # bytes of all else
         self._survey = None                         # the task that looks at the keys that were there before
         self._by_count = self._by_time = False
+        self._candidates: list[tuple] = []          # (database, key), what was picked before and did not have to go
 
     def configure(self) -> None:
         """To be called after a change of maxmemory or of its policy."""
@@ -83,6 +83,7 @@ class Evictor:
     def _stop(self) -> None:
         if self.is_on:
             self.is_on = False
+            self._candidates = []
             self.server.keyspace.listeners.remove(self)
             if self._survey is not None:
                 self._survey.cancel()
@@ -237,17 +238,17 @@ class Evictor:
         return time.perf_counter_ns() - self._over_since if self._over_since else 0
 
     def _victim(self):
-        """The (database, key) to drop next among a few picked at random; None if there is none."""
+        """The (database, key) to drop next, among a few picked at random and the best of earlier picks; None if there is none."""
         policy = self.server.config["maxmemory-policy"]
         n = self.server.config["maxmemory-samples"]
-        best, best_rank = None, -math.inf
+        is_volatile = policy.startswith("volatile")
+        ranked = {(db, key): self._rank(db, key, policy) for db, key in self._candidates
+                  if key in (db.expires if is_volatile else db.data)}
         for db in self.server.keyspace.databases:
-            if not db.data:
-                continue
-            for key in self._picks(db, n, policy.startswith("volatile")):
-                rank = self._rank(db, key, policy)
-                if rank > best_rank:
-                    best, best_rank = (db, key), rank
+            if db.data:
+                ranked.update({(db, key): self._rank(db, key, policy) for key in self._picks(db, n, is_volatile)})
+        best, *rest = sorted(ranked, key=ranked.__getitem__, reverse=True)[:_REMEMBERED + 1] or [None]
+        self._candidates = rest if not policy.endswith("random") else []
         return best
 
     @staticmethod

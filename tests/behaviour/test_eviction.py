@@ -77,10 +77,10 @@ def test_ttl_drops_what_expires_first(limited):
     limited.call("CONFIG", "SET", "maxmemory-samples", "10")
     limit(limited, "volatile-ttl", 2 * MB)
     for i in range(150):
-        limited.call("SET", f"k{i}", b"x" * 10_000, "EX", 1000 if i % 3 else 10)
+        limited.call("SET", f"k{i}", b"x" * 10_000, "EX", 1000 if i % 3 else 500)
     fill(limited, "n", 90, "EX", "1000")
-    assert sum(limited.call("EXISTS", f"k{i}") for i in range(0, 150, 3)) < 25
-    assert sum(limited.call("EXISTS", f"k{i}") for i in range(1, 150, 3)) >= 38
+    sooner = 50 - sum(limited.call("EXISTS", f"k{i}") for i in range(0, 150, 3))
+    assert evicted(limited) >= 10 and sooner >= .8 * evicted(limited)
 
 
 def test_keys_without_expiry_are_safe(limited):
@@ -105,7 +105,10 @@ def test_collections_that_grow(limited):
 def test_a_limit_set_over_keys_that_are_there(limited):
     fill(limited, "k", 1000)
     assert limited.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "maxmemory", used(limited) - 5 * MB) == "OK"
-    limited.call("SET", "new", "x")
+    n = 0
+    while n != evicted(limited):                        # each command makes room for a few milliseconds only
+        n = evicted(limited)
+        limited.call("SET", "new", "x")
     assert 400 < limited.call("DBSIZE") < 600
 
 
