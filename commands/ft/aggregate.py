@@ -14,11 +14,12 @@ from respserver.registry import command
 from ..json.documents import expanded
 from . import errors, short_memory, tree
 from .aggregate_options import AggregateOptions, Arrange, parse_aggregate
+from .binding import bind
 from .hot_groups import HotGroups
 from .pipeline import DOCUMENT, ORDINAL, Batch, DocumentLayout, Layout, Progress, Timing, build
 from .matches import row_array
 from .plan import Evaluation
-from .query import bind, parse_query
+from .query import parse_query
 from .reply import RESP3_HEAD, bulk, hidden_fields, sort_key_text
 from .score import Scorer
 from .search import (MAX_PREPARED, MAX_PREPARED_BYTES, Found, default_scorer, find_names, match, is_capped, restrict, stopwords_of,

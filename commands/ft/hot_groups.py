@@ -10,11 +10,11 @@ from respserver.protocol.reply import Raw
 
 from . import errors, tree
 from .aggregate_options import DEFAULT_SORTED, Arrange, Group
+from .binding import bind
 from .grouping import Grouping
 from .matches import row_array
 from .pipeline import ascending_key, descending_key
 from .plan import Evaluation
-from .query import bind
 from .reply import HEADS, N_HEADS, RESP3_HEAD, RESP3_ROW_END, RESP3_TAIL, bulk, hidden_fields
 from .search import find_names, match, time_limit_us
 from .values import NULL, number_text

@@ -11,11 +11,12 @@ import native
 from respserver.protocol.errors import CommandError
 
 from . import errors, tree
+from .binding import bind, check_yields
 from .errors import fail
 from .hybrid_options import HybridOptions
 from .matches import Leaf, Match, row_array, row_set
 from .plan import RANGE_BY_CANDIDATE, Evaluation
-from .query import Query, bind, check_yields, parse_query
+from .query import parse_query
 from .score import Scorer
 from .search import Found, failed, find_names, living, match, nearest_steps, stopwords_of, time_limit_us, top_rows
 
@@ -85,7 +86,7 @@ def _look_for(node, is_bad: Callable) -> bool:
     return False
 
 
-def _parse(index, options: HybridOptions, text: bytes, where: str) -> Query:
+def _parse(index, options: HybridOptions, text: bytes, where: str) -> tree.Query:
     """The query of SEARCH, or of VSIM's FILTER. Raises CommandError."""
     query = parse_query(text, options.dialect, index.schema, **stopwords_of(index, options))
     if _look_for(query.root, lambda node: isinstance(node, (tree.Knn, tree.VectorRange))):
@@ -118,7 +119,7 @@ def vector_tree(index, options: HybridOptions):
         node = tree.VectorRange(part.field, part.radius, vector, part.param, tuple(part.attributes), alias)
         if among is not None:
             node = tree.And([among, node])
-    root = bind(Query(node, b"", options.dialect, (*params, vector)), options.params)
+    root = bind(tree.Query(node, b"", options.dialect, (*params, vector)), options.params)
     if part.alias is not None:
         check_yields(root, index.schema)
     return root, alias

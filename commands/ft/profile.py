@@ -8,12 +8,13 @@ from respserver.registry import command
 from . import errors, hybrid, short_memory, tree
 from .aggregate import prepare, run_beside
 from .aggregate_options import parse_aggregate
+from .binding import bind, check_yields
 from .explain import explain, explain_lines
 from .fields import GeoField
 from .matches import ALL, Group, Leaf, Match, ordered, row_array
 from .pipeline import Timing
 from .plan import Evaluation
-from .query import bind, check_yields, parse_query
+from .query import parse_query
 from .runtime import check_blob, knn_runtime, range_runtime
 from .search import default_scorer, find_names, match, page, restrict, stopwords_of, time_limit_us
 from .search_options import parse_search

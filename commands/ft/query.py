@@ -1,30 +1,29 @@
-"""Query text to tree, and parameters into the tree.
+"""Query text to tree.
 
 `parse_query` is a recursive-descent parser over the tokens of lexer.py. It does not look at the values of PARAMS, so its result
-can be kept by (text, dialect, stop words) for as long as the schema stays the same; `bind` then puts the values in.
+can be kept by (text, dialect, stop words) for as long as the schema stays the same; `binding.bind` then puts the values in.
 
 Dialect 1 differs: `|` binds tighter than a blank, there are no parameters, vector clauses, comparison operators, patterns or
 ismissing, fields are not checked, and a tag list need not be closed.
 """
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
-from typing import Collection, Mapping, NoReturn
+from dataclasses import replace
+from typing import Collection, NoReturn
 
 from . import errors, tree
+from .binding import ATTRIBUTES, Schema, attribute_value, check_circle, check_range
 from .errors import CommandError, fail
 from .lexer import DEFAULT_STOPWORDS, Token, fold, quoted_words, tokenize, unescape
 from .options import to_float
 from .specs import FieldSpec
-from .tree import Node, Param
+from .tree import Node, Param, Query
 
-__all__ = ["Query", "parse_query", "bind", "yields", "check_yields", "DEFAULT_STOPWORDS", "MAX_DEPTH"]
+__all__ = ["parse_query", "DEFAULT_STOPWORDS", "MAX_DEPTH"]
 
 #: How deep parentheses, - and ~ may be nested.
 MAX_DEPTH = 128
 
-Schema = Mapping[bytes, FieldSpec]
 Fields = tuple[bytes, ...]
 
 _WORDS = frozenset(("TERM", "STOP", "NUMBER"))
@@ -33,22 +32,11 @@ _TIGHT = frozenset(("NUMBER", "PARAM", "PREFIX", "SUFFIX", "INFIX", "PATTERN", "
 #: What ends the operand of - and ~ in dialect 1, which otherwise take all that follows.
 _ENDS = {"-": '-~"', "~": "~"}
 _AFFIXES = {"PREFIX": "prefix", "SUFFIX": "suffix", "INFIX": "infix"}
-_UNITS = frozenset((b"m", b"km", b"mi", b"ft"))
 _PREDICATES = frozenset(("WITHIN", "CONTAINS", "INTERSECTS", "DISJOINT"))
 _VECTOR_NAMES = frozenset((b"EF_RUNTIME", b"EPSILON", b"BATCH_SIZE", b"HYBRID_POLICY", b"SEARCH_WINDOW_SIZE",
                            b"SEARCH_BUFFER_CAPACITY", b"USE_SEARCH_HISTORY", b"RERANK", b"OVERSAMPLING", b"TARGET_RECALL",
                            b"SHARD_K_RATIO"))
 _INF = float("inf")
-
-
-@dataclass(slots=True)
-class Query:
-    """A parsed query text."""
-    root: Node
-    text: bytes
-    dialect: int
-    params: tuple[Param, ...]                    # every use of a parameter, in order
-    hot: bytes | None = None                     # root is a Knn and its vector is the only parameter: that parameter's name
 
 
 def parse_query(text: bytes, dialect: int, schema: Schema | None = None,
@@ -471,14 +459,14 @@ class _Parser:
         if self.accept("]"):
             self.check_kind(token, "NUMERIC")
             node = tree.Numeric(name, low, high, low_inclusive, high_inclusive)
-            self.validate(_check_range, node)
+            self.validate(check_range, node)
             return node
         radius, _ = self.number()
         unit = self.expect("TERM", "STOP", *(("PARAM", "NUMBER", "QUOTED") if self.modern else ()))
         self.expect("]")
         self.check_kind(token, "GEO")
         node = tree.Geo(name, low, high, radius, self.param(unit.text, "unit") if unit.kind == "PARAM" else fold(unit.text))
-        self.validate(_check_geo, node)
+        self.validate(check_circle, node)
         return node
 
     def bracket_command(self, token: Token, name: bytes) -> Node:
@@ -572,9 +560,9 @@ class _Parser:
                 changes["alias"] = value
             elif vector and upper in _VECTOR_NAMES:
                 runtime.append(tree.VectorAttribute(name, value, True))
-            elif upper in _ATTRIBUTES:
+            elif upper in ATTRIBUTES:
                 attribute = upper.decode().lower()
-                setattr(attributes, attribute, value if isinstance(value, Param) else _attribute(name, value))
+                setattr(attributes, attribute, value if isinstance(value, Param) else attribute_value(name, value))
                 if attribute == "phonetic" and not self.has_phonetics(node):
                     if isinstance(value, Param):             # whose value is looked at first
                         attributes.phonetic = replace(value, kind="phonetic")
@@ -624,177 +612,3 @@ def _grown_last(kind: type, left: Node | None, right: Node | None) -> tuple[Node
 
 def _default_alias(field: bytes) -> bytes:
     return b"__" + field + b"_score"
-
-
-_BOOLEANS = {b"true": True, b"false": False}
-
-
-def _attribute(name: bytes, value: bytes):
-    """The value of $weight, $slop, $inorder or $phonetic."""
-    kind = name.upper()
-    if kind in (b"INORDER", b"PHONETIC"):
-        result = _BOOLEANS.get(value.lower())
-    elif kind == b"WEIGHT":
-        result = to_float(value)
-        result = None if result is None or result < 0 else result
-    else:
-        result = to_float(value)
-        result = int(result) if result is not None and result.is_integer() and result >= -1 else None
-    if result is None:
-        raise fail(errors.ATTRIBUTE_VALUE, value, name)
-    return result
-
-
-_ATTRIBUTES = {b"WEIGHT": "weight", b"SLOP": "slop", b"INORDER": "inorder", b"PHONETIC": "phonetic"}
-
-
-# ---------------------------------------------------------------------------------------------------- values
-
-def _check_range(node: tree.Numeric) -> None:
-    if isinstance(node.low, Param) or isinstance(node.high, Param):
-        return
-    if node.low > node.high:
-        raise fail(errors.NUMERIC_RANGE, node.field, "%f" % node.low, "%f" % node.high)
-
-
-def _check_geo(node: tree.Geo) -> None:
-    if any(isinstance(value, Param) for value in (node.lon, node.lat, node.radius, node.unit)):
-        return
-    if node.unit not in _UNITS:
-        raise fail(errors.GEO_UNIT)
-    if not -180 <= node.lon <= 180 or not -90 <= node.lat <= 90:
-        raise fail(errors.GEO_COORDINATES)
-    if node.radius <= 0:
-        raise fail(errors.GEO_RADIUS)
-
-
-_CHECKS = {tree.Numeric: _check_range, tree.Geo: _check_geo}
-
-
-def bind(query: Query, params: Mapping[bytes, bytes]) -> Node:
-    """The tree with the values of PARAMS in it. Raises CommandError if one is missing or cannot be what the place needs."""
-    if not query.params:
-        return query.root
-    return _bind(query.root, params)
-
-
-def _bind(node: Node, params: Mapping[bytes, bytes]) -> Node:
-    changes: dict = {}
-    for name in _slots(type(node)):
-        value = getattr(node, name)
-        kind = type(value)
-        if kind is Param:
-            changes[name] = _resolve(value, params)
-        elif kind is list or kind is tuple:
-            items = [_bind_item(item, params) for item in value]
-            if any(new is not old for new, old in zip(items, value)):
-                changes[name] = kind(items)
-        elif isinstance(value, _COMPOUND):
-            new = _bind(value, params)
-            if new is not value:
-                changes[name] = new
-    if not changes:
-        return node
-    if type(node) is tree.Attributes:
-        for name, value in changes.items():
-            changes[name] = _attribute(name.encode(), value)
-        if isinstance(node.phonetic, Param) and node.phonetic.kind == "phonetic":
-            raise fail(errors.NO_PHONETICS)
-    kind = type(node)
-    if kind is tree.Term and "text" in changes:
-        changes["text"] = unescape(changes["text"])          # as a word in the text of a query
-        if to_float(changes["text"]) is not None:
-            changes["exact"] = True              # a number
-    elif kind is tree.TagValue and "parts" in changes:
-        changes["text"] = b" ".join(changes["parts"])
-    elif kind is tree.Numeric and changes.get("high") == -_INF != changes.get("low", node.low):
-        raise fail(errors.FILTER_UPPER, "-inf")
-    elif (kind is tree.Knn or kind is tree.VectorRange) and changes.get("alias") == b"":
-        raise fail(errors.ATTRIBUTE_VALUE, b"", "yield_distance_as")
-    bound = replace(node, **changes)
-    check = _CHECKS.get(type(node))
-    if check:
-        check(bound)
-    return bound
-
-
-def _bind_item(item, params: Mapping[bytes, bytes]):
-    if type(item) is Param:
-        return _resolve(item, params)
-    return _bind(item, params) if isinstance(item, _COMPOUND) else item
-
-
-_COMPOUND = (tree.Node, tree.TagValue, tree.VectorAttribute, tree.Attributes)
-_SLOTS: dict[type, tuple[str, ...]] = {}
-
-
-def _slots(kind: type) -> tuple[str, ...]:
-    slots = _SLOTS.get(kind)
-    if slots is None:
-        names = tuple(kind.__dataclass_fields__)
-        slots = _SLOTS[kind] = tuple(sorted(names, key=lambda name: name == "k"))      # what is missed last
-    return slots
-
-
-def _resolve(param: Param, params: Mapping[bytes, bytes]):
-    if param.twice:
-        raise fail(errors.DISTANCE_TWICE, *[_resolve(name, params) if isinstance(name, Param) else name for name in param.twice])
-    value = params.get(param.name)
-    if value is None:
-        raise fail(errors.PARAM_NOT_FOUND, param.name)
-    kind = param.kind
-    if kind in ("exact", "blob", "phonetic"):
-        return value
-    if kind == "number":
-        number = to_float(value)
-        if number is None or _is_out_of_range(number, value):
-            raise fail(errors.PARAM_NUMERIC, value, param.name)
-        return -number if param.negative else number
-    if kind == "size":
-        if not value.isdigit() or len(value) > 20:
-            raise fail(errors.PARAM_NUMERIC, value, param.name)
-        return int(value)
-    if kind == "word" and not value:
-        raise fail(errors.EMPTY_OPTION)
-    return fold(value)
-
-
-def _is_out_of_range(number: float, text: bytes) -> bool:
-    """Whether a number is too large or too small for a double, which has made infinity or nothing of it."""
-    if number in (_INF, -_INF):
-        return b"n" not in text.lower()
-    return not number and re.search(rb"[1-9]", re.split(rb"[eE]", text)[0]) is not None
-
-
-def yields(node: Node) -> list[bytes]:
-    """The names of the distances that a bound tree gives to its results, in the order of the text, the KNN's last."""
-    names: list[bytes] = []
-    _collect(node, names)
-    return names
-
-
-def _collect(node: Node, names: list[bytes]) -> None:
-    kind = type(node)
-    if kind in (tree.And, tree.Or):
-        for child in node.children:
-            _collect(child, names)
-    elif kind in (tree.Not, tree.Optional):
-        _collect(node.child, names)
-    elif kind is tree.VectorRange:
-        if node.alias is not None:
-            names.append(node.alias)
-    elif kind is tree.Knn:
-        if node.child is not None:
-            _collect(node.child, names)
-        names.append(node.alias)
-
-
-def check_yields(node: Node, schema: Schema) -> list[bytes]:
-    """`yields`, after checking that the names are free and given once. Raises CommandError."""
-    names = yields(node)
-    for i, name in enumerate(names):
-        if name in schema:
-            raise fail(errors.DISTANCE_IN_SCHEMA, name)
-        if name in names[:i]:
-            raise fail(errors.DISTANCE_DUPLICATE, name)
-    return names

@@ -16,13 +16,14 @@ from respserver.protocol.reply import Raw
 from respserver.registry import command
 
 from . import errors, short_memory, tree
+from .binding import bind, check_yields, yields
 from .fields import GeoField, NumericField
 from .fields.vector import HYBRID_ADHOC_BF, HYBRID_BATCHES, VectorField
 from .knn import HotKnn
 from .explain_score import explain_score
 from .matches import ALL, Group, Match, row_array
 from .plan import Evaluation, allowed, refusal, to_end
-from .query import bind, check_yields, parse_query, yields
+from .query import parse_query
 from .reply import Hit, RowWriter, bulk, distance_text, encode_page, sort_key_text
 from .runtime import check_blob, knn_runtime
 from .score import Scorer

@@ -13,7 +13,7 @@
 | VectorRange, Knn                       | @f:[VECTOR_RANGE r $v], *=>[KNN k @f $v]    |
 | And, Or, Not, Optional                 | a b, a|b, -a, ~a                            |
 
-A value that may be given by PARAMS is a `Param` until `query.bind` replaces it; the comments name the type after binding.
+A value that may be given by PARAMS is a `Param` until `binding.bind` replaces it; the comments name the type after binding.
 Nodes are not changed after parsing (trees are cached and shared): `bind` copies what it changes.
 """
 from __future__ import annotations
@@ -22,12 +22,12 @@ from dataclasses import dataclass, field as _field
 
 __all__ = ["Param", "Attributes", "Node", "Wildcard", "Empty", "Term", "Phrase", "Affix", "Fuzzy", "Pattern", "TagValue", "Tag",
            "Numeric", "Geo", "GeoShape", "Missing", "VectorAttribute", "VectorRange", "Knn", "And", "Or", "Not", "Optional",
-           "Ids"]
+           "Ids", "Query"]
 
 
 @dataclass(slots=True, frozen=True)
 class Param:
-    """`$name`, to be resolved by `query.bind`. `kind` says how its value is read."""
+    """`$name`, to be resolved by `binding.bind`. `kind` says how its value is read."""
     name: bytes
     kind: str = "term"            # term, word (not empty), wildcard, unit (folded) | exact | number | size | blob
     negative: bool = False        # -$name in a numeric range
@@ -194,3 +194,13 @@ class Optional(Node):
 class Ids(Node):
     """Documents named by key: never parsed, made by the planner from INKEYS."""
     keys: list[bytes] = _field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Query:
+    """A parsed query text."""
+    root: Node
+    text: bytes
+    dialect: int
+    params: tuple[Param, ...]     # every use of a parameter, in order
+    hot: bytes | None = None      # root is a Knn and its vector is the only parameter: that parameter's name

@@ -4,9 +4,10 @@ from respserver.protocol.reply import OK, Pairs, SetOf, Simple
 from respserver.registry import command
 
 from . import errors, tree
+from .binding import bind
 from .fields.base import fold
 from .options import Words, to_integer
-from .query import bind, parse_query
+from .query import parse_query
 from .score import number_of
 from .search_options import READERS, SearchOptions
 

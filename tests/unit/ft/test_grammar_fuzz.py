@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from commands.ft.binding import bind, check_yields
 from commands.ft.create_options import parse_create
 from commands.ft.errors import CommandError
 from commands.ft.explain import explain
-from commands.ft.query import bind, check_yields, parse_query
+from commands.ft.query import parse_query
 from commands.ft.search_options import parse_search
 
 CORPUS = Path(__file__).parents[2] / "corpus"

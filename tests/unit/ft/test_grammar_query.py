@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from commands.ft.binding import bind, check_yields, yields
 from commands.ft.create_options import parse_create
 from commands.ft.errors import CommandError
 from commands.ft.explain import explain, explain_lines
-from commands.ft.query import MAX_DEPTH, bind, check_yields, parse_query, yields
+from commands.ft.query import MAX_DEPTH, parse_query
 from commands.ft.tree import (Affix, And, Attributes, Empty, Fuzzy, Geo, GeoShape, Knn, Missing, Not, Numeric, Optional, Or, Param, Pattern, Phrase,
                               Tag, TagValue, Term, VectorAttribute, VectorRange, Wildcard)
 

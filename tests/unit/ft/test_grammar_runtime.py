@@ -1,9 +1,10 @@
 """Runtime attributes of vector clauses: every cell of attribute x place x algorithm."""
 import pytest
 
+from commands.ft.binding import bind
 from commands.ft.create_options import parse_create
 from commands.ft.errors import CommandError
-from commands.ft.query import bind, parse_query
+from commands.ft.query import parse_query
 from commands.ft.runtime import MAX_K, KnnRuntime, RangeRuntime, check_blob, knn_runtime, range_runtime
 
 TAIL = " (Error parsing vector similarity parameters)"
