@@ -46,9 +46,8 @@ def getbit(client, key, offset):
 
 
 def _bit_range(options, length: int, unit_first: bool = False) -> tuple[int, int]:
-    """[start end [BYTE|BIT]] as a half-open range of bits of a string of `length` bytes; empty if start >= end.
-    `unit_first`: of two
-    wrong arguments the unit is reported and not the end."""
+    """[start end [BYTE|BIT]] as a half-open range of bits of a string of `length` bytes; empty if start >= end. `unit_first`:
+    of two wrong arguments the unit is reported and not the end."""
     start = to_int(options[0])
     end = 0 if unit_first else to_int(options[1])
     unit = 8

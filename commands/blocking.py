@@ -144,12 +144,10 @@ class _Queue:
 
 
 def wait_for_key(client, keys, attempt, seconds: float, empty, is_bound: bool = False):
-    """What a blocking command returns: the reply of attempt(False) if that is not None, else `empty` at once in a
-    transaction, else a
-    Deferred that calls attempt(True) whenever one of the keys gets elements and gives `empty` after `seconds` (0:
-    never). At the first
-    attempt a key of another type is an error; later it is not there as yet. `is_bound`: the wait ends with an error if a key
-    goes."""
+    """What a blocking command returns: the reply of attempt(False) if that is not None, else `empty` at once in a transaction,
+    else a Deferred that calls attempt(True) whenever one of the keys gets elements and gives `empty` after `seconds` (0:
+    never). At the first attempt a key of another type is an error; later it is not there as yet. `is_bound`: the wait ends with
+    an error if a key goes."""
     reply = attempt(False)
     if reply is not None:
         return reply

@@ -521,9 +521,8 @@ class Index:
     def stats(self):
         """Counters and states as a dict: n_vectors, n_linked, n_tail, n_deleted, n_linkings (since the start), is_trained, training, progress, codec (in effect),
         window (default in effect for k = 10), is_calibrated, target_recall (of that window) and window_recall (measured against the codes;
-        0: not measured), build_rate (vectors linked per CPU second), bytes (by part),
-        code_bytes and residual_bytes (per vector), n_searches, n_scored, last_plan, reduction (in effect, of LeanVec), n_queries (recent
-        ones at hand for OOD)."""
+        0: not measured), build_rate (vectors linked per CPU second), bytes (by part), code_bytes and residual_bytes (per
+        vector), n_searches, n_scored, last_plan, reduction (in effect, of LeanVec), n_queries (recent ones at hand for OOD)."""
         s = ffi.new("vec_stats_t *")
         lib.vec_stats(self._ptr, s)
         return {"n_vectors": s.n_vectors, "n_linked": s.n_linked, "n_tail": s.n_tail, "n_deleted": s.n_deleted, "n_slots": s.n_slots,

@@ -126,9 +126,8 @@ class Acl:
     # Changes
 
     def set_user(self, name: bytes, words: list[str], by) -> None:
-        """ACL SETUSER: makes or changes a user, by all of the rules or not at all. `by`: the client whose call it is, which gets
-        its
-        reply even if it is closed for this. Raises CommandError."""
+        """ACL SETUSER: makes or changes a user, by all of the rules or not at all. `by`: the client whose call it is, which
+        gets its reply even if it is closed for this. Raises CommandError."""
         if not is_valid_name(name):
             raise CommandError(errors.BAD_USER_NAME)
         user = self.users.get(name)

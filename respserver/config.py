@@ -2,10 +2,8 @@
 
 A directive is one row here, or one `register` call of a module. A row that Redis has and that is not here is
 unknown to CONFIG GET, refused by CONFIG SET and at the start, unless WITHOUT_EFFECT names it: then the start says so in the log.
-Two kinds of rows do not steer anything yet and are kept because
-client
-libraries and test suites read and set them as a matter of course: the sizes that choose a value's encoding, and the lazyfree
-switches.
+Two kinds of rows do not steer anything yet and are kept because client libraries and test suites read and set them as a matter
+of course: the sizes that choose a value's encoding, and the lazyfree switches.
 """
 import os
 from collections.abc import Callable, Iterable
@@ -118,8 +116,7 @@ for _row in _rows():
     register(_row)
 
 #: Directives of Redis (or how they begin) that tune what this server does in another way or not at all: files may have them, so
-#: that a
-#: redis.conf of a distribution can be used as it is. None of them is about safety.
+#: that a redis.conf of a distribution can be used as it is. None of them is about safety.
 WITHOUT_EFFECT = (
     "activerehashing", "always-show-logo", "aof-rewrite-incremental-fsync", "aof-timestamp-enabled", "disable-thp", "dynamic-hz",
     "jemalloc-bg-thread", "no-appendfsync-on-rewrite", "oom-score-adj", "proc-title-template", "rdb-del-sync-files",
@@ -285,8 +282,7 @@ class Config:
 
     def rewrite(self) -> None:
         """CONFIG REWRITE: brings the file up to date, keeping its comments and order; what differs from the default and is not
-        in it is
-        appended. Raises OSError."""
+        in it is appended. Raises OSError."""
         with open(self.file, encoding="utf-8", errors="surrogateescape") as file:
             lines = file.read().splitlines()
         out, seen = [], set()

@@ -32,9 +32,8 @@ TURN_NS = 3_000_000
 class Connection(asyncio.Protocol):
     """Feeds one client's commands to the dispatcher and its replies to the transport.
 
-    Commands run as they arrive. One that answers with a Deferred holds up those behind it, except that commands flagged `pooled`
-    may start
-    while earlier pooled ones are under way; replies always go out in the order of the commands."""
+    Commands run as they arrive. One that answers with a Deferred holds up those behind it, except that commands flagged
+    `pooled` may start while earlier pooled ones are under way; replies always go out in the order of the commands."""
 
     def __init__(self, server, is_unix: bool = False, is_tls: bool = False):
         self.server = server

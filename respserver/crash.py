@@ -13,8 +13,7 @@ _END = "=== VAMANA BUG REPORT END. Make sure to include from START to END. ==="
 
 def catch_signals(path: str) -> None:
     """Has deadly signals (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT) write the Python stack of every thread to the log file, ""
-    for the
-    standard output, before they end the process. Nothing else is safe then."""
+    for the standard output, before they end the process. Nothing else is safe then."""
     file = open(path, "ab", buffering=0) if path else sys.stdout    # stays open as long as the process lives
     faulthandler.enable(file, all_threads=True)
 

@@ -53,8 +53,7 @@ class Deferred:
 
     def wait(self):
         """Blocks until the result is there and returns it; raises it if it is a CommandError. EXEC calls this. A producer that
-        can be
-        waited for overrides it; one that cannot must look at client.in_exec and not return a Deferred."""
+        can be waited for overrides it; one that cannot must look at client.in_exec and not return a Deferred."""
         if not self.done:
             raise RuntimeError(f"{type(self).__name__} cannot be waited for")
         if isinstance(self.value, CommandError):

@@ -1,8 +1,7 @@
 """From a command's words to the bytes of its reply: look-up, checks, the call, statistics.
 
 `run` is the hot path; every test it makes is paid by every PING. Whatever is rare (login, MULTI, RESP2 subscriptions, MONITOR,
-pauses,
-sub-commands, errors) is behind the one `special` flag of the client and the one of the dispatcher, in `_run_slow`.
+pauses, sub-commands, errors) is behind the one `special` flag of the client and the one of the dispatcher, in `_run_slow`.
 """
 import logging
 import time

@@ -122,9 +122,8 @@ class _Mallinfo(ctypes.Structure):
 
 
 def malloc_bytes() -> tuple[int, int]:
-    """Bytes that the C library's malloc has handed out, and that it holds; (0, 0) where it does not tell. Python's small objects
-    are mostly
-    in arenas of its own, which do not count here."""
+    """Bytes that the C library's malloc has handed out, and that it holds; (0, 0) where it does not tell. Python's small
+    objects are mostly in arenas of its own, which do not count here."""
     try:
         mallinfo2 = ctypes.CDLL(None).mallinfo2
     except (OSError, AttributeError):

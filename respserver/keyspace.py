@@ -133,9 +133,8 @@ class Database:
         return len(value)
 
     def set(self, key: bytes, value, event: str = "set", *, keep_ttl: bool = False, when_ms: int | None = None) -> None:
-        """Stores a new value in place of whatever was there. The key's expiry time goes, unless `keep_ttl`; `when_ms`
-        gives it a new
-        one as part of the same change (RENAME, COPY and the like; SET EX makes two changes: set, expire)."""
+        """Stores a new value in place of whatever was there. The key's expiry time goes, unless `keep_ttl`; `when_ms` gives it
+        a new one as part of the same change (RENAME, COPY and the like; SET EX makes two changes: set, expire)."""
         old = self.data.get(key)
         self.data[key] = value
         if self.expires and not keep_ttl:
@@ -169,9 +168,8 @@ class Database:
         self.keyspace.dirty += len(keys)
 
     def delete(self, key: bytes, event: str = "del") -> bool:
-        """Removes a key; `event` is the command's own if it took the last element out. Returns whether the key was
-        there (one whose
-        time has come was not)."""
+        """Removes a key; `event` is the command's own if it took the last element out. Returns whether the key was there (one
+        whose time has come was not)."""
         if self.expires and key in self.expires and self.expire_if_due(key):
             return False
         if self.field_expires and key in self.field_expires:

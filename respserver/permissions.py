@@ -1,8 +1,7 @@
 """What a user of the server may do: rules as ACL SETUSER takes them, and whether a call keeps to them.
 
 A user has a root selector and any number of further ones; a call is allowed if one of them by itself allows the command, all of
-its
-keys and all of its channels."""
+its keys and all of its channels."""
 import hashlib
 import hmac
 import re
@@ -316,8 +315,7 @@ class User:
 
     def refusal(self, command: Command, words: list) -> tuple[str, bytes] | None:
         """Why this user may not make a call: COMMAND, KEY or CHANNEL, and which; None if it is allowed. `words` begins with the
-        name
-        of the command. Of several selectors the reason of the one that came closest is given."""
+        name of the command. Of several selectors the reason of the one that came closest is given."""
         closest = None
         for selector in self.selectors:
             found = selector.refusal(command, words)

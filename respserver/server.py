@@ -122,8 +122,7 @@ async def serve(server: Server) -> None:
 def tame_garbage_collector() -> None:
     """Keeps Python's cyclic garbage collector from walking over all keys and values, which would stop the server for long: only
     objects of the last few thousand allocations are looked at, well under a millisecond each time. Reference counting frees
-    nearly
-    everything; MEMORY PURGE looks at the rest."""
+    nearly everything; MEMORY PURGE looks at the rest."""
     gc.freeze()
     gc.set_threshold(2000, 10, 1_000_000)
 

@@ -2,8 +2,7 @@
 host:port.
 
 A module that needs its server started with options has SERVER_OPTIONS = ["--name", "value", ...]; such modules and tests that
-look into
-our own process are skipped with --server."""
+look into our own process are skipped with --server."""
 import sys
 from pathlib import Path
 

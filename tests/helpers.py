@@ -103,9 +103,8 @@ class RawConnection:
     """A connection that sends and reads RESP by hand.
 
     Replies: bulk bytes; simple strings str; errors RespError (returned, not raised); integers int; null None; arrays list; maps
-    dict (of keys
-    that can be hashed) or a list of pairs; sets ("set", list); doubles float; booleans bool; pushes ("push", list); verbatim
-    ("txt", text)."""
+    dict (of keys that can be hashed) or a list of pairs; sets ("set", list); doubles float; booleans bool; pushes ("push",
+    list); verbatim ("txt", text)."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 6379, path: str = "", timeout: float = 10.0):
         if path:

@@ -1,11 +1,9 @@
 """Bytes to commands, under the limits and with the error texts of Redis.
 
 hiredis parses whatever has arrived complete, which is nearly everything; it also takes what Redis refuses and waits for absurd
-lengths. So its result counts only if it takes exactly the bytes that it should in its usual encoding. Everything else (a command
-cut off
-by the end of a read, an inline command, input that is not RESP) goes through the strict scanner below, which keeps its place
-between
-reads, so that no byte of a long value is looked at twice.
+lengths. So its result counts only if it takes exactly the bytes that it should in its usual encoding. Everything else (a
+command cut off by the end of a read, an inline command, input that is not RESP) goes through the strict scanner below, which
+keeps its place between reads, so that no byte of a long value is looked at twice.
 """
 import re
 

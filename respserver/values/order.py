@@ -1,10 +1,8 @@
 """Stable positions over a dict's keys, for SCAN and for random picks.
 
-A dict keeps insertion order but has no positions. `Order` is a list of its keys beside it, made when it is first
-needed; from then
-on the owner of the dict tells it of every key that comes or goes. Entries of keys that are gone stay until they are
-about as many as
-the rest; then the list is made anew from the dict.
+A dict keeps insertion order but has no positions. `Order` is a list of its keys beside it, made when it is first needed; from
+then on the owner of the dict tells it of every key that comes or goes. Entries of keys that are gone stay until they are about
+as many as the rest; then the list is made anew from the dict.
 
 A scan walks the list from its end to its front, and its cursor is the number of entries that are still to come. That makes the
 cursor free of state: new keys are appended behind what was visited, and making the list anew only ever moves an entry towards the

@@ -25,9 +25,8 @@ _LAST = _Last()
 class SortedSet:
     """Members with scores, ordered by score and then by the members' bytes.
 
-    A dict gives the score of a member; the order is a list of sorted blocks of (score,
-                                                                                 member), found by bisection, so that a change
-    costs a few microseconds at any size and a rank the number of blocks before it.
+    A dict gives the score of a member; the order is a list of sorted blocks of (score, member), found by bisection, so that a
+    change costs a few microseconds at any size and a rank the number of blocks before it.
 
     Whoever stores one elsewhere needs `items()` to write it and `SortedSet(pairs)` to make it again; in commands: ZADD key score
     member ..., with scores as protocol.reply.format_double writes them."""

@@ -1,12 +1,9 @@
 """The stream type: entries in the order of their ids, and groups of consumers who share them out.
 
-An id is a pair (milliseconds,
-                 number). Whoever stores a stream elsewhere needs all public attributes: `entries()`, `last_id`, `n_added`,
-`max_deleted` and, per group, `last_id`, `n_read`, its pending entries and its consumers; in commands: XADD key id field value
-..., XSETID
-key last_id ENTRIESADDED n MAXDELETEDID id, XGROUP CREATE key group last_id ENTRIESREAD n, XGROUP CREATECONSUMER, and XCLAIM key
-group
-consumer 0 id TIME when RETRYCOUNT n FORCE JUSTID for what is pending."""
+An id is a pair (milliseconds, number). Whoever stores a stream elsewhere needs all public attributes: `entries()`, `last_id`,
+`n_added`, `max_deleted` and, per group, `last_id`, `n_read`, its pending entries and its consumers; in commands: XADD key id
+field value ..., XSETID key last_id ENTRIESADDED n MAXDELETEDID id, XGROUP CREATE key group last_id ENTRIESREAD n, XGROUP
+CREATECONSUMER, and XCLAIM key group consumer 0 id TIME when RETRYCOUNT n FORCE JUSTID for what is pending."""
 import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
@@ -146,8 +143,7 @@ class Stream:
 
     def n_in_whole_nodes(self, n: int, node: int) -> int:
         """The greatest number up to `n` of oldest entries that are whole nodes, where Redis would have begun a node with every
-        `node`
-        entries ever added."""
+        `node` entries ever added."""
         gone = (self.n_added - len(self)) % node        # of the first node that is still there
         whole = (n + gone) // node * node - gone
         return max(0, whole)

@@ -1,14 +1,11 @@
 """Sends mutated input to a server of its own until so many have been taken: every command with arguments that nearly fit, and
-bytes that
-nearly are RESP. The server has to stay alive, must not fail inside (errors of its own making), must close every connection whose
-client
-has said all it wants to say, and must not keep memory.
+bytes that nearly are RESP. The server has to stay alive, must not fail inside (errors of its own making), must close every
+connection whose client has said all it wants to say, and must not keep memory.
 
     scripts/fuzz [--inputs 10000000] [--seed N] [--keep-going]
 
-An input is one command, or one stretch of damaged bytes. They come in connections of up to 40 that end in something damaged; the
-client
-then closes its side and waits for the server's end."""
+An input is one command, or one stretch of damaged bytes. They come in connections of up to 40 that end in something damaged;
+the client then closes its side and waits for the server's end."""
 import argparse
 import os
 import random

@@ -1,7 +1,6 @@
-"""Eight clients for half an hour: writes, searches, reads, pipelines and transactions, with connections that break off, commands
-sent in
-pieces or left half sent, and readers who let their replies lie. No error may come that was not asked for, and memory must not
-grow.
+"""Eight clients for half an hour: writes, searches, reads, pipelines and transactions, with connections that break off,
+commands sent in pieces or left half sent, and readers who let their replies lie. No error may come that was not asked for, and
+memory must not grow.
 
     scripts/soak [--minutes 30] [--clients 8]"""
 import argparse

@@ -87,8 +87,7 @@ class GeoField(Field):
         return rows
 
     def _near(self, lon: float, lat: float, radius: float, unit: bytes) -> np.ndarray:
-        """By the haversine formula (R. Sinnott, Virtues of the
-        Haversine, 1984)."""
+        """By the haversine formula (R. Sinnott, Virtues of the Haversine, 1984)."""
         x, y, angle = math.radians(lon), math.radians(lat), radius * UNITS[unit] / EARTH
         if angle >= math.pi:
             return np.flatnonzero(self._points[:, 0] == self._points[:, 0]).astype(np.uint32)
