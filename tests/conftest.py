@@ -10,7 +10,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
-from helpers import RawConnection, ServerHandle, running_server  # noqa: E402
+from helpers import RawConnection, ServerHandle, client, running_server  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -48,31 +48,26 @@ def own_server(server):
     return server
 
 
-def _client(server, protocol):
-    import redis
-    return redis.Redis(host=server.host, port=server.port, protocol=protocol, decode_responses=False)
-
-
 @pytest.fixture
 def r2(server):
     """redis-py on RESP2."""
-    with _client(server, 2) as client:
-        yield client
+    with client(server, 2) as r:
+        yield r
 
 
 @pytest.fixture
 def r3(server):
     """redis-py on RESP3."""
-    with _client(server, 3) as client:
-        yield client
+    with client(server, 3) as r:
+        yield r
 
 
 @pytest.fixture(params=[2, 3], ids=["resp2", "resp3"])
 def both(request, server):
     """redis-py, once on each protocol."""
-    with _client(server, request.param) as client:
-        client.protocol = request.param
-        yield client
+    with client(server, request.param) as r:
+        r.protocol = request.param
+        yield r
 
 
 @pytest.fixture

@@ -3,19 +3,19 @@ import time
 
 import redis
 
-from helpers import wait_until
+from helpers import client, wait_until
 
 
 def client_of(handle) -> redis.Redis:
     """A client of a server that has read its data."""
-    r = redis.Redis(port=handle.port, protocol=2)
+    r = client(handle)
 
     def answers() -> bool:
         try:
             return r.ping()
         except redis.BusyLoadingError:
             return False
-    wait_until(answers, 30, "the end of loading")
+    wait_until(answers, what="the end of loading")
     return r
 
 
@@ -38,20 +38,20 @@ def contents(r) -> dict:
 
 def fill(r) -> None:
     """A little of everything, by commands whose words alone do not tell what happens above all."""
-    r.set("a", 1), r.incr("a"), r.set("e", "x", ex=100), r.set("e", "no", ex=5, nx=True), r.execute_command("SETEX", "e2", 100, "y"), r.set("gone", 1, px=1)
-    r.execute_command("GETEX", "a", "EX", 1000), r.execute_command("MSETEX", 1, "m", 1, "EX", 100)
+    r.set("a", 1), r.incr("a"), r.set("e", "x", ex=10_000), r.set("e", "no", ex=5, nx=True), r.execute_command("SETEX", "e2", 10_000, "y"), r.set("gone", 1, px=1)
+    r.execute_command("GETEX", "a", "EX", 10_000), r.execute_command("MSETEX", 1, "m", 1, "EX", 10_000)
     r.execute_command("INCRBYFLOAT", "f", "0.1"), r.execute_command("HINCRBYFLOAT", "h", "n", "1.5")
     r.append("b", "text"), r.setbit("b", 77, 1), r.set("x", 1), r.getdel("x")
     r.hset("h", mapping={"f": "v", "g": "w" * 300}), r.hset("h2", mapping={"f": "v", "g": "w", "k": "z"})
-    r.execute_command("HEXPIRE", "h2", 1000, "FIELDS", 1, "f"), r.execute_command("HPEXPIRE", "h2", 0, "FIELDS", 1, "g")
-    r.execute_command("HSETEX", "h2", "EX", 100, "FIELDS", 1, "new", "value")
+    r.execute_command("HEXPIRE", "h2", 10_000, "FIELDS", 1, "f"), r.execute_command("HPEXPIRE", "h2", 0, "FIELDS", 1, "g")
+    r.execute_command("HSETEX", "h2", "EX", 10_000, "FIELDS", 1, "new", "value")
     r.rpush("l", *range(10)), r.rpoplpush("l", "l2"), r.ltrim("l", 1, 5), r.blpop("l"), r.execute_command("LMPOP", 1, "l", "RIGHT")
     r.sadd("s", *"abcdefgh"), r.spop("s"), r.spop("s", 2), r.sadd("s2", "x"), r.spop("s2"), r.sort("s", alpha=True, store="sorted")
     r.zadd("z", {"a": 1.5, "b": -2, "c": float("inf"), "d": 1e17}), r.zincrby("z", 0.1, "a"), r.bzpopmin("z"), r.zadd("z2", {"x": 1}), r.zpopmax("z2")
-    r.rename("m", "m2"), r.copy("h", "h3"), r.expire("h3", 500), r.persist("e2"), r.move("f", 1)
+    r.rename("m", "m2"), r.copy("h", "h3"), r.expire("h3", 50_000), r.persist("e2"), r.move("f", 1)
     r.execute_command("JSON.SET", "j", "$", '{"a":[1.5,2],"b":"x"}'), r.execute_command("JSON.NUMINCRBY", "j", "$.a[0]", 2)
     with r.pipeline() as pipe:
-        pipe.set("t1", 1), pipe.incr("t1"), pipe.expire("t1", 100)
+        pipe.set("t1", 1), pipe.incr("t1"), pipe.expire("t1", 10_000)
         pipe.execute()
     with r.pipeline(transaction=False) as pipe:
         for i in range(100):

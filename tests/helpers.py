@@ -1,5 +1,6 @@
 """What tests share: servers in processes of their own, and a RESP connection that shows the replies as they are."""
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -10,17 +11,43 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-START_LIMIT = 20.0
+#: Seconds until a test that waits for something gives up: no machine is so slow, or so busy, that what works takes as long.
+PATIENCE = 120.0
+#: Below the ports that kernels give to connections that leave: none of those may take one between its choice and its use.
+PORTS = range(12_000, 32_000)
+_next_port = itertools.count(os.getpid() * 101 + time.time_ns() // 1_000_000)
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port that nobody listens on; never the same twice in a row."""
+    while True:
+        port = PORTS[next(_next_port) % len(PORTS)]
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
-def wait_until(condition, limit: float = 5.0, what: str = "the condition"):
+def client(server, protocol: int = 2, **options):
+    """redis-py, which would by itself wait for five seconds and then send the command once more. `server`: a handle or a port."""
+    import redis
+    host, port = ("127.0.0.1", server) if isinstance(server, int) else (server.host, server.port)
+    return redis.Redis(**{"host": host, "port": port, "protocol": protocol, "socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE, **options})
+
+
+class Left:
+    """Equals what may be left of so many seconds, or milliseconds, after a while: up to half of them less."""
+
+    def __init__(self, total: int):
+        self.total = total
+
+    def __eq__(self, other):
+        return isinstance(other, int) and self.total / 2 < other <= self.total
+
+    def __repr__(self):
+        return f"nearly {self.total}"
+
+
+def wait_until(condition, limit: float = PATIENCE, what: str = "the condition"):
     """Waits until `condition()` is truthy and returns that. Fails after `limit` seconds."""
     end = time.monotonic() + limit
     while True:
@@ -46,7 +73,7 @@ class ServerHandle:
         """What the server has logged so far."""
         return Path(self.dir, "log").read_text()
 
-    def stop(self, number: int = signal.SIGTERM, limit: float = 10.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, limit: float = PATIENCE) -> int:
         """Sends a signal and returns the exit status."""
         self.process.send_signal(number)
         return self.process.wait(limit)
@@ -55,12 +82,12 @@ class ServerHandle:
 @contextlib.contextmanager
 def running_server(*options: str, port: int | None = None, conf: str = ""):
     """A server from this tree with these options and configuration file, on a free port, in a directory that is removed
-    afterwards."""
+    afterwards. Its searches may take as long as they like, unless an option or a query says otherwise."""
     port = free_port() if port is None else port
     with tempfile.TemporaryDirectory() as directory:
         with open(Path(directory, "log"), "w") as log:
             process = subprocess.Popen([sys.executable, "-m", "respserver", *([conf] if conf else []), "--port", str(port),
-                                        "--dir", directory, *options], cwd=ROOT,
+                                        "--dir", directory, "--search-timeout", "60000", *options], cwd=ROOT,
                                        stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT)})
         handle = ServerHandle("127.0.0.1", port, process, directory)
         try:
@@ -70,7 +97,7 @@ def running_server(*options: str, port: int | None = None, conf: str = ""):
             if process.poll() is None:
                 process.terminate()
                 try:
-                    process.wait(10)
+                    process.wait(PATIENCE)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
@@ -82,7 +109,7 @@ def _wait_for_start(handle: ServerHandle) -> None:
         with contextlib.suppress(ConnectionError):
             RawConnection(handle.host, handle.port).close()
             return True
-    wait_until(answers, START_LIMIT, "the server's start")
+    wait_until(answers, what="the server's start")
 
 
 class RespError(Exception):
@@ -106,7 +133,7 @@ class RawConnection:
     dict (of keys that can be hashed) or a list of pairs; sets ("set", list); doubles float; booleans bool; pushes ("push",
     list); verbatim ("txt", text)."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 6379, path: str = "", timeout: float = 10.0):
+    def __init__(self, host: str = "127.0.0.1", port: int = 6379, path: str = "", timeout: float = PATIENCE):
         if path:
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.connect(path)

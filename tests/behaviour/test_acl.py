@@ -149,7 +149,7 @@ class TestLog:
             (b"auth", b"toplevel", b"AUTH", 1), (b"channel", b"multi", b"d", 1), (b"key", b"toplevel", b"b", 1),
             (b"command", b"toplevel", b"get", 3)]
         assert all(e[b"username"] == b"ann" for e in log) and b"cmd=get" in log[3][b"client-info"]
-        assert log[0][b"entry-id"] == log[3][b"entry-id"] + 3 and abs(log[0][b"timestamp-created"] / 1000 - time.time()) < 60
+        assert log[0][b"entry-id"] == log[3][b"entry-id"] + 3 and abs(log[0][b"timestamp-created"] / 1000 - time.time()) < 100
         assert len(raw3.call("ACL", "LOG", "2")) == 2 and raw3.call("ACL", "LOG", "RESET") == "OK" and raw3.call("ACL",
                                                                                                                  "LOG") == []
 

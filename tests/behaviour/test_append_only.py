@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from everything import client_of, contents, fill, searches
-from helpers import free_port, running_server, wait_until
+from helpers import PATIENCE, client, free_port, running_server, wait_until
 
 SERVER_OPTIONS = ["--appendonly", "yes"]
 needs_redis = pytest.mark.skipif(not shutil.which("redis-server"), reason="needs redis-server and its tools")
@@ -62,7 +62,7 @@ def test_writes_go_on_during_rewrites(tmp_path, policy):
         for _ in range(3):
             done = r.info("persistence")["aof_rewrites"]
             assert r.bgrewriteaof()
-            end = time.monotonic() + 5
+            end = time.monotonic() + PATIENCE
             while r.info("persistence")["aof_rewrites"] == done and time.monotonic() < end:
                 with r.pipeline(transaction=False) as pipe:
                     for _ in range(20):
@@ -82,7 +82,7 @@ def test_blocked_clients_are_served_in_the_log_too(tmp_path):
         import threading
         r = client_of(handle)
         got = []
-        waiter = threading.Thread(target=lambda: got.append(client_of(handle).blmove("q", "done", 5)))
+        waiter = threading.Thread(target=lambda: got.append(client_of(handle).blmove("q", "done", 0)))
         waiter.start()
         wait_until(lambda: r.info("clients")["blocked_clients"] == 1)
         r.rpush("q", "one", "two")
@@ -127,7 +127,7 @@ def test_appendonly_can_be_switched(tmp_path):
         assert not any(path.exists() for path in leftovers) and kept.exists()
         assert r.config_set("appendonly", "no") and r.bgrewriteaof() and r.config_set("appendonly", "yes")
         r.set("again", 1)
-        wait_until(lambda: not r.info("persistence")["aof_rewrite_scheduled"] and not r.info("persistence")["aof_rewrite_in_progress"], 20)
+        wait_until(lambda: not r.info("persistence")["aof_rewrite_scheduled"] and not r.info("persistence")["aof_rewrite_in_progress"])
         handle.stop(signal.SIGKILL)
     with running_server("--dir", str(tmp_path), *SERVER_OPTIONS) as handle:
         assert sorted(client_of(handle).keys()) == [b"after", b"again", b"alone", b"before", b"while"]
@@ -187,14 +187,14 @@ def test_redis_reads_the_log(tmp_path):
     port = free_port()
     real = subprocess.Popen(["redis-server", "--port", str(port), "--dir", str(tmp_path), "--appendonly", "yes"], stdout=subprocess.DEVNULL)
     try:
-        r = redis.Redis(port=port, protocol=2)
+        r = client(port)
 
         def answers():
             try:
                 return r.ping()
             except redis.RedisError:
                 return False
-        wait_until(answers, 10)
+        wait_until(answers)
         found = {}
         for db in (0, 1):
             r.execute_command("SELECT", db)

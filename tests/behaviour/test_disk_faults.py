@@ -84,7 +84,7 @@ def test_a_full_disk(tmp_path, faults, policy, can_cut):
         assert refused and r.get("k3") == b"3"
         assert r.info("persistence")["aof_last_write_status"] == "err"
         faults.set()
-        wait_until(lambda: is_writable(r), 5)
+        wait_until(lambda: is_writable(r))
         assert r.info("persistence")["aof_last_write_status"] == "ok"
         r.set("later", 1)
         assert "AOF write error looks solved" in handle.log()
@@ -103,10 +103,10 @@ def test_a_disk_that_cannot_synchronise(tmp_path, faults, policy):
         faults.set(sync=errno.EIO)
         with contextlib.suppress(redis.RedisError):
             r.set("unsure", 1)
-        wait_until(lambda: not is_writable_or_gone(r), 5)
+        wait_until(lambda: not is_writable_or_gone(r))
         assert r.get("before") == b"1"
         faults.set()
-        wait_until(lambda: is_writable(r), 15)      # the file was rewritten
+        wait_until(lambda: is_writable(r))      # the file was rewritten
         assert r.info("persistence")["aof_rewrites"] >= 1
         r.set("after", 1)
         handle.stop(signal.SIGKILL)
@@ -130,17 +130,17 @@ def test_a_rewrite_that_fails_leaves_all_as_it_was(tmp_path, faults):
             failures = r.info("persistence")["aof_rewrites_consecutive_failures"]
             faults.set(**fault)
             assert r.bgrewriteaof()
-            wait_until(lambda: r.info("persistence")["aof_rewrites_consecutive_failures"] > failures, 10)
+            wait_until(lambda: r.info("persistence")["aof_rewrites_consecutive_failures"] > failures)
             assert r.info("persistence")["aof_last_bgrewrite_status"] == "err"
             faults.set()
-            wait_until(lambda: is_writable(r), 5)
+            wait_until(lambda: is_writable(r))
         r.set("b", 2)
         handle.stop(signal.SIGKILL)
     with running_server(*options(tmp_path, "everysec")) as handle:
         r = client_of(handle)
         assert r.get("a") == b"1" and r.get("b") == b"2"
         assert r.bgrewriteaof()
-        wait_until(lambda: r.info("persistence")["aof_rewrites"] == 1, 10)
+        wait_until(lambda: r.info("persistence")["aof_rewrites"] == 1)
         assert len(os.listdir(tmp_path / "data" / "appendonlydir")) == 3
 
 

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from helpers import wait_until
+from helpers import Left, wait_until
 
 NOT_INT = "ERR value is not an integer or out of range"
 SYNTAX = "ERR syntax error"
@@ -24,10 +24,10 @@ def test_expiry(both, raw):
     both.set("k", "v")
     assert both.ttl("k") == both.pttl("k") == both.expiretime("k") == -1 and not both.persist("k")
     now = time.time()
-    assert both.expire("k", 100) and 99 <= both.ttl("k") <= 100 and abs(both.expiretime("k") - now - 100) <= 1
-    assert both.pexpire("k", 50_000) and 49_000 < both.pttl("k") <= 50_000
-    assert both.expireat("k", int(now) + 70) and 68 <= both.ttl("k") <= 70
-    assert both.pexpireat("k", int(now * 1000) + 70_000) and both.pexpiretime("k") == int(now * 1000) + 70_000
+    assert both.expire("k", 1000) and both.ttl("k") == Left(1000) and int(now) <= both.expiretime("k") - 1000 <= time.time() + 1
+    assert both.pexpire("k", 500_000) and both.pttl("k") == Left(500_000)
+    assert both.expireat("k", int(now) + 700) and both.ttl("k") == Left(700)
+    assert both.pexpireat("k", int(now * 1000) + 700_000) and both.pexpiretime("k") == int(now * 1000) + 700_000
     assert both.persist("k") and both.ttl("k") == -1
     assert both.expire("k", -1) and not both.exists("k")
     both.set("k", "v")
@@ -54,7 +54,7 @@ def test_expire_conditions(both):
     both.set("k", "v")
     assert not both.expire("k", 10, xx=True) and not both.expire("k", 10, gt=True) and both.expire("k", 100, nx=True)
     assert not both.expire("k", 10, nx=True) and not both.expire("k", 50, gt=True) and both.expire("k", 200, gt=True)
-    assert not both.expire("k", 300, lt=True) and both.expire("k", 50, lt=True) and both.ttl("k") in (49, 50)
+    assert not both.expire("k", 300, lt=True) and both.expire("k", 50, lt=True) and both.ttl("k") == Left(50)
     both.persist("k")
     assert both.expire("k", 10, lt=True)
 
@@ -74,12 +74,12 @@ def test_expire_errors(raw, words, error):
 
 
 def test_rename(both, raw):
-    both.set("a", "v", ex=100)
+    both.set("a", "v", ex=1000)
     both.set("b", "w")
-    assert both.rename("a", "b") and both.get("b") == b"v" and both.ttl("b") > 90 and not both.exists("a")
+    assert both.rename("a", "b") and both.get("b") == b"v" and both.ttl("b") > 500 and not both.exists("a")
     both.set("c", "x")
-    assert not both.renamenx("b", "c") and both.renamenx("b", "d") and both.get("d") == b"v" and both.ttl("d") > 90
-    assert both.rename("d", "c") and both.ttl("c") > 90 and both.rename("c", "c") and not both.renamenx("c", "c")
+    assert not both.renamenx("b", "c") and both.renamenx("b", "d") and both.get("d") == b"v" and both.ttl("d") > 500
+    assert both.rename("d", "c") and both.ttl("c") > 500 and both.rename("c", "c") and not both.renamenx("c", "c")
     both.set("e", "x")
     both.rename("e", "c")
     assert both.ttl("c") == -1
@@ -91,8 +91,8 @@ def test_copy(both, raw):
     both.rpush("l", 1)
     both.sadd("s", 1)
     for key in "hls":
-        both.expire(key, 100)
-        assert both.copy(key, key + "2") and both.ttl(key + "2") > 90 and not both.copy(key, key + "2")
+        both.expire(key, 1000)
+        assert both.copy(key, key + "2") and both.ttl(key + "2") > 500 and not both.copy(key, key + "2")
     both.hset("h2", "a", 2)
     both.rpush("l2", 2)
     both.sadd("s2", 2)
@@ -109,10 +109,10 @@ def test_copy(both, raw):
 
 
 def test_databases(both, raw):
-    both.set("k", "v", ex=100)
+    both.set("k", "v", ex=1000)
     assert both.move("k", 1) and not both.exists("k")
     raw.call("SELECT", 1)
-    assert raw.call("GET", "k") == b"v" and raw.call("TTL", "k") > 90 and both.dbsize() == 0
+    assert raw.call("GET", "k") == b"v" and raw.call("TTL", "k") > 500 and both.dbsize() == 0
     both.set("k", "w")
     assert not both.move("k", 1)
     assert raw.call("MOVE", "k", 1) == "ERR source and destination objects are the same"
@@ -145,9 +145,9 @@ def test_keys_and_patterns(both, pattern, found):
 
 def test_hard_patterns_are_quick(both):
     both.set("a" * 5000, 1)
-    started = time.monotonic()
+    before = both.info("cpu")["used_cpu_user"]
     assert both.keys("a*" * 50 + "b") == [] and both.keys("*" * 5000 + "a") != [] and both.keys("?*" * 2000) == []
-    assert time.monotonic() - started < 1
+    assert both.info("cpu")["used_cpu_user"] - before < 5
 
 
 def test_scan(both, raw):
@@ -206,7 +206,7 @@ def test_encoding(raw, words, expected):
 
 def test_object(both, raw):
     both.set("k", "v")
-    assert both.object("refcount", "k") == 1 and both.object("idletime", "k") == 0
+    assert both.object("refcount", "k") == 1 and both.object("idletime", "k") < 60
     for name in ("ENCODING", "REFCOUNT", "IDLETIME", "FREQ"):
         assert raw.call("OBJECT", name, "none") is None
     assert raw.call("OBJECT", "FREQ", "k").text.startswith("ERR An LFU maxmemory policy is not selected")
@@ -237,7 +237,7 @@ def test_writes_that_change_nothing_do_not_disturb_watchers(connect, raw):
     for setup, words in (("SET k v", "SETNX k w"), ("HSET k a 1", "HDEL k b"), ("SADD k a", "SADD k a"),
                          ("RPUSH k a", "LREM k 0 z"),
                          ("SET k v", "PERSIST k"), ("RPUSH k a", "LTRIM k 0 -1"), ("SADD k a", "SREM k z"),
-                         ("SET k v", "EXPIRE k 10 XX")):
+                         ("SET k v", "EXPIRE k 1000 XX")):
         for other, aborts in ((words, False), ("SET k changed", True)):
             raw.call("DEL", "k")
             raw.call(*setup.split())

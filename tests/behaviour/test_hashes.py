@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from helpers import wait_until
+from helpers import Left, wait_until
 
 NOT_INT = "ERR value is not an integer or out of range"
 WRONG = "WRONGTYPE Operation against a key holding the wrong kind of value"
@@ -102,13 +102,13 @@ def test_encoding(both):
 def test_field_expiry(both):
     both.hset("h", mapping={"a": 1, "b": 2, "c": 3})
     assert both.hexpire("h", 100, "a", "none") == [1, -2]
-    assert both.httl("h", "a", "b", "none") == [100, -1, -2]
-    assert 99_000 <= both.hpttl("h", "a")[0] <= 100_000
+    assert both.httl("h", "a", "b", "none") == [Left(100), -1, -2]
+    assert both.hpttl("h", "a") == [Left(100_000)]
     now = time.time()
-    assert abs(both.hexpiretime("h", "a")[0] - now - 100) < 2
-    assert abs(both.hpexpiretime("h", "a")[0] / 1000 - now - 100) < 2
+    assert abs(both.hexpiretime("h", "a")[0] - now - 100) < 50
+    assert abs(both.hpexpiretime("h", "a")[0] / 1000 - now - 100) < 50
     assert both.hpersist("h", "a", "b", "none") == [1, -1, -2] and both.httl("h", "a") == [-1]
-    assert both.hexpireat("h", int(now) + 50, "b") == [1] and 48 <= both.httl("h", "b")[0] <= 50
+    assert both.hexpireat("h", int(now) + 50, "b") == [1] and both.httl("h", "b") == [Left(50)]
     assert both.hpexpireat("h", int(now * 1000) + 50_000, "b") == [1]
     assert both.hexpire("h", 0, "b") == [2] and both.hkeys("h") == [b"a", b"c"]
     assert both.hpexpire("h", 20, "a") == [1]
@@ -126,7 +126,7 @@ def test_field_expiry_conditions(both):
     assert both.hexpire("h", 50, "a", gt=True) == [0] and both.hexpire("h", 200, "a", gt=True) == [1]
     assert both.hexpire("h", 300, "a", lt=True) == [0] and both.hexpire("h", 50, "a", lt=True) == [1]
     assert both.hexpire("h", 70, "a", xx=True) == [1] and both.hexpire("h", 100, "b", lt=True) == [1]
-    assert both.httl("h", "a") == [70]
+    assert both.httl("h", "a") == [Left(70)]
 
 
 def test_active_field_expiry(both):
@@ -142,10 +142,10 @@ def test_field_times_are_kept_or_lost(both):
     both.hset("h", "a", 2)
     both.hincrby("h", "b", 1)
     both.hincrbyfloat("h", "c", 1)
-    assert both.httl("h", "a", "b", "c") == [-1, 100, 100]
+    assert both.httl("h", "a", "b", "c") == [-1, Left(100), Left(100)]
     both.rename("h", "i")
     both.copy("i", "j")
-    assert both.httl("i", "b") == both.httl("j", "b") == [100]
+    assert [*both.httl("i", "b"), *both.httl("j", "b")] == [Left(100), Left(100)]
     both.hpexpire("j", 10, "b", "c", "a")
     time.sleep(0.03)
     assert both.exists("j") == 0 and both.hlen("i") == 3
@@ -176,10 +176,10 @@ def test_field_expiry_errors(raw, words, error):
 
 def test_hgetex_hgetdel_hsetex(both, raw):
     assert raw.call("HSETEX", "h", "EX", 100, "FIELDS", 2, "a", 1, "b", 2) == 1
-    assert raw.call("HTTL", "h", "FIELDS", 2, "a", "b") == [100, 100]
+    assert raw.call("HTTL", "h", "FIELDS", 2, "a", "b") == [Left(100), Left(100)]
     assert raw.call("HSETEX", "h", "KEEPTTL", "FIELDS", 1, "a", 3) == 1
     assert raw.call("HSETEX", "h", "FIELDS", 1, "b", 4) == 1
-    assert raw.call("HTTL", "h", "FIELDS", 2, "a", "b") == [100, -1]
+    assert raw.call("HTTL", "h", "FIELDS", 2, "a", "b") == [Left(100), -1]
     assert raw.call("HSETEX", "h", "FNX", "FIELDS", 2, "a", 9, "z", 9) == 0
     assert raw.call("HSETEX", "h", "FXX", "FIELDS", 2, "a", 9, "z", 9) == 0
     assert raw.call("HSETEX", "none", "FXX", "FIELDS", 1, "a", 9) == 0 and raw.call("EXISTS", "none") == 0
@@ -187,7 +187,7 @@ def test_hgetex_hgetdel_hsetex(both, raw):
     assert raw.call("HGETEX", "h", "PERSIST", "FIELDS", 1, "a") == [b"3"]
     assert raw.call("HTTL", "h", "FIELDS", 1, "a") == [-1]
     assert raw.call("HGETEX", "h", "EX", 50, "FIELDS", 1, "b") == [b"4"]
-    assert raw.call("HTTL", "h", "FIELDS", 1, "b") == [50]
+    assert raw.call("HTTL", "h", "FIELDS", 1, "b") == [Left(50)]
     assert raw.call("HGETEX", "none", "FIELDS", 1, "b") == [None]
     assert raw.call("HGETDEL", "h", "FIELDS", 2, "a", "none") == [b"3", None] and both.hkeys("h") == [b"b"]
     assert raw.call("HGETEX", "h", "PXAT", 1, "FIELDS", 1, "b") == [b"4"] and raw.call("EXISTS", "h") == 0
@@ -201,7 +201,7 @@ def test_notifications(own_server, connect, raw):
         listener = connect()
         listener.call("PSUBSCRIBE", "__keyspace@0__:h")
         for words in ("HSET h a 1 b 2", "HDEL h none", "HDEL h a", "HEXPIRE h 100 FIELDS 1 b", "HPERSIST h FIELDS 1 b", "HINCRBY h b 1",
-                      "HSETEX h EX 9 FIELDS 1 c 1", "HGETDEL h FIELDS 1 c", "HPEXPIRE h 5 FIELDS 1 b"):
+                      "HSETEX h EX 1000 FIELDS 1 c 1", "HGETDEL h FIELDS 1 c", "HPEXPIRE h 5 FIELDS 1 b"):
             raw.call(*words.split())
         time.sleep(0.02)
         raw.call("HLEN", "h")

@@ -57,10 +57,10 @@ def dict_of(flat) -> dict:
 
 def saved(handle, r) -> None:
     """Waits until all is linked and it is known how many candidates to measure again, then has images written."""
-    wait_until(lambda: linked(r) and is_measured(r), 30)
+    wait_until(lambda: linked(r) and is_measured(r))
     n = handle.log().count("Index images saved")
     assert r.bgrewriteaof()
-    wait_until(lambda: handle.log().count("Index images saved") > n and not r.info("persistence")["aof_rewrite_in_progress"], 20)
+    wait_until(lambda: handle.log().count("Index images saved") > n and not r.info("persistence")["aof_rewrite_in_progress"])
 
 
 def test_searches_are_as_before(tmp_path):
@@ -91,9 +91,9 @@ def test_snapshots_have_images_too(tmp_path):
     with running_server("--dir", str(tmp_path)) as handle:
         r = client_of(handle)
         fill(r)
-        wait_until(lambda: linked(r) and is_measured(r), 30)
+        wait_until(lambda: linked(r) and is_measured(r))
         assert r.bgsave()
-        wait_until(lambda: "Index images saved" in handle.log() and not r.info("persistence")["rdb_bgsave_in_progress"], 20)
+        wait_until(lambda: "Index images saved" in handle.log() and not r.info("persistence")["rdb_bgsave_in_progress"])
         before = answers(r)
         handle.stop(signal.SIGKILL)
     with running_server("--dir", str(tmp_path)) as handle:
@@ -120,7 +120,7 @@ def test_a_bad_image_means_building_again(tmp_path, suffix, position):
     with running_server(*options) as handle:
         r = client_of(handle)
         assert "built again" in handle.log() and b"built again" in dict_of(r.execute_command("FT.INFO", "ix"))[b"index_image"]
-        wait_until(lambda: linked(r), 30)
+        wait_until(lambda: linked(r))
         found = answers(r)
         assert found[20:] == before[20:]
         assert sum(a == b for a, b in zip(found, before)) > 20
@@ -148,7 +148,7 @@ def test_originals_on_disk_come_back(tmp_path, has_image):
             if i == 230:
                 assert r.bgsave()
         r.hset("d:300", "v", vector(10**6))
-        wait_until(lambda: not r.info("persistence")["rdb_bgsave_in_progress"], 10)
+        wait_until(lambda: not r.info("persistence")["rdb_bgsave_in_progress"])
         before = {i: r.hget(f"d:{i}", "v") for i in range(190, 310)}
         assert r.info("search_originals")["search_originals_on_disk"] == r.execute_command("FT.SEARCH", "ix", "*", "LIMIT", 0, 0)[0] + 100
         handle.stop(signal.SIGKILL)

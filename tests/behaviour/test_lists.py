@@ -118,17 +118,17 @@ def waits(raw, n=1):
 
 def test_blocking_pops_that_need_not_wait(both, raw):
     both.rpush("l", *"abcdef")
-    assert list(both.blpop(["none", "l"], 1)) == [b"l", b"a"]
-    assert list(both.brpop("l", 1)) == [b"l", b"f"]
-    assert both.blmove("l", "m", 1) == b"b" and both.brpoplpush("l", "m", 1) == b"e"
-    assert both.blmpop(1, 1, "l", direction="LEFT", count=9) == [b"l", [b"c", b"d"]]
+    assert list(both.blpop(["none", "l"], 100)) == [b"l", b"a"]
+    assert list(both.brpop("l", 100)) == [b"l", b"f"]
+    assert both.blmove("l", "m", 100) == b"b" and both.brpoplpush("l", "m", 100) == b"e"
+    assert both.blmpop(100, 1, "l", direction="LEFT", count=9) == [b"l", [b"c", b"d"]]
 
 
 def test_waiting_ends_with_an_element(connect, raw):
-    for words, push, reply in (("BLPOP a b 5", "RPUSH b 1 2", [b"b", b"1"]),
-                               ("BRPOP a b 5", "RPUSH b 1 2", [b"b", b"2"]),
-                               ("BLMOVE b c LEFT LEFT 5", "LPUSH b 1", b"1"), ("BRPOPLPUSH b c 5", "LPUSH b 1", b"1"),
-                               ("BLMPOP 5 2 a b LEFT COUNT 5", "RPUSH b 1 2", [b"b", [b"1", b"2"]])):
+    for words, push, reply in (("BLPOP a b 0", "RPUSH b 1 2", [b"b", b"1"]),
+                               ("BRPOP a b 0", "RPUSH b 1 2", [b"b", b"2"]),
+                               ("BLMOVE b c LEFT LEFT 0", "LPUSH b 1", b"1"), ("BRPOPLPUSH b c 0", "LPUSH b 1", b"1"),
+                               ("BLMPOP 0 2 a b LEFT COUNT 5", "RPUSH b 1 2", [b"b", [b"1", b"2"]])):
         raw.call("FLUSHALL")
         waiter = connect()
         waiter.send(b" ".join(word.encode() for word in words.split()) + b"\r\n")
@@ -141,7 +141,7 @@ def test_waiting_ends_with_an_element(connect, raw):
 
 def test_the_next_command_comes_after_those_who_wait(connect, raw):
     waiter = connect()
-    waiter.send(b"BLPOP l 5\r\n")
+    waiter.send(b"BLPOP l 0\r\n")
     waits(raw)
     raw.send(b"RPUSH l a\r\nLLEN l\r\nLPOP l\r\n")
     assert [raw.read() for _ in range(3)] == [1, 0, None] and waiter.read() == [b"l", b"a"]
@@ -149,7 +149,7 @@ def test_the_next_command_comes_after_those_who_wait(connect, raw):
 
 def test_a_transaction_is_not_interrupted(connect, raw):
     waiter = connect()
-    waiter.send(b"BLPOP l 5\r\n")
+    waiter.send(b"BLPOP l 0\r\n")
     waits(raw)
     raw.send(b"MULTI\r\nRPUSH l a\r\nLPOP l\r\nRPUSH l b c\r\nBLPOP none 0\r\nEXEC\r\n")
     assert [raw.read() for _ in range(6)][-1] == [1, b"a", 2, None]
@@ -159,7 +159,7 @@ def test_a_transaction_is_not_interrupted(connect, raw):
 def test_first_come_first_served(connect, raw):
     waiters = [connect() for _ in range(3)]
     for i, waiter in enumerate(waiters):
-        waiter.send(b"BLPOP l 5\r\n")
+        waiter.send(b"BLPOP l 0\r\n")
         waits(raw, i + 1)
     raw.call("RPUSH", "l", "1", "2")
     assert [waiter.read() for waiter in waiters[:2]] == [[b"l", b"1"], [b"l", b"2"]]
@@ -172,7 +172,7 @@ def test_other_ways_for_a_list_to_appear(connect, raw):
         raw.call("FLUSHALL")
         raw.call("RPUSH", "x", "1")
         waiter = connect()
-        waiter.send(b"BLPOP l 5\r\n")
+        waiter.send(b"BLPOP l 0\r\n")
         waits(raw)
         raw.call(*words.split())
         assert waiter.read() == [b"l", b"1"], words
@@ -180,9 +180,9 @@ def test_other_ways_for_a_list_to_appear(connect, raw):
 
 def test_waiting_in_a_chain(connect, raw):
     first, second = connect(), connect()
-    first.send(b"BLMOVE a b LEFT LEFT 5\r\n")
+    first.send(b"BLMOVE a b LEFT LEFT 0\r\n")
     waits(raw, 1)
-    second.send(b"BLPOP b 5\r\n")
+    second.send(b"BLPOP b 0\r\n")
     waits(raw, 2)
     raw.call("RPUSH", "a", "x")
     assert first.read() == b"x" and second.read() == [b"b", b"x"] and raw.call("DBSIZE") == 0
@@ -190,7 +190,7 @@ def test_waiting_in_a_chain(connect, raw):
 
 def test_a_wait_goes_on_past_other_types(connect, raw):
     waiter = connect()
-    waiter.send(b"BLPOP l m 5\r\n")
+    waiter.send(b"BLPOP l m 0\r\n")
     waits(raw)
     raw.call("SET", "l", "v")
     raw.call("SADD", "m", "v")
@@ -203,7 +203,7 @@ def test_timeouts(both, raw):
     started = time.monotonic()
     assert both.blpop("l", 0.05) is None and both.blmove("l", "m", 0.05) is None
     assert both.blmpop(0.05, 1, "l", direction="LEFT") is None
-    assert 0.14 < time.monotonic() - started < 2
+    assert 0.14 < time.monotonic() - started < 60
     raw.send(b"BLPOP l 0.01\r\n")
     assert raw.line() == b"*-1"
     for text, error in (("x", "ERR timeout is not a float or out of range"), ("-1", "ERR timeout is negative"),
@@ -238,7 +238,7 @@ def test_quick_at_both_ends(both):
         pipe.lpush("l", *range(1000))
         pipe.rpush("l", *range(1000))
     pipe.execute()
-    started = time.monotonic()
+    before = both.info("cpu")["used_cpu_user"]
     pipe = both.pipeline(transaction=False)
     for _ in range(2000):
         pipe.lpush("l", 1)
@@ -247,7 +247,7 @@ def test_quick_at_both_ends(both):
         pipe.lrange("l", 0, 3)
         pipe.lrange("l", -3, -1)
     pipe.execute()
-    assert time.monotonic() - started < 2 and both.llen("l") == 40_000
+    assert both.info("cpu")["used_cpu_user"] - before < 10 and both.llen("l") == 40_000
 
 
 @pytest.mark.parametrize("words", [

@@ -5,7 +5,7 @@ import socket
 import subprocess
 
 import pytest
-from helpers import RawConnection, RespError, pack, running_server
+from helpers import PATIENCE, RawConnection, RespError, pack, running_server
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ class TestOperations:
     def test_systemd_is_told(self, tmp_path, monkeypatch):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(str(tmp_path / "notify"))
-            notify.settimeout(10)
+            notify.settimeout(PATIENCE)
             monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
             with running_server("--supervised", "systemd") as server, open_(server) as raw:
                 assert notify.recv(1000) == b"STATUS=Loading" and notify.recv(1000).startswith(b"READY=1\nSTATUS=Ready")
@@ -42,11 +42,11 @@ class TestOperations:
         path = tmp_path / "log"
         with running_server("--logfile", str(path)) as server, open_(server) as raw:
             raw.send(pack("DEBUG", "SEGFAULT"))
-            assert server.process.wait(10) == -signal.SIGSEGV
+            assert server.process.wait(PATIENCE) == -signal.SIGSEGV
         assert "Segmentation fault" in path.read_text() and "_debug_segfault" in path.read_text()
         with running_server("--logfile", str(path)) as server, open_(server) as raw:
             raw.send(pack("DEBUG", "PANIC"))
-            assert server.process.wait(10) == 1
+            assert server.process.wait(PATIENCE) == 1
         text = path.read_text()
         assert all(part in text for part in ("BUG REPORT START", "DEBUG PANIC was called", "redis_version:", "cmd=debug"))
 
@@ -68,7 +68,7 @@ class TestRedisCli:
             yield server
 
     def cli(self, server, *words, **options):
-        return subprocess.run(["redis-cli", "-p", str(server.port), *words], capture_output=True, timeout=20,
+        return subprocess.run(["redis-cli", "-p", str(server.port), *words], capture_output=True, timeout=PATIENCE,
                               **options).stdout.decode()
 
     def test_keys(self, filled):
@@ -113,7 +113,8 @@ def test_what_consoles_and_exporters_ask(raw, words):
 def test_slow_commands_and_events_are_noted(raw):
     raw.call("CONFIG", "SET", "slowlog-log-slower-than", "20000", "latency-monitor-threshold", "20")
     raw.call("DEBUG", "SLEEP", "0.05")
-    entry = raw.call("SLOWLOG", "GET", "1")[0]
-    assert entry[3] == [b"DEBUG", b"SLEEP", b"0.05"] and 50_000 <= entry[2] < 2_000_000
-    assert raw.call("LATENCY", "LATEST")[0][0] == b"command" and raw.call("LATENCY", "HISTORY", "command")[-1][1] >= 50
+    entries, events = raw.call("SLOWLOG", "GET", "5"), raw.call("LATENCY", "LATEST")       # where a busy machine may have put more
+    entry = next(entry for entry in entries if entry[3] == [b"DEBUG", b"SLEEP", b"0.05"])
+    assert 50_000 <= entry[2] < 50_000_000
+    assert b"command" in [event[0] for event in events] and max(took for _, took in raw.call("LATENCY", "HISTORY", "command")) >= 50
     raw.call("CONFIG", "SET", "slowlog-log-slower-than", "10000", "latency-monitor-threshold", "0")

@@ -3,7 +3,7 @@ import re
 import time
 
 import pytest
-from helpers import pack, wait_until
+from helpers import Left, pack, wait_until
 
 
 def info(connection, *sections) -> dict:
@@ -45,7 +45,8 @@ class TestInfo:
     def test_keyspace(self, raw):
         raw.call("SET", "a", "1")
         raw.call("SET", "b", "1", "EX", "100")
-        assert re.fullmatch(r"keys=2,expires=1,avg_ttl=(99\d\d\d|100000)(,subexpiry=0)?", info(raw, "keyspace")["db0"])
+        shown = re.fullmatch(r"keys=2,expires=1,avg_ttl=(\d+)(,subexpiry=0)?", info(raw, "keyspace")["db0"])
+        assert int(shown[1]) == Left(100_000)
 
     def test_keyspace_hits_and_misses(self, own_server, raw):
         def counts():
@@ -230,7 +231,7 @@ class TestSlowlog:
         raw.call("GET", "k")
         newest, before, *_ = raw.call("SLOWLOG", "GET")
         assert newest[3] == [b"GET", b"k"] and before[3] == [b"Set", b"k", b"v"]
-        assert newest[0] == before[0] + 1 and abs(newest[1] - time.time()) < 5 and newest[2] >= 0
+        assert newest[0] == before[0] + 1 and abs(newest[1] - time.time()) < 100 and newest[2] >= 0
         assert newest[4].startswith(b"127.0.0.1:") and newest[5] == b"me"
 
     def test_long_words_and_many_words(self, raw):
@@ -288,13 +289,13 @@ class TestLatency:
         raw.call("CONFIG", "SET", "latency-monitor-threshold", "1")
         raw.call("LATENCY", "RESET")
         raw.call("DEBUG", "SLEEP", "0.005")
-        event, when, latest, longest = raw.call("LATENCY", "LATEST")[0][:4]
-        assert event == b"command" and 5 <= latest <= longest < 1000 and abs(when - time.time()) < 5
-        assert raw.call("LATENCY", "HISTORY", "command")[0][1] >= 5
+        when, latest, longest = next(row[1:4] for row in raw.call("LATENCY", "LATEST") if row[0] == b"command")
+        assert 5 <= longest < 50_000 and 0 < latest <= longest and abs(when - time.time()) < 100       # a busy machine may add others
+        assert max(took for _, took in raw.call("LATENCY", "HISTORY", "command")) >= 5
         assert b"command" in raw.call("LATENCY", "GRAPH", "command") and b"command" in raw.call("LATENCY", "DOCTOR")
-        assert raw.call("LATENCY", "RESET", "command", "nosuch") == 1 and raw.call("LATENCY", "LATEST") == []
+        assert raw.call("CONFIG", "SET", "latency-monitor-threshold", "0") == "OK"
+        assert raw.call("LATENCY", "RESET", "command", "nosuch") == 1 and b"command" not in [row[0] for row in raw.call("LATENCY", "LATEST")]
         assert raw.call("LATENCY", "GRAPH", "x") == "ERR No samples available for event 'x'"
-        raw.call("CONFIG", "SET", "latency-monitor-threshold", "0")
 
 
 class TestMonitor:
@@ -310,7 +311,7 @@ class TestMonitor:
         assert rest == [f'[0 127.0.0.1:{port}] "SET" "k" "a\\"\\\\\\n\\r\\t\\a\\b\\x00\\xff\'"',
                         f'[3 127.0.0.1:{port}] "SELECT" "3"',
                         f'[3 127.0.0.1:{port}] "get" ""']
-        assert abs(float(lines[0][1:].split()[0]) - time.time()) < 5
+        assert abs(float(lines[0][1:].split()[0]) - time.time()) < 100
 
     def test_what_is_not_shown(self, raw, connect):
         watcher = connect()
@@ -395,7 +396,7 @@ def test_a_single_instance(raw):
 
 def test_time_and_lastsave(raw):
     seconds, micros = raw.call("TIME")
-    assert abs(int(seconds) - time.time()) < 5 and 0 <= int(micros) < 1_000_000
+    assert abs(int(seconds) - time.time()) < 100 and 0 <= int(micros) < 1_000_000
     assert abs(raw.call("LASTSAVE") - time.time()) < 3600
 
 

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from everything import client_of, contents, fill, searches
-from helpers import free_port, running_server, wait_until
+from helpers import client, free_port, running_server, wait_until
 
 from respserver.persistence import module_types, rdb_write
 
@@ -83,7 +83,7 @@ def test_dump_and_restore(tmp_path):
                 assert after[0, b"copied:" + key][:3] == (kind, value, times)
         r.delete("copied:a")
         assert r.restore("ttl", 100000, r.dump("a")) and 0 < r.pttl("ttl") <= 100000
-        when = int(time.time() * 1000) + 5000
+        when = int(time.time() * 1000) + 1_000_000
         assert r.restore("absolute", when, r.dump("a"), absttl=True) and r.execute_command("PEXPIRETIME", "absolute") == when
         with pytest.raises(redis.ResponseError, match="BUSYKEY"):
             r.restore("ttl", 0, r.dump("a"))
@@ -124,14 +124,14 @@ class redis_server:
                                         stdout=subprocess.DEVNULL)
 
     def __enter__(self):
-        r = redis.Redis(port=self.port, protocol=2)
+        r = client(self.port)
 
         def answers():
             try:
                 return r.ping()
             except redis.RedisError:
                 return False
-        wait_until(answers, 10)
+        wait_until(answers)
         return r
 
     def __exit__(self, *_):

@@ -24,7 +24,7 @@ class TestEntries:
     def test_ids(self, raw):
         before = time.time_ns() // 1_000_000
         ms, number = raw.call("XADD", "s", "*", "a", "1").split(b"-")
-        assert abs(int(ms) - before) < 5000 and number == b"0"
+        assert abs(int(ms) - before) < 100_000 and number == b"0"
         assert raw.call("XADD", "s", f"{int(ms)}-*", "a", "1") == b"%b-1" % ms
         assert raw.error("XADD", "s", "1-1", "a",
                          "1") == "ERR The ID specified in XADD is equal or smaller than the target stream top item"
@@ -188,7 +188,7 @@ def test_redis_reads_ours_and_we_read_its(own_server, raw, tmp_path):
             assert redis.call("XINFO", "GROUPS", "s") == raw.call("XINFO", "GROUPS", "s")
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait()
 
 
 def test_deletion_with_regard_to_groups(raw):

@@ -4,9 +4,10 @@ import socket
 import ssl
 import subprocess
 
+import helpers
 import pytest
 import redis
-from helpers import RawConnection, free_port, running_server
+from helpers import PATIENCE, RawConnection, free_port, running_server
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make certificates")
 
@@ -35,7 +36,7 @@ def options(files, port, *more):
 
 def client(files, port, own=True, **more):
     own = {"ssl_certfile": str(files / "client.crt"), "ssl_keyfile": str(files / "client.key")} if own else {}
-    return redis.Redis(port=port, ssl=True, ssl_ca_certs=str(files / "ca.crt"), ssl_check_hostname=False, protocol=2, **own,
+    return helpers.client(port, ssl=True, ssl_ca_certs=str(files / "ca.crt"), ssl_check_hostname=False, **own,
                        **more)
 
 
@@ -70,8 +71,8 @@ def test_commands(secured, files):
             assert found[0] == 3
         subscriber = r.pubsub()
         subscriber.subscribe("c")
-        assert subscriber.get_message(timeout=5) and r.publish("c", "hello") == 1
-        assert subscriber.get_message(timeout=5)["data"] == b"hello"
+        assert subscriber.get_message(timeout=PATIENCE) and r.publish("c", "hello") == 1
+        assert subscriber.get_message(timeout=PATIENCE)["data"] == b"hello"
         assert r.info("server")["listener0"]["name"] == "tls"
 
 

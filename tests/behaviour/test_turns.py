@@ -9,12 +9,15 @@ STEPS = 300
 
 def test_others_are_served_in_between(raw, connect):
     other = connect()
-    other.call("PING")
-    raw.send(STEP * STEPS)
-    other.call("PING")
-    assert int(other.call("GET", "n") or 0) < STEPS
-    replies = [raw.read() for _ in range(2 * STEPS)]
-    assert replies[1::2] == list(range(1, STEPS + 1))
+    for _ in range(20):                 # this process may itself have to wait while all is done
+        raw.call("DEL", "n")
+        raw.send(STEP * STEPS)
+        n = int(other.call("GET", "n") or 0)
+        replies = [raw.read() for _ in range(2 * STEPS)]
+        assert replies[1::2] == list(range(1, STEPS + 1))
+        if n < STEPS:
+            break
+    assert n < STEPS
 
 
 def test_commands_that_arrive_meanwhile_come_after(raw):

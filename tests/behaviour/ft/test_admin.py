@@ -61,7 +61,7 @@ def test_alter_fills_the_new_fields(both):
     fill(both, base)
     both.execute_command("FT.ALTER", "idx", "SCHEMA", "ADD", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 8,
                          "DISTANCE_METRIC", "L2", "tag", "TAG")
-    wait_until(lambda: info(both)["indexing"] == 0, 10)
+    wait_until(lambda: info(both)["indexing"] == 0)
     assert knn(both, base[777], 1) == [("d:777", 0)]
     assert search(both, "@tag:{rare}")[0] == sum(tag_of(i) == "rare" for i in range(1500))
     with pytest.raises(redis.ResponseError, match="Duplicate field in schema - tag"):

@@ -64,7 +64,7 @@ def test_deletion_expiry_and_other_types(five):
     r.unlink("d:1")
     r.execute_command("PEXPIRE", "d:2", 30)
     assert keys(r) == ["d:2", "d:3", "d:4"]                 # an expiry time alone changes nothing
-    wait_until(lambda: keys(r) == ["d:3", "d:4"], 2)
+    wait_until(lambda: keys(r) == ["d:3", "d:4"])
     r.set("d:3", "now a string")
     assert keys(r) == ["d:4"] == [key for key, _ in knn(r, base[4], 5)]
     r.set("d:9", "never a hash")
@@ -100,7 +100,7 @@ def test_hash_field_expiry(five):
     r, _ = five
     r.execute_command("HPEXPIRE", "d:1", 20, "FIELDS", 1, "num")
     assert keys(r, "@num:[1 1]") == ["d:1"]
-    wait_until(lambda: keys(r, "@num:[1 1]") == [], 2)
+    wait_until(lambda: keys(r, "@num:[1 1]") == [])
     assert "d:1" in keys(r)
 
 
@@ -153,7 +153,7 @@ def test_existing_keys_are_scanned(both):
     fill(both, base)
     both.hset("other", mapping={"num": 1})
     create(both, metric="L2")
-    wait_until(lambda: info(both)["indexing"] == 0, 10)
+    wait_until(lambda: info(both)["indexing"] == 0)
     told = info(both)
     assert told["num_docs"] == 3000 and told["percent_indexed"] in (1, "1")
     assert knn(both, base[1234], 1) == [("d:1234", 0)]
@@ -169,7 +169,7 @@ def test_writes_during_the_scan_win(r2):
     moved = np.full(8, 77, dtype=np.float32)
     r2.hset("d:3999", "v", moved.tobytes())
     r2.delete("d:3998")
-    wait_until(lambda: info(r2)["indexing"] == 0, 10)
+    wait_until(lambda: info(r2)["indexing"] == 0)
     assert knn(r2, moved, 1) == [("d:3999", 0)]
     assert info(r2)["num_docs"] == 3999
 
@@ -210,7 +210,7 @@ def test_temporary_indexes_go_with_their_documents(r2):
     r2.execute_command("FT.CREATE", "tmp", "TEMPORARY", 1, "PREFIX", 1, "d:", "SCHEMA", "num", "NUMERIC")
     r2.hset("d:1", "num", 1)
     r2.hset("e:1", "num", 1)
-    wait_until(lambda: r2.execute_command("FT._LIST") == [], 4)
+    wait_until(lambda: r2.execute_command("FT._LIST") == [])
     assert r2.keys("*") == [b"e:1"]
 
 

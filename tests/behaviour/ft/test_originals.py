@@ -257,12 +257,12 @@ def test_the_file_becomes_shorter(own_server, r2):
                 if i % 10:
                     pipe.delete(f"d:{i}")
             pipe.execute()
-    wait_until(lambda: os.path.getsize(file_of(own_server)) <= 4096 + 4096 * STRIDE, 10, "a short file")
+    wait_until(lambda: os.path.getsize(file_of(own_server)) <= 4096 + 4096 * STRIDE, what="a short file")
     assert on_disk(r2) == n // 10
     assert all(r2.hget(f"d:{i}", "v") == vectors[i].tobytes() for i in range(0, n, 10) if not is_json(i))
     assert all(json.loads(r2.execute_command("JSON.GET", f"d:{i}", "$.v"))[0] == vectors[i].tolist() for i in range(0, n, 10) if is_json(i))
     r2.flushall()
-    wait_until(lambda: os.path.getsize(file_of(own_server)) == 4096, 10, "an empty file")
+    wait_until(lambda: os.path.getsize(file_of(own_server)) == 4096, what="an empty file")
 
 
 def test_damage_is_an_error_and_can_be_mended(own_server, r2):
@@ -483,7 +483,7 @@ def test_searches_leave_the_file_alone_where_codes_do(own_server, r2):
         for i, vector in enumerate(base):
             pipe.hset(f"d{i}", "v", vector.tobytes())
         pipe.execute()
-    wait_until(lambda: details(r2)[b"rerank_measured"] and int(details(r2)[b"trained"]) and not details(r2)[b"pending_vectors"], 20, "measured")
+    wait_until(lambda: details(r2)[b"rerank_measured"] and int(details(r2)[b"trained"]) and not details(r2)[b"pending_vectors"], what="measured")
     queries = (centres[rng.integers(40, size=100)] + 0.5 * rng.normal(size=(100, DIM))).astype("<f4")
 
     def ask(query, attributes):

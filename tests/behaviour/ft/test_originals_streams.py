@@ -272,7 +272,7 @@ def test_snapshots_hold_vectors_on_disk(tmp_path):
         wait_until(lambda: writer.n_batches > 20, what="some batches")
         assert client.bgsave()                  # while slots are freed and used
         n = writer.n_batches
-        wait_until(lambda: writer.n_batches > n + 20 and client.info("persistence")["rdb_saves"] == 1, 20, what="a snapshot under writes")
+        wait_until(lambda: writer.n_batches > n + 20 and client.info("persistence")["rdb_saves"] == 1, what="a snapshot under writes")
         assert client.info("persistence")["rdb_last_bgsave_status"] == "ok"
         assert client.execute_command("DEBUG", "RELOAD") in (b"OK", True)       # between two batches
         client.client_pause(10_000, all=False)
