@@ -276,7 +276,9 @@ class Connection(asyncio.Protocol):
         self._pending.append(deferred)
         self.client.waiting = deferred
         if isinstance(deferred, Paused):
-            self.server.loop.call_later(max(0.0, self.server.dispatcher.paused_until - time.monotonic()), self._unpause, deferred)
+            until = self.server.dispatcher.paused_until
+            if until:
+                self.server.loop.call_later(max(0.0, until - time.monotonic()), self._unpause, deferred)
         else:
             deferred.on_done(self._resolved)
         self._start_pooled()
@@ -338,7 +340,7 @@ class Connection(asyncio.Protocol):
         self._continue()
 
     def _unpause(self, paused: Paused) -> None:
-        """Runs a command again that CLIENT PAUSE held back."""
+        """Runs a command again that was held back."""
         if paused.done or self.client.closing or not self._pending:
             return
         self._pending.popleft()
@@ -348,7 +350,7 @@ class Connection(asyncio.Protocol):
         self._continue()
 
     def wake_paused(self) -> None:
-        """CLIENT UNPAUSE: runs the held command now."""
+        """Runs the command now that is held back, if one is."""
         if self._pending and isinstance(self._pending[0], Paused):
             self._unpause(self._pending[0])
 

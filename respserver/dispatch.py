@@ -47,6 +47,7 @@ class Dispatcher:
         self.monitors: set[Client] = set()
         self.paused_until = 0.0                     # time.monotonic(); CLIENT PAUSE
         self.pause_writes_only = False
+        self.hold_back = None           # function(client, command) that tells whether a command has to wait until it is set to None
         self.loading = False
         self.out_of_memory = False                  # maxmemory is exceeded
         self.journal = None                         # hears of what changes data: the append-only file, while there is one
@@ -101,7 +102,7 @@ class Dispatcher:
         """Recomputes `special` and `watch_ns`; to be called after a change of what they summarize."""
         self.watch_ns = min(self._slow_ns, self.latency.threshold * 1_000_000 or NEVER)
         self.special = bool(self.monitors or self.loading or self.out_of_memory or self.evictor.is_on or self.paused_until
-                            or self._postponed or self._refusals)
+                            or self.hold_back is not None or self._postponed or self._refusals)
 
     def before_next_command(self, function: Callable[[], None]) -> None:
         """Has `function` called before the next command of any client runs; not between the commands of one EXEC."""
@@ -141,7 +142,7 @@ class Dispatcher:
     @property
     def is_plain(self) -> bool:
         """Whether nothing applies to all clients' reads but what waits for the next command."""
-        return not (self.monitors or self.loading or self.paused_until)
+        return not (self.monitors or self.loading or self.paused_until or self.hold_back is not None)
 
     # The hot path
 
@@ -408,7 +409,7 @@ class Dispatcher:
                 return self.reject(client, command, errors.NOT_IN_MULTI)
             client.queue.append((command, words, n_name))
             return QUEUED
-        if self.paused_until and self.holds(client, command):
+        if (self.paused_until and self.holds(client, command)) or (self.hold_back is not None and self.hold_back(client, command)):
             return Paused(client, words)
         client.last_command = command
         if client.tracker is not None:
@@ -518,7 +519,7 @@ def _needs_memory(client: Client, command: Command) -> bool:
 
 
 class Paused(Deferred):
-    """A command that CLIENT PAUSE holds back; the connection runs it again when the pause is over."""
+    """A command that CLIENT PAUSE, or a module, holds back; the connection runs it again when the pause is over."""
 
     __slots__ = ("words",)
 

@@ -10,7 +10,7 @@ from .acl import Acl
 from .background import Background, SlicedTask, emptied
 from .client import Client
 from .config import Config, ConfigError, Renames
-from .dispatch import Dispatcher
+from .dispatch import Dispatcher, Paused
 from .eviction import Evictor
 from .hugepages import Gatherer
 from .info import Info
@@ -259,8 +259,26 @@ class Server:
             self.loop.call_later(seconds + 0.001, self._end_pause)
         dispatcher.refresh()
         if seconds <= 0:
-            for connection in list(self.connections.values()):
-                connection.wake_paused()
+            self.wake_paused()
+
+    def hold_back(self, function) -> None:
+        """Has commands wait, those of which `function`, called with the client and the registry's record, says so; None: no longer."""
+        self.dispatcher.hold_back = function
+        self.dispatcher.refresh()
+        if function is None:
+            self.wake_paused()
+
+    def wake_paused(self) -> None:
+        """Has commands that were held back try again."""
+        for connection in list(self.connections.values()):
+            connection.wake_paused()
+
+    @property
+    def n_held(self) -> int:
+        """Commands that wait as `hold_back` says."""
+        if self.dispatcher.hold_back is None:
+            return 0
+        return sum(type(client.waiting) is Paused for client in self.clients.values())
 
     def _end_pause(self) -> None:
         if self.dispatcher.paused_until and time.monotonic() >= self.dispatcher.paused_until:

@@ -125,7 +125,14 @@ def _rows():
             most=_UINT32)
     yield s("BM25STD_TANH_FACTOR", "search-bm25std-tanh-factor", "int", 4,
             "What the scorer BM25STD.TANH divides scores by", least=1, most=10000)
+    yield s("PARTITIONS", "", "", "", _WITHOUT_EFFECT, immutable=True)
     yield s("OSS_GLOBAL_PASSWORD", "", "", "", _WITHOUT_EFFECT, immutable=True)
+    yield s("CONN_PER_SHARD", "search-conn-per-shard", "int", 0, _WITHOUT_EFFECT, most=_UINT32)
+    yield s("CURSOR_REPLY_THRESHOLD", "search-cursor-reply-threshold", "int", 1, _WITHOUT_EFFECT, least=1, most=_INT64)
+    yield s("SEARCH_THREADS", "search-threads", "int", 20, _WITHOUT_EFFECT, least=1, most=_INT64, immutable=True)
+    yield s("SEARCH_IO_THREADS", "search-io-threads", "int", 1, _WITHOUT_EFFECT, least=1, most=256, immutable=True)
+    yield s("TOPOLOGY_VALIDATION_TIMEOUT", "search-topology-validation-timeout", "int", 30000, _WITHOUT_EFFECT, most=_INT64)
+    yield s("CONNECT_TIMEOUT", "search-connect-timeout", "int", 10000, _WITHOUT_EFFECT, most=(1 << 31) - 1)
     yield s("DEFAULT_SCORER", "search-default-scorer", "string", "BM25STD", "The scorer of a query that names none")
     yield s("DEFAULT_DIALECT", "search-default-dialect", "int", 1, "The dialect of a query that names none", least=1,
             most=4)
@@ -277,7 +284,8 @@ def _n_threads(server) -> str:
 
 
 #: What settings without a directive show.
-_SHOWN = {"WORKER_THREADS": _n_threads, "MT_MODE": _mode, "OSS_GLOBAL_PASSWORD": lambda server: "Password was not set"}
+_SHOWN = {"WORKER_THREADS": _n_threads, "MT_MODE": _mode, "PARTITIONS": lambda server: "AUTO",
+          "OSS_GLOBAL_PASSWORD": lambda server: "Password was not set"}
 _TOO_HIGH = {"WORKERS": errors.TOO_MANY_WORKERS, "MIN_OPERATION_WORKERS": errors.TOO_MANY_WORKERS,
              "_NUMERIC_RANGES_PARENTS": errors.RANGE_PARENTS, "_BG_INDEX_MEM_PCT_THR": errors.MEMORY_PERCENT,
              "BM25STD_TANH_FACTOR": errors.TANH_FACTOR, "BG_INDEX_SLEEP_DURATION_US": errors.SLEEP_DURATION}

@@ -88,7 +88,8 @@ def _vecsim(client, words):
 
 
 def _workers(client, words):
-    """WORKERS: the background of all indexes, and the threads that searches may go to. PAUSE lets vectors wait for their graph."""
+    """WORKERS: the background of all indexes, and the threads that searches may go to. PAUSE lets vectors wait for their
+    graph, and queries for one of those threads."""
     manager = client.server.search
     if len(words) != 1:
         raise CommandError(WRONG_ARITY.format("_FT.DEBUG|WORKERS"))
@@ -99,7 +100,7 @@ def _workers(client, words):
                       (Simple("highPriorityPendingJobs"), manager.turns.n_pending),
                       (Simple("lowPriorityPendingJobs"), manager.n_waiting_vectors()),
                       (Simple("numThreadsAlive"), manager.turns.n_threads if manager.turns.pool is not None else 0),
-                      (Simple("numJobsInProgress"), manager.turns.n_pending)])
+                      (Simple("numJobsInProgress"), manager.turns.n_running)])
     if action == b"N_THREADS":
         return manager.turns.n_threads
     if action == b"DRAIN":

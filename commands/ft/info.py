@@ -401,7 +401,7 @@ def _cursors(server):
 
 def _threads(server):
     turns = server.search.turns
-    yield "search_active_worker_threads", min(turns.n_pending, turns.n_threads)
+    yield "search_active_worker_threads", min(turns.n_running, turns.n_threads)
     yield "search_active_coord_threads", 0
     yield "search_uv_threads_running_queries", 0
     yield "search_uv_threads_running_topology_update", 0

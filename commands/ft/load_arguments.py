@@ -19,9 +19,8 @@ def configure(server, words: list[str]) -> None:
     """Takes the arguments of one line: all or none. Raises ValueError."""
     values = _read(words)
     config = server.config
-    mode, n_threads = values.pop(_MODE, None), values.pop(_THREADS, None)
-    if mode is not None or n_threads is not None:
-        _translate(server, mode or "MT_MODE_OFF", n_threads or "0", values)
+    if _MODE in values or _THREADS in values:
+        _translate(server, values)
     if "EXTLOAD" in values:
         config.remarks.append(f"EXTLOAD {values['EXTLOAD']}: there are no extensions here, only the scorers and expanders built in")
     rows = [(SETTINGS[name], text) for name, text in values.items()]
@@ -32,11 +31,12 @@ def configure(server, words: list[str]) -> None:
 
 
 def _read(words: list[str]) -> dict[str, str]:
-    """Name -> the value as the directive has it; what is wrong raises ValueError."""
+    """Name -> the value as the directive has it, in the order of their last mention; what is wrong raises ValueError."""
     values: dict[str, str] = {}
     rest = iter(words)
     for word in rest:
         name = word.upper()
+        values.pop(name, None)
         if name in _FLAGS:
             values[_FLAGS[name]] = "yes"
             row = SETTINGS[_FLAGS[name]]
@@ -66,11 +66,16 @@ def _checked(row: Setting, value: str) -> str:
         raise ValueError(f"{row.name}: {error}") from None
 
 
-def _translate(server, mode: str, n_threads: str, values: dict[str, str]) -> None:
-    """Adds to `values` what the old names say; where they contradict each other they count for nothing."""
+def _translate(server, values: dict[str, str]) -> None:
+    """Puts what the old names say for them into `values`, where the new ones are not given later; where the old contradict each other
+    they count for nothing."""
+    names = list(values)
+    earlier = names[:min(names.index(name) for name in (_MODE, _THREADS) if name in values)]
+    mode, n_threads = values.pop(_MODE, "MT_MODE_OFF"), values.pop(_THREADS, "0")
     if (mode == "MT_MODE_OFF") != (n_threads == "0"):
         server.config.remarks.append(f"{_MODE} {mode} and {_THREADS} {n_threads} contradict each other: both are ignored")
         return
     server.search.threads_mode = mode
     for name in (_MODES[mode],) if _MODES[mode] else ("WORKERS", "MIN_OPERATION_WORKERS"):
-        values.setdefault(name, n_threads)
+        if name in earlier or name not in values:
+            values[name] = n_threads

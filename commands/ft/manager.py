@@ -19,6 +19,8 @@ from .measure.job import Jobs
 from .originals import Originals
 from .pool import Turns
 
+#: What waits for workers while they are paused.
+_HELD = frozenset({"FT.SEARCH", "FT.AGGREGATE", "FT.HYBRID", "FT.PROFILE"})
 _QUERIES = (b"ft.search", b"ft.aggregate", b"ft.hybrid")
 #: Where a command has the name of an index, if that is not its first argument; 0: it has none.
 _INDEX_AT = {"FT.CURSOR": 2, "FT.ALIASADD": 2, "FT._ALIASADDIFNX": 2, "FT.ALIASUPDATE": 2, "FT.DEBUG": 2, "_FT.DEBUG": 2,
@@ -45,7 +47,8 @@ class Manager:
         self.threads_mode = ""                      # MT_MODE of a loadmodule line: an old name for what the threads are for
         self.jobs = Jobs(server)
         self.originals = Originals(server)
-        self.is_held = False                        # _FT.DEBUG WORKERS PAUSE: vectors wait for their graph
+        self.is_held = False                        # _FT.DEBUG WORKERS PAUSE: vectors wait for their graph, and queries if there are workers
+        self._held_since: dict[int, float] = {}     # client id -> since when its query has been waiting for that
         self._measuring = None                      # the background measurement under way
         self.cursors = Cursors(server)
         self.images = Images(self)
@@ -267,11 +270,25 @@ class Manager:
         return n_queries + self.n_linkings()
 
     def hold(self, is_held: bool) -> None:
-        """Has the vectors of all indexes wait for their graphs, or no longer."""
+        """Has the vectors of all indexes wait for their graphs, and queries for workers if there are any; or no longer."""
         self.is_held = is_held
         for index in self.indexes.values():
             for field in index.vector_fields:
                 field.engine.hold_linking(is_held)
+        self.server.hold_back(self._holds_back if is_held else None)
+        if not is_held:
+            self._held_since.clear()
+
+    def _holds_back(self, client, command) -> bool:
+        if not self.turns.n_threads or command.name not in _HELD:
+            return False
+        self._held_since.setdefault(client.id, time.monotonic())
+        return True
+
+    def held_ms(self, client) -> float:
+        """How long the query of a client, which runs now, was held back before."""
+        since = self._held_since.get(client.id)
+        return 0.0 if since is None else 1000 * (time.monotonic() - since)
 
     def drain(self, client):
         """A reply that comes when no search is in the pool and no vector waits for its graph. Inside EXEC it waits for

@@ -141,6 +141,11 @@ class Turns:
 
     @property
     def n_pending(self) -> int:
+        """Searches that are under way or held back."""
+        return self.n_running + self.server.n_held
+
+    @property
+    def n_running(self) -> int:
         """Searches that wait for their turn's end or are in the pool."""
         return len(self._jobs) + sum(map(len, self._waiting.values()))
 

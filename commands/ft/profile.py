@@ -284,16 +284,17 @@ def ft_profile(client, name, kind, *words):
     else:
         stages.append(stage("Counter", 0.0, 1))
     shard = Pairs([
-        *_times(_milliseconds(t0, t4), _milliseconds(t0, t1), _milliseconds(t1, t2)),
+        *_times(client, _milliseconds(t0, t4), _milliseconds(t0, t1), _milliseconds(t1, t2)),
         (Simple("Warning"), [Simple(errors.show(text)) for text in found.warnings] or [Simple("None")]),
         (Simple("Iterators profile"), evaluation.finish(root, _milliseconds(t2, t3), n)),
         (Simple("Result processors profile"), stages)])
     return _reply(client, Raw(outcome.encode(client.proto)), shard, is_limited)
 
 
-def _times(total: float, parsing: float, planning: float) -> list:
+def _times(client, total: float, parsing: float, planning: float) -> list:
     """The pairs that a profile begins with, in milliseconds."""
-    return [(Simple("Total profile time"), total), (Simple("Parsing time"), parsing), (Simple("Workers queue time"), 0.0),
+    held = client.server.search.held_ms(client)
+    return [(Simple("Total profile time"), held + total), (Simple("Parsing time"), parsing), (Simple("Workers queue time"), held),
             (Simple("Pipeline creation time"), planning), (Simple("Total GIL time"), total)]
 
 
@@ -389,7 +390,7 @@ def _profile_aggregate(client, index, text: bytes, words: tuple, is_limited: boo
         stages[1:1] = [Pairs([(Simple("Type"), Simple(name)), (Simple("Time"), 0.0), (Simple("Results processed"), timings[0].n_rows)])
                        for name in names]
     return _reply(client, reply, Pairs([
-        *_times(took, _milliseconds(t0, t1), _milliseconds(t1, t2) - matched),
+        *_times(client, took, _milliseconds(t0, t1), _milliseconds(t1, t2) - matched),
         (Simple("Warning"), warnings or [Simple("None")]),
         (Simple("Iterators profile"), results.evaluation.finish(results.root, matched, results.n_matched)),
         (Simple("Result processors profile"), stages)]), is_limited)

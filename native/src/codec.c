@@ -127,7 +127,8 @@ int is_nonfinite(int dtype, const uint8_t *given, uint32_t dim) {
     return bad != 0;
 }
 
-/* Lengths beyond these are cut to them: squares then stay inside float and double, and no distance is ever nan. */
+/* Lengths beyond these are cut to them where a difference of large sums could be nan: squares then stay inside float and double. L2
+   of floats as given adds up squares only, so it needs no cut. */
 #define LONGEST 1e18f
 #define LONGEST_F64 1e150
 
@@ -147,7 +148,7 @@ int ingest_f64(int metric, const uint8_t *given, uint32_t dim, double *out, doub
         for (uint32_t i = 0; i < dim; i++) out[i] *= inverse;
         sum = 1;
     }
-    if (metric != VEC_COSINE && !(sum < LONGEST_F64 * LONGEST_F64)) {
+    if (metric == VEC_IP && !(sum < LONGEST_F64 * LONGEST_F64)) {
         double length = 0, scale = most / LONGEST_F64;
         for (uint32_t i = 0; i < dim; i++) length += out[i] / most * (out[i] / most);
         scale *= sqrt(length);
@@ -158,7 +159,7 @@ int ingest_f64(int metric, const uint8_t *given, uint32_t dim, double *out, doub
     return VEC_OK;
 }
 
-int ingest(int dtype, int metric, const uint8_t *given, uint32_t dim, float *out, double *norm2) {
+int ingest(int dtype, int metric, int is_raw, const uint8_t *given, uint32_t dim, float *out, double *norm2) {
     switch (dtype) {
     case VEC_FLOAT32:
         memcpy(out, given, dim * sizeof *out);
@@ -207,7 +208,7 @@ int ingest(int dtype, int metric, const uint8_t *given, uint32_t dim, float *out
             for (uint32_t i = 0; i < dim; i++) out[i] = (float)(out[i] / sqrt(sum));
         sum = 1;
     }
-    if (metric != VEC_COSINE && sum > (double)LONGEST * LONGEST) {
+    if (metric != VEC_COSINE && !(is_raw && metric == VEC_L2) && sum > (double)LONGEST * LONGEST) {
         double scale = LONGEST / sqrt(sum);
         for (uint32_t i = 0; i < dim; i++) out[i] = (float)(out[i] * scale);
         sum = (double)LONGEST * LONGEST;

@@ -113,10 +113,10 @@ void coder_parts(coder *c, coder_part parts[CODER_PARTS]);
 int coder_is_whole(const coder *c);
 
 size_t dtype_bytes(int dtype);
-/* Reads a vector of any type into floats, dividing by its norm if metric is COSINE (a zero vector stays zero); under the other metrics
-   one longer than 1e18 is shortened to that length, so that squares stay finite. VEC_ENONFINITE: it holds nan or infinity. *norm2: of
-   the vector as it is returned, COSINE's before scaling being lost. */
-int ingest(int dtype, int metric, const uint8_t *given, uint32_t dim, float *out, double *norm2);
+/* Reads a vector of any type into floats, dividing by its norm if metric is COSINE (a zero vector stays zero); under IP, and under L2
+   but for raw codecs, one longer than 1e18 is shortened to that length, so that squares stay finite. VEC_ENONFINITE: it holds nan or
+   infinity. *norm2: of the vector as it is returned, COSINE's before scaling being lost. */
+int ingest(int dtype, int metric, int is_raw, const uint8_t *given, uint32_t dim, float *out, double *norm2);
 /* The same for the raw FLOAT64 codec, in doubles; the length is then 1e150. */
 int ingest_f64(int metric, const uint8_t *given, uint32_t dim, double *out, double *norm2);
 int is_nonfinite(int dtype, const uint8_t *given, uint32_t dim);

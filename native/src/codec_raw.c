@@ -100,6 +100,9 @@ static float link_key(const query *q, double dot, double norm2) {
     return (float)(q->most_norm2 - dot - q->extra * sqrt(rest > 0 ? rest : 0));
 }
 
+/* Squares may be too much for a float; a key is finite all the same, so that what is far is found after all else. */
+static inline float finite_key(double sum) { return sum < FLT_MAX ? (float)sum : FLT_MAX; }
+
 #define FLOAT_DISTANCES(type, result, vector)                                                                                       \
     static void keys_##type(const query *q, const uint8_t *const *primaries, size_t n, float *keys) {                               \
         const coder *c = q->coder;                                                                                                  \
@@ -108,7 +111,7 @@ static float link_key(const query *q, double dot, double norm2) {
             size_t m = n - i < 64 ? n - i : 64;                                                                                     \
             (c->metric == VEC_L2 ? K.l2_##type : K.dot_##type)(q->vector, primaries + i, m, c->dim, out);                           \
             if (c->metric == VEC_L2)                                                                                                \
-                for (size_t j = 0; j < m; j++) keys[i + j] = (float)out[j];                                                         \
+                for (size_t j = 0; j < m; j++) keys[i + j] = finite_key(out[j]);                                                    \
             else if (q->is_link)                                                                                                    \
                 for (size_t j = 0; j < m; j++) keys[i + j] = link_key(q, (double)out[j], float_norm2(c, primaries[i + j]));         \
             else                                                                                                                    \
@@ -152,7 +155,7 @@ static void batch_begin_float(batch *b) { (void)b; }
             uint32_t m = b->n - from < GROUP ? b->n - from : GROUP;                                                                 \
             for (uint32_t j = 0; j < m; j++) queries[j] = b->queries[from + j].vector;                                              \
             (c->metric == VEC_L2 ? K.block_l2_##block : K.block_dot_##block)(queries, m, primaries, n, c->dim, sums);               \
-            if (c->metric == VEC_L2) for (size_t i = 0; i < GROUP * n; i++) keys[i] = (float)sums[i];                               \
+            if (c->metric == VEC_L2) for (size_t i = 0; i < GROUP * n; i++) keys[i] = finite_key(sums[i]);                          \
             else for (size_t i = 0; i < GROUP * n; i++) keys[i] = (float)(1 - sums[i]);                                             \
         }                                                                                                                           \
     }
@@ -174,6 +177,7 @@ static void load_row_float(const coder *c, const uint8_t *primary, const uint8_t
 static void row_distances_float(const coder *c, const uint8_t *row, const uint8_t *const *rows, size_t n, float *out, int8_t *work) {
     (void)work;
     K.l2_f32(row, rows, n, c->dim + (c->metric == VEC_IP), out);
+    for (size_t i = 0; i < n && c->metric == VEC_L2; i++) out[i] = finite_key(out[i]);
 }
 
 /* Bytes: code, padding to 4, int32 squared norm. */

@@ -50,7 +50,7 @@ int vec_ruler_create(const vec_params *p, vec_ruler **out) {
 static int read_floats(const vec_ruler *r, const uint8_t *given, float *out) {
     double norm2;
     if (r->dtype == VEC_FLOAT64) return is_nonfinite(r->dtype, given, r->dim) ? VEC_ENONFINITE : VEC_OK;
-    return r->dtype < VEC_INT8 ? ingest(r->dtype, r->metric, given, r->dim, out, &norm2) : VEC_OK;
+    return r->dtype < VEC_INT8 ? ingest(r->dtype, r->metric, 1, given, r->dim, out, &norm2) : VEC_OK;
 }
 
 /* Vectors that are measured where they lie come so many at a time: while one's bytes are on their way, another's are added up. */

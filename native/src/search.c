@@ -316,7 +316,7 @@ int prepare_into(const vec_index *ix, const store *st, const uint8_t *given, que
     int is_raw = !is_compressed(c->codec), rc = VEC_OK;
     if (is_raw && p->dtype == VEC_FLOAT64) {
         if (is_nonfinite(p->dtype, given, p->dim)) return VEC_ENONFINITE;
-    } else if (!is_raw || p->dtype < VEC_INT8) rc = ingest(p->dtype, p->metric, given, p->dim, q->x, &q->norm2);
+    } else if (!is_raw || p->dtype < VEC_INT8) rc = ingest(p->dtype, p->metric, is_raw, given, p->dim, q->x, &q->norm2);
     if (rc == VEC_OK && atomic_load_explicit(&ix->learns_from_queries, memory_order_relaxed)) recent_note((vec_index *)ix, q->x);
     if (rc == VEC_OK) c->codec->prepare(c, q->x, given, q);
     return rc;

@@ -275,7 +275,7 @@ int vec_retrain_begin(vec_index *ix, const char *compression, uint32_t reduce, i
     double norm2;
     if (!sample) rc = VEC_ENOMEM;
     for (size_t i = 0; i < n && sample; i++)
-        n_good += ingest(p->dtype, p->metric, (const uint8_t *)vectors + i * n_given / n * bytes, p->dim, sample + n_good * p->dim, &norm2) == VEC_OK;
+        n_good += ingest(p->dtype, p->metric, 0, (const uint8_t *)vectors + i * n_given / n * bytes, p->dim, sample + n_good * p->dim, &norm2) == VEC_OK;
     if (rc == VEC_OK) rc = n_good ? wait_for_room(ix) : VEC_EARG;
     if (rc == VEC_OK) rc = learn(ix, sample, n_good, &c, &ix->next_drift);
     mem_free(sample);
@@ -308,7 +308,7 @@ int vec_recode(vec_index *ix, const uint64_t *labels, const char *vectors, size_
             double norm2;
             /* What was added since the beginning is there already, and may be newer than what is given now. */
             if (slot >= ix->recoded_slots || ix->recoded[slot / 64] >> slot % 64 & 1) continue;
-            if (ingest(p->dtype, p->metric, given, p->dim, ix->add_vector, &norm2) != VEC_OK) continue;     /* its code is what there is */
+            if (ingest(p->dtype, p->metric, 0, given, p->dim, ix->add_vector, &norm2) != VEC_OK) continue;     /* its code is what there is */
             to->coder->codec->encode(to->coder, ix->add_vector, given, slab_at(&to->primary, slot),
                                      to->coder->residual_bytes ? slab_at(&to->residual, slot) : NULL, ix->add_work);
             note_recoded(ix, slot);

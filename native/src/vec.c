@@ -332,7 +332,7 @@ static int add_locked(vec_index *ix, uint64_t label, const uint8_t *given) {
     /* 1. The vector, checked. */
     int rc = VEC_OK;
     if (is_raw && p->dtype == VEC_FLOAT64) rc = is_nonfinite(p->dtype, given, p->dim) ? VEC_ENONFINITE : VEC_OK;
-    else if (!is_raw || p->dtype < VEC_INT8) rc = ingest(p->dtype, p->metric, given, p->dim, ix->add_vector, &norm2);
+    else if (!is_raw || p->dtype < VEC_INT8) rc = ingest(p->dtype, p->metric, is_raw, given, p->dim, ix->add_vector, &norm2);
     /* 2. Room for everything, so that nothing can fail half way. */
     uint32_t slot;
     int is_new;

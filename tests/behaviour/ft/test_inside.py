@@ -2,7 +2,7 @@
 import redis
 from pytest import mark, raises
 
-from helpers import RawConnection, running_server
+from helpers import RawConnection, pack, running_server, wait_until
 from samples import text
 
 
@@ -31,6 +31,38 @@ def test_dumps(both):
                   ("DUMP_SUFFIX_TRIE", "idx", "what"), ("TTL", "idx"), ("TTL", "nope"), ("GC_CONTINUE_SCHEDULE", "idx"), ("WHAT",)):
         with raises(redis.ResponseError):
             debug(both, *words)
+
+
+def test_paused_workers_hold_queries(r2, server):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT")
+    r2.hset("a", "t", "x")
+    profile = ("FT.PROFILE", "idx", "SEARCH", "QUERY", "x", "NOCONTENT")
+    with RawConnection(server.host, server.port) as one, RawConnection(server.host, server.port) as other, RawConnection(server.host, server.port) as gone:
+        workers = r2.config_get("search-workers")["search-workers"]
+        r2.config_set("search-workers", 2)
+        assert debug(r2, "WORKERS", "PAUSE") == "OK"
+        try:
+            one.send(pack("FT.SEARCH", "idx", "x", "NOCONTENT") + pack("GET", "none"))
+            other.send(pack("HELLO", 3) + pack(*profile))
+            gone.send(pack("FT.AGGREGATE", "idx", "x"))
+            other.read()
+            wait_until(lambda: pending(r2) == 3)
+            gone.close()
+            wait_until(lambda: pending(r2) == 2)
+            assert r2.info("modules")["search_active_worker_threads"] == 0
+            r2.config_set("search-workers", 0)              # whoever comes now needs none
+            assert r2.execute_command("FT.SEARCH", "idx", "x", "NOCONTENT") == [1, b"a"]
+        finally:
+            assert debug(r2, "WORKERS", "RESUME") == "OK"
+            r2.config_set("search-workers", workers)
+        assert one.read() == [1, b"a"] and one.read() is None and pending(r2) == 0
+        shard = other.read()["Profile"]["Shards"][0]
+        assert 0 < shard["Workers queue time"] < shard["Total profile time"]
+        assert other.call(*profile)["Profile"]["Shards"][0]["Workers queue time"] == 0
+
+
+def pending(client):
+    return client.execute_command("_FT.DEBUG", "WORKERS", "stats")[5]
 
 
 def test_the_age_of_a_temporary_index(r2):

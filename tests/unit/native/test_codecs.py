@@ -165,6 +165,23 @@ def test_huge_and_tiny_values():
     assert ix.search(x[:10], 1)[0][:, 0].tolist() == list(range(10))
 
 
+@pytest.mark.parametrize(("dtype", "kind", "scale"), [("FLOAT32", "f4", 1e18), ("FLOAT64", "f8", 1e18), ("FLOAT64", "f8", 1e152)])
+@pytest.mark.parametrize("algorithm", ["FLAT", "SVS-VAMANA"])
+def test_long_vectors_keep_their_length(dtype, kind, scale, algorithm):
+    ix = native.Index(16, "L2", dtype, algorithm)
+    x = clustered(100, 16).astype("f8") * scale
+    x[50:] *= 1e3                                               # whose squares are too much for the type
+    x = x.astype(kind)
+    ix.add(np.arange(100), x)
+    ix.wait()
+    labels, distances = ix.search(x[:1], 100, window=100)
+    with np.errstate(over="ignore"):
+        exact = np.square(x[0].astype("f8") - x[labels[0]]).sum(1)
+    is_float = exact < np.finfo(kind).max
+    np.testing.assert_allclose(distances[0][is_float], exact[is_float], rtol=1e-5)
+    assert len(set(labels[0].tolist())) == 100 and is_float.sum() >= 50 and np.isinf(distances[0][~is_float]).all()
+
+
 @pytest.mark.parametrize("dtype", ["FLOAT32", "FLOAT64", "FLOAT16", "BFLOAT16"])
 @pytest.mark.parametrize("compression", [None, "LVQ8"])
 def test_nan_and_infinity_are_refused(dtype, compression):
