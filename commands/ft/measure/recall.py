@@ -161,9 +161,7 @@ class Measurement:
             head = same[:self._n_rescored]
             exact = self._distances(blob, head)
             same = [row for _, row in sorted(zip(exact, head))] + same[self._n_rescored:]
-            lost = 0
-        else:
-            lost = min(self.k, len(rows)) - len(same[:self.k])
+        lost = max(0, min(self.k, len(rows)) - len(same))       # changed meanwhile: answers that nobody can judge
         n = min(self.k, len(keep)) - lost
         if n <= 0:
             return
