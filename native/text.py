@@ -1,6 +1,8 @@
 """The best documents by their words: searches without vectors."""
 import operator
 
+import numpy as np
+
 from native import _check
 from native._vec import ffi, lib
 
@@ -24,6 +26,7 @@ class TextTop:
         self._ptr = ffi.gc(out[0], lib.vec_text_free)
         self._docs = ffi.new("vec_text_docs *")
         self._n = ffi.new("uint64_t *")
+        self._all = ffi.new("const uint32_t **")
         self._columns = ()
         self._size = 0
         self._rows = self._scores = ffi.NULL
@@ -67,6 +70,12 @@ class TextSearch:
         top = self._top
         return _check(lib.vec_text_top(*self._given, top._rows, top._scores, top._n))
 
+    def rows(self):
+        """All rows that match, by doc id: a pointer to them, which is right until the next search, and how many there are."""
+        top = self._top
+        n = _check(lib.vec_text_rows(*self._given[:-1], top._all))
+        return top._all[0], n
+
     def found(self):
         """The rows and scores that the latest run of all searches has found, the best first."""
         top = self._top
@@ -82,3 +91,11 @@ class TextSearch:
             top._text_size = max(2 * top._text_size, -size)
             top._text = ffi.new("char[]", top._text_size)
         return ffi.unpack(top._text, size)
+
+
+def rows_of(rows):
+    """An array of what TextSearch.rows returned, of its own; an array as it is."""
+    if type(rows) is not tuple:
+        return rows
+    pointer, n = rows
+    return np.frombuffer(ffi.buffer(pointer, 4 * n), np.uint32).copy() if n else np.zeros(0, np.uint32)

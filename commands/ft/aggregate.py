@@ -6,6 +6,7 @@ from time import perf_counter_ns
 
 import numpy as np
 
+import native
 from respserver.deferred import Deferred
 from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Raw, Simple, encode
@@ -15,7 +16,7 @@ from ..json.documents import expanded
 from . import errors, short_memory, tree
 from .aggregate_options import AggregateOptions, Arrange, parse_aggregate
 from .binding import bind
-from .hot_groups import HotGroups
+from .hot_groups import HotAggregate, HotQuery
 from .pipeline import DOCUMENT, ORDINAL, Batch, DocumentLayout, Layout, Progress, Timing, build
 from .matches import row_array
 from .plan import Evaluation
@@ -53,15 +54,47 @@ def ft_aggregate(client, name, text, *words):
                                                                       max_offset=max_offset, default_dialect=default_dialect)
         if options.with_count and not errors.has_codes:
             _check_stable(config)
-        if hot is None and (hot := HotGroups.of(server, index, options)) is not None:
+        if hot is None and (hot := HotAggregate.of(server, index, options)) is not None:
             _keep(index, key, hot, sum(map(len, words)))
-        if hot is not None and not is_capped(config, options) and (reply := hot.run(client, _query(index, text, options))) is not None:
-            return reply
+        if hot is not None and not is_capped(config, options) and (query := hot.query(text, _query)) is not None:
+            if (reply := _run(client, hot, query)) is not None:
+                return reply
         results = prepare(client, index, text, options)
     except CommandError as error:
         complaints.note_error(error.text)
         raise
     return _give(client, index, results)
+
+
+def _run(client, hot: HotAggregate, query: HotQuery):
+    """The reply of a request whose stages are there; None if it has to go the general way. Raises CommandError."""
+    index, options, config, db = hot.index, hot.options, client.server.config, client.server.keyspace.databases[0]
+    if db.field_expires:
+        return None
+    limit_us = time_limit_us(config, options)
+    index.dialect_uses[options.dialect - 1] += 1
+    warnings: list[bytes] = []
+    rows = None if query.steps is None else query.steps.rows(limit_us)
+    n = -1 if rows is None else rows[1] if type(rows) is tuple else len(rows)
+    match_ns = 0
+    if rows is None:
+        started = perf_counter_ns()
+        found = match(client, index, query.root, Evaluation(index, config, limit_us, options))
+        match_ns = perf_counter_ns() - started
+        rows, warnings = index.docs.in_order(row_array(found.rows)), found.warnings
+        n = len(rows)
+    is_late = limit_us and match_ns > 1000 * limit_us
+    if hot.written is not None and not warnings and not is_late and not db.expires:
+        reply = hot.written.reply(rows, n, client.proto, config["search-max-aggregate-groups"])
+        if reply is not None:
+            return reply
+    hot.begin(limit_us)
+    results = Results.of(index, config, options, hot.stages, hot.final, hot.progress,
+                         hot.layout.source(native.rows_of(rows), hot.progress), warnings)
+    reply = run_beside(client, _noting(client.server.search.complaints, results, client.proto), "aggregation")
+    if type(reply) is Deferred:
+        hot.renew()
+    return reply
 
 
 def perform(client, index, text: bytes, words: tuple, most: int):
@@ -133,20 +166,8 @@ def prepare(client, index, text: bytes, options: AggregateOptions, make_evaluati
         rows = index.docs.in_order(row_array(found.rows))
     _add_columns(index, options, layout, names, found, score_slot)
     batches: Iterator[Batch] = layout.source(rows, progress)
-    if timings is not None:
-        timings.append(Timing("Index"))
-        batches = timings[0].watch(batches)
-    for name, stage in stages:
-        batches = stage(batches)
-        if timings is not None:
-            timings.append(Timing(name))
-            batches = timings[-1].watch(batches)
-    results = Results(config, options, final, progress, batches, [Simple(errors.show(text)) for text in found.warnings])
+    results = Results.of(index, config, options, stages, final, progress, batches, found.warnings, timings)
     results.root, results.evaluation, results.n_matched, results.match_ns = root, evaluation, len(found.rows), match_ns
-    results.fails = config["search-on-timeout"] == "fail"
-    results.hidden = hidden_fields(index)
-    keys = next((step.keys for step in reversed(options.steps) if type(step) is Arrange and step.keys), None)
-    results.key_slot = final.slots.get(keys[0][0]) if keys is not None else None
     results.score_slot = score_slot if options.with_scores and final is layout else None
     progress.pause()
     return results
@@ -234,6 +255,25 @@ class Results:
         self._names: list[tuple[int, bytes]] = []
         self._n_named = 0
         self.hidden: frozenset[bytes] = frozenset()
+
+    @classmethod
+    def of(cls, index, config, options: AggregateOptions, stages: list, final: Layout, progress: Progress, batches: Iterator[Batch],
+           warnings: list[bytes], timings: list[Timing] | None = None) -> "Results":
+        """What the stages make of these batches. `warnings`: of the query; `timings`: as for `prepare`."""
+        if timings is not None:
+            timings.append(Timing("Index"))
+            batches = timings[0].watch(batches)
+        for name, stage in stages:
+            batches = stage(batches)
+            if timings is not None:
+                timings.append(Timing(name))
+                batches = timings[-1].watch(batches)
+        results = cls(config, options, final, progress, batches, [Simple(errors.show(text)) for text in warnings])
+        results.fails = config["search-on-timeout"] == "fail"
+        results.hidden = hidden_fields(index)
+        keys = next((step.keys for step in reversed(options.steps) if type(step) is Arrange and step.keys), None)
+        results.key_slot = final.slots.get(keys[0][0]) if keys is not None else None
+        return results
 
     def close(self) -> None:
         """Ends the stages."""

@@ -1,10 +1,10 @@
-"""GROUPBY by whole columns: what FT.AGGREGATE does where documents are counted, or numbers summed, by fields of the schema.
+"""GROUPBY by whole columns: what FT.AGGREGATE does where fields of the schema are reduced by fields of the schema.
 
 The rows that a query matched stay an array; the values that they are grouped by are numbers for each document (ValueCodes), and the
-engine adds up. The general way (pipeline.py) makes a list per document and finds the same."""
+engine adds up; what it does not know of is given to reducers.py a column at a time. The general way (pipeline.py) makes a list per
+document and finds the same."""
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import numpy as np
 
@@ -12,6 +12,8 @@ import native
 
 from .aggregate_options import Group
 from .fields import NumericField, TagField, TextField
+from .reducers import REDUCERS
+from .reply import bulk
 from .values import NULL
 
 #: Documents whose values are read at a time; others are served in between.
@@ -20,8 +22,8 @@ _SLICE = 2048
 _FEW = 1024
 #: Bytes that a value takes beside its text: an object, a dict's entry with its number, a place in a list.
 _PER_VALUE = 33 + 104 + 8
-#: So many combinations of values are found by an array with a place for each.
-_DENSE = 1 << 18
+#: What the engine does with numbers.
+_OF_NUMBERS = frozenset(("SUM", "AVG", "MIN", "MAX", "STDDEV", "QUANTILE"))
 
 
 class ValueCodes:
@@ -30,20 +32,35 @@ class ValueCodes:
 
     It follows the documents when it is asked: whatever was indexed since the latest time has a newer doc id."""
 
-    __slots__ = ("codes", "values", "_number", "_read", "_until", "_aim", "_waiting", "_at", "_too_many_at")
+    __slots__ = ("codes", "values", "_number", "_read", "_until", "_aim", "_waiting", "_at", "_too_many_at", "_names", "_n_named")
 
     def __init__(self, read: Callable):
         self._read = read                       # (document's hash, row) -> bytes | None
         self._too_many_at = 0                   # rows that there were when it had too many values
         self._forget()
 
-    def read(self, docs, rows: np.ndarray) -> tuple[np.ndarray, list[bytes | None]]:
-        """Codes of rows that nobody keeps, and the value of each."""
-        numbers: dict[bytes | None, int] = {}
+    def read(self, docs, rows: np.ndarray) -> list[bytes | None]:
+        """The values of rows, whether or not they have codes."""
         documents, read = docs.values, self._read
-        found = [None if documents[row] is None else read(documents[row], row) for row in rows.tolist()]
-        codes = [numbers.setdefault(value, len(numbers)) for value in found]
-        return np.array(codes, dtype=np.int64), list(numbers)
+        return [None if (document := documents[row]) is None else read(document, row) for row in rows.tolist()]
+
+    def column(self, docs) -> Callable:
+        """What reads it for rows, as `column_of` says: by codes, if there are any for all documents."""
+        if self.follow(docs):
+            codes, values = self.codes, self.values
+            return lambda rows, numbers: list(map(values.__getitem__, codes[rows].tolist()))
+        return lambda rows, numbers: self.read(docs, rows)
+
+    @property
+    def names(self) -> native.Names:
+        """The values as bulk strings, by code, for replies that the engine writes."""
+        names, values = self._names, self.values
+        if names is None:
+            names = self._names = native.Names()
+        while self._n_named < len(values):
+            names[self._n_named] = bulk(values[self._n_named])
+            self._n_named += 1
+        return names
 
     def _forget(self) -> None:
         self.codes = np.zeros(0, dtype=np.int32)
@@ -53,6 +70,8 @@ class ValueCodes:
         self._aim = 0                           # ... and up to this one when all of _waiting are
         self._waiting = np.zeros(0, dtype=np.int64)             # rows to be read, from _at on
         self._at = 0
+        self._names: native.Names | None = None
+        self._n_named = 1                       # but for None
 
     def follow(self, docs) -> bool | None:
         """Reads the values of some documents. Whether it has them all now; None: there are too many different ones to keep."""
@@ -91,7 +110,8 @@ class ValueCodes:
 
     @property
     def nbytes(self) -> int:
-        return self.codes.nbytes + sum(map(len, self.values[1:])) + _PER_VALUE * len(self.values)
+        held = self.codes.nbytes + sum(map(len, self.values[1:])) + _PER_VALUE * len(self.values)
+        return held + (self._names.nbytes if self._names is not None else 0)
 
 
 def codes_of(index, field) -> ValueCodes | None:
@@ -108,200 +128,184 @@ def codes_of(index, field) -> ValueCodes | None:
     return field.codes
 
 
-def numeric_values(field: NumericField, rows: np.ndarray) -> np.ndarray:
-    """The numbers of rows, NaN where there is none."""
-    column = field.column
-    if len(rows) and len(column) <= int(rows.max()):
-        values = np.full(len(rows), np.nan)
-        has_place = rows < len(column)
-        values[has_place] = column[rows[has_place]]
-        return values
-    return column[rows]
+def column_of(field) -> Callable:
+    """What reads an index's field for rows, (their array, the same as a list) -> values: numbers, or sort keys; None where there is none."""
+    if type(field) is not NumericField:
+        return lambda rows, numbers: list(map(field.sort_keys.get, numbers))
+
+    def numbers_of(rows, numbers):
+        column = field.column
+        if len(column) <= max(numbers, default=0):
+            return [field.sort_key(row) for row in numbers]
+        values = column[rows]
+        missing = values != values
+        found = values.tolist()
+        if missing.any():
+            for i in np.flatnonzero(missing).tolist():
+                found[i] = None
+        return found
+    return numbers_of
 
 
-def _grown(values: np.ndarray, n: int) -> np.ndarray:
-    return values if len(values) == n else np.concatenate([values, np.zeros(n - len(values), dtype=values.dtype)])
+class _Numbering:
+    """Codes of values that nobody keeps, for one request."""
 
-
-class _Count:
-    __slots__ = ("n",)
-
-    def __init__(self):
-        self.n = np.zeros(0, dtype=np.int64)
-
-    def add(self, groups: np.ndarray, n_groups: int, rows: np.ndarray, field: NumericField | None) -> None:
-        """Takes rows, each with the number of its group."""
-        self.n = _grown(self.n, n_groups)
-        native.add_to_groups(groups, rows, self.n)
-
-    def results(self) -> list[float]:
-        return self.n.astype(np.float64).tolist()
-
-
-class _Sum:
-    __slots__ = ("n", "sums")
+    __slots__ = ("values", "_numbers")
 
     def __init__(self):
-        self.n = np.zeros(0, dtype=np.int64)
-        self.sums = np.zeros(0)
+        self.values: list[bytes | None] = [None]
+        self._numbers: dict[bytes | None, int] = {None: 0}
 
-    def add(self, groups, n_groups, rows, field):
-        self.n, self.sums = _grown(self.n, n_groups), _grown(self.sums, n_groups)
-        native.add_to_groups(groups, rows, self.n, self.sums, field.column)
-
-    def results(self):
-        return [total if n else math.nan for n, total in zip(self.n.tolist(), self.sums.tolist())]
-
-
-class _Average(_Sum):
-    __slots__ = ()
-
-    def results(self):
-        return [total / n if n else math.nan for n, total in zip(self.n.tolist(), self.sums.tolist())]
-
-
-class _Minimum:
-    __slots__ = ("best",)
-    worst, better = np.inf, np.minimum
-
-    def __init__(self):
-        self.best = np.zeros(0)
-
-    def add(self, groups, n_groups, rows, field):
-        best = np.full(n_groups, self.worst)
-        best[:len(self.best)] = self.best
-        values = numeric_values(field, rows)
-        there = values == values
-        self.better.at(best, groups[there], values[there])
-        self.best = best
-
-    def results(self):
-        return self.best.tolist()
-
-
-class _Maximum(_Minimum):
-    __slots__ = ()
-    worst, better = -np.inf, np.maximum
-
-
-_REDUCERS = {"COUNT": _Count, "SUM": _Sum, "AVG": _Average, "MIN": _Minimum, "MAX": _Maximum}
+    def codes(self, found: list[bytes | None]) -> np.ndarray:
+        numbers, values = self._numbers, self.values
+        codes = []
+        for value in found:
+            number = numbers.get(value)
+            if number is None:
+                number = numbers[value] = len(values)
+                values.append(value)
+            codes.append(number)
+        return np.array(codes, dtype=np.int32)
 
 
 class Grouping:
     """One GROUPBY over documents as they come from the index."""
 
-    __slots__ = ("index", "keys", "reducers", "_readers", "_size", "_kept")
+    __slots__ = ("index", "keys", "reducers", "others", "_fields")
 
-    def __init__(self, index, keys: list, reducers: list[tuple]):
+    def __init__(self, index, keys: list, reducers: list[tuple], others: list[tuple], fields: list):
         self.index = index
         self.keys = keys            # NumericField, or ValueCodes
-        self.reducers = reducers    # (class, field or None)
-        self._readers: list[Callable] = []      # of the keys: rows -> (codes, the value of each code)
-        self._size = 1 << 62                    # rows at a time
-        self._kept: list[tuple] = []            # (codes, values) of the keys, if all of them are kept
+        self.reducers = reducers    # what the engine does: (place among the results, name, share, NumericField, ValueCodes or None)
+        self.others = others        # what reducers.py does: (place among the results, what makes a reducer)
+        self._fields = fields       # that these look at, by slot
 
     @classmethod
     def of(cls, index, step: Group, is_property: Callable[[bytes], bool]) -> "Grouping | None":
         """The grouping for a step, None if it takes the general way. is_property: whether a name means something else than a
         field."""
-        keys: list = []
-        for name in step.properties:
+        def find(name):
+            """The field of this name that can be read for rows, or its codes; None: there is none."""
             field = None if is_property(name) else index.by_name.get(name)
             if field is None or field.has_arrays:
                 return None
-            keys.append(field if type(field) is NumericField else codes_of(index, field))
-            if keys[-1] is None:
-                return None
-        reducers = []
-        for reduce in step.reducers:
-            field = None
-            if reduce.function not in _REDUCERS:
-                return None
-            if reduce.function != "COUNT":
-                field = None if is_property(reduce.source) else index.by_name.get(reduce.source)
-                if type(field) is not NumericField or field.has_arrays:
+            return field if type(field) is NumericField else codes_of(index, field)
+
+        keys = list(map(find, step.properties))
+        if None in keys:
+            return None
+        reducers, others, fields = [], [], []
+        slots: dict[bytes, int] = {}
+
+        def slot_of(name):
+            if name not in slots:
+                slots[name] = len(fields)
+                fields.append(find(name))
+            return slots[name]
+
+        for place, reduce in enumerate(step.reducers):
+            function = reduce.function
+            field = None if function in ("COUNT", "COLLECT") else find(reduce.source)
+            if function == "COUNT" or function == "COUNT_DISTINCT" or function in _OF_NUMBERS and type(field) is NumericField:
+                if field is None and function != "COUNT":
                     return None
-            reducers.append((_REDUCERS[reduce.function], field))
-        return cls(index, keys, reducers)
-
-    def is_ready(self) -> bool:
-        """Whether the keys are codes, and these of all documents; reads some that are missing."""
-        docs = self.index.docs
-        return all(type(key) is ValueCodes and key.follow(docs) for key in self.keys)
-
-    def prepare(self) -> Iterator[None]:
-        """Reads what there are no codes for yet, a slice at a time."""
-        docs = self.index.docs
-        for key in self.keys:
-            if type(key) is NumericField:
-                self._readers.append(partial(_read_numbers, key))
+                reducers.append((place, function, reduce.number if function == "QUANTILE" else 0.0, field))
                 continue
-            while (state := key.follow(docs)) is False:
+            if function == "COLLECT":
+                if reduce.fields is None:           # all that rows have by then
+                    return None
+                slot: int | dict[bytes, int] = {name: slot_of(name) for name in reduce.fields}
+                by: int | list = [(slot_of(name), ascending) for name, ascending in reduce.keys]
+            else:
+                slot, by = slot_of(reduce.source), -1 if reduce.by is None else slot_of(reduce.by)
+            others.append((place, lambda make=REDUCERS[function], reduce=reduce, slot=slot, by=by: make(reduce, slot, by)))
+        return None if None in fields else cls(index, keys, reducers, others, fields)
+
+    def plan(self) -> native.GroupPlan:
+        """What the engine is to do."""
+        return native.GroupPlan(len(self.keys), [(name, share) for _, name, share, _ in self.reducers])
+
+    def is_ready(self, plan: native.GroupPlan) -> bool:
+        """Whether the engine has all that it needs, then the plan says where: codes of all documents. Reads some that are missing."""
+        docs = self.index.docs
+        for i, field in enumerate(self._engine_fields()):
+            if type(field) is ValueCodes:
+                if not field.follow(docs):
+                    return False
+                plan.set_codes(i, field.codes, field.names)
+            elif field is not None:
+                plan.set_column(i, field.column)
+        return True
+
+    def _engine_fields(self) -> list:
+        return [*self.keys, *(field for _, _, _, field in self.reducers)]
+
+    def _prepare(self, codes: list) -> Iterator[None]:
+        """Reads what there are no codes for yet, a slice at a time. `codes` gets for each of the engine's fields its codes with
+        their values, a _Numbering for one with too many values, or None for numbers."""
+        docs = self.index.docs
+        for field in self._engine_fields():
+            if type(field) is not ValueCodes:
+                codes.append(None)
+                continue
+            while (state := field.follow(docs)) is False:
                 yield
-            if not state:
-                self._readers.append(partial(key.read, docs))
-                self._size = _SLICE
-                continue
-            self._readers.append(partial(_read_codes, key.codes, key.values))
-            self._kept.append((key.codes, key.values))
-        if len(self._kept) < len(self.keys):
-            self._kept.clear()
+            codes.append((field.codes, field.values) if state else _Numbering())
 
     def groups(self, batches: Iterator[np.ndarray]) -> Iterator[tuple[list[tuple], list[list]] | None]:
         """Takes rows. Yields None as long as there are more, then the groups' keys, in the order in which they first came, and
         for each reducer its results."""
-        yield from self.prepare()
-        reducers = [make() for make, _ in self.reducers]
-        known: dict[tuple, int] = {}
-        for rows in batches:
-            for at in range(0, len(rows), self._size):
-                part = np.ascontiguousarray(rows[at:at + self._size], dtype=np.uint32)
-                ids, keys = self._numbered(part)
-                of_key = [known.setdefault(key, len(known)) for key in keys]
-                if of_key != list(range(len(of_key))):
-                    ids = np.array(of_key, dtype=np.uint32)[ids]
-                for reducer, (_, field) in zip(reducers, self.reducers):
-                    reducer.add(ids, len(known), part, field)
+        codes: list = []
+        yield from self._prepare(codes)
+        fields = self._engine_fields()
+        docs = self.index.docs
+        plan, groups = self.plan(), native.Groups()
+        groups.begin(plan)
+        columns = [column_of(field) if type(field) is NumericField else field.column(docs) for field in self._fields]
+        size = _SLICE if columns or any(type(one) is _Numbering for one in codes) else 1 << 62
+        reduced: list[list] = []            # by group: the reducers of `others`
+        for batch in batches:
+            for at in range(0, len(batch), size):
+                rows = np.ascontiguousarray(batch[at:at + size], dtype=np.uint32)
+                for i, (field, known) in enumerate(zip(fields, codes)):
+                    if type(known) is _Numbering:
+                        plan.set_codes(i, known.codes(field.read(docs, rows)), is_in_order=True)
+                    elif known is not None:
+                        plan.set_codes(i, known[0])
+                    elif field is not None:
+                        plan.set_column(i, field.column)
+                n_groups = groups.add(rows)
+                if self.others:
+                    self._reduce(reduced, n_groups, groups.of_rows(len(rows)), rows, columns)
                 yield None
-        yield list(known), [reducer.results() for reducer in reducers]
+        keys, results = groups.end()
+        shown = [_shown(values, known) for values, known in zip(keys, codes)]
+        found: list = [None] * (len(self.reducers) + len(self.others))
+        for (place, *_), values in zip(self.reducers, results):
+            found[place] = [math.nan if value != value and not is_negative else value        # the one that stands for no number
+                            for value, is_negative in zip(values.tolist(), np.signbit(values).tolist())]
+        for i, (place, _) in enumerate(self.others):
+            found[place] = [reducers[i].result() for reducers in reduced]
+        yield list(zip(*shown)) if shown else [()] * keys.shape[1], found
 
-    def _numbered(self, rows: np.ndarray) -> tuple[np.ndarray, list[tuple]]:
-        """For each row the number of its group among these rows, in the order in which groups first come; and their keys."""
-        if not self.keys:
-            return np.zeros(len(rows), dtype=np.uint32), [()]
-        if self._kept and math.prod([len(values) for _, values in self._kept]) <= _DENSE:
-            ids, first = native.group_rows([(codes, len(values)) for codes, values in self._kept], rows)
-            shown = [[NULL if value is None else value for value in map(values.__getitem__, codes[first].tolist())]
-                     for codes, values in self._kept]
-            return ids, list(zip(*shown))
-        columns = [read(rows) for read in self._readers]
-        combined, n_combined = None, 1
-        for codes, values in columns:
-            n = len(values)
-            combined = codes if combined is None else combined.astype(np.int64) * n + codes
-            n_combined *= n
-            if n_combined > _DENSE:
-                there, combined = np.unique(combined, return_inverse=True)
-                n_combined = len(there)
-        first = np.full(n_combined, -1)
-        first[combined[::-1]] = np.arange(len(rows) - 1, -1, -1)            # of several the last counts
-        there = np.flatnonzero(first >= 0)
-        there = there[np.argsort(first[there])]
-        places = first[there]
-        first[there] = np.arange(len(there))
-        shown = [[_shown(values[code]) for code in codes[places].tolist()] for codes, values in columns]
-        return first[combined].astype(np.uint32), list(zip(*shown))
+    def _reduce(self, reduced: list[list], n_groups: int, groups: list[int], rows: np.ndarray, columns: list) -> None:
+        """Gives rows to the reducers of their groups."""
+        reduced += [[make() for _, make in self.others] for _ in range(n_groups - len(reduced))]
+        numbers = rows.tolist()
+        members: dict[int, list] = {}
+        for group, row in zip(groups, zip(*[column(rows, numbers) for column in columns])):
+            if group in members:
+                members[group].append(row)
+            else:
+                members[group] = [row]
+        for group, its in members.items():
+            for reducer in reduced[group]:
+                reducer.add(its)
 
 
-def _read_codes(codes: np.ndarray, values: list, rows: np.ndarray) -> tuple[np.ndarray, list]:
-    return codes[rows], values
-
-
-def _read_numbers(field: NumericField, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    values = numeric_values(field, rows)
-    there, first, codes = np.unique(values, return_index=True, return_inverse=True)
-    return codes, values[first].tolist()        # of 0 and -0 the one that comes first
-
-
-def _shown(value: bytes | float | None):
-    return NULL if value is None or value != value else value
+def _shown(keys: np.ndarray, known) -> list:
+    """The values of a column of keys as rows show them."""
+    if known is None:
+        return [NULL if value != value else value for value in keys.tolist()]
+    values = known.values if type(known) is _Numbering else known[1]
+    return [values[code] if code else NULL for code in keys.astype(np.int64).tolist()]

@@ -1,63 +1,127 @@
-"""The short way for FT.AGGREGATE requests that group what a query matches by fields of the schema, and maybe sort the groups.
-
-What such a request says besides its query is settled when its words come for the first time; a run is the query, the grouping by whole
-columns (grouping.py), the order of the groups and the bytes of those that are shown. It finds what the stages of pipeline.py find; what it
-does not know of, and what takes long, is theirs."""
-from heapq import nsmallest
-from time import perf_counter_ns
-
+"""What FT.AGGREGATE keeps of a request for those that say the same besides their query: its stages (pipeline.py), ready to be run again, and
+how its queries find their documents. Where it groups by fields of the schema and reduces numbers, and maybe sorts the groups, the engine does
+all of it, to the bytes of the rows (Written)."""
+import native
+from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Raw
 
 from . import errors, tree
-from .aggregate_options import DEFAULT_SORTED, Arrange, Group
+from .aggregate_options import DEFAULT_SORTED, Arrange, Group, Load
 from .binding import bind
 from .grouping import Grouping
-from .matches import row_array
-from .pipeline import ascending_key, descending_key
-from .plan import Evaluation
-from .reply import HEADS, N_HEADS, RESP3_HEAD, RESP3_ROW_END, RESP3_TAIL, bulk, hidden_fields
-from .search import find_names, match, time_limit_us
-from .values import NULL, number_text
+from .pipeline import DocumentLayout, Progress, build
+from .reply import RESP3_HEAD, RESP3_ROW_END, RESP3_TAIL, bulk, hidden_fields
+from .search import MAX_PREPARED, MAX_PREPARED_BYTES, find_names
+from .text.steps import QuerySteps
 
 #: Of more documents than these the stages take a part at a time.
 _MOST_ROWS = 1 << 16
-_NIL = {2: b"$-1\r\n", 3: b"_\r\n"}
+_NO_END = 1 << 62
+#: Queries whose documents an index has as a set.
+_SETS = (tree.Wildcard, tree.Tag, tree.Not)
 
 
-class HotGroups:
-    """One request's steps, for whatever query; see the module."""
+class HotQuery:
+    """A query of such a request: its tree, and what finds its documents."""
 
-    __slots__ = ("server", "index", "options", "step", "n_keys", "names", "shown", "sort_keys", "offset", "end", "db")
+    __slots__ = ("root", "steps")
 
-    def __init__(self, server, index, options, step: Group, arrange: Arrange | None):
+    def __init__(self, root, steps: QuerySteps | None):
+        self.root = root
+        self.steps = steps                      # None: it takes the general way
+
+
+class HotAggregate:
+    """One request's stages, for whatever query; see the module. One run at a time: where one goes on beside the traffic, the next one
+    needs stages of its own (`renew`)."""
+
+    __slots__ = ("server", "index", "options", "layout", "stages", "final", "progress", "written", "_queries")
+
+    def __init__(self, server, index, options):
+        """Raises CommandError, as `build` does."""
         self.server = server
-        self.db = server.keyspace.databases[0]
         self.index = index
         self.options = options
-        self.step = step
-        self.n_keys = len(step.properties)
-        self.names = [*step.properties, *(reduce.alias for reduce in step.reducers)]
-        hidden = hidden_fields(index)
-        #: (column, encoded name) of what rows show.
-        self.shown = [(i, bulk(name)) for i, name in enumerate(self.names) if name not in hidden]
-        self.sort_keys: list[tuple] = []        # (column, what makes its sort key), the most important first
-        self.offset, self.end = 0, None
-        if arrange is not None:
-            self.offset = arrange.offset
-            count = arrange.count
-            if arrange.keys:
-                self.sort_keys = [(self.names.index(name), ascending_key if ascending else descending_key) for name, ascending in arrange.keys]
-                self.sort_keys += [(i, ascending_key) for i in range(self.n_keys)]
-                count = DEFAULT_SORTED if count is None else count
-            self.end = None if count is None else self.offset + count
+        self.renew()
+        self.written = Written.of(index, options)
+        self._queries: dict[bytes, HotQuery | None] = {}
 
     @classmethod
-    def of(cls, server, index, options) -> "HotGroups | None":
-        """The short way for a request's options, None if there is none."""
+    def of(cls, server, index, options) -> "HotAggregate | None":
+        """The stages of a request's options, None if they are made anew each time."""
+        if (options.cursor is not None or options.add_scores or options.with_scores or options.format == "EXPAND" or options.filters
+                or options.geo_filters or options.in_keys is not None or options.has_empty_filter or options.params or index.unordered
+                or index.source.is_json or server.keyspace.databases[0].field_expires):
+            return None
+        if any(type(step) is Load and step.fields is None for step in options.steps):
+            return None
+        try:
+            made = cls(server, index, options)
+        except CommandError:                    # it is refused where it is run, after what comes before that
+            return None
+        return made if made.layout.terms_slot < 0 else None
+
+    def renew(self) -> None:
+        """Makes the stages, leaving those there were to whoever has them."""
+        self.layout = DocumentLayout(self.server.keyspace.databases[0], self.index)
+        self.progress = Progress(0, 0)
+        self.stages, self.final = build(self.options, self.layout, self.progress)
+
+    def query(self, text: bytes, parse) -> HotQuery | None:
+        """How a query is run; None: in the general way altogether. parse: function(index, text, options) that reads it. Raises
+        CommandError."""
+        queries = self._queries
+        try:
+            return queries[text]
+        except KeyError:
+            pass
+        index, options = self.index, self.options
+        query, made = parse(index, text, options), None
+        if not query.params:
+            root = bind(query, {})
+            if type(root) is not tree.Knn and not find_names(index, options, root):
+                made = HotQuery(root, None if type(root) in _SETS else QuerySteps.of(self.server, index, root, options))
+        if len(text) <= MAX_PREPARED_BYTES:
+            if len(queries) >= MAX_PREPARED:
+                queries.clear()
+            queries[text] = made
+        return made
+
+    def begin(self, limit_us: int) -> None:
+        """To be called before the stages are given what a query has found."""
+        layout, index = self.layout, self.index
+        layout.newest, layout.n_removals = index.docs.max_doc_id, index.n_removals
+        self.progress.begin(limit_us, self.server.config["search-max-aggregate-groups"])
+
+
+class Written:
+    """A request's GROUPBY and the order of its groups, as the engine does them."""
+
+    __slots__ = ("_grouping", "_plan", "_forms", "_order", "_first", "_last")
+    _groups: native.Groups | None = None
+
+    def __init__(self, grouping: Grouping, step: Group, arrange: Arrange | None, hidden):
+        self._grouping = grouping
+        self._plan = grouping.plan()
+        names = [*step.properties, *(reduce.alias for reduce in step.reducers)]
+        shown = [(i, bulk(name)) for i, name in enumerate(names) if name not in hidden]
+        self._forms = {2: native.GroupForm(b"*%d\r\n" % (2 * len(shown)), b"", b"$-1\r\n", shown),
+                       3: native.GroupForm(b"%%2\r\n+extra_attributes\r\n%%%d\r\n" % len(shown), RESP3_ROW_END, b"_\r\n", shown)}
+        self._order: native.GroupOrder | None = None
+        self._first, self._last = 0, _NO_END
+        if arrange is not None:
+            count = arrange.count
+            if arrange.keys:
+                self._order = native.GroupOrder([(names.index(name), not ascending) for name, ascending in arrange.keys])
+                count = DEFAULT_SORTED if count is None else count
+            self._first = arrange.offset
+            self._last = _NO_END if count is None else arrange.offset + count
+
+    @classmethod
+    def of(cls, index, options) -> "Written | None":
+        """It for a request's options, None if the engine does not do all of it."""
         steps = options.steps
-        if (options.cursor is not None or options.add_scores or options.with_scores or options.with_sort_keys or options.no_rows or options.no_content
-                or options.format == "EXPAND" or options.filters or options.geo_filters or options.in_keys is not None
-                or options.has_empty_filter or options.sort_by is not None or options.params or index.unordered or index.source.is_json):
+        if options.with_sort_keys or options.no_rows or options.no_content:
             return None
         if not 1 <= len(steps) <= 2 or type(steps[0]) is not Group or type(steps[-1]) not in (Group, Arrange):
             return None
@@ -67,67 +131,22 @@ class HotGroups:
             return None
         if arrange is not None and (arrange.count == 0 or any(name not in names for name, _ in arrange.keys)):
             return None
-        if Grouping.of(index, step, lambda name: False) is None:
-            return None
-        return cls(server, index, options, step, arrange)
+        grouping = Grouping.of(index, step, lambda name: False)
+        return None if grouping is None or grouping.others else cls(grouping, step, arrange, hidden_fields(index))
 
-    def run(self, client, query) -> Raw | None:
-        """The reply for a query without parameters that yields nothing; None if the request has to go the general way. Raises CommandError."""
-        index, db, options = self.index, self.db, self.options
-        if db.expires or db.field_expires or query.params:
+    def reply(self, rows, n: int, proto: int, most_groups: int) -> Raw | None:
+        """The reply for these n rows (what native.Groups.add takes); None if the stages are to make it. Raises CommandError for more
+        groups than there may be."""
+        if n > _MOST_ROWS or not self._grouping.is_ready(self._plan):
             return None
-        root = bind(query, {})
-        if type(root) is tree.Knn or find_names(index, options, root):
-            return None
-        started = perf_counter_ns()
-        limit_us = time_limit_us(self.server.config, options)
-        index.dialect_uses[options.dialect - 1] += 1
-        found = match(client, index, root, Evaluation(index, self.server.config, limit_us, options))
-        grouping = Grouping.of(index, self.step, lambda name: False)
-        is_late = limit_us and perf_counter_ns() - started > 1000 * limit_us
-        if found.warnings or is_late or len(found.rows) > _MOST_ROWS or grouping is None or not grouping.is_ready():
-            index.dialect_uses[options.dialect - 1] -= 1
-            return None
-        rows = index.docs.in_order(row_array(found.rows))
-        keys, results = [], [[] for _ in self.step.reducers]
-        for made in grouping.groups(iter((rows,)) if len(rows) else ()):
-            if made is not None:
-                keys, results = made
-        if len(keys) > self.server.config["search-max-aggregate-groups"]:
-            raise errors.fail(errors.GROUPS_MAXIMUM, self.server.config["search-max-aggregate-groups"])
-        columns = [*(zip(*keys) if keys else [()] * self.n_keys), *results]
-        return Raw(self._encode(client.proto, len(keys), self._order(columns, len(keys)), columns))
-
-    def _order(self, columns: list, n: int) -> list[int] | range:
-        """The groups that are shown, in their order."""
-        sort_keys = self.sort_keys
-        if not sort_keys:
-            return range(n)[self.offset:self.end]
-        parts = [map(make, columns[at]) for at, make in sort_keys]
-        entries = zip(*parts, range(n))
-        return [entry[-1] for entry in (nsmallest(self.end, entries) if self.end < n // 4 else sorted(entries))[self.offset:self.end]]
-
-    def _encode(self, proto: int, total: int, order, columns: list) -> bytes:
-        n_shown = len(self.shown)
+        groups = Written._groups
+        if groups is None:
+            groups = Written._groups = native.Groups()
+        groups.begin(self._plan)
+        total = groups.add(rows)
+        if total > most_groups:
+            raise errors.fail(errors.GROUPS_MAXIMUM, most_groups)
+        shown, text = groups.write(self._forms[proto], self._first, self._last, self._order)
         if proto == 2:
-            out = [b"*%d\r\n:%d\r\n" % (1 + len(order), total)]
-            head, tail = b"*%d\r\n" % (2 * n_shown), b""
-        else:
-            out = [RESP3_HEAD % len(order)]
-            head, tail = b"%%2\r\n+extra_attributes\r\n%%%d\r\n" % n_shown, RESP3_ROW_END
-        shown = [(name, columns[at]) for at, name in self.shown]
-        nil = _NIL[proto]
-        for i in order:
-            out.append(head)
-            for name, column in shown:
-                value = column[i]
-                if value is NULL:
-                    out += (name, nil)
-                    continue
-                text = value if type(value) is bytes else number_text(value)
-                n = len(text)
-                out += (name, HEADS[n] if n < N_HEADS else b"$%d\r\n" % n, text, b"\r\n")
-            out.append(tail)
-        if proto == 3:
-            out.append(RESP3_TAIL % total)
-        return b"".join(out)
+            return Raw(b"*%d\r\n:%d\r\n%b" % (1 + shown, total, text))
+        return Raw(b"".join((RESP3_HEAD % shown, text, RESP3_TAIL % total)))

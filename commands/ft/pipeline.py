@@ -16,7 +16,7 @@ from . import aggregate_options as steps
 from . import errors, expr
 from .aggregate_options import DEFAULT_SORTED
 from .fields import NumericField
-from .grouping import Grouping
+from .grouping import Grouping, column_of
 from .reducers import REDUCERS
 from .values import NULL, Several, is_true
 
@@ -49,6 +49,10 @@ class Progress:
         self.resumed_ns = perf_counter_ns()
         self.timed_out = False
         self.most: int | None = None            # documents after which the time is up, by _FT.DEBUG
+
+    def begin(self, limit_us: int, most_groups: int) -> None:
+        """Has it be another request's."""
+        self.__init__(limit_us, most_groups)
 
     def check_groups(self, n: int) -> None:
         """Raises CommandError for more groups than there may be."""
@@ -133,7 +137,7 @@ class DocumentLayout(Layout):
         if slot is None and field is not None and not self.is_whole and not field.has_arrays and (field.spec.sortable
                                                    or (self.is_open and type(field) is NumericField)):
             slot = self.add(name)
-            self.columns[slot] = _column(field)
+            self.columns[slot] = column_of(field)
         elif slot is None and field is not None and self._with_all is not None:
             slot = self.add(name)
             self._with_all.append((slot, field.path))
@@ -167,7 +171,7 @@ class DocumentLayout(Layout):
                 from_hash.append((slot, path))
             elif not self.is_whole and not field.has_arrays and (type(field) is NumericField
                                                                  or (field.sort_keys is not None and field.spec.unf)):
-                self.columns[slot] = _column(field)
+                self.columns[slot] = column_of(field)
             else:
                 from_hash.append((slot, field.path))
         if from_hash:
@@ -192,10 +196,12 @@ class DocumentLayout(Layout):
         is_json = self.index.source.is_json
 
         def stage(batches):
-            document = self._document
+            document, index, docs = self._document, self.index, self.index.docs
             for batch in batches:
+                # While nothing has changed, the table has the documents.
+                known = docs.values if not is_json and docs.max_doc_id == self.newest and index.n_removals == self.n_removals else None
                 for row in batch:
-                    value = document(row[DOCUMENT])
+                    value = document(row[DOCUMENT]) if known is None else known[row[DOCUMENT]]
                     if value is not None:
                         get = value.load if is_json else value.get
                         for slot, path in fields:
@@ -287,25 +293,6 @@ class Timing:
                 return
             self.n_rows += len(batch)
             yield batch
-
-
-def _column(field) -> Callable:
-    """What an index's field gives for rows: numbers, or its sort keys."""
-    if type(field) is not NumericField:
-        return lambda rows, numbers: list(map(field.sort_keys.get, numbers))
-
-    def numbers_of(rows, numbers):
-        column = field.column
-        if len(column) <= max(numbers, default=0):
-            return [field.sort_key(row) for row in numbers]
-        values = column[rows]
-        missing = values != values
-        found = values.tolist()
-        if missing.any():
-            for i in np.flatnonzero(missing).tolist():
-                found[i] = None
-        return found
-    return numbers_of
 
 
 def _copy(source: int, target: int) -> Stage:
@@ -462,10 +449,12 @@ def _group(step, before: Layout, stages: list[NamedStage], progress: Progress) -
 
 
 def _sources(step) -> set[bytes]:
-    """The properties that a GROUPBY reads."""
+    """The properties that a GROUPBY reads, which are known."""
     used = {*step.properties}
     for reduce in step.reducers:
-        if reduce.function != "COUNT":
+        if reduce.function == "COLLECT":
+            used.update([*reduce.fields, *(name for name, _ in reduce.keys)])
+        elif reduce.function != "COUNT":
             used.update(name for name in (reduce.source, reduce.by) if name is not None)
     return used
 
@@ -614,11 +603,11 @@ def _sorter(keys: list[tuple[int, bool]], most: int, layout: Layout, progress: P
     direction of the last key; equal groups in the order of what they were grouped by."""
     parts = [(slot, ascending_key if ascending else descending_key) for slot, ascending in keys]
     if isinstance(layout, DocumentLayout):
-        doc_ids = layout.index.docs.doc_ids
+        docs = layout.index.docs
         sign = 1 if keys[-1][1] else -1
 
         def ties(batch):
-            return (sign * doc_ids[[row[DOCUMENT] for row in batch]]).tolist()
+            return (sign * docs.doc_ids[[row[DOCUMENT] for row in batch]]).tolist()
     else:
         parts += [(slot, ascending_key) for slot in layout.keys]
         numbers = count()

@@ -306,10 +306,10 @@ _BITS = 12
 _REGISTERS = 1 << _BITS
 
 
-def _estimate(registers: bytes | bytearray) -> float:
-    """How many different values a HyperLogLog has seen."""
-    empty = registers.count(0)
-    inverse = sum([2.0 ** -register for register in registers])
+def _estimate(ranks: list[int]) -> float:
+    """How many different values a HyperLogLog has seen; `ranks`: its registers but for the empty ones."""
+    empty = _REGISTERS - len(ranks)
+    inverse = empty + sum([2.0 ** -rank for rank in ranks])
     raw = 0.7213 / (1 + 1.079 / _REGISTERS) * _REGISTERS * _REGISTERS / inverse
     if raw <= 2.5 * _REGISTERS and empty:
         raw = _REGISTERS * math.log(_REGISTERS / empty)
@@ -319,14 +319,14 @@ def _estimate(registers: bytes | bytearray) -> float:
 class Sketch(Reducer):
     """HLL: a HyperLogLog of the values, as text for HLL_SUM."""
 
-    __slots__ = ("registers",)
+    __slots__ = ("ranks",)
 
     def __init__(self, reduce, slot, by):
         self.slot = slot
-        self.registers = bytearray(_REGISTERS)
+        self.ranks: dict[int, int] = {}         # by register, where it is not empty
 
     def add(self, rows):
-        slot, registers = self.slot, self.registers
+        slot, ranks = self.slot, self.ranks
         for value in {_key(row[slot]) for row in rows}:
             if value is None or value is NULL:
                 continue
@@ -334,11 +334,14 @@ class Sketch(Reducer):
                                           digest_size=8).digest(), "little")
             place, rest = bits & (_REGISTERS - 1), bits >> _BITS
             rank = 65 - _BITS - rest.bit_length()
-            if rank > registers[place]:
-                registers[place] = rank
+            if rank > ranks.get(place, 0):
+                ranks[place] = rank
 
     def result(self):
-        return bytes(self.registers)
+        registers = bytearray(_REGISTERS)
+        for place, rank in self.ranks.items():
+            registers[place] = rank
+        return bytes(registers)
 
 
 class CountDistinctish(Sketch):
@@ -347,19 +350,26 @@ class CountDistinctish(Sketch):
     __slots__ = ()
 
     def result(self):
-        return _estimate(self.registers)
+        return _estimate(list(self.ranks.values()))
 
 
-class SketchSum(CountDistinctish):
+class SketchSum(Reducer):
     """HLL_SUM: the estimate of several sketches together."""
 
-    __slots__ = ()
+    __slots__ = ("registers",)
+
+    def __init__(self, reduce, slot, by):
+        self.slot = slot
+        self.registers = bytearray(_REGISTERS)
 
     def add(self, rows):
         for row in rows:
             value = row[self.slot]
             if type(value) is bytes and len(value) == _REGISTERS:
                 self.registers = bytearray(map(max, self.registers, value))
+
+    def result(self):
+        return _estimate([rank for rank in self.registers if rank])
 
 
 REDUCERS: dict[str, type[Reducer]] = {

@@ -374,20 +374,58 @@ void vec_text_free(vec_text *text);
    n_phrases of these words), equal ones by doc id, and their scores: *n_rows of them. Returns how many match in all, or VEC_ENOMEM. */
 int64_t vec_text_top(vec_text *text, const vec_text_docs *docs, const vec_text_leaf *leaves, const uint32_t *groups, uint64_t n_groups,
                      const uint32_t *phrases, uint64_t n_phrases, uint64_t k, uint32_t *rows, double *scores, uint64_t *n_rows);
-/* Rows by the numbers that stand for what they are grouped by: codes[row] < n_values, of n rows. */
+/* All rows that match, as vec_text_top says, without phrases where n_phrases is 0: their number, and *rows by doc id, until the next call.
+   VEC_ENOMEM as there. */
+int64_t vec_text_rows(vec_text *text, const vec_text_docs *docs, const vec_text_leaf *leaves, const uint32_t *groups, uint64_t n_groups,
+                      const uint32_t *phrases, uint64_t n_phrases, const uint32_t **rows);
+/* What a field says of rows: numbers that stand for its values (0: none), by row or in the order of the rows that are given; or numbers
+   (NaN: none). Beyond n there is nothing. names: of the values, bulk strings; needed where groups are put in order or written. */
 typedef struct {
     const int32_t *codes;
-    uint64_t n, n_values;
-} vec_group_key;
-/* For each row the number of its group among these rows, in the order in which groups first come; a group has the same codes of all keys.
-   first[group]: a row of it. group_of has a place for each combination of codes, all 0 before and after. Returns how many groups there are;
-   VEC_EARG: a key has no code for a row (group_of is then not 0). */
-int64_t vec_group_rows(const vec_group_key *keys, uint64_t n_keys, const uint32_t *rows, uint64_t n, uint32_t *group_of, uint32_t *groups,
-                       uint32_t *first);
-/* Adds to each group's count and sum those of its rows that have a number in the column (NaN and beyond its end: none), in the order of
-   the rows; column NULL: counts all rows. */
-void vec_group_add(const uint32_t *groups, const uint32_t *rows, uint64_t n, const double *column, uint64_t n_column, double *sums,
-                   int64_t *counts);
+    const double *column;           /* where codes is NULL */
+    uint64_t n;
+    int is_in_order;                /* of the rows that are given */
+    const vec_names *names;
+} vec_group_field;
+/* What becomes of the rows of a group: how many there are, or of the numbers that a field says of them the sum, mean, least, greatest,
+   sample standard deviation (B. P. Welford, Note on a method for calculating corrected sums of squares and products, 1962) or the smallest
+   that a `share` of them does not exceed; or how many different values it says. */
+enum { VEC_GROUP_COUNT = 0, VEC_GROUP_SUM = 1, VEC_GROUP_MEAN = 2, VEC_GROUP_LEAST = 3, VEC_GROUP_GREATEST = 4, VEC_GROUP_DEVIATION = 5,
+       VEC_GROUP_QUANTILE = 6, VEC_GROUP_DIFFERENT = 7 };
+typedef struct {
+    int what;
+    double share;
+} vec_group_reducer;
+/* Rows by groups. Not for several threads at a time. */
+typedef struct vec_groups vec_groups;
+int vec_groups_create(vec_groups **out);
+void vec_groups_free(vec_groups *groups);
+/* Begins anew: what rows are grouped by are n_keys fields. VEC_ENOMEM. */
+int vec_groups_begin(vec_groups *groups, uint32_t n_keys, const vec_group_reducer *reducers, uint32_t n_reducers);
+/* Takes rows, in their order: first the fields of the keys, then those of the reducers (of COUNT: any). Rows belong to a group if all keys
+   have the same value; 0 is -0. Returns how many groups there are, in the order in which they first came, or VEC_ENOMEM. */
+int64_t vec_groups_add(vec_groups *groups, const vec_group_field *fields, const uint32_t *rows, uint64_t n);
+/* The number of the group of each row that was added last. */
+const uint32_t *vec_groups_of_rows(const vec_groups *groups);
+/* To be called when there are no more rows. results[reducer * number of groups + group]: where there is no number the sum, mean and
+   quantile are NaN, the least inf and the greatest -inf. Likewise keys: of a field with codes the code, else the number. */
+int vec_groups_end(vec_groups *groups, const double **keys, const double **results);
+/* Which groups come first .. last - 1 by these columns (keys, then reducers), ascending or not: nothing, numbers and texts ascend in this
+   order, NaN among what is computed comes last either way; equal ones by their keys, ascending, and then as they came. Returns how many
+   there are, or VEC_ENOMEM. fields: of the keys. */
+typedef struct { uint32_t column; int is_descending; } vec_group_order;
+int64_t vec_groups_sort(vec_groups *groups, const vec_group_field *fields, const vec_group_order *by, uint32_t n_by, uint64_t first,
+                        uint64_t last, const uint32_t **order);
+/* Those groups as rows of a reply (order NULL: the n from `first` on): head, for each of the columns its name and its value, tail. Numbers
+   as text: whole ones without a point, others with 12 significant digits. Returns its length, or VEC_ENOMEM. */
+typedef struct { uint32_t column, n_name; const char *name; } vec_group_column;
+typedef struct {
+    const char *head, *tail, *nil;
+    uint32_t n_head, n_tail, n_nil, n_columns;
+    const vec_group_column *columns;
+} vec_group_form;
+int64_t vec_groups_write(vec_groups *groups, const vec_group_field *fields, const vec_group_form *form, const uint32_t *order, uint64_t first,
+                         uint64_t n, const char **text);
 /* Whether the values of rows ascend, each greater than the one before. */
 int vec_are_ascending(const int64_t *values, const uint32_t *rows, uint64_t n);
 /* The places of those words, of n_words ascending ones, that `distance` or fewer insertions, deletions and replacements of characters make

@@ -14,7 +14,11 @@ struct vec_text {
     uint8_t *marks;             /* by row; 0 between calls */
     uint32_t *touched;
     uint64_t size;
+    struct placed *placed;      /* rows to be sorted by doc id, twice */
+    uint64_t n_placed;
 };
+
+struct placed { uint64_t id; uint32_t row; };
 
 int vec_text_create(vec_text **out) {
     *out = calloc(1, sizeof **out);
@@ -26,6 +30,7 @@ void vec_text_free(vec_text *t) {
     free(t->scores);
     free(t->marks);
     free(t->touched);
+    free(t->placed);
     free(t);
 }
 
@@ -51,6 +56,7 @@ static int reserve(vec_text *t, uint64_t n) {
 typedef struct {
     const vec_text_docs *docs;
     double flat, slope;         /* what is added to a frequency in the denominator: flat + slope * length */
+    int is_wanted;              /* whether scores are */
 } measure;
 
 static double saturated(const measure *m, uint32_t freq, uint32_t length) {
@@ -95,7 +101,7 @@ static void run_leaf(vec_text *t, const measure *m, const vec_text_leaf *leaf, u
         for (uint64_t i = 0; i < n; i++) {
             uint32_t row = rows[i];
             if (row >= d->n_ids || (leaf->column && !is_within(leaf, row))) continue;
-            double value = leaf->weight != 0 && (!before || t->marks[row] >= before) ? leaf->weight * saturated(m, 1, length_of(d, row)) : 0;
+            double value = m->is_wanted && leaf->weight != 0 && (!before || t->marks[row] >= before) ? leaf->weight * saturated(m, 1, length_of(d, row)) : 0;
             hit(t, n_touched, row, before, kind, value);
         }
         return;
@@ -107,7 +113,7 @@ static void run_leaf(vec_text *t, const measure *m, const vec_text_leaf *leaf, u
         if (fits && !fits[posting >> 16 & 0xffff]) continue;
         uint32_t row = d->row_of[number];
         if (row == NO_ROW || (before && t->marks[row] < before)) continue;
-        hit(t, n_touched, row, before, kind, leaf->weight * saturated(m, posting & 0xffff, d->lengths[number]));
+        hit(t, n_touched, row, before, kind, m->is_wanted ? leaf->weight * saturated(m, posting & 0xffff, d->lengths[number]) : 0);
     }
 }
 
@@ -172,17 +178,25 @@ static void sift_up(const vec_text_docs *d, uint32_t *rows, double *scores, uint
     rows[at] = row, scores[at] = score;
 }
 
-int64_t vec_text_top(vec_text *t, const vec_text_docs *docs, const vec_text_leaf *leaves, const uint32_t *groups, uint64_t n_groups,
-                     const uint32_t *phrases, uint64_t n_phrases, uint64_t k, uint32_t *rows, double *scores, uint64_t *n_rows) {
-    if (reserve(t, docs->n_ids)) return VEC_ENOMEM;
-    measure m = {docs, docs->k1 * (1 - docs->b), docs->mean_length > 0 ? docs->k1 * docs->b / docs->mean_length : 0};
-    uint64_t n_touched = 0, total = 0, n = 0, leaf = 0;
+/* Marks what matches the groups; returns how many of them want something. */
+static uint8_t run_groups(vec_text *t, const measure *m, const vec_text_leaf *leaves, const uint32_t *groups, uint64_t n_groups,
+                          uint64_t *n_touched) {
+    uint64_t leaf = 0;
     uint8_t before = 0;
     for (uint64_t g = 0; g < n_groups; g++) {
         int kind = groups[2 * g];
-        for (uint32_t i = 0; i < groups[2 * g + 1]; i++) run_leaf(t, &m, &leaves[leaf++], before, kind, &n_touched);
+        for (uint32_t i = 0; i < groups[2 * g + 1]; i++) run_leaf(t, m, &leaves[leaf++], before, kind, n_touched);
         if (kind == VEC_TEXT_ANY || kind == VEC_TEXT_FIRST) before++;
     }
+    return before;
+}
+
+int64_t vec_text_top(vec_text *t, const vec_text_docs *docs, const vec_text_leaf *leaves, const uint32_t *groups, uint64_t n_groups,
+                     const uint32_t *phrases, uint64_t n_phrases, uint64_t k, uint32_t *rows, double *scores, uint64_t *n_rows) {
+    if (reserve(t, docs->n_ids)) return VEC_ENOMEM;
+    measure m = {docs, docs->k1 * (1 - docs->b), docs->mean_length > 0 ? docs->k1 * docs->b / docs->mean_length : 0, !docs->keys};
+    uint64_t n_touched = 0, total = 0, n = 0;
+    const uint8_t before = run_groups(t, &m, leaves, groups, n_groups, &n_touched);
     for (uint64_t i = 0; i < n_touched; i++) {
         uint32_t row = t->touched[i];
         uint8_t mark = t->marks[row];
@@ -207,4 +221,58 @@ int64_t vec_text_top(vec_text *t, const vec_text_docs *docs, const vec_text_leaf
     }
     *n_rows = n;
     return (int64_t)total;
+}
+
+enum { DIGIT = 11, FEW = 48 };
+
+/* Sorts rows by doc id: a digit at a time from the last one on, few of them by insertion. */
+static int sort_by_id(vec_text *t, const int64_t *doc_ids, uint32_t *rows, uint64_t n) {
+    if (2 * n > t->n_placed) {
+        struct placed *more = realloc(t->placed, (2 * n + 64) * sizeof *more);
+        if (!more) return VEC_ENOMEM;
+        t->placed = more, t->n_placed = 2 * n + 64;
+    }
+    struct placed *from = t->placed, *to = t->placed + n;
+    uint64_t any = 0;
+    for (uint64_t i = 0; i < n; i++) from[i] = (struct placed){(uint64_t)doc_ids[rows[i]], rows[i]}, any |= from[i].id;
+    if (n <= FEW) {
+        for (uint64_t i = 1; i < n; i++) {
+            const struct placed one = from[i];
+            uint64_t j = i;
+            for (; j && from[j - 1].id > one.id; j--) from[j] = from[j - 1];
+            from[j] = one;
+        }
+        any = 0;
+    }
+    for (int shift = 0; shift < 64 && any >> shift; shift += DIGIT) {
+        uint32_t starts[1 << DIGIT] = {0}, start = 0;
+        const uint64_t mask = (1 << DIGIT) - 1;
+        for (uint64_t i = 0; i < n; i++) starts[from[i].id >> shift & mask]++;
+        for (uint64_t d = 0; d <= mask; d++) {
+            const uint32_t count = starts[d];
+            starts[d] = start, start += count;
+        }
+        for (uint64_t i = 0; i < n; i++) to[starts[from[i].id >> shift & mask]++] = from[i];
+        struct placed *other = from;
+        from = to, to = other;
+    }
+    for (uint64_t i = 0; i < n; i++) rows[i] = from[i].row;
+    return VEC_OK;
+}
+
+int64_t vec_text_rows(vec_text *t, const vec_text_docs *docs, const vec_text_leaf *leaves, const uint32_t *groups, uint64_t n_groups,
+                      const uint32_t *phrases, uint64_t n_phrases, const uint32_t **rows) {
+    if (reserve(t, docs->n_ids)) return VEC_ENOMEM;
+    const measure m = {docs, 0, 0, 0};
+    uint64_t n_touched = 0, n = 0;
+    const uint8_t before = run_groups(t, &m, leaves, groups, n_groups, &n_touched);
+    for (uint64_t i = 0; i < n_touched; i++) {
+        const uint32_t row = t->touched[i];
+        const uint8_t mark = t->marks[row];
+        t->marks[row] = 0;
+        if (mark == before && (!n_phrases || has_phrases(docs, row, phrases, n_phrases))) t->touched[n++] = row;
+    }
+    if (!vec_are_ascending(docs->doc_ids, t->touched, n) && sort_by_id(t, docs->doc_ids, t->touched, n)) return VEC_ENOMEM;
+    *rows = t->touched;
+    return (int64_t)n;
 }

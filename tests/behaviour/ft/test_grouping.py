@@ -32,9 +32,24 @@ def filled(r2):
 
 
 def both_ways(r, query, words):
-    """The replies by columns and by rows."""
-    return (r.execute_command("FT.AGGREGATE", "idx", query, *words, "TIMEOUT", 60000),
-            r.execute_command("FT.AGGREGATE", "idx", query, "APPLY", "1", "AS", "one", *words, "TIMEOUT", 60000))
+    """The replies by columns, the same for the first and the second request, and by rows."""
+    by_columns = [r.execute_command("FT.AGGREGATE", "idx", query, *words, "TIMEOUT", 60000) for _ in range(2)]
+    assert by_columns[0] == by_columns[1], (query, words)
+    return by_columns[0], r.execute_command("FT.AGGREGATE", "idx", query, "APPLY", "1", "AS", "one", *words, "TIMEOUT", 60000)
+
+
+def reducer(rng):
+    """A random one, with its arguments."""
+    function = rng.choice(["COUNT", "SUM", "AVG", "MIN", "MAX", "STDDEV", "QUANTILE", "COUNT_DISTINCT", "COUNT_DISTINCTISH", "TOLIST",
+                           "FIRST_VALUE", "FIRST_VALUE", "HLL"])
+    source = rng.choice(["@num", "@more"] if rng.random() < 0.7 else [f"@{name}" for name in FIELDS])
+    if function == "COUNT":
+        return ["REDUCE", "COUNT", 0]
+    if function == "QUANTILE":
+        return ["REDUCE", function, 2, source, rng.choice(["0", "0.5", "0.99"])]
+    if function == "FIRST_VALUE" and rng.random() < 0.7:
+        return ["REDUCE", function, 4, source, "BY", rng.choice(["@num", "@tag"]), rng.choice(["ASC", "DESC"])]
+    return ["REDUCE", function, 1, source]
 
 
 def test_any_grouping(filled):
@@ -43,9 +58,11 @@ def test_any_grouping(filled):
         names = [f"@{name}" for name in rng.sample(FIELDS, rng.randrange(4))]
         reducers = []
         for i in range(rng.randrange(4)):
-            function = rng.choice(["COUNT", "SUM", "AVG", "MIN", "MAX"])
-            reducers += ["REDUCE", function, *([0] if function == "COUNT" else [1, rng.choice(["@num", "@more"])]), "AS", f"r{i}"]
+            reducers += [*reducer(rng), "AS", f"r{i}"]
         more = rng.choice([[], ["LIMIT", 0, 5000], ["SORTBY", 2, names[0], "DESC"] if names else [], ["LIMIT", 3, 20]])
+        if reducers and rng.random() < 0.6:
+            more = rng.choice([["SORTBY", 2, "@r0", "ASC", "LIMIT", 0, 30], ["APPLY", "upper(@r0)", "AS", "u", "LIMIT", 0, 9],
+                               ["FILTER", "exists(@r0)", "GROUPBY", 1, "@r0", "REDUCE", "COUNT", 0, "AS", "n"], ["SORTBY", 4, "@r0", "DESC", names[-1], "ASC"] if names else []])
         by_columns, by_rows = both_ways(filled, rng.choice(["*", "@words:hello", "@num:[0 2]", "@tag:{a|b}", "@many:{7}"]),
                                         ["GROUPBY", len(names), *names, *reducers, *more])
         assert by_columns == by_rows, (names, reducers, more)

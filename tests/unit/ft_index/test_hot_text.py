@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import native
 from commands.ft.create_options import CreateOptions, NumericSpec, TagSpec, TextSpec
 from commands.ft.index import Index
 from commands.ft.matches import row_array
@@ -13,6 +14,7 @@ from commands.ft.score import Scorer
 from commands.ft.search import _sorted, top_rows
 from commands.ft.search_options import SearchOptions
 from commands.ft.text.hot import HotText
+from commands.ft.text.steps import QuerySteps
 from test_text_index import CONFIG, Document
 
 WORDS = "run running runner runs jump jumps jumping fox foxes happy happily apple apples banana".split()
@@ -70,6 +72,8 @@ def test_the_same_as_the_general_way(limit):
             for _ in range(2):
                 rows, scores, total, _ = hot.top()
                 assert (list(zip(rows, scores)), total) == general(index, root, options), query
+            every = index.docs.in_order(row_array(Evaluation(index, CONFIG, 0, options).match(root).rows))
+            assert native.rows_of(QuerySteps.of(SERVER, index, root, options).rows(0)).tolist() == every.tolist(), query
     assert n_hot > 200
 
 

@@ -1,57 +1,147 @@
 """Rows by groups, against what Python finds."""
+import math
+import statistics
+
 import numpy as np
 import pytest
 
 import native
 
-
-def grouped(keys, rows):
-    """The same as native.group_rows, from dicts."""
-    known, groups, first = {}, [], []
-    for row in rows.tolist():
-        key = tuple(int(codes[row]) for codes, _ in keys)
-        if key not in known:
-            known[key] = len(known)
-            first.append(row)
-        groups.append(known[key])
-    return groups, first
+N = 300
 
 
-@pytest.mark.parametrize("sizes", [(1,), (7,), (1000,), (3, 5), (40, 2, 9)])
-@pytest.mark.parametrize("n_rows", [0, 1, 400])
-def test_rows_are_numbered_by_what_they_are_grouped_by(sizes, n_rows):
-    rng = np.random.default_rng(len(sizes) + n_rows)
-    keys = [(rng.integers(0, size, 300).astype(np.int32), size) for size in sizes]
-    rows = rng.integers(0, 300, n_rows).astype(np.uint32)
-    for _ in range(2):                                  # the table is as it was
-        groups, first = native.group_rows(keys, rows)
-        assert (groups.tolist(), first.tolist()) == grouped(keys, rows)
+def codes_of(rng, n_values):
+    return rng.integers(0, n_values, N).astype(np.int32)
 
 
-def test_a_row_without_a_code_is_refused_and_leaves_nothing_behind():
-    key = np.arange(5, dtype=np.int32), 5
-    with pytest.raises(native.NativeError):
-        native.group_rows([key], np.array([1, 4, 5], dtype=np.uint32))
-    assert native.group_rows([key], np.array([4, 1, 4], dtype=np.uint32))[0].tolist() == [0, 1, 0]
-
-
-def test_counts_and_sums_of_groups():
-    rng = np.random.default_rng(3)
-    column = rng.normal(size=200)
+def numbers_of(rng, n_values):
+    column = rng.integers(-1, n_values, N).astype(float) / 2
     column[::7] = np.nan
-    rows = rng.integers(0, 260, 500).astype(np.uint32)              # some beyond the column
-    groups = rng.integers(0, 11, 500).astype(np.uint32)
-    counts, n, sums = np.zeros(11, np.int64), np.ones(11, np.int64), np.ones(11)
-    native.add_to_groups(groups, rows, counts)
-    native.add_to_groups(groups, rows, n, sums, column)
-    wanted = [[column[row] for row, group in zip(rows, groups) if group == g and row < 200 and column[row] == column[row]] for g in range(11)]
-    assert counts.tolist() == np.bincount(groups, minlength=11).tolist()
-    assert n.tolist() == [1 + len(values) for values in wanted]
-    totals = [1.0] * 11
-    for g, values in enumerate(wanted):
-        for value in values:
-            totals[g] += value
-    assert sums.tolist() == totals
+    column[1::7] = -0.0
+    return column
+
+
+def read(field, row, place):
+    """What a field says of a row: None for nothing."""
+    kind, values = field
+    at = place if kind == "in order" else row
+    if at >= len(values):
+        return None
+    value = values[at].item()
+    return None if value != value or kind != "numbers" and not value else value
+
+
+def set_field(plan, place, field):
+    kind, values = field
+    if kind == "numbers":
+        plan.set_column(place, values)
+    else:
+        plan.set_codes(place, values, is_in_order=kind == "in order")
+
+
+def reduced(name, share, values):
+    """What a reducer gives for the values of a group."""
+    n = len(values)
+    if name == "COUNT_DISTINCT":
+        return len(set(values))
+    if name == "QUANTILE":
+        return sorted(values)[max(0, math.ceil(share * n) - 1)] if n else math.nan
+    if name == "STDDEV":
+        return statistics.stdev(values) if n > 1 else 0.0
+    if name in ("MIN", "MAX"):
+        return min(values, default=math.inf) if name == "MIN" else max(values, default=-math.inf)
+    total = 0.0
+    for value in values:
+        total += value
+    return math.nan if not n else total if name == "SUM" else total / n
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 40, 1000])
+@pytest.mark.parametrize("kinds", [(), ("codes",), ("numbers",), ("codes", "numbers", "codes"), ("in order", "codes")])
+def test_groups_and_what_becomes_of_them(kinds, n_rows):
+    rng = np.random.default_rng(len(kinds) + n_rows)
+    make = {"codes": codes_of, "numbers": numbers_of, "in order": codes_of}
+    fields = [(kind, make[kind](rng, 9)) for kind in kinds]
+    reducers = [("COUNT", 0), *((name, 0) for name in ("SUM", "AVG", "MIN", "MAX", "STDDEV", "COUNT_DISTINCT")),
+                *(("QUANTILE", share) for share in (0, 0.3, 0.5, 1)), ("COUNT_DISTINCT", 0)]
+    fields += [("numbers", numbers_of(rng, 40)) for _ in reducers[:-1]] + [("codes", codes_of(rng, 5))]
+    plan, groups = native.GroupPlan(len(kinds), reducers), native.Groups()
+    for _ in range(2):                                      # nothing is left of the first time
+        wanted, of_rows = {}, []
+        groups.begin(plan)
+        for rows in np.array_split(rng.integers(0, N + 20, n_rows).astype(np.uint32), 3):       # some beyond the fields
+            for place, field in enumerate(fields):
+                set_field(plan, place, field)
+            for place, row in enumerate(rows.tolist()):
+                key = tuple(read(field, row, place) for field in fields[:len(kinds)])
+                members = wanted.setdefault(key, [])
+                members.append([read(field, row, place) for field in fields[len(kinds):]])
+                of_rows.append(list(wanted).index(key))
+            assert groups.add(rows) == len(wanted)
+            assert groups.of_rows(len(rows)) == of_rows[len(of_rows) - len(rows):]
+        keys, results = groups.end()
+        assert keys.shape == (len(kinds), len(wanted)) and results.shape == (len(reducers), len(wanted))
+        nothing = [math.nan if kind == "numbers" else 0 for kind in kinds]
+        for i, (key, members) in enumerate(wanted.items()):
+            np.testing.assert_array_equal(keys[:, i], [none if value is None else value for value, none in zip(key, nothing)])
+            for r, (name, share) in enumerate(reducers):
+                values = [member[r] for member in members if member[r] is not None]
+                expected = len(members) if name == "COUNT" else reduced(name, share, values)
+                assert results[r, i] == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True), (name, share)
+
+
+def bulk(text):
+    return b"$%d\r\n%b\r\n" % (len(text), text)
+
+
+def number_text(value):
+    return bulk(b"%d" % value if -9.2e18 < value < 9.2e18 and value == int(value) else b"%.12g" % value)
+
+
+@pytest.mark.parametrize("first, last", [(0, 5), (3, 20), (0, 1000), (30, 31), (2000, 2001)])
+def test_rows_of_a_reply_in_order(first, last):
+    rng = np.random.default_rng(first + last)
+    texts = [b"", b"", *sorted({bytes(rng.integers(97, 100, rng.integers(1, 5)).astype(np.uint8)) for _ in range(60)}, key=hash)]
+    names = native.Names()
+    for code, text in enumerate(texts):
+        if code:
+            names[code] = bulk(text)
+    codes = rng.integers(0, len(texts), N).astype(np.int32)
+    years, sizes = numbers_of(rng, 4), numbers_of(rng, 12)
+    sizes[:5] = 1e20, -1e17, 1 / 3, 1e-7, 123456789.5
+    plan, groups = native.GroupPlan(2, [("COUNT", 0), ("SUM", 0)]), native.Groups()
+    for place, column in ((1, years), (3, sizes)):
+        plan.set_column(place, column)
+    plan.set_codes(0, codes, names)
+    form = native.GroupForm(b"[", b"]", b"nil", [(0, b"text"), (1, b"year"), (2, b"n"), (3, b"sum")])
+    rows = rng.permutation(N).astype(np.uint32)[:250]
+    groups.begin(plan)
+    n = groups.add(rows)
+    keys, results = (part.tolist() for part in groups.end())
+    columns = [[texts[int(code)] if code else None for code in keys[0]], [None if year != year else year for year in keys[1]], *results]
+
+    def key_of(value, is_descending):
+        """The rank of a value's kind, and what its kind is sorted by."""
+        if value is None:
+            return (9, 0) if is_descending else (0, 0)
+        if value != value:
+            return 3, 0
+        if isinstance(value, bytes):
+            padded = (*value, *[-1] * (8 - len(value)))
+            return 1, tuple(-byte for byte in padded) if is_descending else padded
+        return 1, -value if is_descending else value
+
+    def shown(value):
+        return b"nil" if value is None else bulk(value) if isinstance(value, bytes) else bulk(b"nan") if value != value else number_text(value)
+
+    for by in ([], [(0, True)], [(3, False)], [(3, True), (0, False)], [(1, True)], [(1, False), (2, True)]):
+        order = range(n)
+        if by:
+            order = sorted(order, key=lambda i: [key_of(columns[c][i], down) for c, down in [*by, (0, False), (1, False)]])
+        count, text = groups.write(form, first, last, native.GroupOrder(by) if by else None)
+        expected = [b"[" + b"".join(name + shown(columns[c][i]) for c, name in enumerate((b"text", b"year", b"n", b"sum"))) + b"]"
+                    for i in order[first:last]]
+        assert (count, text) == (len(expected), b"".join(expected)), by
 
 
 @pytest.mark.parametrize("rows, is_so", [([], True), ([3], True), ([0, 1, 3], True), ([0, 1, 2], False), ([1, 1], False), ([3, 0], False)])
