@@ -1,6 +1,7 @@
 """Reading of command arguments that several groups share. Each function raises CommandError with Redis's text."""
 from respserver.protocol.errors import (
-    COUNT_POSITIVE, INVALID_CURSOR, INVALID_EXPIRE, NOT_A_FLOAT, NOT_AN_INTEGER, NUMKEYS_POSITIVE, SYNTAX, WRONG_ARITY, CommandError,
+    COUNT_POSITIVE, INVALID_CURSOR, INVALID_EXPIRE, NOT_A_FLOAT, NOT_AN_INTEGER, NUMKEYS_POSITIVE, SYNTAX, WRONG_ARITY,
+    CommandError,
 )
 from respserver.values.numbers import INT64_MAX, parse_float, parse_int, parse_uint
 

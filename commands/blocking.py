@@ -69,8 +69,8 @@ class _Waiter(Deferred):
 
 
 class _Queue:
-    """Everyone who waits for a key of one server, in the order of arrival at each key. Listens to the keyspace while
-    anyone does."""
+    """Everyone who waits for a key of one server, in the order of arrival at each key.
+    Listens to the keyspace while anyone does."""
 
     def __init__(self, server):
         self.server = server
@@ -102,8 +102,8 @@ class _Queue:
         return sum(any(waiter.is_bound for waiter in line) for line in self.waiters.values())
 
     def key_changed(self, change) -> None:
-        """What somebody waits for may have got elements: they are handed out once the present command, or transaction, is
-        done."""
+        """What somebody waits for may have got elements: they are handed out once the present command,
+        or transaction, is done."""
         # a group is waited for as long as its stream is there
         if type(change.new) in _WAITED_FOR or type(change.old) is Stream:
             self._mark((self.server.keyspace.databases[change.db], change.key))

@@ -97,8 +97,8 @@ def _number(client, value: LongDouble) -> bytes:
     return Raw(b",%b\r\n" % text) if client.proto == 3 else text
 
 
-@command("INCREX", arity=-2, access="RW", flags="write denyoom fast", keys=(1, 1, 1), group="string", since="8.8.0", complexity="O(1)",
-         summary="Adds to a number within bounds, and sets or removes its expiry time.")
+@command("INCREX", arity=-2, access="RW", flags="write denyoom fast", keys=(1, 1, 1), group="string", since="8.8.0",
+         complexity="O(1)", summary="Adds to a number within bounds, and sets or removes its expiry time.")
 def increx(client, key, *options):
     """The number and what was added. What would leave the bounds changes nothing, not even the expiry time, and adds 0."""
     asked = _Options(options)

@@ -24,8 +24,8 @@ def _sparse_limit(client) -> int:
     return client.server.config["hll-sparse-max-bytes"]
 
 
-@command("PFADD", arity=-2, flags="write denyoom fast", keys=_KEY, group="hyperloglog", since="2.8.9", complexity="O(1) for each element",
-         summary="Shows elements to a HyperLogLog, which is made if it is not there.")
+@command("PFADD", arity=-2, flags="write denyoom fast", keys=_KEY, group="hyperloglog", since="2.8.9",
+         complexity="O(1) for each element", summary="Shows elements to a HyperLogLog, which is made if it is not there.")
 def pfadd(client, key, *elements):
     db = client.db
     text = _sketch(db, key)
@@ -80,8 +80,8 @@ def pfmerge(client, key, *sources):
     return OK
 
 
-@command("PFDEBUG", arity=3, flags="write denyoom admin", keys=(2, 2, 1), group="hyperloglog", since="2.8.9", access="RW", complexity="O(1)",
-         summary="Shows how a HyperLogLog is stored.")
+@command("PFDEBUG", arity=3, flags="write denyoom admin", keys=(2, 2, 1), group="hyperloglog", since="2.8.9",
+         access="RW", complexity="O(1)", summary="Shows how a HyperLogLog is stored.")
 def pfdebug(client, what, key):
     """ENCODING, GETREG (all registers), DECODE (the runs of a sparse one), TODENSE (1 if it was sparse)."""
     db = client.db

@@ -10,14 +10,13 @@ from .help import declare_help
 _FLAGS = "loading stale"
 #: The flags that Redis knows; others are this server's own business.
 _SHOWN_FLAGS = ("write", "readonly", "denyoom", "module", "admin", "pubsub", "noscript", "blocking", "loading", "stale",
-                "skip_monitor",
-                "skip_slowlog", "asking", "fast", "no_auth", "may_replicate", "sentinel", "no_mandatory_keys", "no_async_loading",
-                "no_multi",
-                "movablekeys", "allow_busy")
+                "skip_monitor", "skip_slowlog", "asking", "fast", "no_auth", "may_replicate", "sentinel", "no_mandatory_keys",
+                "no_async_loading", "no_multi", "movablekeys", "allow_busy")
 
 
 def _flags(record: Command) -> list[Simple]:
-    flags = record.flags | ({"module"} if record.group in MODULE_GROUPS else set()) | ({"movablekeys"} if record.get_keys else set())
+    flags = (record.flags | ({"module"} if record.group in MODULE_GROUPS else set())
+             | ({"movablekeys"} if record.get_keys else set()))
     return [Simple(flag) for flag in _SHOWN_FLAGS if flag in flags]
 
 
@@ -102,7 +101,8 @@ def command_docs(client, *names):
          complexity="O(N) where N is the total number of Redis commands", summary="Returns a list of command names.")
 def command_list(client, *words):
     """Sub-commands among them. COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]."""
-    records = [record for command in client.server.dispatcher.names.values() for record in (command, *command.subcommands.values())]
+    records = [record for command in client.server.dispatcher.names.values()
+               for record in (command, *command.subcommands.values())]
     if words:
         if len(words) != 3 or words[0].upper() != b"FILTERBY":
             raise CommandError(SYNTAX)

@@ -107,8 +107,8 @@ def latency_doctor(client):
         return Verbatim("Latency monitoring is off. CONFIG SET latency-monitor-threshold <milliseconds> turns it on.\n")
     if not monitor.events:
         return Verbatim(f"No event took {monitor.threshold} ms or longer.\n")
-    rows = [f"{event}: {len(samples)} slow events, {sum(ms for _, ms in samples) / len(samples):.0f} ms on average, the longest ever "
-            f"{monitor.maxima[event]} ms." for event, samples in monitor.events.items()]
+    rows = [f"{event}: {len(samples)} slow events, {sum(ms for _, ms in samples) / len(samples):.0f} ms on average, the "
+            f"longest ever {monitor.maxima[event]} ms." for event, samples in monitor.events.items()]
     return Verbatim("\n".join([*rows,
                                "SLOWLOG GET shows the commands; a smaller slowlog-log-slower-than shows more of them."]) + "\n")
 
@@ -221,7 +221,8 @@ def _debug_object(client, key):
     value = client.db.get(key)
     if value is None:
         raise CommandError(NO_SUCH_KEY)
-    return Simple(f"Value at:{id(value):#x} refcount:1 encoding:{encoding(value, client.server.config)} serializedlength:{size_of(value, 0)} "
+    return Simple(f"Value at:{id(value):#x} refcount:1 encoding:{encoding(value, client.server.config)} "
+                  f"serializedlength:{size_of(value, 0)} "
                   "lru:0 lru_seconds_idle:0")
 
 

@@ -1,5 +1,5 @@
-"""What the append-only file says in place of commands whose effect their words alone do not tell: those with a time from now on, with a
-random choice, those that wait, and those that Redis 7.0 does not know.
+"""What the append-only file says in place of commands whose effect their words alone do not tell: those with a time from now
+on, with a random choice, those that wait, and those that Redis 7.0 does not know.
 
 Most look at what the key is like now, after the command."""
 from respserver.protocol.reply import NULL_ARRAY
@@ -52,7 +52,8 @@ def _setex(client, words, reply):
 @logged_as("MSETEX")
 def _msetex(client, words, reply):
     n = int(words[1])
-    return [_set_of(client.db, key, value) for key, value in dict(zip(words[2:2 + 2 * n:2], words[3:3 + 2 * n:2])).items()] if reply else []
+    return ([_set_of(client.db, key, value) for key, value in dict(zip(words[2:2 + 2 * n:2], words[3:3 + 2 * n:2])).items()]
+            if reply else [])
 
 
 @logged_as("INCRBYFLOAT")

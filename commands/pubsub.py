@@ -82,7 +82,8 @@ def sunsubscribe(client, *channels):
 
 
 @command("PUBLISH", arity=3, channels=slice(1, 2), group="pubsub", since="2.0.0", flags="pubsub loading stale fast may_replicate",
-         complexity="O(N+M) where N is the number of clients subscribed to the receiving channel and M is the total number of subscribed patterns.",
+         complexity="O(N+M) where N is the number of clients subscribed to the receiving channel and M is the total number of "
+                    "subscribed patterns.",
          summary="Posts a message to a channel.")
 def publish(client, channel, message):
     """Returns how many clients got it."""

@@ -82,7 +82,8 @@ def bzpopmax(client, *words):
 
 
 def _many_pop(words):
-    """The keys that ZMPOP's words name, and what takes members of the first sorted set there is: [key, [[member, score], ...]] or None."""
+    """The keys that ZMPOP's words name, and what takes members of the first sorted set there is:
+    [key, [[member, score], ...]] or None."""
     keys, end, count = to_many_pop(words, (b"MIN", b"MAX"))
 
     def attempt(db, again: bool = False):

@@ -1,5 +1,5 @@
-"""The sorted set commands on one key; those that combine several are in sorted_set_algebra.py, those that take members out in
-sorted_set_pops.py."""
+"""The sorted set commands on one key; those that combine several are in sorted_set_algebra.py,
+those that take members out in sorted_set_pops.py."""
 import math
 
 from respserver.protocol.errors import (
@@ -256,8 +256,8 @@ def zrangestore(client, target, key, first, last, *words):
 
 
 def store(db, key: bytes, pairs, event: str) -> int:
-    """Stores (member, score) pairs under a key, in place of what is there; removes the key if there are none. Returns how
-    many."""
+    """Stores (member, score) pairs under a key, in place of what is there;
+    removes the key if there are none. Returns how many."""
     if not pairs:
         db.delete(key)
         return 0

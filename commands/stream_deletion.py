@@ -30,7 +30,8 @@ def _asked(words) -> tuple[bytes, list]:
 def _remove(stream: Stream, entry, policy: bytes) -> int:
     """Removes one entry: with DELREF from what is pending, too; with ACKED only if every group has read and acknowledged it."""
     groups = stream.groups.values()
-    if policy == b"ACKED" and stream.get(entry) is not None and any(entry in group.pending or group.last_id < entry for group in groups):
+    if (policy == b"ACKED" and stream.get(entry) is not None
+            and any(entry in group.pending or group.last_id < entry for group in groups)):
         return _STILL_WANTED
     if policy == b"DELREF":
         for group in groups:

@@ -217,9 +217,8 @@ def xpending(client, key, name, *words):
     if not words:
         if not group.pending:
             return [0, None, None, None]
-        counts = [[consumer.name, b"%d" % len(consumer.pending)] for consumer in sorted(group.consumers.values(),
-                                                                                        key=lambda c: c.name)
-                  if consumer.pending]
+        counts = [[consumer.name, b"%d" % len(consumer.pending)]
+                  for consumer in sorted(group.consumers.values(), key=lambda c: c.name) if consumer.pending]
         return [len(group.pending), shown(min(group.pending)), shown(max(group.pending)), counts]
     least_idle = 0
     if words[0].upper() == b"IDLE":

@@ -30,10 +30,9 @@ def xinfo_stream(client, key, *words):
     stream = _stream(client, key)
     n = len(stream)
     nodes = -(-n // (client.server.config["stream-node-max-entries"] or 100))
-    head = [(b"length", n), (b"radix-tree-keys", nodes), (b"radix-tree-nodes", nodes + 1), (b"last-generated-id",
-                                                                                            shown(stream.last_id)),
-            (b"max-deleted-entry-id", shown(stream.max_deleted)), (b"entries-added", stream.n_added),
-            (b"recorded-first-entry-id", shown(stream.first_id))]
+    head = [(b"length", n), (b"radix-tree-keys", nodes), (b"radix-tree-nodes", nodes + 1),
+            (b"last-generated-id", shown(stream.last_id)), (b"max-deleted-entry-id", shown(stream.max_deleted)),
+            (b"entries-added", stream.n_added), (b"recorded-first-entry-id", shown(stream.first_id))]
     if not words:
         first, last = stream.range(ZERO, LAST, 1), stream.range(ZERO, LAST, 1, reverse=True)
         return Pairs([*head, (b"groups", len(stream.groups)), (b"first-entry", rows(first)[0] if first else None),
@@ -54,8 +53,8 @@ def _full_group(stream: Stream, name: bytes, most: int | None) -> Pairs:
                       for entry in sorted(consumer.pending)[:most]]),
     ]) for consumer in sorted(group.consumers.values(), key=lambda consumer: consumer.name)]
     return Pairs([(b"name", name), (b"last-delivered-id", shown(group.last_id)), (b"entries-read", group.n_read),
-                  (b"lag", stream.lag(group)), (b"pel-count", len(group.pending)), (b"pending", pending), (b"consumers",
-                                                                                                           consumers)])
+                  (b"lag", stream.lag(group)), (b"pel-count", len(group.pending)), (b"pending", pending),
+                  (b"consumers", consumers)])
 
 
 @command("XINFO GROUPS", arity=3, flags="readonly", keys=_KEY, group="stream", since="5.0.0", complexity="O(1)",

@@ -52,8 +52,7 @@ def _claims(key: bytes, name: bytes, group: Group, ids) -> list[list[bytes]]:
         note = group.pending.get(entry)
         if note is not None:
             found.append([b"XCLAIM", key, name, note.consumer.name, b"0", shown(entry), b"TIME", b"%d" % note.when_ms,
-                          b"RETRYCOUNT",
-                          b"%d" % note.count, b"FORCE", b"JUSTID", b"LASTID", shown(group.last_id)])
+                          b"RETRYCOUNT", b"%d" % note.count, b"FORCE", b"JUSTID", b"LASTID", shown(group.last_id)])
     return found
 
 

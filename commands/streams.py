@@ -251,7 +251,8 @@ def xsetid(client, key, last_id, *words):
 # Reading of several streams
 
 class Request:
-    """The words of XREAD, and of XREADGROUP: [GROUP group consumer] [COUNT n] [BLOCK ms] [NOACK] [CLAIM..] STREAMS key ... id ..."""
+    """The words of XREAD, and of XREADGROUP:
+    [GROUP group consumer] [COUNT n] [BLOCK ms] [NOACK] [CLAIM..] STREAMS key ... id ..."""
 
     def __init__(self, name: str, words):
         self.count: int | None = None

@@ -460,8 +460,8 @@ def _lcs_rows(a: bytes, b: bytes) -> list[int]:
 
 
 def _lcs_matches(a: bytes, b: bytes, rows: list[int]) -> tuple[list[tuple[int, int, int, int]], bytes]:
-    """The matching ranges from the last to the first as (start in a, end in a, start in b, end in b), inclusive, and
-    the subsequence."""
+    """The matching ranges from the last to the first as (start in a, end in a, start in b, end in b),
+    inclusive, and the subsequence."""
     i, j = len(a), len(b)
     matches: list[tuple[int, int, int, int]] = []
     text = bytearray()

@@ -21,8 +21,10 @@ DTYPES = {"FLOAT32": (lib.VEC_FLOAT32, np.dtype("<f4")), "FLOAT64": (lib.VEC_FLO
           "INT8": (lib.VEC_INT8, np.dtype("i1")), "UINT8": (lib.VEC_UINT8, np.dtype("u1"))}
 ALGORITHMS = {"FLAT": lib.VEC_FLAT, "HNSW": lib.VEC_GRAPH, "SVS-VAMANA": lib.VEC_GRAPH}
 PLANS = {lib.VEC_PLAN_NONE: "none", lib.VEC_PLAN_SCAN: "scan", lib.VEC_PLAN_GRAPH: "graph",
-         lib.VEC_PLAN_FILTER_EXACT: "filter-exact", lib.VEC_PLAN_FILTER_WALK: "filter-walk", lib.VEC_PLAN_FILTER_POST: "filter-post"}
-REDUCTIONS = {"PCA": lib.VEC_REDUCE_PCA, "OOD": lib.VEC_REDUCE_OOD, "PREFIX": lib.VEC_REDUCE_PREFIX, "RANDOM": lib.VEC_REDUCE_RANDOM}
+         lib.VEC_PLAN_FILTER_EXACT: "filter-exact", lib.VEC_PLAN_FILTER_WALK: "filter-walk",
+         lib.VEC_PLAN_FILTER_POST: "filter-post"}
+REDUCTIONS = {"PCA": lib.VEC_REDUCE_PCA, "OOD": lib.VEC_REDUCE_OOD, "PREFIX": lib.VEC_REDUCE_PREFIX,
+              "RANDOM": lib.VEC_REDUCE_RANDOM}
 _REDUCTION_NAMES = {code: name for name, code in REDUCTIONS.items()}
 TRAINING = {lib.VEC_TRAIN_IDLE: "idle", lib.VEC_TRAIN_RUNNING: "running", lib.VEC_TRAIN_DONE: "done"}
 PARTS = ("codes", "residuals", "graph", "labels", "tail", "scratch", "codec", "other")
@@ -96,28 +98,31 @@ def isa():
 
 
 def keep_from_children():
-    """From now on processes that are forked off get no large blocks of the engine's memory: a fork takes less time, and neither the blocks'
-    huge pages nor their writers suffer from it. Such a process must not touch an index."""
+    """From now on processes that are forked off get no large blocks of the engine's memory: a fork takes less time, and neither
+    the blocks' huge pages nor their writers suffer from it. Such a process must not touch an index."""
     lib.vec_keep_from_children()
 
 
 def bytes_per_vector(dim, dtype="FLOAT32", compression=None, reduce=None, metric="COSINE"):
     """Bytes that the codes of one vector take once trained: both levels, constants and padding; no graph, no labels."""
     name = ffi.new("char[]", (compression or "").encode())
-    params = ffi.new("vec_params *", dict(dim=dim, metric=METRICS[metric], dtype=DTYPES[dtype][0], compression=name, reduce=reduce or 0))
+    params = ffi.new("vec_params *",
+                     dict(dim=dim, metric=METRICS[metric], dtype=DTYPES[dtype][0], compression=name, reduce=reduce or 0))
     return _check(lib.vec_bytes_per_vector(params))
 
 
-def estimate(n, dim, metric="COSINE", dtype="FLOAT32", algorithm="SVS-VAMANA", compression=None, reduce=None, training_threshold=10240,
-             graph_max_degree=32, construction_window_size=200, threads=1, reduction=None, search_threads=1, widest=64, **_):
-    """What an Index with these arguments will take with n vectors under labels 0 .. n - 1: a dict as Index.nbytes, with two more entries:
-    peak_training, the most in all that is taken on the way there (if during the training as many come again as were there), and
-    peak_retraining, the most while all of it is trained again. search_threads: that search at the same time, one of them with a window as
-    wide as `widest`. Raises NativeError."""
+def estimate(n, dim, metric="COSINE", dtype="FLOAT32", algorithm="SVS-VAMANA", compression=None, reduce=None,
+             training_threshold=10240, graph_max_degree=32, construction_window_size=200,
+             threads=1, reduction=None, search_threads=1, widest=64, **_):
+    """What an Index with these arguments will take with n vectors under labels 0 .. n - 1: a dict as Index.nbytes, with two
+    more entries: peak_training, the most in all that is taken on the way there (if during the training as many come again as
+    were there), and peak_retraining, the most while all of it is trained again. search_threads: that search at the same time,
+    one of them with a window as wide as `widest`. Raises NativeError."""
     name = ffi.new("char[]", (compression or "").encode())
     params = ffi.new("vec_params *", dict(
-        dim=dim, metric=METRICS[metric], dtype=DTYPES[dtype][0], algorithm=ALGORITHMS[algorithm], compression=name, reduce=reduce or 0,
-        training_threshold=training_threshold, max_degree=graph_max_degree, build_window=construction_window_size, threads=threads, alpha=1,
+        dim=dim, metric=METRICS[metric], dtype=DTYPES[dtype][0], algorithm=ALGORITHMS[algorithm], compression=name,
+        reduce=reduce or 0, training_threshold=training_threshold, max_degree=graph_max_degree,
+        build_window=construction_window_size, threads=threads, alpha=1,
         reduction=max(_reduction(reduction), 0)))
     parts, first, again = ffi.new("uint64_t[8]"), ffi.new("uint64_t *"), ffi.new("uint64_t *")
     _check(lib.vec_estimate(params, n, ffi.new("vec_searchers *", (search_threads, widest)), parts, first, again))
@@ -144,8 +149,8 @@ class SlotReader:
         self.width = width
 
     def read(self, slots):
-        """The values in these slots, given as the bytes of 32-bit numbers: a list of memoryviews, None for a slot that is damaged or cannot
-        be read. While reading waits for the disk, it is asked for all of a batch at once."""
+        """The values in these slots, given as the bytes of 32-bit numbers: a list of memoryviews, None for a slot that is
+        damaged or cannot be read. While reading waits for the disk, it is asked for all of a batch at once."""
         n, width = len(slots) // 4, self.width
         values, states = bytearray(n * width), bytearray(n)
         _check(lib.vec_slots_read(self._ptr, ffi.from_buffer("uint32_t[]", slots), n, ffi.from_buffer("char[]", values),
@@ -155,15 +160,16 @@ class SlotReader:
 
     def distances(self, slots, ruler, query):
         """The distances of the vectors in these slots to one query given as bytes, by a Ruler for their width: (list, nan as in
-        Ruler.distances, and for a slot that is damaged or cannot be read; how many those are). Raises NonFiniteError if the query is."""
+        Ruler.distances, and for a slot that is damaged or cannot be read; how many those are). Raises NonFiniteError if the
+        query is."""
         n = len(slots) // 4
         out = ffi.new("double[]", n)
         n_bad = _check(lib.vec_slots_measure(self._ptr, ffi.from_buffer("uint32_t[]", slots), n, ruler._ptr, query, out))
         return ffi.unpack(out, n), n_bad
 
     def rest(self):
-        """To be called now and then: lets go of the pages that were read, unless that was since the last time. They count as this process's
-        memory until then; the system may keep them."""
+        """To be called now and then: lets go of the pages that were read, unless that was since the last time. They count as
+        this process's memory until then; the system may keep them."""
         lib.vec_slots_rest(self._ptr)
 
     def close(self):
@@ -204,16 +210,19 @@ def _query(k, window, capacity, allowed, timeout_us):
 class Index:
     """One vector field: vectors of `dim` elements of type `dtype` under integer labels.
 
-    algorithm: FLAT (exact), SVS-VAMANA or HNSW (both the same graph). compression: None or one of COMPRESSIONS. reduce: dimensions of
-    LeanVec's projection (None: dim / 2). search_window_size None or 0: calibrated by the index itself. threads: how many
-    link new vectors at the same time. alpha: of pruning, on squared distances; None: 1.2 for L2, 1.1 for IP and COSINE (measured best on
-    SIFT and on text embeddings). target_recall: what the calibrated window is to find of the ten nearest, below 1; None: 0.95. Raises NativeError for parameters out of range and for a compression that is not there. Thread-safe except close()."""
+    algorithm: FLAT (exact), SVS-VAMANA or HNSW (both the same graph). compression: None or one of COMPRESSIONS. reduce:
+    dimensions of LeanVec's projection (None: dim / 2). search_window_size None or 0: calibrated by the index itself. threads:
+    how many link new vectors at the same time. alpha: of pruning, on squared distances; None: 1.2 for L2, 1.1 for IP and COSINE
+    (measured best on SIFT and on text embeddings). target_recall: what the calibrated window is to find of the ten nearest,
+    below 1; None: 0.95. Raises NativeError for parameters out of range and for a compression that is not there. Thread-safe
+    except close()."""
 
     def __init__(self, dim, metric="COSINE", dtype="FLOAT32", algorithm="SVS-VAMANA", compression=None, reduce=None,
-                 training_threshold=10240, graph_max_degree=32, construction_window_size=200, search_window_size=None, epsilon=0.01,
-                 threads=1, alpha=None, target_recall=None, reduction=None):
+                 training_threshold=10240, graph_max_degree=32, construction_window_size=200,
+                 search_window_size=None, epsilon=0.01, threads=1, alpha=None, target_recall=None, reduction=None):
         if compression and compression not in COMPRESSIONS:
-            raise NativeError(lib.VEC_EUNAVAILABLE, f"compression {compression} is not yet available; there are " + ", ".join(COMPRESSIONS))
+            raise NativeError(lib.VEC_EUNAVAILABLE,
+                              f"compression {compression} is not yet available; there are " + ", ".join(COMPRESSIONS))
         for what, value, known in (("metric", metric, METRICS), ("type", dtype, DTYPES), ("algorithm", algorithm, ALGORITHMS)):
             if value not in known:
                 raise NativeError(lib.VEC_EARG, f"unknown {what} {value}; there are " + ", ".join(known))
@@ -254,8 +263,8 @@ class Index:
             self.close()
 
     def close(self):
-        """Frees the index, or has the last let_go() do it; nothing else may be called afterwards. Waits for jobs of pools that still use
-        it."""
+        """Frees the index, or has the last let_go() do it; nothing else may be called afterwards. Waits for jobs of pools that
+        still use it."""
         with _LOCK:
             self._is_closing = True
             if self._n_holds:
@@ -312,38 +321,42 @@ class Index:
     def retrain(self, reduction=None, compression=None, reduce=None):
         """Learns anew and encodes everything again in the background; searches, additions and removals go on.
 
-        None: as it is. reduction: PCA, OOD (what matters to recent queries, of which a sample is kept; PCA while there are fewer than 200),
-        PREFIX or RANDOM, of LeanVec compressions; compression: another codec, or NONE (FLOAT32 only); reduce: LeanVec's dimensions. What
-        codes have lost stays lost: from LVQ4 nothing finer can be made; retrain_begin() starts from the vectors themselves. wait() waits for
-        the end. Raises NativeError while it trains already, and for an index that neither has nor gets a compression."""
+        None: as it is. reduction: PCA, OOD (what matters to recent queries, of which a sample is kept; PCA while there are
+        fewer than 200), PREFIX or RANDOM, of LeanVec compressions; compression: another codec, or NONE (FLOAT32 only); reduce:
+        LeanVec's dimensions. What codes have lost stays lost: from LVQ4 nothing finer can be made; retrain_begin() starts from
+        the vectors themselves. wait() waits for the end. Raises NativeError while it trains already, and for an index that
+        neither has nor gets a compression."""
         _check(lib.vec_retrain(self._ptr, self._next_codec(compression), reduce or 0, _reduction(reduction)))
         self._take_compression(compression)
 
     def retrain_begin(self, sample, reduction=None, compression=None, reduce=None):
-        """Begins to retrain() from the vectors as they were given: learns from a sample of them, (n, dim) or its bytes, before it returns.
-        recode() is then to be called with all of them, then retrain_end(). Until that the index counts as training."""
+        """Begins to retrain() from the vectors as they were given: learns from a sample of them, (n, dim) or its bytes, before
+        it returns. recode() is then to be called with all of them, then retrain_end(). Until that the index counts as
+        training."""
         sample = self._blob(sample)
-        _check(lib.vec_retrain_begin(self._ptr, self._next_codec(compression), reduce or 0, _reduction(reduction), ffi.from_buffer(sample),
-                                     sample.nbytes // self.vector_bytes))
+        _check(lib.vec_retrain_begin(self._ptr, self._next_codec(compression), reduce or 0, _reduction(reduction),
+                                     ffi.from_buffer(sample), sample.nbytes // self.vector_bytes))
         self._next_compression = compression
 
     def recode(self, labels, vectors):
-        """Gives vectors (n, dim), or their bytes, after retrain_begin(): each is encoded anew. Labels that are not there, or were added
-        since, are passed over. Raises NativeError when nothing is being retrained."""
+        """Gives vectors (n, dim), or their bytes, after retrain_begin(): each is encoded anew. Labels that are not there, or
+        were added since, are passed over. Raises NativeError when nothing is being retrained."""
         labels, vectors = np.ascontiguousarray(labels, np.uint64), self._blob(vectors)
         if labels.size * self.vector_bytes != vectors.nbytes:
             raise NativeError(lib.VEC_EARG, f"{labels.size} labels for {vectors.nbytes} bytes of vectors")
         _check(lib.vec_recode(self._ptr, ffi.from_buffer("uint64_t[]", labels), ffi.from_buffer(vectors), labels.size))
 
     def retrain_end(self, is_given_up=False):
-        """Has the background take what recode() was not given from the codes, then puts the new codes into effect; or forgets them all."""
+        """Has the background take what recode() was not given from the codes, then puts the new codes into effect;
+        or forgets them all."""
         _check(lib.vec_retrain_end(self._ptr, is_given_up))
         if not is_given_up:
             self._take_compression(self._next_compression)
 
     def _next_codec(self, compression):
         if compression is not None and compression not in COMPRESSIONS and compression != "NONE":
-            raise NativeError(lib.VEC_EUNAVAILABLE, f"compression {compression} is not yet available; there are NONE, " + ", ".join(COMPRESSIONS))
+            raise NativeError(lib.VEC_EUNAVAILABLE,
+                              f"compression {compression} is not yet available; there are NONE, " + ", ".join(COMPRESSIONS))
         return ffi.new("char[]", (compression or "").encode())
 
     def _take_compression(self, compression):
@@ -351,7 +364,8 @@ class Index:
             self.compression = None if compression == "NONE" else compression
 
     def _blob(self, vectors):
-        return memoryview(vectors).cast("B") if isinstance(vectors, (bytes, bytearray, memoryview)) else memoryview(self._matrix(vectors)).cast("B")
+        return (memoryview(vectors).cast("B") if isinstance(vectors, (bytes, bytearray, memoryview))
+                else memoryview(self._matrix(vectors)).cast("B"))
 
     def recalibrate(self):
         """Has the background measure anew what recall each window gives on the vectors that there are."""
@@ -362,8 +376,8 @@ class Index:
         return lib.vec_wait(self._ptr, 0 if timeout is None else max(1, int(timeout * 1e6))) == 0
 
     def hold_linking(self, is_held=True):
-        """Has vectors wait for the graph, and clean-ups for later, until it is called with False; searches scan what waits. wait() would
-        wait for that, too."""
+        """Has vectors wait for the graph, and clean-ups for later, until it is called with False; searches scan what waits.
+        wait() would wait for that, too."""
         lib.vec_hold(self._ptr, is_held)
 
     # Images
@@ -371,7 +385,8 @@ class Index:
     def save(self, path):
         """Writes the index, as it is at one moment of the call, into a file that replaces `path` when it is complete.
 
-        Searches, additions and removals may go on meanwhile. Raises ImageError when the file cannot be written; `path` is then as it was."""
+        Searches, additions and removals may go on meanwhile. Raises ImageError when the file cannot be written; `path` is then
+        as it was."""
         why = ffi.new("char[]", 512)
         code = lib.vec_save(self._ptr, os.fsencode(path), why, len(why))
         if code < 0:
@@ -383,11 +398,13 @@ class Index:
 
     @classmethod
     def load(cls, path, verify=True, copy=False):
-        """An index from a file that save() wrote. What was stored but not linked yet, or not trained, is taken up in the background.
+        """An index from a file that save() wrote. What was stored but not linked yet, or not trained, is taken up in the
+        background.
 
-        The file is mapped: it may be replaced by another, but not written to. verify=False leaves out the check sums of the codes, which
-        are most of the file. copy=True reads the file into memory (huge pages: searches are a little faster). HNSW comes back as
-        SVS-VAMANA, which is the same graph. Raises ImageError with the reason for a file that is not an intact image."""
+        The file is mapped: it may be replaced by another, but not written to. verify=False leaves out the check sums of the
+        codes, which are most of the file. copy=True reads the file into memory (huge pages: searches are a little faster). HNSW
+        comes back as SVS-VAMANA, which is the same graph. Raises ImageError with the reason for a file that is not an intact
+        image."""
         out, why = ffi.new("vec_index **"), ffi.new("char[]", 512)
         flags = (0 if verify else lib.VEC_LOAD_UNCHECKED) | (lib.VEC_LOAD_COPY if copy else 0)
         code = lib.vec_load(os.fsencode(path), flags, out, why, len(why))
@@ -409,7 +426,8 @@ class Index:
     # Searching
 
     def search(self, queries, k, window=None, threads=1, allowed=None, capacity=None, timeout_us=0):
-        """The k nearest of each query (nq, dim): labels (nq, k) int64, -1 where there are fewer, and distances (nq, k), inf there."""
+        """The k nearest of each query (nq, dim): labels (nq, k) int64, -1 where there are fewer,
+        and distances (nq, k), inf there."""
         queries = self._matrix(queries)
         n = len(queries)
         labels, distances = np.full((n, k), -1, np.int64), np.full((n, k), np.inf)
@@ -417,8 +435,9 @@ class Index:
 
         def part(a, b):
             q = _query(k, window, capacity, allowed, timeout_us)
-            return lib.vec_search_many(self._ptr, ffi.from_buffer(queries[a:b]), b - a, q, ffi.cast("uint64_t *", labels[a:b].ctypes.data),
-                                       ffi.cast("double *", distances[a:b].ctypes.data), ffi.cast("uint32_t *", counts[a:b].ctypes.data))
+            return lib.vec_search_many(
+                self._ptr, ffi.from_buffer(queries[a:b]), b - a, q, ffi.cast("uint64_t *", labels[a:b].ctypes.data),
+                ffi.cast("double *", distances[a:b].ctypes.data), ffi.cast("uint32_t *", counts[a:b].ctypes.data))
         if n and k:
             if threads > 1:
                 from concurrent.futures import ThreadPoolExecutor
@@ -483,9 +502,9 @@ class Index:
     def iterator(self, query, batch=100, window=None, timeout_us=0):
         """Yields all vectors from the nearest to `query` on, (labels, distances) arrays of at most `batch` at a time.
 
-        query: an array (dim,) or its bytes. Each batch is in order; a later one may hold what an earlier search missed; no label comes
-        twice. window: of the first search (None: the index's default); later ones are wider. Between two batches the index may change:
-        what is removed does not come, what is added may. timeout_us: per batch; raises SearchTimeout."""
+        query: an array (dim,) or its bytes. Each batch is in order; a later one may hold what an earlier search missed; no
+        label comes twice. window: of the first search (None: the index's default); later ones are wider. Between two batches
+        the index may change: what is removed does not come, what is added may. timeout_us: per batch; raises SearchTimeout."""
         blob = bytes(query) if isinstance(query, (bytes, bytearray, memoryview)) else self._matrix(query)[0].tobytes()
         if len(blob) != self.vector_bytes or batch < 1:
             raise NativeError(lib.VEC_EARG)
@@ -519,24 +538,24 @@ class Index:
         return self.stats()["n_vectors"]
 
     def stats(self):
-        """Counters and states as a dict: n_vectors, n_linked, n_tail, n_deleted, n_linkings (since the start), is_trained, training, progress, codec (in effect),
-        window (default in effect for k = 10), is_calibrated, target_recall (of that window) and window_recall (measured against the codes;
-        0: not measured), build_rate (vectors linked per CPU second), bytes (by part), code_bytes and residual_bytes (per
-        vector), n_searches, n_scored, last_plan, reduction (in effect, of LeanVec), n_queries (recent ones at hand for OOD)."""
+        """Counters and states as a dict: n_vectors, n_linked, n_tail, n_deleted, n_linkings (since the start), is_trained,
+        training, progress, codec (in effect), window (default in effect for k = 10), is_calibrated, target_recall (of that
+        window) and window_recall (measured against the codes; 0: not measured), build_rate (vectors linked per CPU second),
+        bytes (by part), code_bytes and residual_bytes (per vector), n_searches, n_scored, last_plan, reduction (in effect, of
+        LeanVec), n_queries (recent ones at hand for OOD)."""
         s = ffi.new("vec_stats_t *")
         lib.vec_stats(self._ptr, s)
-        return {"n_vectors": s.n_vectors, "n_linked": s.n_linked, "n_tail": s.n_tail, "n_deleted": s.n_deleted, "n_slots": s.n_slots,
-                "n_linkings": s.n_linkings,
-                "is_trained": bool(s.is_trained), "training": TRAINING[s.training], "progress": s.progress,
-                "codec": ffi.string(s.codec).decode(), "window": s.window, "is_calibrated": bool(s.is_calibrated),
-                "target_recall": s.target_recall, "window_recall": s.window_recall,
-                "build_rate": s.n_linkings / (s.link_ns * 1e-9) if s.link_ns else 0.0,
-                "code_bytes": s.code_bytes, "residual_bytes": s.residual_bytes, "n_searches": s.n_searches, "n_scored": s.n_scored,
-                "last_plan": PLANS[s.last_plan], "reduction": _REDUCTION_NAMES[s.reduction], "n_queries": s.n_queries,
-                "n_epochs": s.n_epochs, "n_since_training": s.n_since_training, "n_to_relink": s.n_to_relink, "drift": s.drift,
-                "distance_error": s.distance_error, "trained_error": s.trained_error, "mean_shift": s.mean_shift, "energy": s.energy, "trained_energy": s.trained_energy,
-                "clipped": s.clipped,
-                "bytes": dict(zip(PARTS, s.bytes, strict=True))}
+        return {"n_vectors": s.n_vectors, "n_linked": s.n_linked, "n_tail": s.n_tail, "n_deleted": s.n_deleted,
+                "n_slots": s.n_slots, "n_linkings": s.n_linkings, "is_trained": bool(s.is_trained),
+                "training": TRAINING[s.training], "progress": s.progress, "codec": ffi.string(s.codec).decode(),
+                "window": s.window, "is_calibrated": bool(s.is_calibrated), "target_recall": s.target_recall,
+                "window_recall": s.window_recall, "build_rate": s.n_linkings / (s.link_ns * 1e-9) if s.link_ns else 0.0,
+                "code_bytes": s.code_bytes, "residual_bytes": s.residual_bytes, "n_searches": s.n_searches,
+                "n_scored": s.n_scored, "last_plan": PLANS[s.last_plan], "reduction": _REDUCTION_NAMES[s.reduction],
+                "n_queries": s.n_queries, "n_epochs": s.n_epochs, "n_since_training": s.n_since_training,
+                "n_to_relink": s.n_to_relink, "drift": s.drift, "distance_error": s.distance_error,
+                "trained_error": s.trained_error, "mean_shift": s.mean_shift, "energy": s.energy,
+                "trained_energy": s.trained_energy, "clipped": s.clipped, "bytes": dict(zip(PARTS, s.bytes, strict=True))}
 
     @property
     def nbytes(self):
@@ -544,8 +563,8 @@ class Index:
         return self.stats()["bytes"]
 
     def window_for(self, k, target_recall):
-        """The least window that was measured to find this share (0.5 .. 0.999) of the k nearest, or as near to it as more work brings.
-        Before anything is measured: a wide one."""
+        """The least window that was measured to find this share (0.5 .. 0.999) of the k nearest, or as near to it as more work
+        brings. Before anything is measured: a wide one."""
         return lib.vec_window(self._ptr, k, target_recall)
 
     def validate(self):
@@ -557,7 +576,8 @@ class Index:
 
 
 class Ruler:
-    """Exact distances between a query and vectors given as bytes, in one type and metric: what an uncompressed index would give."""
+    """Exact distances between a query and vectors given as bytes, in one type and metric:
+    what an uncompressed index would give."""
 
     def __init__(self, dim, metric="COSINE", dtype="FLOAT32"):
         params = ffi.new("vec_params *", dict(dim=dim, metric=METRICS[metric], dtype=DTYPES[dtype][0]))
@@ -567,18 +587,20 @@ class Ruler:
         self._ptr = ffi.gc(out[0], lib.vec_ruler_free)
 
     def distances(self, query, vectors, n):
-        """Distances of n vectors, given one behind the other in one buffer (n * dim elements), to one query given as bytes: a list;
-        nan for a vector that holds nan or infinity. Raises NonFiniteError if the query does. The caller checks the lengths."""
+        """Distances of n vectors, given one behind the other in one buffer (n * dim elements), to one query given as bytes: a
+        list; nan for a vector that holds nan or infinity. Raises NonFiniteError if the query does. The caller checks the
+        lengths."""
         out = ffi.new("double[]", n)
         _check(lib.vec_ruler_distances(self._ptr, query, vectors, n, out))
         return ffi.unpack(out, n)
 
     def rescore(self, queries, vectors, candidates, k):
-        """The k nearest of each query's candidates, by their originals: (labels, distances), each (n, k), ties in the candidates' order.
+        """The k nearest of each query's candidates, by their originals: (labels, distances), each (n, k), ties in the
+        candidates' order.
 
-        queries: (n, dim) and vectors: (rows, dim), of the ruler's type; candidates: (n, m) rows of vectors, -1 where there is none, as
-        Index.search gives them. Where a query has fewer than k: -1 and inf. Raises NonFiniteError if a query is not finite, and
-        ValueError for other shapes or types."""
+        queries: (n, dim) and vectors: (rows, dim), of the ruler's type; candidates: (n, m) rows of vectors, -1 where there is
+        none, as Index.search gives them. Where a query has fewer than k: -1 and inf. Raises NonFiniteError if a query is not
+        finite, and ValueError for other shapes or types."""
         queries, vectors = np.ascontiguousarray(queries), np.ascontiguousarray(vectors)
         candidates = np.ascontiguousarray(candidates, np.int64)
         for name, array in (("queries", queries), ("vectors", vectors)):
@@ -609,7 +631,8 @@ class Ruler:
 
 
 class Saver:
-    """An index as it was at one moment. Either `write` or `cancel` has to be called, once; it keeps the index from being freed till then."""
+    """An index as it was at one moment. Either `write` or `cancel` has to be called, once;
+    it keeps the index from being freed till then."""
 
     def __init__(self, index):
         out = ffi.new("vec_saver **")

@@ -32,7 +32,8 @@ class BuildExt(build_ext):
         ext.depends = [str(path) for path in NATIVE.rglob("*.h")]
         ext.include_dirs = [str(NATIVE / "include"), str(NATIVE / "src")]
         ext.define_macros = [("Py_LIMITED_API", "0x030B0000"), ("_GNU_SOURCE", None)]
-        # The generated wrapper casts function pointers and leaves parameters unused; the strict warning set is checked by scripts/check-c.
+        # The generated wrapper casts function pointers and leaves parameters unused; the strict warning set is checked by
+        # scripts/check-c.
         ext.extra_compile_args = ["-std=c11", "-O3", "-g", "-pthread", "-fvisibility=hidden", "-fno-math-errno"]
         ext.extra_link_args = ["-pthread", "-lm"]
         sanitize = os.environ.get("VAMANA_SANITIZE")

@@ -42,12 +42,12 @@ class Names:
 
 
 class Form:
-    """The form of a reply, as described in vec.h: its pieces, how much the count grows with each row, where the total is. rest: Names of
-    what each row says besides."""
+    """The form of a reply, as described in vec.h: its pieces, how much the count grows with each row, where the total is. rest:
+    Names of what each row says besides."""
     __slots__ = ("_pointer", "_pieces", "_rest")
 
-    def __init__(self, start, after_count, before_row, before_distance, after_row, before_total, after_total, per_row, is_total_first,
-                 has_distance, rest=None):
+    def __init__(self, start, after_count, before_row, before_distance, after_row, before_total, after_total, per_row,
+                 is_total_first, has_distance, rest=None):
         pieces = (start, after_count, before_row, before_distance, after_row, before_total, after_total)
         self._pieces = ffi.new("char[]", b"".join(pieces))
         self._pointer = ffi.new("vec_form *", {"pieces": self._pieces, "lengths": list(map(len, pieces)), "per_row": per_row,

@@ -25,8 +25,8 @@ class Pool:
         return job[0]
 
     def submit_range(self, index, blob, radius, epsilon=None, allowed=None, timeout_us=0):
-        """Queues a search for everything within radius of one query, as Index.range_blob; returns the job's id. Its list of answers has one
-        entry."""
+        """Queues a search for everything within radius of one query, as Index.range_blob; returns the job's id. Its list of
+        answers has one entry."""
         job = ffi.new("uint64_t *")
         q = _query(0, 0, 0, allowed, timeout_us)
         q.radius, q.epsilon = radius, -1 if epsilon is None else epsilon
@@ -49,8 +49,8 @@ class Pool:
         return job[0], result, took_ns[0]
 
     def completed(self):
-        """The finished jobs: list of (job id, list of (labels, distances) per query, or the NativeError that ended it, ns that its thread
-        took of a processor)."""
+        """The finished jobs: list of (job id, list of (labels, distances) per query, or the NativeError that ended it, ns that
+        its thread took of a processor)."""
         done = []
         while (one := self._next()) is not None:
             done.append(one)
@@ -73,8 +73,8 @@ class Pool:
 
 
 class Query:
-    """What searches that differ only in their vector have in common: `k` results, window and capacity (0: the index's choice), a filter
-    (None: all), microseconds that each may take (0: any)."""
+    """What searches that differ only in their vector have in common: `k` results, window and capacity (0: the index's choice),
+    a filter (None: all), microseconds that each may take (0: any)."""
     __slots__ = ("_pointer", "_allowed")
 
     def __init__(self, k, window=0, capacity=0, allowed=None, timeout_us=0):
@@ -83,8 +83,8 @@ class Query:
 
 
 class Crew:
-    """The caller's thread and `threads` helpers, which do the searches of one call together. Helpers look out for the next call for spin_us
-    microseconds before they sleep. Results stay until the next search. To be used by one thread."""
+    """The caller's thread and `threads` helpers, which do the searches of one call together. Helpers look out for the next call
+    for spin_us microseconds before they sleep. Results stay until the next search. To be used by one thread."""
 
     def __init__(self, threads=0, spin_us=50):
         self._ptr = ffi.NULL
@@ -113,14 +113,16 @@ class Crew:
             self._late.clear()
 
     def search_each(self, index, queries, vectors, is_alone=False):
-        """Searches for as many vectors, given as bytes behind one another, as there are queries, each by its own. is_alone: without helpers."""
+        """Searches for as many vectors, given as bytes behind one another, as there are queries,
+        each by its own. is_alone: without helpers."""
         n = len(queries)
         each = ffi.new("vec_query[]", n)
         for i, query in enumerate(queries):
             each[i] = query._pointer[0]
         k = max(query._pointer.k for query in queries)
         self._make_room(n, k)
-        if lib.vec_search_each(ffi.NULL if is_alone else self._ptr, index._ptr, vectors, n, each, k, self._labels, self._distances, self._counts):
+        if lib.vec_search_each(ffi.NULL if is_alone else self._ptr, index._ptr, vectors, n, each, k, self._labels,
+                               self._distances, self._counts):
             self._late.append((queries, vectors))
         elif self._late and not is_alone:
             self._late.clear()
@@ -142,8 +144,8 @@ class Crew:
         return ffi.unpack(self._labels + at, n), ffi.unpack(self._distances + at, n)
 
     def replies(self, names, form, order, first=0, n=None):
-        """The replies of n searches from the first-th on (None: of all), list of bytes: empty for one that failed. order: int64 array by
-        label, which labels with equal distances go by."""
+        """The replies of n searches from the first-th on (None: of all), list of bytes: empty for one that failed. order: int64
+        array by label, which labels with equal distances go by."""
         n = self._n if n is None else n
         at = first * self._k
         by = ffi.from_buffer("int64_t[]", order)

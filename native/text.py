@@ -14,8 +14,8 @@ class TextTop:
 
     ANY, FIRST, NOT, PERHAPS = (lib.VEC_TEXT_ANY, lib.VEC_TEXT_FIRST, lib.VEC_TEXT_NOT, lib.VEC_TEXT_PERHAPS)
     POSTINGS, ROWS, EACH = lib.VEC_TEXT_POSTINGS, lib.VEC_TEXT_ROWS, lib.VEC_TEXT_EACH
-    #: The form of a leaf for struct.pack: address of postings or rows, address of `fits` or 0, how many, POSTINGS, ROWS or EACH, weight,
-    #: address of a column or 0, its length, the range that its numbers must lie in.
+    #: The form of a leaf for struct.pack: address of postings or rows, address of `fits` or 0, how many, POSTINGS, ROWS or EACH,
+    #: weight, address of a column or 0, its length, the range that its numbers must lie in.
     LEAF = "QQQQdQQdd"
     #: The most groups of one search.
     MAX_GROUPS = 250
@@ -44,8 +44,8 @@ class TextTop:
         docs.n_rows, docs.n_ids = len(number_of), len(doc_ids)
 
     def search(self, leaves, groups, phrases, k, mean_length, k1, b, own, keys=None, is_descending=False, held=()):
-        """A TextSearch for the k best. leaves: packed ones, behind one another; `held`: what owns that which they point to. groups, phrases:
-        arrays of 32-bit numbers. keys: float64 by row, to be ordered by instead of scores."""
+        """A TextSearch for the k best. leaves: packed ones, behind one another; `held`: what owns that which they point to.
+        groups, phrases: arrays of 32-bit numbers. keys: float64 by row, to be ordered by instead of scores."""
         if k > self._size:
             self._size = max(k, 64)
             self._rows, self._scores = ffi.new("uint32_t[]", self._size), ffi.new("double[]", self._size)
@@ -53,8 +53,8 @@ class TextTop:
         docs.mean_length, docs.k1, docs.b, docs.own = mean_length, k1, b, own
         if keys is not None:
             docs.keys, docs.n_keys, docs.is_descending = ffi.from_buffer("double[]", keys), len(keys), is_descending
-        given = (self._ptr, docs, ffi.from_buffer("vec_text_leaf[]", leaves), ffi.from_buffer("uint32_t[]", groups), len(groups) // 2,
-                 ffi.from_buffer("uint32_t[]", phrases), len(phrases), k)
+        given = (self._ptr, docs, ffi.from_buffer("vec_text_leaf[]", leaves), ffi.from_buffer("uint32_t[]", groups),
+                 len(groups) // 2, ffi.from_buffer("uint32_t[]", phrases), len(phrases), k)
         return TextSearch(self, given, (self._columns, keys, held))
 
 
@@ -83,11 +83,12 @@ class TextSearch:
         return (ffi.unpack(top._rows, n), ffi.unpack(top._scores, n)) if n else ([], [])
 
     def page(self, total, names, form, offset):
-        """The reply to the latest run, which `total` documents matched, from the offset-th row on, in a form without distances. b"" where
-        the form has a row say something that is not known."""
+        """The reply to the latest run, which `total` documents matched, from the offset-th row on, in a form without distances.
+        b"" where the form has a row say something that is not known."""
         top = self._top
         n = max(0, top._n[0] - offset)
-        while (size := lib.vec_write_page(names._ptr, form._pointer, total, top._rows + offset, n, top._text, top._text_size)) < 0:
+        while (size := lib.vec_write_page(names._ptr, form._pointer, total, top._rows + offset, n, top._text,
+                                          top._text_size)) < 0:
             top._text_size = max(2 * top._text_size, -size)
             top._text = ffi.new("char[]", top._text_size)
         return ffi.unpack(top._text, size)

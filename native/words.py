@@ -20,7 +20,8 @@ class Words:
         """The places of the first `most` words that are `distance` (at most 200) or fewer edits from `word`; see vec.h."""
         most = min(most, self._n)
         out = ffi.new("uint32_t[]", max(most, 1))
-        n = _check(lib.vec_words_near(self._text, ffi.from_buffer("uint64_t[]", self._starts), self._n, word, len(word), distance, out, most))
+        n = _check(lib.vec_words_near(self._text, ffi.from_buffer("uint64_t[]", self._starts), self._n, word, len(word),
+                                      distance, out, most))
         return ffi.unpack(out, n) if n else []
 
     @property

@@ -169,8 +169,8 @@ class Acl:
         for client in self._clients_of(users):
             client.refresh()
             user = client.user
-            if not (user.is_unlimited or all(user.may_use_channel(name, False) for name in (*client.channels,
-                                                                                            *client.shard_channels))
+            if not (user.is_unlimited
+                    or all(user.may_use_channel(name, False) for name in (*client.channels, *client.shard_channels))
                     and all(user.may_use_channel(name, True) for name in client.patterns)):
                 _end(client, by)
 
@@ -188,8 +188,8 @@ class Acl:
                       keep_default=not path)
 
     def load(self, by) -> None:
-        """ACL LOAD: replaces all users by those of the file; the clients of users that are gone are closed. Raises
-        CommandError."""
+        """ACL LOAD: replaces all users by those of the file;
+        the clients of users that are gone are closed. Raises CommandError."""
         path = self._path()
         try:
             users = self._read_file(path)

@@ -15,12 +15,10 @@ class Client:
 
     __slots__ = (
         "id", "server", "db", "proto", "name", "user", "authenticated", "lib_name", "lib_ver", "in_exec", "is_dirty", "watched",
-        "queue",
-        "queue_failed", "channels", "patterns", "shard_channels", "is_monitor", "reply_mode", "no_evict", "no_touch", "created",
-        "last_active",
-        "last_command", "address", "local_address", "fd", "special", "waiting", "closing", "is_unix", "write", "close",
-        "output_size", "input_size",
-        "net_in", "net_out", "n_commands", "lend", "give_back", "repeated", "tracker", "__weakref__",
+        "queue", "queue_failed", "channels", "patterns", "shard_channels", "is_monitor", "reply_mode", "no_evict", "no_touch",
+        "created", "last_active", "last_command", "address", "local_address", "fd", "special", "waiting", "closing", "is_unix",
+        "write", "close", "output_size", "input_size", "net_in", "net_out", "n_commands", "lend", "give_back", "repeated",
+        "tracker", "__weakref__",
     )
 
     def __init__(self, server: "Server", client_id: int = 0):
@@ -69,10 +67,10 @@ class Client:
         self.input_size: Callable[[], int] = _zero          # bytes that wait for the rest of their command
 
     def refresh(self) -> None:
-        """Recomputes `special`; to be called after a change of MULTI, subscription, login, monitor, tracking or reply
-        state."""
+        """Recomputes `special`; to be called after a change of MULTI, subscription, login, monitor, tracking or reply state."""
         self.special = bool(self.queue is not None or not self.authenticated or self.is_monitor or self.reply_mode != "on"
-                            or not self.user.is_unlimited or (self.proto == 2 and self.n_subscriptions) or self.tracker is not None)
+                            or not self.user.is_unlimited or (self.proto == 2 and self.n_subscriptions)
+                            or self.tracker is not None)
 
     def push(self, value) -> None:
         """Sends a value out of band: to a command's own client after that command's reply."""
@@ -102,13 +100,13 @@ class Client:
         now, waiting_in, waiting_out = time.monotonic(), self.input_size(), self.output_size()
         last = self.last_command.wire_name if self.last_command is not None else "NULL"
         return (f"id={self.id} addr={self.address} laddr={self.local_address} fd={self.fd} name={_text(self.name)} "
-                f"age={int(now - self.created)} idle={max(0, int(now - self.last_active))} flags={self._flags()} db={self.db.index} "
-                f"sub={len(self.channels)} psub={len(self.patterns)} ssub={len(self.shard_channels)} "
+                f"age={int(now - self.created)} idle={max(0, int(now - self.last_active))} flags={self._flags()} "
+                f"db={self.db.index} sub={len(self.channels)} psub={len(self.patterns)} ssub={len(self.shard_channels)} "
                 f"multi={-1 if self.queue is None else len(self.queue)} watch={len(self.watched)} qbuf={waiting_in} qbuf-free=0 "
                 f"argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={int(waiting_out > 0)} omem={waiting_out} "
-                f"tot-mem={waiting_in + waiting_out} events=r cmd={last} user={_text(self.user.name)} redir={self.redirect} resp={self.proto} "
-                f"lib-name={_text(self.lib_name)} lib-ver={_text(self.lib_ver)} io-thread=0 tot-net-in={self.net_in} "
-                f"tot-net-out={self.net_out} tot-cmds={self.n_commands}")
+                f"tot-mem={waiting_in + waiting_out} events=r cmd={last} user={_text(self.user.name)} redir={self.redirect} "
+                f"resp={self.proto} lib-name={_text(self.lib_name)} lib-ver={_text(self.lib_ver)} io-thread=0 "
+                f"tot-net-in={self.net_in} tot-net-out={self.net_out} tot-cmds={self.n_commands}")
 
     @property
     def redirect(self) -> int:

@@ -163,7 +163,8 @@ class Connection(asyncio.Protocol):
             self._end_if_done()
 
     def eof_received(self) -> bool:
-        """The client will send no more. What it sent is executed; the connection closes when no command of it waits for its turn."""
+        """The client will send no more.
+        What it sent is executed; the connection closes when no command of it waits for its turn."""
         if self._unsent or self._n_held:
             self.server.outbox.settle()
             self.send_now()                     # the transport closes next, or soon
@@ -287,8 +288,8 @@ class Connection(asyncio.Protocol):
         """Starts waiting commands that may run beside the pooled ones that are under way."""
         backlog, pending, table = self._backlog, self._pending, self.server.dispatcher.table
         client = self.client
-        while backlog and pending and not client.special and all(reply.pooled for reply in pending if isinstance(reply,
-                                                                                                                 Deferred)):
+        while (backlog and pending and not client.special
+               and all(reply.pooled for reply in pending if isinstance(reply, Deferred))):
             command = table.get(backlog[0][0])
             if command is None or "pooled" not in command.flags:
                 break
@@ -397,13 +398,13 @@ class Connection(asyncio.Protocol):
     # Lending
 
     def lend(self, recall) -> int:
-        """Lends the socket of a connection that is at rest to a module, which from now on reads from it and answers what it reads, all
-        of that within one turn of the loop at a time. Returns its descriptor, -1 if the connection is not at rest. `recall` is called
-        when the connection closes: nothing may touch the socket afterwards."""
+        """Lends the socket of a connection that is at rest to a module, which from now on reads from it and answers what it
+        reads, all of that within one turn of the loop at a time. Returns its descriptor, -1 if the connection is not at rest.
+        `recall` is called when the connection closes: nothing may touch the socket afterwards."""
         client, parser, transport = self.client, self._parser, self.transport
-        if not (self._is_free and self._reading) or self._unsent or self._n_held or self._pushes or self._running or self._fd < 0 or client.special \
-                or client.closing or self._failure is not None or parser.buffered or parser.error is not None or parser.restricted \
-                or transport.is_closing() or transport.get_write_buffer_size():
+        if (not (self._is_free and self._reading) or self._unsent or self._n_held or self._pushes or self._running
+                or self._fd < 0 or client.special or client.closing or self._failure is not None or parser.buffered
+                or parser.error is not None or parser.restricted or transport.is_closing() or transport.get_write_buffer_size()):
             return -1
         self._recall = recall
         self._stop_reading()
@@ -520,7 +521,8 @@ class Connection(asyncio.Protocol):
         client = self.client
         if self._is_full:
             self._check_output_limit()
-        if timeout and not client.waiting and client.kind == "normal" and not client.is_monitor and now - client.last_active > timeout:
+        if (timeout and not client.waiting and client.kind == "normal" and not client.is_monitor
+                and now - client.last_active > timeout):
             self.close()
 
     def _input_size(self) -> int:
@@ -531,8 +533,8 @@ class Connection(asyncio.Protocol):
         client = self.client
         self.server.stats.count_error("ERR")
         log.debug("Protocol error (%r) from client id=%d addr=%s", text, client.id, client.address)
-        line = b"-" + errors.PROTOCOL_ERROR.format(text).replace("\r", " ").replace("\n", " ").encode("latin-1",
-                                                                                                      "replace") + b"\r\n"
+        line = errors.PROTOCOL_ERROR.format(text).replace("\r", " ").replace("\n", " ")
+        line = b"-" + line.encode("latin-1", "replace") + b"\r\n"
         if not self._pending and not self._backlog:
             self._send(line)
         self._close_gently()

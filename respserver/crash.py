@@ -26,8 +26,8 @@ def report(server, error: BaseException) -> None:
         clients = "\n".join(client.describe() for client in server.clients.values())
     except Exception as second:
         info, clients = f"(not to be had: {second!r})", ""
-    log.critical("%s\n%s\n------ INFO OUTPUT ------\n%s\n------ CLIENT LIST OUTPUT ------\n%s\n%s", _START, trace, info, clients,
-                 _END)
+    log.critical("%s\n%s\n------ INFO OUTPUT ------\n%s\n------ CLIENT LIST OUTPUT ------\n%s\n%s",
+                 _START, trace, info, clients, _END)
 
 
 def on_loop_error(loop, context: dict) -> None:

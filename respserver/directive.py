@@ -55,8 +55,8 @@ class Directive:
     check: Callable[[Any], Any] | None = None       # of the value; raises ValueError with what is wrong with it
 
     def parse(self, words: list[str], old: Any = None) -> Any:
-        """The value that `words` stand for. Raises ValueError with Redis's text. `old` is the present value, which some kinds
-        add to."""
+        """The value that `words` stand for. Raises ValueError with Redis's text.
+        `old` is the present value, which some kinds add to."""
         if self.kind in _MANY:
             return _MANY[self.kind](self, words, old)
         if len(words) != 1:

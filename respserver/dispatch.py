@@ -59,8 +59,8 @@ class Dispatcher:
         self.commands: dict[str, Command] = {}      # every command and sub-command by its wire name
 
     def load_commands(self, renames: Iterable[tuple[str, str]] = ()) -> None:
-        """Takes over what the registry holds, when all modules have added to it. `renames`: names and what stands in their place, ""
-        for nothing. Raises ValueError."""
+        """Takes over what the registry holds, when all modules have added to it. `renames`: names and what stands in their
+        place, "" for nothing. Raises ValueError."""
         self.names = dict(COMMANDS)
         for old, new in renames:
             command = self.names.pop(old.lower().encode("utf-8", "surrogateescape"), None)
@@ -250,8 +250,8 @@ class Dispatcher:
         return None
 
     def run_columns(self, client: Client, commands: Columns) -> bytes | None:
-        """Runs a pipeline of one command as one: what `run_many` asks before and after each call is asked once, which is most of what
-        a plain call takes. Returns the replies; or None if it is not that plain: then nothing has run."""
+        """Runs a pipeline of one command as one: what `run_many` asks before and after each call is asked once, which is most
+        of what a plain call takes. Returns the replies; or None if it is not that plain: then nothing has run."""
         names, *columns = commands.columns
         command = self.table.get(names[0])
         n = len(names)
@@ -300,7 +300,8 @@ class Dispatcher:
     @staticmethod
     def _track(client: Client, command: Command, words: list) -> None:
         """Notes the keys that a call has read, if its client tracks them."""
-        if client.tracker is not None and client.tracker.notes_reads and "readonly" in command.flags and command.group != "scripting":
+        if (client.tracker is not None and client.tracker.notes_reads and "readonly" in command.flags
+                and command.group != "scripting"):
             client.server.tracking.note(client, command.keys_in(words))
 
     def _count_reads(self, data: dict, keys: list) -> None:
@@ -417,8 +418,8 @@ class Dispatcher:
         return self.call(client, command, words, n_name)
 
     def _call_tracked(self, client: Client, command: Command, words: list, n_name: int) -> bytes | Deferred:
-        """Runs a command of a client that tracks keys: what it changes is its own doing, and what CLIENT CACHING said is over with the
-        command, or transaction, that follows it."""
+        """Runs a command of a client that tracks keys: what it changes is its own doing, and what CLIENT CACHING said is over
+        with the command, or transaction, that follows it."""
         tracking = client.server.tracking
         early = tracking.take(client)           # of keys that had to make room, among others
         tracking.writer = client
@@ -437,8 +438,8 @@ class Dispatcher:
 
     @staticmethod
     def _is_refused(client: Client, command: Command) -> bool:
-        """Whether a command goes when writes are refused: one that changes data, EXEC of such, and PING, so that who looks after the
-        server notices."""
+        """Whether a command goes when writes are refused: one that changes data, EXEC of such, and PING, so that who looks
+        after the server notices."""
         if command.name == "EXEC":
             return any("write" in queued.flags for queued, _, _ in client.queue or ())
         return "write" in command.flags or command.name == "PING"
@@ -465,8 +466,8 @@ class Dispatcher:
         return bool(command.flags & {"write", "may_replicate"})
 
     def call(self, client: Client, command: Command, words: list, n_name: int) -> bytes | Deferred:
-        """Runs a command that has passed all checks and shows it to those in MONITOR. `words` begins with the `n_name` words of
-        its name."""
+        """Runs a command that has passed all checks and shows it to those in MONITOR.
+        `words` begins with the `n_name` words of its name."""
         reply = self._call(client, command, words, n_name)
         if self.monitors and not command.flags & {"skip_monitor", "admin"}:
             self.feed_monitors(client, words)

@@ -1,5 +1,5 @@
-"""INFO: sections from providers. A provider gives only what is true of this server; a feature that it does not have counts
-zero."""
+"""INFO: sections from providers. A provider gives only what is true of this server;
+a feature that it does not have counts zero."""
 import ctypes
 import os
 import platform
@@ -16,8 +16,7 @@ Provider = Callable[[object], Iterable[tuple[str, object]]]
 
 #: The order of sections in the answer to INFO; sections of modules come before keyspace.
 _ORDER = ("server", "clients", "memory", "persistence", "threads", "stats", "replication", "cpu", "modules", "commandstats",
-          "errorstats",
-          "latencystats", "cluster")
+          "errorstats", "latencystats", "cluster")
 
 
 class Info:
@@ -187,16 +186,18 @@ def _memory(server):
         yield "allocator_rss_bytes", 0
         yield "rss_overhead_ratio", resident / held
         yield "rss_overhead_bytes", resident - held
-    yield from _zeros("used_memory_lua used_memory_vm_eval used_memory_scripts_eval number_of_cached_scripts number_of_functions number_of_libraries "
-                      "used_memory_vm_functions used_memory_vm_total used_memory_functions used_memory_scripts")
+    yield from _zeros("used_memory_lua used_memory_vm_eval used_memory_scripts_eval number_of_cached_scripts "
+                      "number_of_functions number_of_libraries used_memory_vm_functions used_memory_vm_total "
+                      "used_memory_functions used_memory_scripts")
     for name in ("lua", "vm_total", "scripts"):
         yield f"used_memory_{name}_human", "0B"
     yield "mem_fragmentation_ratio", resident / max(1, used)
     yield "mem_fragmentation_bytes", resident - used
     yield "mem_clients_normal", sum(c.input_size() + c.output_size() for c in server.clients.values())
     yield "mem_clients_slaves", 0
-    yield from _zeros("mem_aof_buffer mem_replication_backlog mem_total_replication_buffers mem_cluster_links mem_not_counted_for_evict "
-                      "mem_overhead_db_hashtable_rehashing")
+    yield from _zeros(
+        "mem_aof_buffer mem_replication_backlog mem_total_replication_buffers mem_cluster_links mem_not_counted_for_evict "
+        "mem_overhead_db_hashtable_rehashing")
     yield "mem_allocator", "libc"
     yield "active_defrag_running", 0
     yield "lazyfree_pending_objects", 0
@@ -235,11 +236,12 @@ def _stats(server):
     yield "tracking_total_keys", server.tracking.n_keys
     yield "tracking_total_items", server.tracking.n_items
     yield "tracking_total_prefixes", server.tracking.n_prefixes
-    yield from _zeros("sync_full sync_partial_ok sync_partial_err evicted_clients evicted_scripts "
-                      "migrate_cached_sockets slave_expires_tracked_keys "
-                      "active_defrag_hits active_defrag_misses active_defrag_key_hits active_defrag_key_misses total_active_defrag_time "
-                      "current_active_defrag_time unexpected_error_replies "
-                      "dump_payload_sanitizations io_threaded_reads_processed io_threaded_writes_processed")
+    yield from _zeros(
+        "sync_full sync_partial_ok sync_partial_err evicted_clients evicted_scripts "
+        "migrate_cached_sockets slave_expires_tracked_keys "
+        "active_defrag_hits active_defrag_misses active_defrag_key_hits active_defrag_key_misses total_active_defrag_time "
+        "current_active_defrag_time unexpected_error_replies "
+        "dump_payload_sanitizations io_threaded_reads_processed io_threaded_writes_processed")
     yield "latest_fork_usec", server.keeper.fork_us
     yield "total_forks", server.keeper.n_forks
     yield "client_query_buffer_limit_disconnections", stats.query_limit_closed
@@ -304,7 +306,8 @@ def _latencystats(server):
         shares = server.config["latency-tracking-info-percentiles"]
         for name, stats in _used_commands(server):
             if stats.calls:
-                yield f"latency_percentiles_usec_{name}", ",".join(f"p{share:g}={stats.percentile(share):.3f}" for share in shares)
+                percentiles = ",".join(f"p{share:g}={stats.percentile(share):.3f}" for share in shares)
+                yield f"latency_percentiles_usec_{name}", percentiles
 
 
 def _cluster(server):

@@ -32,7 +32,8 @@ class Change(NamedTuple):
     event: str                  # Redis's notification name: set, hset, hdel, del, expired, rename_from, rename_to, expire, ...
     old: object                 # the value before; None: the key did not exist; for a change in place the same object as `new`
     new: object                 # the value after; None: the key is gone
-    fields: Mapping | None      # change in place of a hash: each changed field -> its previous bytes (None: absent); of a JSON document:
+    # change in place of a hash: each changed field -> its previous bytes (None: absent); of a JSON document:
+    fields: Mapping | None
     # the location of each change (a tuple of names and numbers) -> None; else None
 
     @property
@@ -148,7 +149,8 @@ class Database:
         self.changed(key, event, old, value)
 
     def is_private(self, keys: list[bytes]) -> bool:
-        """Whether it is nobody's business what happens to these keys: none of them may expire or is watched, and no listener minds."""
+        """Whether it is nobody's business what happens to these keys:
+        none of them may expire or is watched, and no listener minds."""
         if self.watchers and not self.watchers.keys().isdisjoint(keys) or not self.are_lasting(keys):
             return False
         return not any(listener.minds(self, keys) for listener in self.keyspace.listeners)
@@ -378,8 +380,8 @@ class Keyspace:
 
 
 def _sample(mapping: Mapping, n: int) -> Iterable[bytes]:
-    """Up to `n` keys from the front of a dict. Keys that were looked at and stay are moved to the back, so that calls
-    go round."""
+    """Up to `n` keys from the front of a dict.
+    Keys that were looked at and stay are moved to the back, so that calls go round."""
     keys = []
     for key in mapping:
         keys.append(key)

@@ -1,8 +1,8 @@
 """The libraries cmsgpack and struct of scripts: values of Lua as MessagePack and as C structures.
 
-MessagePack as msgpack.org describes it; the table that has keys 1 to n and no others is an array, what MessagePack has no type for is nil.
-Functions take and return values as lupa passes them: bytes, int, float, bool, None and tables. They raise ValueError with the
-text for the script."""
+MessagePack as msgpack.org describes it; the table that has keys 1 to n and no others is an array, what MessagePack has no type
+for is nil. Functions take and return values as lupa passes them: bytes, int, float, bool, None and tables. They raise
+ValueError with the text for the script."""
 import re
 import struct
 
@@ -59,7 +59,8 @@ def _text(words, i: int, function: str) -> bytes:
 # ---- MessagePack
 
 #: First byte: format of a number behind it.
-_NUMBERS = {0xca: ">f", 0xcb: ">d", 0xcc: ">B", 0xcd: ">H", 0xce: ">I", 0xcf: ">Q", 0xd0: ">b", 0xd1: ">h", 0xd2: ">i", 0xd3: ">q"}
+_NUMBERS = {0xca: ">f", 0xcb: ">d", 0xcc: ">B", 0xcd: ">H", 0xce: ">I", 0xcf: ">Q", 0xd0: ">b", 0xd1: ">h",
+            0xd2: ">i", 0xd3: ">q"}
 #: First byte: format of the length of a string, an array, a map.
 _STRINGS = {0xd9: ">B", 0xda: ">H", 0xdb: ">I", 0xc4: ">B", 0xc5: ">H", 0xc6: ">I"}
 _ARRAYS = {0xdc: ">H", 0xdd: ">I"}

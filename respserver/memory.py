@@ -29,8 +29,8 @@ def used_memory() -> int:
 
 
 def size_of(value, samples: int = 5) -> int:
-    """Bytes of a value with all that it refers to. The members of a collection are estimated from `samples` of them (0: all are
-    counted)."""
+    """Bytes of a value with all that it refers to.
+    The members of a collection are estimated from `samples` of them (0: all are counted)."""
     if type(value) is Shape:
         return 0                                # many hashes share it
     size = sys.getsizeof(value)
@@ -102,12 +102,14 @@ def _trim() -> None:
 
 
 class Trimmer:
-    """Gives memory back that the C library would keep: the holes that tables leave behind while they grow, what threads have used.
+    """Gives memory back that the C library would keep: the holes that tables leave behind while they grow, what threads have
+    used.
 
-    That takes the longer the more holes there are (some 100 ms after the deletion of hundreds of thousands of long values), so it waits for a
-    second without much traffic, for a growth that is worth it, and after a long one longer."""
+    That takes the longer the more holes there are (some 100 ms after the deletion of hundreds of thousands of long values), so
+    it waits for a second without much traffic, for a growth that is worth it, and after a long one longer."""
 
-    #: Calls in a second that are hardly any; growth (bytes) and changes of keys that make it worth while; the share of the time it may take.
+    #: Calls in a second that are hardly any; growth (bytes) and changes of keys that make it worth while; the share of the time
+    #: it may take.
     CALLS, GROWTH, CHANGES, SHARE = 10, 1 << 20, 10_000, 0.001
 
     def __init__(self):

@@ -21,8 +21,8 @@ class Module:
 
 
 class Loads:
-    """The lines of loadmodule: the path of a module's file, and arguments. A file whose name has that of a module that is built in
-    stands for it, so that configuration files of Redis can be used: nothing is loaded, but the arguments count."""
+    """The lines of loadmodule: the path of a module's file, and arguments. A file whose name has that of a module that is built
+    in stands for it, so that configuration files of Redis can be used: nothing is loaded, but the arguments count."""
 
     def __init__(self, modules: list[Module]):
         self.modules = modules

@@ -1,7 +1,7 @@
 """Replies that leave together: what a turn of the loop produced is written at its end, connection after connection.
 
-Writing to a socket wakes the process behind it, which can cost more than the command did. A client that is woken once finds the replies
-of a whole turn; woken by the first of them it would sleep and be woken again for each."""
+Writing to a socket wakes the process behind it, which can cost more than the command did. A client that is woken once finds the
+replies of a whole turn; woken by the first of them it would sleep and be woken again for each."""
 import asyncio
 
 
@@ -32,7 +32,7 @@ class Outbox:
             connection.send_now()
 
     def settle(self) -> None:
-        """To be called before something leaves in the middle of a turn: what commands did is written by then, and synchronised where replies
-        wait for that."""
+        """To be called before something leaves in the middle of a turn: what commands did is written by then, and synchronised
+        where replies wait for that."""
         if self.journal is not None:
             self.journal.settle()

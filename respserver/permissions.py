@@ -15,8 +15,9 @@ SYNTAX = "Syntax error"
 UNKNOWN_RULE = "Unknown command or category name in ACL"
 AFTER_ALL_KEYS = ("Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any effect. Try "
                   "'resetkeys' to start with an empty list of patterns")
-AFTER_ALL_CHANNELS = ("Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does not have any effect. "
-                      "Try 'resetchannels' to start with an empty list of channels")
+AFTER_ALL_CHANNELS = (
+    "Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does not have any effect. "
+    "Try 'resetchannels' to start with an empty list of channels")
 NO_SUCH_PASSWORD = "The password you are trying to remove from the user does not exist"
 BAD_HASH = "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
 FIRST_ARGUMENT = "Allowing first-arg of a subcommand is not supported"
@@ -171,8 +172,8 @@ class Selector:
     # Questions
 
     def refusal(self, command: Command, words: list) -> tuple[str, int, bytes] | None:
-        """Why a call is not allowed: the reason, the place among keys or channels, and the command, key or channel; None if it
-        is."""
+        """Why a call is not allowed: the reason, the place among keys or channels, and the command, key or channel;
+        None if it is."""
         if command not in self.commands and "no_auth" not in command.flags and not (
                 len(words) > 1 and words[1].lower() in self.first_words.get(command, ())):
             return COMMAND, 0, command.wire_name.encode()

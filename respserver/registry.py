@@ -44,13 +44,13 @@ class Command:
     subcommands: dict = field(default_factory=dict)     # lower-case bytes of the sub-name -> Command
     stats: object = None                        # the server's counters for this command, set at its first call
     reads: slice | None = None                  # the keys among its words, if it only reads them: they count as hits and misses
-    #: What a user must be allowed to do with its keys: letters of R and W (none: either will do) for the first key, the second and so on,
-    #: the last for all that follow; or a function of the words that gives these.
+    #: What a user must be allowed to do with its keys: letters of R and W (none: either will do) for the first key, the second
+    #: and so on, the last for all that follow; or a function of the words that gives these.
     access: tuple[str, ...] | Callable = ()
     channels: slice | None = None               # the channels among its words, which a user must be allowed to use
     are_patterns: bool = False                  # those are patterns
     is_logged: bool = False                     # it changes data, and there is an append-only file that hears of it
-    logged_as: Callable | None = None           # (client, words, reply) -> the commands (lists of words) that are logged in its place
+    logged_as: Callable | None = None  # (client, words, reply) -> the commands (lists of words) that are logged in its place
     at_once: Callable | None = None             # runs many calls as one: see `at_once` below
 
     def __post_init__(self):
@@ -62,8 +62,8 @@ class Command:
 
     @property
     def wire_name(self) -> str:
-        """The name as COMMAND and the error texts show it: lower case, sub-commands with a bar (client|setinfo); a module's in
-        upper case."""
+        """The name as COMMAND and the error texts show it: lower case, sub-commands with a bar (client|setinfo);
+        a module's in upper case."""
         return self.name if self.group == "search" else self.name.lower().replace(" ", "|")
 
     def keys_in(self, words: list[bytes]) -> list[bytes]:
@@ -97,7 +97,8 @@ AT_ONCE: dict[str, Callable] = {}
 
 #: The categories that Redis has, so that rules written for it are understood.
 _REDIS_CATEGORIES = ("keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo",
-                     "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting")
+                     "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection",
+                     "transaction", "scripting")
 
 
 def categories() -> list[str]:
@@ -161,9 +162,9 @@ def command(name: str, *, arity: int, group: str, summary: str, flags: str = "",
 
 
 def logged_as(*names: str):
-    """Declares what the append-only file holds in place of calls of these commands (full names, upper case): the effect where words
-    alone do not tell it (a time from now on, a random choice). The function gets the client, the words of the call and its reply and
-    returns commands as lists of words, none if nothing has happened. They are written as a whole."""
+    """Declares what the append-only file holds in place of calls of these commands (full names, upper case): the effect where
+    words alone do not tell it (a time from now on, a random choice). The function gets the client, the words of the call and
+    its reply and returns commands as lists of words, none if nothing has happened. They are written as a whole."""
     def register(function):
         LOGGED_AS.update(dict.fromkeys(names, function))
         return function
@@ -172,10 +173,10 @@ def logged_as(*names: str):
 
 def at_once(name: str):
     """Declares how many calls of a command (full name, upper case) with as many words each are run as one. The function gets the
-    client and the arguments as columns: a list of the first argument of each call, one of the second, and so on. It returns all replies,
-    encoded and joined, after it has done what the calls do one after the other; or None if one of them might fail or answer much, or
-    might concern anybody but the client (Database.is_private): then it has done nothing, and they are run one by one. What it does is
-    logged as the calls themselves, so each of them must change something."""
+    client and the arguments as columns: a list of the first argument of each call, one of the second, and so on. It returns all
+    replies, encoded and joined, after it has done what the calls do one after the other; or None if one of them might fail or
+    answer much, or might concern anybody but the client (Database.is_private): then it has done nothing, and they are run one
+    by one. What it does is logged as the calls themselves, so each of them must change something."""
     def register(function):
         AT_ONCE[name] = function
         return function

@@ -161,8 +161,8 @@ async def listen(server: Server) -> list:
 
 
 def _sockets(address: str, port: int, backlog: int) -> list[socket.socket]:
-    """Sockets that listen on an address of the directive `bind`. Raises ConfigError; one that may be missing (-address) gives
-    none."""
+    """Sockets that listen on an address of the directive `bind`.
+    Raises ConfigError; one that may be missing (-address) gives none."""
     name = address.lstrip("-")
     found = []
     try:

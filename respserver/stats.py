@@ -107,8 +107,8 @@ class SlowLog:
 
 
 def shorten(words: list[bytes]) -> list[bytes]:
-    """The words of a call with long ones and long tails cut as in the slow log; a long word that is not text is shown by its
-    size only."""
+    """The words of a call with long ones and long tails cut as in the slow log;
+    a long word that is not text is shown by its size only."""
     shown = []
     for i, word in enumerate(words):
         if i == SLOWLOG_MAX_WORDS - 1 and len(words) > SLOWLOG_MAX_WORDS:

@@ -1,9 +1,9 @@
 """Server-assisted client-side caching: who has read which keys, or follows which prefixes, and is told when they change.
 
-None of this exists while nobody tracks: the table is a keyspace listener only as long as some client does, and it is only such clients
-that the dispatcher takes the long way. What there is to tell leaves behind the reply of the command that caused it, if that was
-one of a client that tracks, else at the end of the loop's turn: a message that comes later than it could makes a client drop what it
-might keep, never keep what it should drop."""
+None of this exists while nobody tracks: the table is a keyspace listener only as long as some client does, and it is only such
+clients that the dispatcher takes the long way. What there is to tell leaves behind the reply of the command that caused it, if
+that was one of a client that tracks, else at the end of the loop's turn: a message that comes later than it could makes a
+client drop what it might keep, never keep what it should drop."""
 from itertools import islice
 
 from .client import Client
@@ -61,9 +61,10 @@ class Tracking:
         self.clients: set[Client] = set()
         self.writer: Client | None = None                       # the client that tracks and whose command runs now
         self.n_items = 0                                        # readers of all keys
-        self._readers: dict[bytes, set[int]] = {}               # key of any database -> ids of clients, some of which may have left
+        self._readers: dict[bytes, set[int]] = {}  # key of any database -> ids of clients, some of which may have left
         self._followers: dict[bytes, set[Client]] = {}          # prefix -> clients in broadcast mode
-        self._messages: list[tuple[Client, bytes] | None] = []  # what there is to tell: client and key; None: everybody, of all keys
+        # what there is to tell: client and key; None: everybody, of all keys
+        self._messages: list[tuple[Client, bytes] | None] = []
         self._changes: dict[bytes, dict[bytes, Client | None]] = {}     # prefix -> key -> who changed it, for the end of the turn
         self._is_due = False
         self._is_shrinking = False
@@ -132,8 +133,8 @@ class Tracking:
         self.limit()
 
     def limit(self) -> None:
-        """Has keys forgotten beyond tracking-table-max-keys (0: any number), those first that were read first; their readers are told
-        that they have changed."""
+        """Has keys forgotten beyond tracking-table-max-keys (0: any number), those first that were read first; their readers
+        are told that they have changed."""
         most = self.server.config["tracking-table-max-keys"]
         if most and len(self._readers) > most and not self._is_shrinking:
             self._is_shrinking = True
@@ -168,7 +169,8 @@ class Tracking:
         self.n_items -= len(readers)
         for number in readers:
             client = self.server.clients.get(number)
-            if client is None or client.tracker is None or client.tracker.is_bcast or (client is writer and client.tracker.noloop):
+            if (client is None or client.tracker is None or client.tracker.is_bcast
+                    or (client is writer and client.tracker.noloop)):
                 continue
             self._messages.append((client, key))
             self._schedule()
@@ -196,8 +198,8 @@ class Tracking:
             self.server.loop.call_soon(self._tell_all)
 
     def tell(self) -> None:
-        """Tells readers what there is to tell. To be called after a command of a client that tracks: its own messages come next to its
-        reply."""
+        """Tells readers what there is to tell. To be called after a command of a client that tracks: its own messages come next
+        to its reply."""
         messages, self._messages = self._messages, []
         for message in messages:
             if message is not None:

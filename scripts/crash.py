@@ -2,11 +2,12 @@
 
     scripts/crash [--rounds 1000] [--fsync always|everysec|no] [--seed 0] [--keep DIRECTORY]
 
-Each writer counts: a key (INCR), a list (RPUSH of the same number), a hash, and a pair of keys in a transaction, in pipelines; vectors in an
-index as well. A write that was answered has to be there, in whole; of the last ones, which nobody has heard of, any number may be. Rewrites and
-snapshots are started in between. With everysec what was acknowledged in the last second may be missing: while a synchronisation is under way,
-new commands wait in memory, half a second at most. With always and no (where only the process dies here) nothing may.
-Prints one line for each failure and a summary; the exit status says whether there was one."""
+Each writer counts: a key (INCR), a list (RPUSH of the same number), a hash, and a pair of keys in a transaction, in pipelines;
+vectors in an index as well. A write that was answered has to be there, in whole; of the last ones, which nobody has heard of,
+any number may be. Rewrites and snapshots are started in between. With everysec what was acknowledged in the last second may be
+missing: while a synchronisation is under way, new commands wait in memory, half a second at most. With always and no (where
+only the process dies here) nothing may. Prints one line for each failure and a summary; the exit status says whether there was
+one."""
 import argparse
 import contextlib
 import os
@@ -75,7 +76,8 @@ class Connection:
 def step(name: str, i: int) -> bytes:
     """The i-th write of a writer (from 1 on): five commands of which the fourth and fifth are one transaction."""
     return b"".join((
-        pack("INCR", f"{name}:n"), pack("RPUSH", f"{name}:list", i), pack("HSET", f"doc:{name}:{i % 50}", "i", i, "v", struct.pack("<2f", i, 1)),
+        pack("INCR", f"{name}:n"), pack("RPUSH", f"{name}:list", i),
+        pack("HSET", f"doc:{name}:{i % 50}", "i", i, "v", struct.pack("<2f", i, 1)),
         pack("MULTI"), pack("INCR", f"{name}:a"), pack("INCR", f"{name}:b"), pack("EXEC")))
 
 
@@ -121,8 +123,9 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.log = open(Path(directory, "log"), "a")
-        self.process = subprocess.Popen([sys.executable, "-m", "respserver", "--port", str(self.port), "--dir", directory, *options],
-                                        cwd=ROOT, stdout=self.log, stderr=self.log, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        self.process = subprocess.Popen([sys.executable, "-m", "respserver", "--port", str(self.port), "--dir", directory,
+                                         *options], cwd=ROOT, stdout=self.log, stderr=self.log,
+                                        env={**os.environ, "PYTHONPATH": str(ROOT)})
 
     def connect(self, limit: float = 600.0) -> Connection | None:
         """A connection to the server once it has read its data; None if it has ended instead. Raises TimeoutError."""
@@ -183,8 +186,8 @@ def run(rounds: int, fsync: str, seed: int, directory: str, quiet: bool = False)
     connection = server.connect()
     if connection is None:
         return ["the first start failed"]
-    connection.call("FT.CREATE", "ix", "PREFIX", 1, "doc:", "SCHEMA", "i", "NUMERIC", "v", "VECTOR", "SVS-VAMANA", 8, "TYPE", "FLOAT32",
-                    "DIM", 2, "DISTANCE_METRIC", "L2", "COMPRESSION", "LVQ8")
+    connection.call("FT.CREATE", "ix", "PREFIX", 1, "doc:", "SCHEMA", "i", "NUMERIC", "v", "VECTOR", "SVS-VAMANA", 8,
+                    "TYPE", "FLOAT32", "DIM", 2, "DISTANCE_METRIC", "L2", "COMPRESSION", "LVQ8")
     for number in range(rounds):
         writers = [Writer(server.port, name, n) for name, n in counts.items()]
         for writer in writers:
@@ -208,7 +211,8 @@ def run(rounds: int, fsync: str, seed: int, directory: str, quiet: bool = False)
             wrong.append(f"round {number}: the start was refused, see {directory}/log")
             break
         for writer in writers:
-            found, there = check(connection, writer.name_, writer.acked_by(killed - 1) if fsync == "everysec" else writer.acked, writer.sent)
+            found, there = check(connection, writer.name_,
+                                 writer.acked_by(killed - 1) if fsync == "everysec" else writer.acked, writer.sent)
             wrong += [f"round {number}: {text}" for text in found]
             total += there - counts[writer.name_]
             counts[writer.name_] = there

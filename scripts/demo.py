@@ -15,7 +15,8 @@ KNN = "*=>[KNN 10 @embedding $vector AS distance]"
 
 
 def load_sample() -> dict:
-    """The sample's arrays with embeddings as float32 of unit length, and its items as lists [name, section, size, description]."""
+    """The sample's arrays with embeddings as float32 of unit length,
+    and its items as lists [name, section, size, description]."""
     raw = np.load(SAMPLE)
     def vectors(name, scale):
         x = raw[name].astype(np.float32) * raw[scale][:, None]
@@ -56,7 +57,8 @@ def search(r: redis.Redis, index: str, vector: np.ndarray, query: str = KNN) -> 
 
 def show(rows: list, limit: int) -> None:
     for _, fields in rows[:limit]:
-        print(f"    {float(fields['distance']):.3f}  {fields['name']:<24} {fields['title']}  ({fields['section']}, {fields['size']} kB)")
+        print(f"    {float(fields['distance']):.3f}  {fields['name']:<24} {fields['title']}  ({fields['section']}, "
+              f"{fields['size']} kB)")
 
 
 def main() -> None:
@@ -69,7 +71,8 @@ def main() -> None:
         create(r, "packages", "SVS-VAMANA", "LVQ4x4", base.shape[1])
         progress, pipe = Progress("loading", len(items)), r.pipeline(transaction=False)
         for i, (name, section, size, title) in enumerate(items):
-            pipe.hset(f"pkg:{i}", mapping={"name": name, "section": section, "size": size, "title": title, "embedding": base[i].tobytes()})
+            pipe.hset(f"pkg:{i}",
+                      mapping={"name": name, "section": section, "size": size, "title": title, "embedding": base[i].tobytes()})
             if i % 100 == 99:
                 pipe.execute()
                 progress(i + 1)
@@ -78,7 +81,8 @@ def main() -> None:
             print(f'"{question}"')
             show(search(r, "packages", vector), 3)
         print(f'\n"{data["questions"][0]}", only what is written in Python or smaller than 500 kB')
-        show(search(r, "packages", data["asked"][0], "(@section:{python} | @size:[0 500])=>[KNN 10 @embedding $vector AS distance]"), 3)
+        show(search(r, "packages", data["asked"][0],
+                    "(@section:{python} | @size:[0 500])=>[KNN 10 @embedding $vector AS distance]"), 3)
 
         rows = []
         compressions = [None, *native.COMPRESSIONS]

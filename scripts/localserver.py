@@ -48,7 +48,8 @@ def our_server(*arguments: str):
     """A vamana-server on a free port with an empty directory of its own; yields (port, process)."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="vamana-") as directory:
-        command = [sys.executable, "-m", "respserver", "--port", str(port), "--dir", directory, "--loglevel", "warning", *arguments]
+        command = [sys.executable, "-m", "respserver", "--port", str(port), "--dir", directory, "--loglevel",
+                   "warning", *arguments]
         with running(command, port) as process:
             yield port, process
 
@@ -85,6 +86,7 @@ def table(header: list[str], rows: list[list]) -> str:
     cells = [header] + [[str(c) for c in row] for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     def line(row):
-        return "| " + " | ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))) + " |"
+        return "| " + " | ".join(c.ljust(w) if i == 0 else c.rjust(w)
+                                 for i, (c, w) in enumerate(zip(row, widths, strict=True))) + " |"
     rule = "|" + "|".join("-" * (w + 1) + ("-" if i == 0 else ":") for i, w in enumerate(widths)) + "|"
     return "\n".join([line(cells[0]), rule, *map(line, cells[1:])])

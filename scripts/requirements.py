@@ -1,5 +1,5 @@
-"""Prints what pyproject.toml wants installed: `python scripts/requirements.py group,group`. The sources run from the checkout, so the
-project itself is not installed and an edit of a Python file needs no second step."""
+"""Prints what pyproject.toml wants installed: `python scripts/requirements.py group,group`. The sources run from the checkout,
+so the project itself is not installed and an edit of a Python file needs no second step."""
 import sys
 import tomllib
 from pathlib import Path

@@ -1,11 +1,12 @@
-"""Measures how soon a server that is started again answers a search correctly, and what writing snapshots and images costs the traffic.
+"""Measures how soon a server that is started again answers a search correctly, and what writing snapshots and images costs the
+traffic.
 
     scripts/restart [--n 62666] [--dim 384] [--compression LVQ4x4] [--data FILE.npy] [--repeats 3]
 
-Fills a server with vectors (random ones, or the rows of an .npy file). While a client sends a PING every 5 ms it has the append-only file
-rewritten, once while vectors are still being linked and once afterwards, and a snapshot saved, each with images. Then it kills the server, and
-starts it again: the time is from the start of the process to the reply of the first FT.SEARCH, which has to be the same as before. Prints
-seconds (also of processor time), and milliseconds."""
+Fills a server with vectors (random ones, or the rows of an .npy file). While a client sends a PING every 5 ms it has the
+append-only file rewritten, once while vectors are still being linked and once afterwards, and a snapshot saved, each with
+images. Then it kills the server, and starts it again: the time is from the start of the process to the reply of the first
+FT.SEARCH, which has to be the same as before. Prints seconds (also of processor time), and milliseconds."""
 import argparse
 import compileall
 import os
@@ -29,8 +30,8 @@ def search(connection: Connection, query: np.ndarray) -> list:
 
 def fill(connection: Connection, vectors: np.ndarray, compression: str) -> None:
     """Makes the index and its documents."""
-    connection.call("FT.CREATE", "ix", "PREFIX", 1, "d:", "SCHEMA", "v", "VECTOR", "SVS-VAMANA", 8, "TYPE", "FLOAT32", "DIM", vectors.shape[1],
-                    "DISTANCE_METRIC", "L2", "COMPRESSION", compression)
+    connection.call("FT.CREATE", "ix", "PREFIX", 1, "d:", "SCHEMA", "v", "VECTOR", "SVS-VAMANA", 8, "TYPE", "FLOAT32",
+                    "DIM", vectors.shape[1], "DISTANCE_METRIC", "L2", "COMPRESSION", compression)
     for start in range(0, len(vectors), 256):
         part = vectors[start:start + 256].astype(np.float32)
         connection.send(b"".join(pack("HSET", f"d:{start + i}", "v", vector.tobytes()) for i, vector in enumerate(part)))
@@ -111,7 +112,8 @@ def main() -> int:
             if when == "when linked":
                 wait_for_links(connection)
             pings = save(connection, server.port, what)
-            print(f"PING during {what} and images, {when}: longest {max(pings):.1f} ms, 99 % within {np.quantile(pings, 0.99):.1f} ms", flush=True)
+            print(f"PING during {what} and images, {when}: longest {max(pings):.1f} ms, 99 % within "
+                  f"{np.quantile(pings, 0.99):.1f} ms", flush=True)
         expected = search(connection, query)
         for _ in range(arguments.repeats):
             server.kill()

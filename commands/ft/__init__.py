@@ -14,8 +14,8 @@ def load(server) -> None:
     from native.loading import HashScanner
     from respserver.persistence import crc64, rdb_read
 
-    from . import (admin, aggregate, config, cursor, debug, flex, hybrid, info, legacy, load_arguments, persist, profile,  # noqa: F401
-                   retrain, search, suggest, words)
+    from . import (admin, aggregate, config, cursor, debug, flex, hybrid, info, legacy,  # noqa: F401
+                   load_arguments, persist, profile, retrain, search, suggest, words)
     from .manager import Manager
     from .measure import estimate, recall, tune  # noqa: F401
     config.register_directives()

@@ -1,5 +1,4 @@
-"""The search module's configuration: `search-*` directives for CONFIG, and the older names that FT.CONFIG knows them
-by."""
+"""The search module's configuration: `search-*` directives for CONFIG, and the older names that FT.CONFIG knows them by."""
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,7 +68,8 @@ def _rows():
     yield s("TIMEOUT", "search-timeout", "int", 500, "Milliseconds that a query may take; 0: no limit", most=_INT64)
     yield s("ON_TIMEOUT", "search-on-timeout", "enum", "return", "What a query does that takes too long",
             choices=("return", "fail", "return-strict"))
-    yield s("ON_OOM", "search-on-oom", "enum", "return", "What a query does while maxmemory is exceeded", choices=("ignore", "return", "fail"))
+    yield s("ON_OOM", "search-on-oom", "enum", "return", "What a query does while maxmemory is exceeded",
+            choices=("ignore", "return", "fail"))
     yield s("WORKERS", "search-workers", "int", min(16, os.cpu_count() or 1),
             "Threads for searches; 0: all run on the loop thread", most=16, check=_workers)
     yield s("MIN_OPERATION_WORKERS", "search-min-operation-workers", "int", 4,
@@ -279,7 +279,8 @@ def _mode(server) -> str:
 
 
 def _n_threads(server) -> str:
-    directive = {"MT_MODE_FULL": "search-workers", "MT_MODE_ONLY_ON_OPERATIONS": "search-min-operation-workers"}.get(_mode(server))
+    directive = {"MT_MODE_FULL": "search-workers",
+                 "MT_MODE_ONLY_ON_OPERATIONS": "search-min-operation-workers"}.get(_mode(server))
     return "0" if directive is None else str(server.config[directive])
 
 

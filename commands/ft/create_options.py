@@ -23,8 +23,8 @@ MAX_STOPWORDS = 1024         # more are silently left out, as in Redis
 MAX_PREFIXES = 1000000
 LANGUAGES = frozenset((
     "arabic", "armenian", "basque", "catalan", "chinese", "danish", "dutch", "english", "finnish", "french", "german", "greek",
-    "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "malay", "nepali", "norwegian", "portuguese", "romanian",
-    "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish"))
+    "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "malay", "nepali", "norwegian", "portuguese",
+    "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish"))
 _PHONETIC = frozenset((b"dm:en", b"dm:fr", b"dm:pt", b"dm:es"))
 
 

@@ -112,8 +112,7 @@ class Cursors:
         return len(self._idle)
 
     def collect(self) -> int:
-        """Closes the cursors whose time is over, and those whose index has gone; returns how many of the former there
-        were."""
+        """Closes the cursors whose time is over, and those whose index has gone; returns how many of the former there were."""
         now = time.monotonic()
         n = 0
         for cursor in list(self._idle.values()):
@@ -153,7 +152,8 @@ def ft_cursor(client, action, name, number, *words):
     if action == b"GC":
         return manager.cursors.collect()
     if action == b"PROFILE":
-        raise errors.fail(errors.CURSOR_PROFILE) if manager.cursors.has(index, number) else errors.fail(errors.CURSOR_NOT_FOUND, number)
+        raise (errors.fail(errors.CURSOR_PROFILE) if manager.cursors.has(index, number)
+               else errors.fail(errors.CURSOR_NOT_FOUND, number))
     raise CommandError(errors.CURSOR_SUBCOMMAND)
 
 

@@ -1,10 +1,10 @@
-"""_FT.DEBUG FT.SEARCH, FT.AGGREGATE and FT.HYBRID: a search that runs out of time where it is told to, so that programs can be tested
-against that.
+"""_FT.DEBUG FT.SEARCH, FT.AGGREGATE and FT.HYBRID: a search that runs out of time where it is told to, so that programs can be
+tested against that.
 
-After the words of FT.SEARCH or FT.AGGREGATE come TIMEOUT_AFTER_N and the number of documents, in the index's order, after which it stops
-(INTERNAL_ONLY after it is about clusters and changes nothing); after those of FT.HYBRID TIMEOUT_AFTER_N_SEARCH, TIMEOUT_AFTER_N_VSIM or
-TIMEOUT_AFTER_N_TAIL, each with the number of results after which that part stops (0: it does not). Then follow DEBUG_PARAMS_COUNT and how
-many words these are."""
+After the words of FT.SEARCH or FT.AGGREGATE come TIMEOUT_AFTER_N and the number of documents, in the index's order, after which
+it stops (INTERNAL_ONLY after it is about clusters and changes nothing); after those of FT.HYBRID TIMEOUT_AFTER_N_SEARCH,
+TIMEOUT_AFTER_N_VSIM or TIMEOUT_AFTER_N_TAIL, each with the number of results after which that part stops (0: it does not). Then
+follow DEBUG_PARAMS_COUNT and how many words these are."""
 from respserver.protocol.errors import WRONG_ARITY, CommandError
 
 from . import aggregate, errors, hybrid, search

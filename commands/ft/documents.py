@@ -203,7 +203,7 @@ class DocumentTable:
         self.names = native.Names()                     # row -> the key as a bulk string: for replies that the engine writes
         self.row_of = RowMap(self.keys)
         self.doc_ids = np.zeros(64, dtype=np.int64)     # row -> doc id; longer than `keys`
-        self.born = self.doc_ids                        # row -> the doc id that its key got first; the same array until one differs
+        self.born = self.doc_ids  # row -> the doc id that its key got first; the same array until one differs
         self.free_rows: list[int] = []
         self.live = BitMap()
         self.max_doc_id = 0
@@ -296,7 +296,8 @@ class DocumentTable:
         """An estimate of the bytes that the table holds."""
         n, mean = len(self.keys), self._mean_key()
         # The key itself is the keyspace's, but Redis has one of its own.
-        held = self.names.nbytes + self.row_of.nbytes + self.doc_ids.nbytes + (self.born.nbytes if self.born is not self.doc_ids else 0)
+        held = (self.names.nbytes + self.row_of.nbytes + self.doc_ids.nbytes
+                + (self.born.nbytes if self.born is not self.doc_ids else 0))
         held += sum(texts.names.nbytes for texts in self._row_texts.values())
         return int(n * (_ROW_BYTES + mean)) + held
 
@@ -314,4 +315,5 @@ class DocumentTable:
     def bytes_of(n: int, key_bytes: int) -> int:
         """What `nbytes` may be expected to be with n documents that were indexed once."""
         name_bytes = len(b"$%d\r\n\r\n" % key_bytes) + key_bytes
-        return int(n * (_ROW_BYTES + key_bytes)) + 8 * grown(64, n, 8, 64) + native.Names.bytes_of(n, name_bytes) + int(RowMap.bytes_of(n))
+        return (int(n * (_ROW_BYTES + key_bytes)) + 8 * grown(64, n, 8, 64) + native.Names.bytes_of(n, name_bytes)
+                + int(RowMap.bytes_of(n)))

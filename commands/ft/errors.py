@@ -125,7 +125,8 @@ VECTOR_SVS_TYPE = "SEARCH_PARSE_ARGS Not supported data type is given. Expected:
 VECTOR_THRESHOLD = "SEARCH_PARSE_ARGS Invalid TRAINING_THRESHOLD: cannot be lower than DEFAULT_BLOCK_SIZE (1024)"
 VECTOR_THRESHOLD_ALONE = "SEARCH_PARSE_ARGS TRAINING_THRESHOLD is irrelevant when compression was not requested"
 VECTOR_REDUCE_ALONE = "SEARCH_PARSE_ARGS REDUCE is irrelevant when compression is not of type LeanVec"
-VECTOR_REDUCTION_ALONE = "SEARCH_PARSE_ARGS REDUCTION (PCA, OOD, PREFIX or RANDOM) is irrelevant when compression is not of type LeanVec"
+VECTOR_REDUCTION_ALONE = (
+    "SEARCH_PARSE_ARGS REDUCTION (PCA, OOD, PREFIX or RANDOM) is irrelevant when compression is not of type LeanVec")
 VECTOR_ELEMENT = "SEARCH_LIMIT_OVER Vector index element size {} exceeded maximum size allowed by server limit which is {}"
 VECTOR_RERANK_ARGUMENT = "SEARCH_PARSE_ARGS RERANK requires an argument"
 VECTOR_RERANK_VALUE = "SEARCH_PARSE_ARGS Syntax error: RERANK value must be TRUE or FALSE"
@@ -432,8 +433,9 @@ EXPANSIONS_WARNING = b"Max prefix expansions limit was reached"
 TIMEOUT_WARNING = b"Timeout limit was reached"
 #: What a reply warns of that is empty because maxmemory is exceeded.
 OOM_WARNING = b"Coordinator failed to execute the query due to insufficient memory"
-CAPPED_WARNING = (b"Query TIMEOUT exceeded the configured maximum (search-_max-foreground-timeout-limit) while search-workers is disabled; "
-                  b"effective timeout was capped")
+CAPPED_WARNING = (
+    b"Query TIMEOUT exceeded the configured maximum (search-_max-foreground-timeout-limit) while search-workers is disabled; "
+    b"effective timeout was capped")
 
 # ---- _FT.DEBUG
 NO_INVERTED_INDEX = "Can not find the inverted index"

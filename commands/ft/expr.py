@@ -61,7 +61,8 @@ def what(expression) -> str:
     """The outermost part of an expression in a few words, for FT.PROFILE."""
     if isinstance(expression, Literal):
         value = expression.value
-        return f"Literal {value:g}" if isinstance(value, float) else f"Literal {errors.show(value)}" if value is not None else "Literal"
+        return (f"Literal {value:g}" if isinstance(value, float) else f"Literal {errors.show(value)}" if value is not None
+                else "Literal")
     if isinstance(expression, Property):
         return f"Property {errors.show(expression.name)}"
     if isinstance(expression, Call):

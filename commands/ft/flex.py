@@ -1,7 +1,7 @@
 """search-_simulate-in-flex: a server that refuses what Redis Flex, whose indexes are on disk, does not have.
 
-Programs that are meant for it can so be tried here. Nothing else changes: commands are wrapped when the server starts, and only if it
-is asked for; without it none of this is in anybody's way."""
+Programs that are meant for it can so be tried here. Nothing else changes: commands are wrapped when the server starts, and only
+if it is asked for; without it none of this is in anybody's way."""
 from collections.abc import Callable
 
 from respserver.protocol.errors import CommandError
@@ -16,9 +16,9 @@ from .search_options import parse_search
 
 #: Most indexes.
 MOST = 10
-_REFUSED = ("FT.HYBRID", "FT.DICTADD", "FT.DICTDEL", "FT.DICTDUMP", "FT.ALTER", "FT._ALTERIFNX", "FT.CURSOR", "FT.SUGADD", "FT.SUGGET",
-            "FT.SUGDEL", "FT.SUGLEN", "FT.DROP", "FT.ADD", "FT.SAFEADD", "FT.DEL", "FT.GET", "FT.MGET", "FT.TAGVALS", "FT.SPELLCHECK",
-            "FT.SYNUPDATE", "FT.SYNDUMP", "FT.SYNADD")
+_REFUSED = ("FT.HYBRID", "FT.DICTADD", "FT.DICTDEL", "FT.DICTDUMP", "FT.ALTER", "FT._ALTERIFNX", "FT.CURSOR", "FT.SUGADD",
+            "FT.SUGGET", "FT.SUGDEL", "FT.SUGLEN", "FT.DROP", "FT.ADD", "FT.SAFEADD", "FT.DEL", "FT.GET", "FT.MGET",
+            "FT.TAGVALS", "FT.SPELLCHECK", "FT.SYNUPDATE", "FT.SYNDUMP", "FT.SYNADD")
 _CREATE_WORDS = (b"NOOFFSETS", b"NOHL", b"NOFIELDS", b"NOFREQS", b"ASYNC", b"MAXTEXTFIELDS", b"TEMPORARY")
 _SEARCH_WORDS = (("slop", "SLOP"), ("in_order", "INORDER"), ("highlight", "HIGHLIGHT"), ("summarize", "SUMMARIZE"))
 _TYPES = ("FLOAT16", "FLOAT32")

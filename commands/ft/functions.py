@@ -149,8 +149,8 @@ _MAX_TERMS = 100
 
 
 def matched_terms(terms: list[bytes] | None, limit: float = _MAX_TERMS):
-    """The terms of the query that a row's document has, at most `limit` of them (a negative limit is none). None: rows are no
-    documents."""
+    """The terms of the query that a row's document has, at most `limit` of them (a negative limit is none).
+    None: rows are no documents."""
     number = to_number(limit)
     if number is None or number < 0:
         number = _MAX_TERMS

@@ -129,8 +129,8 @@ def read_options(client, index, words: tuple) -> HybridOptions:
 
 
 def fuse(client, index, options: HybridOptions, make_evaluation=Evaluation, cut: Callable | None = None) -> Generator:
-    """Work that does both searches and returns a Fusion. Raises CommandError. For FT.PROFILE: `make_evaluation` is another class of
-    evaluation. For _FT.DEBUG: `cut` has both lists before they become one."""
+    """Work that does both searches and returns a Fusion. Raises CommandError. For FT.PROFILE: `make_evaluation` is another
+    class of evaluation. For _FT.DEBUG: `cut` has both lists before they become one."""
     server = client.server
     config, turns = server.config, server.search.turns
     moment = Moment(index, config, options)
@@ -284,7 +284,8 @@ def reply(client, index, options: HybridOptions, fusion: Fusion, started: int, p
 
 
 def _last_progress(config, moment: Moment) -> Progress:
-    """The time that is left for what follows the searches: at least a quarter of all, so that there is a reply of what was found."""
+    """The time that is left for what follows the searches: at least a quarter of all,
+    so that there is a reply of what was found."""
     limit_us = moment.limit_us
     if limit_us and not moment.fails:
         limit_us = max(limit_us - (perf_counter_ns() - moment.started) // 1000, limit_us // 4)
@@ -343,7 +344,8 @@ def _open_cursors(client, index, options: HybridOptions, fusion: Fusion):
         batches = layout.source(np.array(ranked.rows, dtype=np.int64), progress)
         for _, stage in stages:
             batches = stage(batches)
-        results = Results(client.server.config, options, final, progress, batches, [Simple(show(text)) for text in ranked.warnings])
+        results = Results(client.server.config, options, final, progress, batches,
+                          [Simple(show(text)) for text in ranked.warnings])
         results.hidden = hidden_fields(index)
         numbers.append(cursors.add(index, results, options.cursor).number)
     return Pairs([(Simple("SEARCH"), numbers[0]), (Simple("VSIM"), numbers[1]), (Simple("warnings"), [])])

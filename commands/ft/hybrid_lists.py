@@ -60,8 +60,8 @@ class Ranked:
 
     __slots__ = ("rows", "scores", "match", "warnings", "root", "evaluation", "match_ns", "took_ns")
 
-    def __init__(self, rows: list[int], scores: list[float], found: Found, name: bytes, root, evaluation: Evaluation, match_ns: int,
-                 took_ns: int):
+    def __init__(self, rows: list[int], scores: list[float], found: Found, name: bytes, root, evaluation: Evaluation,
+                 match_ns: int, took_ns: int):
         self.rows = rows
         self.scores = dict(zip(rows, scores))
         self.match = found.match
@@ -172,8 +172,8 @@ def by_words(client, options: HybridOptions, scorer: Scorer, root, evaluation: E
 
 
 def by_vector(client, options: HybridOptions, root, alias: bytes, evaluation: Evaluation, turns=None) -> Generator:
-    """Work that returns the list of VSIM. turns: whose pool looks among the vectors; None: it is done here, without a pause. Raises
-    CommandError."""
+    """Work that returns the list of VSIM. turns: whose pool looks among the vectors;
+    None: it is done here, without a pause. Raises CommandError."""
     index = evaluation.index
     db = client.server.keyspace.databases[0]
     if turns is not None:

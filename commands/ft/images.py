@@ -3,13 +3,13 @@
     search-ID.state     the document tables, and which vectors belong to them: marshalled, with a check sum
     search-ID-N.vec     the vectors of one field, with codes and graph: native.Index.save
 
-The point is a place in the append-only file (part, offset), or a snapshot (its id). At the start everything up to that point is read without
-indexing it; then the images are attached, fields other than vectors are filled from the documents, and what follows in the log is indexed
-as it comes. An index without an image, or with one that is damaged or does not fit, is filled from the documents altogether: its vectors are
-searched exactly until they are in the graph again.
+The point is a place in the append-only file (part, offset), or a snapshot (its id). At the start everything up to that point is
+read without indexing it; then the images are attached, fields other than vectors are filled from the documents, and what
+follows in the log is indexed as it comes. An index without an image, or with one that is damaged or does not fit, is filled
+from the documents altogether: its vectors are searched exactly until they are in the graph again.
 
-The moment of an image is on the loop thread; the tables are written by the forked process that writes the snapshot, and the vectors by a
-thread of this one."""
+The moment of an image is on the loop thread; the tables are written by the forked process that writes the snapshot, and the
+vectors by a thread of this one."""
 import glob
 import marshal
 import os
@@ -203,10 +203,11 @@ class Images:
                     raise Unfit("there is none for this index")
                 _attach(index, table, self.directory, self.server)
                 index.origin = "taken up"
-                self.server.log.info("Index %s: %d documents from its image, %.3f s", index.name.decode("utf-8", "replace"), len(index.docs),
-                                     time.monotonic() - started)
+                self.server.log.info("Index %s: %d documents from its image, %.3f s", index.name.decode("utf-8", "replace"),
+                                     len(index.docs), time.monotonic() - started)
             except (Unfit, OSError, native.NativeError) as error:
-                self.server.log.warning("Index %s is built again, its image cannot be used: %s", index.name.decode("utf-8", "replace"), error)
+                self.server.log.warning("Index %s is built again, its image cannot be used: %s",
+                                        index.name.decode("utf-8", "replace"), error)
                 index.origin = f"built again: {error}"
                 manager.scan(index)
 
@@ -256,8 +257,8 @@ def _places(keys: list, data: dict) -> np.ndarray:
 
 
 def _documents(text: bytes, lengths: np.ndarray, places: np.ndarray, data: dict) -> tuple[list, list]:
-    """Keys and values by row, None where there is none: the keyspace's own objects, as a million keys need not be there twice. The keys are
-    in `text`, of these lengths; where the order of the keyspace is what it was their places say which they are."""
+    """Keys and values by row, None where there is none: the keyspace's own objects, as a million keys need not be there twice.
+    The keys are in `text`, of these lengths; where the order of the keyspace is what it was their places say which they are."""
     n, own, contents = len(lengths), list(data), list(data.values())
     if n <= len(own) and np.array_equal(places, np.arange(n)):
         keys, values = own[:n], contents[:n]

@@ -51,8 +51,8 @@ class Index:
         self.by_name: dict[bytes, Field] = {}
         self.schema: dict[bytes, object] = {}       # name -> FieldSpec: what the query parser checks against
         self.errors = ErrorCount()
-        self.disk_fields: tuple = ()                # (path, bytes, or ON JSON numbers) of the vectors whose originals belong on disk
-        self.move_out = None                        # with them: function(hash or view, path, bytes or numbers) that moves one there
+        self.disk_fields: tuple = ()  # (path, bytes, or ON JSON numbers) of the vectors whose originals belong on disk
+        self.move_out = None  # with them: function(hash or view, path, bytes or numbers) that moves one there
         self.revision = 0
         self.n_removals = 0
         self.plans: dict = {}                       # prepared searches, by query text (commands/ft/search.py)
@@ -77,8 +77,8 @@ class Index:
         self.add_fields(options.fields)
 
     def add_fields(self, specs) -> None:
-        """Appends fields to the schema. Raises CommandError, with the schema unchanged, if one cannot be had (its
-        compression, say)."""
+        """Appends fields to the schema.
+        Raises CommandError, with the schema unchanged, if one cannot be had (its compression, say)."""
         made: list[Field] = []
         if self.source.is_json:
             prepare_json(self.name, specs)
@@ -216,12 +216,13 @@ class Index:
         self.indexing_ns += time.perf_counter_ns() - start
 
     def refill(self, filled=()) -> None:
-        """Fills the fields other than vectors, and those whose names are in `filled`, from the documents that the table has, and moves
-        original vectors to where they belong."""
+        """Fills the fields other than vectors, and those whose names are in `filled`, from the documents that the table has,
+        and moves original vectors to where they belong."""
         fields = [field for field in self.fields
                   if field.name not in filled and (type(field) is not VectorField or field.present is not None)]
         self.n_records += sum(field.n_values * field.records_per_document for field in self.fields if field.name in filled)
-        has_more = bool(fields or self.disk_fields or self.options.score_field is not None or self.options.payload_field is not None)
+        has_more = bool(fields or self.disk_fields or self.options.score_field is not None
+                        or self.options.payload_field is not None)
         source, docs = self.source, self.docs
         self.revision += 1
         for row in list(docs.live) if has_more or self.text is not None else ():
@@ -299,8 +300,7 @@ class Index:
         return True
 
     def rename(self, old: bytes, new: bytes) -> bool:
-        """Lets a document go by another key, with its row, doc id and vectors. Returns whether `old` was in the
-        index."""
+        """Lets a document go by another key, with its row, doc id and vectors. Returns whether `old` was in the index."""
         if old not in self.docs:
             return False
         self.remove(new)

@@ -37,8 +37,8 @@ def ft_info(client, name):
     place_bytes = index.text.place_nbytes if index.text is not None else 0
     # Columns have room for some documents before the first comes: that is in the total alone.
     inverted_bytes = (sum(field.nbytes for field in columns if field.n_values)
-                      + sum(field.nbytes - field.names_nbytes for field in index.fields if type(field) is TagField and field.n_values)
-                      + (text_bytes - term_bytes - place_bytes if n_docs else 0))
+                      + sum(field.nbytes - field.names_nbytes for field in index.fields if type(field) is TagField
+                            and field.n_values) + (text_bytes - term_bytes - place_bytes if n_docs else 0))
     sortable_bytes = sum(field.sortable_nbytes for field in index.fields)
     doc_bytes, key_bytes = index.docs.nbytes, index.docs.keys_nbytes
     total_bytes = (vector_bytes + tag_bytes + shape_bytes + sum(field.nbytes for field in columns) + text_bytes + sortable_bytes
@@ -49,12 +49,14 @@ def ft_info(client, name):
         ("index_name", _text(index.name)), ("index_options", _options(index)),
         ("index_definition", _definition(index.options)),
         ("attributes", [_attribute(client.server, field, proto) for field in index.fields]),
-        ("num_docs", n_docs), ("max_doc_id", index.docs.max_doc_id), ("num_terms", index.text.n_terms if index.text is not None else 0), ("num_records", index.n_records),
+        ("num_docs", n_docs), ("max_doc_id", index.docs.max_doc_id),
+        ("num_terms", index.text.n_terms if index.text is not None else 0), ("num_records", index.n_records),
         ("inverted_sz_mb", inverted_bytes / _MB), ("vector_index_sz_mb", vector_bytes / _MB),
         ("total_inverted_index_blocks", sum(len(field.postings) for field in index.fields if type(field) is TagField)),
         ("offset_vectors_sz_mb", place_bytes / _MB if n_docs else 0.0), ("doc_table_size_mb", (doc_bytes - key_bytes) / _MB),
         ("sortable_values_size_mb", sortable_bytes / _MB),
-        ("key_table_size_mb", key_bytes / _MB), ("tag_overhead_sz_mb", tag_names_bytes / _MB), ("text_overhead_sz_mb", term_bytes / _MB),
+        ("key_table_size_mb", key_bytes / _MB), ("tag_overhead_sz_mb", tag_names_bytes / _MB),
+        ("text_overhead_sz_mb", term_bytes / _MB),
         ("total_index_memory_sz_mb", total_bytes / _MB), ("geoshapes_sz_mb", shape_bytes / _MB),
         ("records_per_doc_avg", records / n_docs if n_docs else math.nan),
         ("bytes_per_record_avg", inverted_bytes / records if records else math.nan),
@@ -201,8 +203,10 @@ def _codes(spec, stats) -> list:
 
 def _drift(spec, stats) -> list:
     """How well the codes fit what has come since they were trained (drift: 1 is as then), and what they were trained on."""
-    pairs = [("epoch", stats["n_epochs"]), ("vectors_since_training", stats["n_since_training"]), ("drift", round(stats["drift"], 3)),
-             ("distance_error", round(stats["distance_error"] or stats["trained_error"], 5)), ("mean_shift", round(stats["mean_shift"], 3))]
+    pairs = [("epoch", stats["n_epochs"]), ("vectors_since_training", stats["n_since_training"]),
+             ("drift", round(stats["drift"], 3)),
+             ("distance_error", round(stats["distance_error"] or stats["trained_error"], 5)),
+             ("mean_shift", round(stats["mean_shift"], 3))]
     if stats["trained_energy"] >= 0:
         energy = stats["energy"] if stats["energy"] >= 0 else stats["trained_energy"]
         pairs += [("captured_energy", round(energy, 4)), ("captured_energy_trained", round(stats["trained_energy"], 4))]
@@ -250,10 +254,10 @@ def _statistics(field: Field) -> Pairs:
 
 def _gc(index) -> Pairs:
     cycles = index.gc_cycles
-    return _named([("bytes_collected", float(index.gc_bytes)), ("total_ms_run", index.gc_ns / 1e6), ("total_cycles", float(cycles)),
+    return _named([("bytes_collected", float(index.gc_bytes)),
+                   ("total_ms_run", index.gc_ns / 1e6), ("total_cycles", float(cycles)),
                    ("average_cycle_time_ms", index.gc_ns / 1e6 / cycles if cycles else math.nan),
-                   ("last_run_time_ms", index.gc_last_ns / 1e6),
-                   ("gc_numeric_trees_missed", 0.0), ("gc_blocks_denied", 0.0)])
+                   ("last_run_time_ms", index.gc_last_ns / 1e6), ("gc_numeric_trees_missed", 0.0), ("gc_blocks_denied", 0.0)])
 
 
 # ------------------------------------------------------------------------------------------------------------ INFO
@@ -380,10 +384,12 @@ def _dialects(server):
 def _settings(server):
     config = server.config
     for name, directive in (("concurrent_mode", None), ("enableGC", None), ("minimal_term_prefix", "search-min-prefix"),
-                            ("minimal_stem_length", "search-min-stem-len"), ("maximal_prefix_expansions", "search-max-prefix-expansions"),
+                            ("minimal_stem_length", "search-min-stem-len"),
+                            ("maximal_prefix_expansions", "search-max-prefix-expansions"),
                             ("query_timeout_ms", "search-timeout"), ("timeout_policy", "search-on-timeout"),
                             ("cursor_max_idle_time", "search-cursor-max-idle"),
-                            ("max_doc_table_size", "search-max-doctablesize"), ("max_search_results", "search-max-search-results"),
+                            ("max_doc_table_size", "search-max-doctablesize"),
+                            ("max_search_results", "search-max-search-results"),
                             ("max_aggregate_results", "search-max-aggregate-results"), ("gc_scan_size", "search-gc-scan-size"),
                             ("min_phonetic_term_length", "search-min-phonetic-term-len"),
                             ("bm25std_tanh_factor", "search-bm25std-tanh-factor")):
@@ -422,9 +428,9 @@ def register_sections(server) -> None:
     for name, provider in (("search_version", _version), ("search_indexes", _indexes),
                            ("search_runtime_configurations", _settings), ("search_originals", _originals)):
         server.info.section(name, provider, False)
-    for name, provider in (("search_fields_statistics", _field_counts),
-                           ("search_memory", _memory), ("search_cursors", _cursors), ("search_garbage_collector", _collector), ("search_queries", _queries),
-                           ("search_warnings_and_errors", _errors_and_warnings),
+    for name, provider in (("search_fields_statistics", _field_counts), ("search_memory", _memory),
+                           ("search_cursors", _cursors), ("search_garbage_collector", _collector),
+                           ("search_queries", _queries), ("search_warnings_and_errors", _errors_and_warnings),
                            ("search_coordinator_warnings_and_errors", _coordinator), ("search_multi_threading", _threads),
                            ("search_dialect_statistics", _dialects)):
         server.info.section(name, _if_used(provider), False)

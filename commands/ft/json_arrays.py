@@ -13,8 +13,8 @@ def path_of(text: bytes) -> Path:
 
 
 def arrays_at(root, path: bytes, dim: int) -> Iterator[tuple[tuple, object]]:
-    """(location, array) of the arrays of `dim` elements that a field's path finds in a document, or that are the elements of one that it
-    finds. What is in a file is not read."""
+    """(location, array) of the arrays of `dim` elements that a field's path finds in a document, or that are the elements of
+    one that it finds. What is in a file is not read."""
     try:
         nodes = path_of(path).nodes(root)
     except CommandError:                        # it finds far too many

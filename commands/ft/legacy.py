@@ -1,4 +1,5 @@
-"""The commands of the time when indexes had documents of their own: FT.ADD, FT.GET, FT.MGET, FT.DEL. They write and read hashes."""
+"""The commands of the time when indexes had documents of their own: FT.ADD, FT.GET, FT.MGET, FT.DEL.
+They write and read hashes."""
 from dataclasses import dataclass
 
 from respserver.protocol.errors import WRONG_ARITY, CommandError
@@ -19,8 +20,8 @@ _NOT_ADDED = Simple("NOADD")
 
 @dataclass(slots=True)
 class _Addition:
-    """FT.ADD's document. While it is indexed, `Index.added` is this: its score, language and payload hold whatever fields the index
-    reads them from."""
+    """FT.ADD's document. While it is indexed, `Index.added` is this: its score, language and payload hold whatever fields the
+    index reads them from."""
 
     score: bytes
     replaces: bool = False
@@ -70,8 +71,8 @@ def _parse(score: bytes, words: tuple) -> _Addition:
 
 
 def _holds(index, condition: bytes, value: Hash) -> bool:
-    """Whether an expression is true of a document. A value that is not there makes it false. Raises CommandError for one that cannot
-    be read, or whose functions refuse what they get."""
+    """Whether an expression is true of a document. A value that is not there makes it false. Raises CommandError for one that
+    cannot be read, or whose functions refuse what they get."""
     tree = parse(condition)
     names = properties(tree)
     for name in names:

@@ -43,8 +43,8 @@ _starred = re.compile(rb"\*(" + _WORD + rb")(\*?)").match
 _quoted = re.compile(_DOUBLE + rb"|" + _SINGLE, re.DOTALL).match
 _pattern = re.compile(rb"w" + _SINGLE, re.DOTALL).match
 _opening = re.compile(rb"[ \t\n\v\f\r]*\(").match
-_operator = re.compile(rb"[ \t\n\v\f\r]*(==|!=|<=|>=|<|>)(?=[ \t\n\v\f\r]*(?:\+?" + _NUMBER + rb"|[+-]?inf|[+-]?[ \t\n\v\f\r]*\$" + _TERM + rb"))",
-                       re.IGNORECASE).match
+_operator = re.compile(rb"[ \t\n\v\f\r]*(==|!=|<=|>=|<|>)(?=[ \t\n\v\f\r]*(?:\+?" + _NUMBER
+                       + rb"|[+-]?inf|[+-]?[ \t\n\v\f\r]*\$" + _TERM + rb"))", re.IGNORECASE).match
 _unescape = re.compile(rb"\\([!-/:-@\[-`{-~ \t\n\v\f\r])").sub
 
 _SIGNS = {byte: chr(byte) for byte in b"(){}[]:;-~*%|\""}

@@ -22,7 +22,8 @@ def configure(server, words: list[str]) -> None:
     if _MODE in values or _THREADS in values:
         _translate(server, values)
     if "EXTLOAD" in values:
-        config.remarks.append(f"EXTLOAD {values['EXTLOAD']}: there are no extensions here, only the scorers and expanders built in")
+        config.remarks.append(
+            f"EXTLOAD {values['EXTLOAD']}: there are no extensions here, only the scorers and expanders built in")
     rows = [(SETTINGS[name], text) for name, text in values.items()]
     given = {row.directive for row, _ in rows if config.is_given(row.directive)}
     for row, text in rows:

@@ -71,8 +71,8 @@ class Manager:
         return self.indexes.get(name) or self.aliases.get(name)
 
     def prefixes_used(self, command, words: list) -> list[tuple[bytes, str]]:
-        """What a call needs to be allowed, as Acl.prefixes has it: to read all keys that its index may hold, and to write them if it
-        deletes documents."""
+        """What a call needs to be allowed, as Acl.prefixes has it: to read all keys that its index may hold, and to write them
+        if it deletes documents."""
         at = _INDEX_AT.get(command.name, 1)
         index = self.get(words[at]) if 0 < at < len(words) else None
         if index is None:
@@ -121,7 +121,8 @@ class Manager:
             return
         if not self.indexes and not self.dictionaries:
             keyspace = self.server.keyspace
-            keyspace.listeners = [one for one in keyspace.listeners if one is not self]     # a new list: this may be for one of its events
+            # a new list: this may be for one of its events
+            keyspace.listeners = [one for one in keyspace.listeners if one is not self]
         for alias in index.aliases:
             del self.aliases[alias]
         for prefix in dict.fromkeys(index.prefixes):
@@ -291,8 +292,8 @@ class Manager:
         return 0.0 if since is None else 1000 * (time.monotonic() - since)
 
     def drain(self, client):
-        """A reply that comes when no search is in the pool and no vector waits for its graph. Inside EXEC it waits for
-        the vectors."""
+        """A reply that comes when no search is in the pool and no vector waits for its graph.
+        Inside EXEC it waits for the vectors."""
         if client.in_exec:
             for index in self.indexes.values():
                 for field in index.vector_fields:
@@ -312,8 +313,7 @@ class Manager:
     # Background scan
 
     def scan(self, index: Index, only=None) -> None:
-        """Indexes the existing keys, in the background when there are many. `only`: paths of new fields, after
-        FT.ALTER."""
+        """Indexes the existing keys, in the background when there are many. `only`: paths of new fields, after FT.ALTER."""
         if self.images.pending is not None:         # it gets its documents when all that an image has is read
             return
         if index.scan is not None:
@@ -369,8 +369,7 @@ class Manager:
                 field.log_progress(self.server.log, index.name.decode("utf-8", "replace"))
 
     def measure_rescoring(self) -> None:
-        """Starts measuring how many candidates a field's searches should rescore, where that is due; one field at a
-        time."""
+        """Starts measuring how many candidates a field's searches should rescore, where that is due; one field at a time."""
         if self._measuring is not None and not self._measuring.done:
             return
         for index in self.indexes.values():

@@ -21,7 +21,8 @@ def row_set(rows: np.ndarray) -> BitMap:
 
 
 def among(rows: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where in `rows` the wanted ones are (both ascending): places in `rows`, and a mask over `wanted` of those that are there."""
+    """Where in `rows` the wanted ones are (both ascending):
+    places in `rows`, and a mask over `wanted` of those that are there."""
     if not len(rows):
         return np.empty(0, dtype=np.intp), np.zeros(len(wanted), dtype=bool)
     at = np.searchsorted(rows, wanted)
@@ -150,8 +151,8 @@ def any_of(children: list[Match], weight: float = 1.0) -> Match:
 
 def ordered(children: list, match_of, config, is_shared: bool = True) -> list:
     """The parts of an intersection in the order in which it looks at them, the rarest first: by their estimates, those of another
-    intersection shared by its parts if `is_shared`, where _PRIORITIZE_INTERSECT_UNION_CHILDREN wants it those of a union times its
-    number of parts."""
+    intersection shared by its parts if `is_shared`, where _PRIORITIZE_INTERSECT_UNION_CHILDREN wants it those of a union times
+    its number of parts."""
     weighs_unions = config["search-_prioritize-intersect-union-children"]
 
     def key(child):

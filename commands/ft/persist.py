@@ -1,4 +1,5 @@
-"""What of the search module outlives the process beside keys: definitions of indexes, aliases, synonyms, dictionaries, suggestions."""
+"""What of the search module outlives the process beside keys: definitions of indexes,
+aliases, synonyms, dictionaries, suggestions."""
 from collections.abc import Iterator
 
 from respserver.persistence.module_types import ModuleType, register

@@ -275,8 +275,7 @@ def refusal(error: Exception) -> CommandError:
 
 
 def bitmap(rows: np.ndarray, n_rows: int) -> BitMap:
-    """A set of rows from an array of uint32 in any order, each below `n_rows`. Adding them in order is what makes it
-    quick."""
+    """A set of rows from an array of uint32 in any order, each below `n_rows`. Adding them in order is what makes it quick."""
     if len(rows) * 32 > n_rows:
         mask = np.zeros(n_rows, dtype=bool)
         mask[rows] = True

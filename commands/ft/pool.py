@@ -1,9 +1,10 @@
-"""Searches that are not done on the spot: those that arrive in one turn of the loop and are done together at its end, and those that
-the engine's pool does.
+"""Searches that are not done on the spot: those that arrive in one turn of the loop and are done together at its end, and those
+that the engine's pool does.
 
-A cheap search takes about as long as a hand-over to another thread and back. So cheap ones are never handed over: where several arrive
-in a turn of the loop, one call at its end does them all, the crew's helpers taking what the loop thread has not come to, and writes
-the replies. A dear search would hold up the loop: it goes to the pool, and its reply follows when the pool has done it."""
+A cheap search takes about as long as a hand-over to another thread and back. So cheap ones are never handed over: where several
+arrive in a turn of the loop, one call at its end does them all, the crew's helpers taking what the loop thread has not come to,
+and writes the replies. A dear search would hold up the loop: it goes to the pool, and its reply follows when the pool has done
+it."""
 import os
 import time
 
@@ -27,8 +28,8 @@ _WEIGHT = 0.05
 
 
 class PendingSearch(Deferred):
-    """One search whose reply comes later. `bits`, `newest`, `n_removals`: the filter and the state of the index with which it went to
-    the pool."""
+    """One search whose reply comes later. `bits`, `newest`, `n_removals`: the filter and the state of the index with which it
+    went to the pool."""
 
     __slots__ = ("hot", "client", "blob", "bits", "newest", "n_removals")
 
@@ -110,8 +111,8 @@ class Turns:
         self.pool = None
 
     def _resize(self, n_threads: int) -> None:
-        """`search-workers` has changed. Without threads every search runs on the loop thread; those of a pool that nobody has needed yet
-        come with the first query."""
+        """`search-workers` has changed. Without threads every search runs on the loop thread; those of a pool that nobody has
+        needed yet come with the first query."""
         is_awake = self.pool is not None
         self._end_threads()
         self._leave_out()

@@ -244,7 +244,8 @@ class _Parser:
         self.syntax_error()
 
     def words(self, fields: Fields | None) -> Node:
-        """A word; in dialect 1 all that follow it at once, as one operand. A number is a word that later dialects do not expand."""
+        """A word; in dialect 1 all that follow it at once, as one operand.
+        A number is a word that later dialects do not expand."""
         is_number = self.kind == "NUMBER"
         found = [tree.Term(fold(unescape(self.take().text)), fields, self.modern and is_number)]
         if not self.modern:
@@ -392,11 +393,13 @@ class _Parser:
             words = [self.tag_word(folded)]
             while self.kind in _WORDS or self.is_empty_text() or self.is_tag_param():
                 if not self.modern and (kind == "STOP" or self.kind == "STOP" and len(words) < 2):
-                    break                        # dialect 1: a stop word stands alone or after two words
+                    break  # dialect 1: a stop word stands alone or after two words
                 words.append(self.tag_word(folded))
             if any(isinstance(word, Param) for word in words):
-                return tree.TagValue("exact", words[0] if len(words) == 1 else b" ",         # `bind` joins them
-                                     tuple([word if isinstance(word, Param) else case(word) for word in words]) if len(words) > 1 else ())
+                if len(words) == 1:
+                    return tree.TagValue("exact", words[0])
+                parts = tuple([word if isinstance(word, Param) else case(word) for word in words])
+                return tree.TagValue("exact", b" ", parts)  # `bind` joins them
             text = case(b" ".join(words))
             return tree.TagValue("exact", text, tuple(map(case, words)) if len(words) > 1 else ())
         if kind in _AFFIXES:

@@ -16,8 +16,7 @@ __all__ = ["REDUCERS", "Reducer"]
 
 
 class Reducer:
-    """`slot`: where in a row the property is; -1 for COUNT. `by`: likewise for FIRST_VALUE's BY. `reduce`: its words
-    (Reduce)."""
+    """`slot`: where in a row the property is; -1 for COUNT. `by`: likewise for FIRST_VALUE's BY. `reduce`: its words (Reduce)."""
 
     __slots__ = ("slot",)
 
@@ -251,8 +250,8 @@ class RandomSample(Reducer):
 
 
 class Collect(Reducer):
-    """COLLECT: the rows themselves, or some of their fields. `slot` is a mapping of the fields' names to slots, `by` the slots that
-    rows are sorted by, with whether ascending; rows without a value come last."""
+    """COLLECT: the rows themselves, or some of their fields. `slot` is a mapping of the fields' names to slots, `by` the slots
+    that rows are sorted by, with whether ascending; rows without a value come last."""
 
     __slots__ = ("reduce", "by", "kept", "order")
 

@@ -62,8 +62,8 @@ class RowWriter:
     `returns` as in SearchOptions.returns; `yields`: names of the distances that the query gives; `lead`: path and name
     of the field that SORTBY had to load, or None."""
 
-    __slots__ = ("is_empty", "distances", "named", "columns", "lead", "lead_keys", "is_all", "only_distance", "is_whole", "is_expanded",
-                 "edit", "docs", "key_at", "hidden", "_bulks")
+    __slots__ = ("is_empty", "distances", "named", "columns", "lead", "lead_keys", "is_all", "only_distance", "is_whole",
+                 "is_expanded", "edit", "docs", "key_at", "hidden", "_bulks")
 
     def __init__(self, index, returns, no_content: bool, yields: list[bytes], lead: tuple[bytes, bytes] | None,
                  is_whole: bool = False, is_expanded: bool = False):
@@ -77,7 +77,8 @@ class RowWriter:
         self._bulks: dict[bytes, bytes] = {}                # names of fields as bulk strings
         self.lead = lead
         self.lead_keys = None                               # of the rows, where they are shown instead of that field's value
-        if lead is not None and lead[0] != lead[1] and not index.source.is_json and (field := index.by_name[lead[1]]).sort_keys is not None and not field.spec.unf:
+        if (lead is not None and lead[0] != lead[1] and not index.source.is_json
+                and (field := index.by_name[lead[1]]).sort_keys is not None and not field.spec.unf):
             self.lead_keys = field.sort_keys
         self.docs = index.docs
         self.key_at = -1                                    # where in `named` the document's key is asked for
@@ -170,8 +171,8 @@ class RowWriter:
 
 
 def forms(writer: RowWriter, rest: native.Names | None = None) -> dict[int, native.Form]:
-    """The replies of searches that return keys, or keys with their one distance, in the engine's terms, by protocol. `rest`: with that, if
-    there is one, and all of the fields that the writer names, which it says of each row."""
+    """The replies of searches that return keys, or keys with their one distance, in the engine's terms, by protocol. `rest`:
+    with that, if there is one, and all of the fields that the writer names, which it says of each row."""
     has_distance, has_pairs = bool(writer.distances), not writer.is_empty
     n_pairs = has_distance + (len(writer.named) if rest is not None else 0)
     name = writer.distances[0][1] if has_distance else b""
@@ -180,8 +181,8 @@ def forms(writer: RowWriter, rest: native.Names | None = None) -> dict[int, nati
     return {2: native.Form(b"*", b"\r\n:", b"", b"*%d\r\n" % (2 * n_pairs) + name if has_pairs else b"", b"", b"", b"\r\n",
                            per_row=1 + has_pairs, is_total_first=True, has_distance=has_distance, rest=rest),
             3: native.Form(resp3_start, resp3_rest, b"%3\r\n+id\r\n" if has_pairs else b"%2\r\n+id\r\n",
-                           b"+extra_attributes\r\n%%%d\r\n" % n_pairs + name if has_pairs else b"", RESP3_ROW_END, total_name, total_end, per_row=1,
-                           is_total_first=False, has_distance=has_distance, rest=rest)}
+                           b"+extra_attributes\r\n%%%d\r\n" % n_pairs + name if has_pairs else b"", RESP3_ROW_END,
+                           total_name, total_end, per_row=1, is_total_first=False, has_distance=has_distance, rest=rest)}
 
 
 class Hit:

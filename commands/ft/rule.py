@@ -20,8 +20,8 @@ class Rule:
         self._holds = _condition(tree, lambda name: slots.get(name, len(slots)))    # the last: what only a search has
 
     def accepts(self, key: bytes, value, schema: dict) -> bool:
-        """Whether the index takes the document in. An expression that cannot be evaluated over it (a field is missing)
-        does not."""
+        """Whether the index takes the document in.
+        An expression that cannot be evaluated over it (a field is missing) does not."""
         row = []
         for name in self._names:
             if name == b"__key":
@@ -37,8 +37,8 @@ class Rule:
 
 
 def _condition(tree, slot_of):
-    """A function that says whether a row fulfils the tree. One side of || that cannot be evaluated is as good as false, and a text
-    that is no number compares to no number."""
+    """A function that says whether a row fulfils the tree. One side of || that cannot be evaluated is as good as false, and a
+    text that is no number compares to no number."""
     if type(tree) is Negation:
         child = _condition(tree.child, slot_of)
         return lambda row: not child(row)

@@ -51,8 +51,8 @@ _LEAST_BATCH = 256
 class Prepared:
     """One search without the values of its parameters. `head`, `tail`, `positions`: how its words are recognised."""
 
-    __slots__ = ("n_words", "positions", "names", "head", "tail", "rest", "options", "query", "hot", "hot_text", "vector_at",
-                 "variants")
+    __slots__ = ("n_words", "positions", "names", "head", "tail", "rest", "options", "query", "hot", "hot_text",
+                 "vector_at", "variants")
 
     def __init__(self, words: tuple, options, query):
         self.options = options
@@ -92,8 +92,7 @@ class Prepared:
                 self.vector_at = self.positions[self.names.index(name)]
 
     def variant(self, client, index, words: tuple) -> HotKnn | None:
-        """The short way for these values of the parameters other than the vector, None if there is none. Raises
-        CommandError."""
+        """The short way for these values of the parameters other than the vector, None if there is none. Raises CommandError."""
         key = tuple([words[i] for i in self.positions if i != self.vector_at])
         hot = self.variants.get(key)
         if hot is None:
@@ -155,7 +154,8 @@ def ft_search(client, name, text, *words):
     if not server.config["search-workers"] and is_capped(server.config, prepared.options):
         return _reply(client, index, prepared, words)
     words_alone = prepared.hot_text
-    if words_alone is not None and (reply := words_alone.run(client, time_limit_us(client.server.config, prepared.options))) is not None:
+    if (words_alone is not None
+            and (reply := words_alone.run(client, time_limit_us(client.server.config, prepared.options))) is not None):
         return reply
     hot, at = prepared.hot, prepared.vector_at
     if hot is None and at >= 0:
@@ -389,8 +389,8 @@ def _match(client, index, root, evaluation: Evaluation) -> Found:
 
 
 def failed(client, evaluation: Evaluation, error: native.NativeError) -> Match:
-    """What an evaluation that ended so has matched: nothing, with a warning, if its time was over and search-on-timeout says "return".
-    Else raises CommandError."""
+    """What an evaluation that ended so has matched: nothing, with a warning, if its time was over and search-on-timeout says
+    "return". Else raises CommandError."""
     if not isinstance(error, native.SearchTimeout):
         raise refusal(error) from None
     if client.server.config["search-on-timeout"] != "return":
@@ -582,8 +582,8 @@ def default_scorer(config) -> str:
 
 
 def top_rows(docs, rows: np.ndarray, values: np.ndarray | None, n: int, ascending: bool) -> np.ndarray:
-    """The first `n` rows by value, ties by doc id in the same direction. `values` None: by doc id alone. NaN comes last
-    either way."""
+    """The first `n` rows by value, ties by doc id in the same direction.
+    `values` None: by doc id alone. NaN comes last either way."""
     ids = docs.doc_ids[rows]
     if not ascending:
         ids = -ids

@@ -9,11 +9,11 @@ from .create_options import LANGUAGES
 from .errors import fail
 from .options import Words, keyword, to_float, to_integer
 
-__all__ = ["SearchOptions", "NumericFilter", "GeoFilter", "Summarize", "Highlight", "SCORERS", "parse_search", "check_format",
-           "read_scorer"]
+__all__ = ["SearchOptions", "NumericFilter", "GeoFilter", "Summarize", "Highlight", "SCORERS", "parse_search",
+           "check_format", "read_scorer"]
 
-SCORERS = frozenset(("BM25STD", "BM25STD.NORM", "BM25STD.TANH", "BM25", "TFIDF", "TFIDF.DOCNORM", "DISMAX", "DOCSCORE",
-                     "HAMMING"))
+SCORERS = frozenset(("BM25STD", "BM25STD.NORM", "BM25STD.TANH", "BM25", "TFIDF", "TFIDF.DOCNORM", "DISMAX",
+                     "DOCSCORE", "HAMMING"))
 _UNITS = ("m", "km", "mi", "ft")
 
 

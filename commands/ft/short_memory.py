@@ -1,7 +1,7 @@
 """What queries answer while maxmemory is exceeded: search-on-oom.
 
-"fail" refuses them, "return" gives an empty reply with a warning, "ignore" lets them be. The words of a query are not looked at any
-further than the form of an empty reply needs."""
+"fail" refuses them, "return" gives an empty reply with a warning, "ignore" lets them be. The words of a query are not looked at
+any further than the form of an empty reply needs."""
 from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Pairs, Raw, Simple, encode
 

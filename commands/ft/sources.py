@@ -294,8 +294,8 @@ _SAME = {"FLOAT32": "f", "FLOAT64": "d", "INT8": "b", "UINT8": "B"}
 
 
 def held_json(views: list, spec, rows) -> tuple[list[bytes | None], list[int]]:
-    """As originals.held, for a field whose documents have one vector at most: the vectors of rows, or Refs of slots that hold just them,
-    and where the latter are. What is in files in another form is read in one batch for each file."""
+    """As originals.held, for a field whose documents have one vector at most: the vectors of rows, or Refs of slots that hold
+    just them, and where the latter are. What is in files in another form is read in one batch for each file."""
     found: list[bytes | None] = []
     refs: list[int] = []
     others: dict[tuple, list[tuple[int, Filed]]] = {}

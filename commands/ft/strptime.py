@@ -1,5 +1,4 @@
-"""Reading a time from text by a template, as C's strptime does in the C locale: what follows the part that fits is
-ignored."""
+"""Reading a time from text by a template, as C's strptime does in the C locale: what follows the part that fits is ignored."""
 from __future__ import annotations
 
 import calendar
@@ -39,8 +38,7 @@ def _pattern(template: bytes) -> re.Pattern | None:
     out, seen, at = [], set(), 0
     pending = template
     for _ in range(4):          # short forms stand for others
-        expanded = re.sub(rb"%[EO]?([FTRDrcxX%])", lambda match: match[0] if match[1] == b"%" else _SHORT[match[1]],
-                          pending)
+        expanded = re.sub(rb"%[EO]?([FTRDrcxX%])", lambda match: match[0] if match[1] == b"%" else _SHORT[match[1]], pending)
         if expanded == pending:
             break
         pending = expanded

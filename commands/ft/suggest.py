@@ -66,7 +66,8 @@ class Suggestions:
 
     def find(self, prefix: bytes, is_fuzzy: bool, most: int) -> list[tuple[bytes, float, bytes | None]]:
         """The best completions: string, score, payload. The score is divided by the root of what is still to be typed; one edit
-        in the prefix costs a factor of e squared. Of equal scores the string as it was typed comes first, then what was added first."""
+        in the prefix costs a factor of e squared. Of equal scores the string as it was typed comes first, then what was added
+        first."""
         prefix = fold(prefix)
         if is_fuzzy:
             folded = [one for one, _ in self._sorted]

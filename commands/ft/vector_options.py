@@ -33,7 +33,8 @@ REDUCTIONS = {name: name for name in ("PCA", "OOD", "PREFIX", "RANDOM")}
 def parse_vector(cursor: Words, path: bytes, name: bytes, compressions: Collection[str], memory_limit: int) -> VectorSpec:
     """Read what follows the word VECTOR; the cursor is then behind the last argument.
 
-    compressions: the engine's names, to take besides Redis's six; FLAT and HNSW have a COMPRESSION if there are any. memory_limit: bytes for one block of vectors, 0 = no check.
+    compressions: the engine's names, to take besides Redis's six; FLAT and HNSW have a COMPRESSION if there are any.
+    memory_limit: bytes for one block of vectors, 0 = no check.
     """
     algorithm = cursor.choice("vector similarity algorithm", _ALGORITHMS)
     count = cursor.integer("vector similarity number of parameters")
@@ -186,13 +187,12 @@ _COMMON: dict[str, _Reader] = {"TYPE": _dtype, "DIM": _count("dim"), "DISTANCE_M
                               "ORIGINALS": _originals}
 _COMPRESSED: dict[str, _Reader] = {"TRAINING_THRESHOLD": _threshold, "REDUCE": _count("reduce"), "REDUCTION": _reduction}
 _READERS: dict[str, dict[str, _Reader]] = {
-    "FLAT": _COMMON | _COMPRESSED | {"INITIAL_CAP": _count("initial_cap", 0), "BLOCK_SIZE": _count("block_size"), "RERANK": _rerank},
+    "FLAT": _COMMON | _COMPRESSED | {
+        "INITIAL_CAP": _count("initial_cap", 0), "BLOCK_SIZE": _count("block_size"), "RERANK": _rerank},
     "HNSW": _COMMON | _COMPRESSED | {
         "INITIAL_CAP": _count("initial_cap", 0), "M": _count("m"), "EF_CONSTRUCTION": _count("ef_construction"),
-        "EF_RUNTIME": _count("ef_runtime"), "EPSILON": _epsilon, "RERANK": _rerank,
-        "TARGET_RECALL": _target},
+        "EF_RUNTIME": _count("ef_runtime"), "EPSILON": _epsilon, "RERANK": _rerank, "TARGET_RECALL": _target},
     "SVS-VAMANA": _COMMON | _COMPRESSED | {
         "GRAPH_MAX_DEGREE": _count("graph_max_degree"), "CONSTRUCTION_WINDOW_SIZE": _count("construction_window_size"),
-        "SEARCH_WINDOW_SIZE": _count("search_window_size"), "EPSILON": _epsilon,
-        "RERANK": _rerank, "TARGET_RECALL": _target},
+        "SEARCH_WINDOW_SIZE": _count("search_window_size"), "EPSILON": _epsilon, "RERANK": _rerank, "TARGET_RECALL": _target},
 }

@@ -14,7 +14,8 @@ from .search_options import READERS, SearchOptions
 
 # ------------------------------------------------------------------------------------------------------------ dictionaries
 
-@command("FT.DICTADD", arity=-2, group="search", since="1.4.0", flags="write denyoom", summary="Adds terms to a dictionary", complexity="O(1)")
+@command("FT.DICTADD", arity=-2, group="search", since="1.4.0", flags="write denyoom", summary="Adds terms to a dictionary",
+         complexity="O(1)")
 def ft_dictadd(client, name, *terms):
     if not terms:
         raise CommandError(WRONG_ARITY.format("FT.DICTADD"))
@@ -27,7 +28,8 @@ def ft_dictadd(client, name, *terms):
     return len(words) - before
 
 
-@command("FT.DICTDEL", arity=-2, group="search", since="1.4.0", flags="write", summary="Deletes terms from a dictionary", complexity="O(1)")
+@command("FT.DICTDEL", arity=-2, group="search", since="1.4.0", flags="write", summary="Deletes terms from a dictionary",
+         complexity="O(1)")
 def ft_dictdel(client, name, *terms):
     if not terms:
         raise CommandError(WRONG_ARITY.format("FT.DICTDEL"))
@@ -42,8 +44,8 @@ def ft_dictdel(client, name, *terms):
     return before - len(words)
 
 
-@command("FT.DICTDUMP", arity=-1, group="search", since="1.4.0", flags="readonly", summary="Dumps all terms in the given dictionary",
-         complexity="O(N) for N terms")
+@command("FT.DICTDUMP", arity=-1, group="search", since="1.4.0", flags="readonly",
+         summary="Dumps all terms in the given dictionary", complexity="O(N) for N terms")
 def ft_dictdump(client, *names):
     if len(names) != 1:
         raise CommandError(WRONG_ARITY.format("FT.DICTDUMP"))
@@ -58,7 +60,8 @@ _MAX_GROUPS = 4096
 _MAX_TERMS = 1_000_000
 
 
-@command("FT.SYNUPDATE", arity=-2, group="search", since="1.2.0", flags="write denyoom", summary="Creates or updates a synonym group with additional terms",
+@command("FT.SYNUPDATE", arity=-2, group="search", since="1.2.0", flags="write denyoom",
+         summary="Creates or updates a synonym group with additional terms",
          complexity="O(1); O(N) for the documents that are indexed again")
 def ft_synupdate(client, name, *words):
     server = client.server
@@ -85,7 +88,8 @@ def ft_synupdate(client, name, *words):
     return OK
 
 
-@command("FT.SYNDUMP", arity=-1, group="search", since="1.2.0", flags="readonly", summary="Dumps the contents of a synonym group", complexity="O(N)")
+@command("FT.SYNDUMP", arity=-1, group="search", since="1.2.0", flags="readonly",
+         summary="Dumps the contents of a synonym group", complexity="O(N)")
 def ft_syndump(client, *names):
     if len(names) != 1:
         raise CommandError(WRONG_ARITY.format("FT.SYNDUMP"))
@@ -162,11 +166,13 @@ def _terms(node, found: list) -> None:
 
 
 @command("FT.SPELLCHECK", arity=-3, group="search", since="1.4.0", flags="readonly",
-         summary="Performs spelling correction on a query, returning suggestions for misspelled terms", complexity="O(N) for N terms of the index")
+         summary="Performs spelling correction on a query, returning suggestions for misspelled terms",
+         complexity="O(N) for N terms of the index")
 def ft_spellcheck(client, name, query, *words):
     server = client.server
     index = server.search.find(name)
-    distance, include, exclude, dialect, params, is_full = _spelling_options(server.search, words, server.config["search-default-dialect"])
+    default_dialect = server.config["search-default-dialect"]
+    distance, include, exclude, dialect, params, is_full = _spelling_options(server.search, words, default_dialect)
     index.dialect_uses[dialect - 1] += 1
     found: list = []
     _terms(bind(parse_query(query, dialect, index.schema, ()), params), found)
@@ -189,6 +195,8 @@ def ft_spellcheck(client, name, query, *words):
             suggestions.setdefault(other, 0.0)
         entries.append((word, sorted(suggestions.items(), key=lambda pair: -pair[1])))
     if client.proto == 3:
-        return Pairs([(Simple("results"), Pairs([(word, [Pairs([(other, score)]) for other, score in suggestions]) for word, suggestions in entries]))])
-    shown = [[Simple("TERM"), word, [[number_of(2, score), other] for other, score in suggestions]] for word, suggestions in entries]
+        return Pairs([(Simple("results"), Pairs([(word, [Pairs([(other, score)]) for other, score in suggestions])
+                                                 for word, suggestions in entries]))])
+    shown = [[Simple("TERM"), word, [[number_of(2, score), other] for other, score in suggestions]]
+             for word, suggestions in entries]
     return [n_docs, *shown] if is_full else shown

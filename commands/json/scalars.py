@@ -108,8 +108,8 @@ def json_numpowby(client, key, path, number):
 # ------------------------------------------------------------------------------------------------- strings and booleans
 
 def _replace(client, key, where: Path, event: str, wanted: type, change: Callable, complaint: str) -> list:
-    """Puts change(value) in place of every value of a type at a path. Returns (the new values and None for others). Raises
-    CommandError."""
+    """Puts change(value) in place of every value of a type at a path.
+    Returns (the new values and None for others). Raises CommandError."""
     document = need(client, key)
     nodes = where.nodes(document.root)
     changed = []

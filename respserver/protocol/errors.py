@@ -1,4 +1,5 @@
-"""Every error text of the core commands and of the protocol that a client can see. The search module's are in commands/ft/errors.py."""
+"""Every error text of the core commands and of the protocol that a client can see.
+The search module's are in commands/ft/errors.py."""
 
 
 class CommandError(Exception):
@@ -44,11 +45,11 @@ DB_INDEX = "ERR DB index is out of range"
 INVALID_FIRST_DB = "ERR invalid first DB index"
 INVALID_SECOND_DB = "ERR invalid second DB index"
 UNKNOWN_TYPE = "ERR unknown type name '{}'"
-NO_LFU = ("ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies "
-          "at runtime LRU and LFU data will take some time to adjust.")
+NO_LFU = ("ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between "
+          "policies at runtime LRU and LFU data will take some time to adjust.")
 
-NO_LRU = ("ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU "
-          "and LFU data will take some time to adjust.")
+NO_LRU = ("ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at "
+          "runtime LRU and LFU data will take some time to adjust.")
 
 # Strings and bitmaps
 LCS_NOT_STRINGS = "ERR The specified keys must contain string values"
@@ -90,8 +91,8 @@ LIMIT_NEGATIVE = "ERR LIMIT can't be negative"
 TIMEOUT_NOT_FLOAT = "ERR timeout is not a float or out of range"
 TIMEOUT_NEGATIVE = "ERR timeout is negative"
 TIMEOUT_RANGE = "ERR timeout is out of range"
-LPOS_RANK = ("ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end "
-             "of the list")
+LPOS_RANK = ("ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start "
+             "from the end of the list")
 LPOS_COUNT = "ERR COUNT can't be negative"
 LPOS_MAXLEN = "ERR MAXLEN can't be negative"
 NOT_A_DOUBLE = "ERR One or more scores can't be converted into double"
@@ -126,15 +127,16 @@ UNBALANCED_STREAMS = "ERR Unbalanced '{}' list of streams: for each stream key a
 NO_GROUP_IN_XREAD = "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead."
 MISSING_GROUP = "ERR Missing GROUP option for XREADGROUP"
 ARROW_NEEDS_GROUP = "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option."
-DOLLAR_IN_GROUP = ("ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a "
-                   "proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.")
+DOLLAR_IN_GROUP = (
+    "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a "
+    "proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.")
 NO_GROUP_TO_READ = "NOGROUP No such key '{}' or consumer group '{}' in XREADGROUP with GROUP option"
 NO_GROUP = "NOGROUP No such consumer group '{}' for key name '{}'"
 NO_KEY_OR_GROUP = "NOGROUP No such key '{}' or consumer group '{}'"
 GROUP_EXISTS = "BUSYGROUP Consumer Group name already exists"
 GROUP_GONE = "NOGROUP the consumer group this client was blocked on no longer exists"
-GROUP_NEEDS_KEY = ("ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create "
-                   "an empty stream automatically.")
+GROUP_NEEDS_KEY = ("ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM "
+                   "option to create an empty stream automatically.")
 ENTRIES_READ = "ERR value for ENTRIESREAD must be positive or -1"
 MIN_IDLE = "ERR Invalid min-idle-time argument for {}"
 XCLAIM_OPTION = "ERR Unrecognized XCLAIM option '{}'"
@@ -147,22 +149,25 @@ INTERNAL = "ERR internal error: {}"
 NO_AUTH = "NOAUTH Authentication required."
 OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'."
 LOADING = "LOADING Redis is loading the dataset in memory"
-SUBSCRIBED_CONTEXT = ("ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
+SUBSCRIBED_CONTEXT = (
+    "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
 NOT_IN_MULTI = "ERR Command not allowed inside a transaction"
 PROTOCOL_ERROR = "ERR Protocol error: {}"
 MAX_CLIENTS = "ERR max number of clients reached"
 PROTECTED_MODE = (
-    "DENIED vamana-server is running in protected mode because protected mode is enabled and no password is set for the default user. In "
-    "this mode connections are only accepted from the loopback interface. To accept others, set a password with requirepass, or send "
-    "CONFIG SET protected-mode no from the loopback interface, or start the server with --protected-mode no.")
+    "DENIED vamana-server is running in protected mode because protected mode is enabled and no password is set for the "
+    "default user. In this mode connections are only accepted from the loopback interface. To accept others, set a password "
+    "with requirepass, or send CONFIG SET protected-mode no from the loopback interface, or start the server with "
+    "--protected-mode no.")
 NO_PROTO = "NOPROTO unsupported protocol version"
 PROTO_NOT_INTEGER = "ERR Protocol version is not an integer or out of range"
 HELLO_SYNTAX = "ERR Syntax error in HELLO option '{}'"
-HELLO_NO_AUTH = ("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can "
-                 "be used to authenticate the client and select the RESP protocol version at the same time")
+HELLO_NO_AUTH = ("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> "
+                 "<pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
 WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
-AUTH_WITHOUT_PASSWORD = ("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration "
-                         "is correct?")
+AUTH_WITHOUT_PASSWORD = (
+    "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration "
+    "is correct?")
 DB_INDEX_RANGE = "ERR DB index is out of range"
 BAD_CLIENT_NAME = "ERR Client names cannot contain spaces, newlines or special characters."
 BAD_CLIENT_INFO = "ERR {} cannot contain spaces, newlines or special characters."
@@ -196,12 +201,14 @@ PFDEBUG_SUBCOMMAND = "ERR Unknown PFDEBUG subcommand '{}'"
 REDIRECT_TWICE = "ERR A client can only redirect to a single other client"
 NO_REDIRECT = "ERR The client ID you want redirect to does not exist"
 PREFIX_NEEDS_BCAST = "ERR PREFIX option requires BCAST mode to be enabled"
-BCAST_SWITCHED = ("ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a "
-                  "different mode.")
+BCAST_SWITCHED = (
+    "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a "
+    "different mode.")
 OPT_WITH_BCAST = "ERR OPTIN and OPTOUT are not compatible with BCAST"
 OPT_BOTH = "ERR You can't specify both OPTIN mode and OPTOUT mode"
-OPT_SWITCHED = ("ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a "
-                "different mode.")
+OPT_SWITCHED = (
+    "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a "
+    "different mode.")
 PREFIX_OVERLAP = "ERR Prefix '{}' overlaps with {} prefix '{}'. Prefixes for a single client must not overlap."
 CACHING_NEEDS_OPT = "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"
 CACHING_YES = "ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode."
@@ -213,14 +220,16 @@ NO_REPLICATION = "ERR replication is not supported by this server yet"
 SAVE_IN_PROGRESS = "ERR Background save already in progress"
 SAVE_FAILED = "ERR"
 REWRITE_IN_PROGRESS = "ERR Background append only file rewriting already in progress"
-REWRITE_IN_PROGRESS_FOR_SAVE = ("ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a "
-                                "BGSAVE whenever possible.")
+REWRITE_IN_PROGRESS_FOR_SAVE = (
+    "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a "
+    "BGSAVE whenever possible.")
 RELOAD_FAILED = "ERR Error trying to load the RDB dump, check server logs."
 SHUTDOWN_FAILED = "ERR Errors trying to SHUTDOWN. Check logs."
 MISCONF_AOF = "MISCONF Errors writing to the AOF file: {}"
-MISCONF_RDB = ("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the "
-               "data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails "
-               "(stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.")
+MISCONF_RDB = ("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that "
+               "may modify the data set are disabled, because this instance is configured to report errors during writes if "
+               "RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the "
+               "RDB error.")
 BAD_DUMP = "ERR DUMP payload version or checksum are wrong"
 BAD_DUMP_DATA = "ERR Bad data format"
 BUSY_KEY = "BUSYKEY Target key name already exists."
@@ -235,8 +244,9 @@ NO_COMMAND_PERMISSION = "NOPERM User {} has no permissions to run the '{}' comma
 NO_KEY_PERMISSION = "NOPERM No permissions to access a key"
 NO_CHANNEL_PERMISSION = "NOPERM No permissions to access a channel"
 NO_INDEX_PERMISSION = "NOPERM User does not have the required permissions to query the index"
-ACL_CHANGED_IN_MULTI = ("NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no "
-                        "longer allowed for the following reason: {}")
+ACL_CHANGED_IN_MULTI = (
+    "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no "
+    "longer allowed for the following reason: {}")
 ACL_REASONS = {"command": "no permission to execute the command", "key": "no permission to touch the specified keys",
                "channel": "no permission to access one of the channels used as arguments to the command"}
 BAD_USER_NAME = "ERR Usernames can't contain spaces or null characters"
@@ -244,9 +254,9 @@ BAD_RULE = "ERR Error in ACL SETUSER modifier '{}': {}"
 DEFAULT_USER_STAYS = "ERR The 'default' user cannot be removed"
 NO_USER_FOUND = "ERR User '{}' not found"
 NO_COMMAND_FOUND = "ERR Command '{}' not found"
-NO_ACL_FILE = ("ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and "
-               "then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis "
-               "configuration.")
+NO_ACL_FILE = ("ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL "
+               "SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to "
+               "store users in the Redis configuration.")
 ACL_FILE_KEPT = "WARNING: ACL errors detected, no change to the previously active ACL rules was performed"
 ACL_SAVE_FAILED = "ERR There was an error trying to save the ACLs. Please check the server logs for more information"
 USERS_TWICE = "users are defined in the configuration file and in an ACL file (aclfile): have them in one of the two, not both"
@@ -261,8 +271,9 @@ GETKEYS_UNKNOWN = "ERR Invalid command specified"
 GETKEYS_ARITY = "ERR Invalid number of arguments specified for command"
 GETKEYS_NONE = "ERR The command has no key arguments"
 GETKEYS_INVALID = "ERR Invalid arguments specified for command"
-DEBUG_REFUSED = ("ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local "
-                 "connection, otherwise you need to set this option in the configuration file, and then restart the server.")
+DEBUG_REFUSED = (
+    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local "
+    "connection, otherwise you need to set this option in the configuration file, and then restart the server.")
 TIMEOUT_NOT_INTEGER = "ERR timeout is not an integer or out of range"
 OUT_OF_RANGE = "ERR value is out of range"
 LONG_RANGE = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"

@@ -33,10 +33,9 @@ _WORTH_HIREDIS = 256
 #: Where the line end of a command's header must be found for hiredis to get it: it would make room for all words that are
 #: announced.
 _SHORT_HEADER = 8
-#: The same for what hiredis takes inside a command and no client sends: an array or the like of very many elements, for which it makes
-#: room before they are there. Such text in a value only means that this command is cut by hand.
-#: One expression for each sort: those that begin with a certain byte are several times quicker. hiredis does not look at the line end
-#: before it.
+#: The same for what hiredis takes inside a command and no client sends: an array or the like of very many elements, for which it
+#: makes room before they are there. Such text in a value only means that this command is cut by hand. One expression for each
+#: sort: those that begin with a certain byte are several times quicker. hiredis does not look at the line end before it.
 _MANY_ANNOUNCED = [re.compile(re.escape(kind) + rb"[0-9]{5}").search for kind in (b"*", b"~", b">", b"|", b"%")]
 #: A read of at most this many bytes is first taken for one command, which is quicker cut by hand than by hiredis.
 _SHORT_READ = 512
@@ -53,7 +52,8 @@ _LENGTHS = {header: n for n, header in enumerate(_BULK_HEADERS)}
 _LENGTH_HEADER = 12
 #: Words of at least so many bytes in the mean are sooner cut by hand than by hiredis.
 _LONG_WORD = 192
-#: A cut-off command of at most this many bytes is read anew with what follows, so that a long pipeline is not slowed down by its cuts.
+#: A cut-off command of at most this many bytes is read anew with what follows, so that a long pipeline is not slowed down by its
+#: cuts.
 _SHORT_REST = 16 * 1024
 
 
@@ -72,8 +72,8 @@ def _short_command(data: bytes) -> list[bytes] | None:
 
 
 class Columns:
-    """Commands of as many words each, by the place of a word: `columns[0]` has their names, `columns[1]` what stands behind each name,
-    and so on. `data`: the bytes that they came in. Iterating gives the commands one by one, each a list of words."""
+    """Commands of as many words each, by the place of a word: `columns[0]` has their names, `columns[1]` what stands behind
+    each name, and so on. `data`: the bytes that they came in. Iterating gives the commands one by one, each a list of words."""
 
     __slots__ = ("columns", "data", "_rows")
 
@@ -121,9 +121,9 @@ def _short_pipeline(data: bytes) -> Columns | None:
 
 
 def _cut_by_hand(data: bytes) -> tuple[list[list[bytes]], int, bool]:
-    """The complete commands at the front of `data`, as far as they are in their usual spelling and their words are long in the mean; how
-    many bytes they take; and whether hiredis may find more. Looks at few bytes of a word, where what precedes hiredis looks at all of
-    them several times."""
+    """The complete commands at the front of `data`, as far as they are in their usual spelling and their words are long in the
+    mean; how many bytes they take; and whether hiredis may find more. Looks at few bytes of a word, where what precedes hiredis
+    looks at all of them several times."""
     commands = []
     position = 0
     find = data.find
@@ -185,12 +185,14 @@ class RequestParser:
         self._missing = 0                   # words it still lacks; 0: no command is under way
         self._bulk = -1                     # length of the word under way; -1: its header is not read yet
         self._wanted = 0                    # buffer length below which scanning again is of no use
-        self._pattern: tuple | None = None  # the latest long command: bytes around its longest word, its words, which of them that is
+        # the latest long command: bytes around its longest word, its words, which of them that is
+        self._pattern: tuple | None = None
         self._last_size = 0                 # bytes of the latest long command
         self._skip_pipelines = 0            # reads with several commands to be cut one by one
         self._pause = 0                     # how many that were when the latest began
         self._rest = b""                    # what alone is in the buffer, and is begun with by the scanner: for reading it anew
-        self.exact: bytes | None = None     # the bytes of the commands that `feed` returned last, if they are in their usual spelling
+        # the bytes of the commands that `feed` returned last, if they are in their usual spelling
+        self.exact: bytes | None = None
         self._skip = 0                      # long commands to be cut without looking for a pattern
 
     @property

@@ -1,6 +1,6 @@
-"""Points on the globe as numbers that can be sorted: a grid of 2^26 by 2^26 cells in the square of the Mercator projection, each with
-a number in which bits of longitude and latitude alternate (a Z-order curve; G. Morton, 1966), so that cells of a larger square are a
-range.
+"""Points on the globe as numbers that can be sorted: a grid of 2^26 by 2^26 cells in the square of the Mercator projection,
+each with a number in which bits of longitude and latitude alternate (a Z-order curve; G. Morton, 1966), so that cells of a
+larger square are a range.
 
 Longitudes and latitudes are degrees, distances metres."""
 import math
@@ -24,7 +24,8 @@ def is_place(lon: float, lat: float) -> bool:
 
 
 def distance(lon: float, lat: float, other_lon: float, other_lat: float) -> float:
-    """The length of the great circle between two points, by the haversine formula (R. Sinnott, Virtues of the Haversine, 1984)."""
+    """The length of the great circle between two points,
+    by the haversine formula (R. Sinnott, Virtues of the Haversine, 1984)."""
     y, other_y = math.radians(lat), math.radians(other_lat)
     v = math.sin((math.radians(other_lon) - math.radians(lon)) / 2)
     if v == 0:
@@ -72,7 +73,8 @@ def decode(number: int) -> tuple[float, float]:
     size = 1 << STEPS
     west, east = (-MAX_LONGITUDE + i / size * (2 * MAX_LONGITUDE) for i in (x, x + 1))
     south, north = (-MAX_LATITUDE + i / size * (2 * MAX_LATITUDE) for i in (y, y + 1))
-    return (max(-MAX_LONGITUDE, min(MAX_LONGITUDE, (west + east) / 2)), max(-MAX_LATITUDE, min(MAX_LATITUDE, (south + north) / 2)))
+    return (max(-MAX_LONGITUDE, min(MAX_LONGITUDE, (west + east) / 2)),
+            max(-MAX_LATITUDE, min(MAX_LATITUDE, (south + north) / 2)))
 
 
 _DIGITS = "0123456789bcdefghjkmnpqrstuvwxyz"
@@ -108,8 +110,8 @@ class Circle:
         return self.lon - across, self.lat - up, self.lon + across, self.lat + up
 
     def ranges(self) -> list[tuple[int, int]]:
-        """Ranges of numbers (from, below) that hold the cells of the area and more: those of a square of the grid around the centre and
-        of its neighbours, as far as the area reaches there."""
+        """Ranges of numbers (from, below) that hold the cells of the area and more: those of a square of the grid around the
+        centre and of its neighbours, as far as the area reaches there."""
         west, south, east, north = self.bounds()
         steps = _steps(self.reach, self.lat)
         x, y = _cell(self.lon, self.lat, steps)
@@ -134,7 +136,8 @@ class Circle:
         shift = 2 * (STEPS - steps)
         for right, up in _NEIGHBOURS:
             if reaches_x[right] and reaches_y[up]:
-                # what lies just on the edge of the grid is in a row or column of its own behind the last; that column is the first, too
+                # what lies just on the edge of the grid is in a row or column of its own behind the last; that column is the
+                # first, too
                 for row in ((y + up) % n, n)[:1 + (y + up >= n)]:
                     for column in ((x + right) % n, n)[:1 + (not (x + right) % n)]:
                         number = _spread(row) | _spread(column) << 1
@@ -165,8 +168,8 @@ _NEIGHBOURS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1
 
 
 def _steps(reach: float, lat: float) -> int:
-    """How often the grid is halved until a square and its neighbours just hold what is `reach` around a point in it, wherever that
-    is."""
+    """How often the grid is halved until a square and its neighbours just hold what is `reach` around a point in it, wherever
+    that is."""
     if not reach:
         return STEPS
     steps = 1

@@ -426,8 +426,8 @@ class Hash:
     # Scanning
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
-        """One step of a scan: (the next cursor, fields); 0 as the next cursor ends the scan. A packed hash takes one step: it has
-        few fields."""
+        """One step of a scan: (the next cursor, fields); 0 as the next cursor ends the scan.
+        A packed hash takes one step: it has few fields."""
         if self._shape is not None:
             return 0, list(self._shape.names)
         return self._ordered().page(cursor, count)

@@ -1,11 +1,12 @@
 """HyperLogLogs: strings that estimate how many different elements they have seen, in the form in which Redis stores them.
 
-16,384 registers, each with the length of the longest run of zeros in the hashes that fell to it (P. Flajolet et al., HyperLogLog, 2007);
-the estimate is O. Ertl's (New cardinality estimation algorithms for HyperLogLog sketches, 2017, algorithm 6).
+16,384 registers, each with the length of the longest run of zeros in the hashes that fell to it (P. Flajolet et al.,
+HyperLogLog, 2007); the estimate is O. Ertl's (New cardinality estimation algorithms for HyperLogLog sketches, 2017, algorithm
+6).
 
-A head of 16 bytes: "HYLL", the encoding, three bytes not used, and the latest estimate as a little-endian number whose highest bit says
-that it no longer holds. Dense: the registers, six bits each, the lowest first. Sparse: runs of registers with the same value,
-00nnnnnn: n + 1 zeros; 01nnnnnn nnnnnnnn: n + 1 zeros; 1vvvvvnn: n + 1 times v + 1."""
+A head of 16 bytes: "HYLL", the encoding, three bytes not used, and the latest estimate as a little-endian number whose highest
+bit says that it no longer holds. Dense: the registers, six bits each, the lowest first. Sparse: runs of registers with the same
+value, 00nnnnnn: n + 1 zeros; 01nnnnnn nnnnnnnn: n + 1 zeros; 1vvvvvnn: n + 1 times v + 1."""
 import math
 import struct
 from bisect import bisect_right
@@ -88,7 +89,8 @@ def registers(text) -> bytes:
     """The values of all registers. Raises CorruptedError."""
     if not is_dense(text):
         starts, values = _runs(text)
-        return b"".join([bytes((value,)) * (end - start) for start, end, value in zip(starts, [*starts[1:], N_REGISTERS], values)])
+        return b"".join([bytes((value,)) * (end - start)
+                         for start, end, value in zip(starts, [*starts[1:], N_REGISTERS], values)])
     parts = [bytes(text[_HEAD + i::3]) for i in range(3)]               # four registers in three bytes
     found = bytearray(N_REGISTERS)
     found[0::4] = parts[0].translate(_FIRST[0])
@@ -196,8 +198,8 @@ class _Sparse:
         return self._starts[i + 1] if i + 1 < len(self._starts) else N_REGISTERS
 
     def raise_to(self, index: int, value: int, most: int) -> bool | None:
-        """Gives a register at least this value. Returns whether it had less; None, and nothing has changed, if it had and the sparse form
-        cannot have it, or would be longer than `most` bytes."""
+        """Gives a register at least this value. Returns whether it had less; None, and nothing has changed, if it had and the
+        sparse form cannot have it, or would be longer than `most` bytes."""
         starts, values = self._starts, self._values
         i = bisect_right(starts, index) - 1
         old, start, end = values[i], starts[i], self._end(i)
@@ -238,8 +240,8 @@ def _run(n: int, value: int) -> bytes:
     return bytes((0x80 | value - 1 << 2 | n - 1,)) if value else _zeros(n)
 
 
-#: The latest sparse forms that were changed, ready to be changed again, by what follows their heads: to read one takes far longer than
-#: to change it.
+#: The latest sparse forms that were changed, ready to be changed again, by what follows their heads: to read one takes far
+#: longer than to change it.
 _latest: dict[bytes, _Sparse] = {}
 _N_LATEST = 16
 
@@ -253,8 +255,8 @@ def _keep(runs: bytes, sparse: _Sparse) -> None:
 # What the commands do
 
 def with_elements(text, elements: Iterable[bytes], most: int) -> bytes | None:
-    """A HyperLogLog that has seen more elements, or None if that makes no difference. `most`: bytes that a sparse one may have. Raises
-    CorruptedError."""
+    """A HyperLogLog that has seen more elements, or None if that makes no difference.
+    `most`: bytes that a sparse one may have. Raises CorruptedError."""
     return _raised(text, map(place, elements), most)
 
 
@@ -296,7 +298,8 @@ def _raise_dense(text: bytearray, index: int, value: int) -> bool:
 
 
 def union(texts: list, most: int) -> bytes:
-    """A HyperLogLog that has seen what the first one, or any of the others, has: dense if one of them is. Raises CorruptedError."""
+    """A HyperLogLog that has seen what the first one, or any of the others, has:
+    dense if one of them is. Raises CorruptedError."""
     if any(map(is_dense, texts)):
         return dense(union_registers(texts), texts[0])
     values = union_registers(texts[1:]) if texts[1:] else b""

@@ -6,8 +6,8 @@
     number  int or float            true, false, null  bool, None
 
 A vector of 384 numbers takes 1.5 or 3 kB as an array.array and 12 kB as a list, and it is the same document either way: "f" is
-only used where every number survives it. Whoever looks at an array asks `is_array`, and reads all forms by len, index and iteration;
-who wants several elements asks `elements` first, which reads a file once.
+only used where every number survives it. Whoever looks at an array asks `is_array`, and reads all forms by len, index and
+iteration; who wants several elements asks `elements` first, which reads a file once.
 """
 import sys
 from array import array
@@ -39,8 +39,8 @@ class Json:
 
 
 class Filed:
-    """An array of numbers that lives in a slot of a file (respserver/values/slots.py). It does not change: who writes puts what `load`
-    returns in its place. The slot is free when nobody refers to the array any more.
+    """An array of numbers that lives in a slot of a file (respserver/values/slots.py). It does not change: who writes puts what
+    `load` returns in its place. The slot is free when nobody refers to the array any more.
 
     Reading raises CommandError if the slot is damaged; the length and all writing never do."""
 
@@ -104,8 +104,8 @@ def numbers_of(code: str, text: bytes | memoryview):
 
 
 def filing(items) -> tuple[str, bytes] | None:
-    """(code, bytes) with which the numbers of an array in memory go into a file; None for one that has anything but numbers with a
-    fraction, or anything but integers of 64 bits."""
+    """(code, bytes) with which the numbers of an array in memory go into a file; None for one that has anything but numbers
+    with a fraction, or anything but integers of 64 bits."""
     if type(items) is list:
         items = packed(items)
     if type(items) is array:
@@ -177,8 +177,8 @@ def depth(value) -> int:
     n, level = 0, [value] if type(value) in _CONTAINERS else []
     while level:
         n += 1
-        level = [child for one in level if type(one) is dict or type(one) is list for child in (one.values() if type(one) is dict else one)
-                 if type(child) in _CONTAINERS]
+        level = [child for one in level if type(one) is dict or type(one) is list
+                 for child in (one.values() if type(one) is dict else one) if type(child) in _CONTAINERS]
     return n
 
 

@@ -47,8 +47,8 @@ class LongDouble:
 
     @classmethod
     def parse(cls, text: bytes) -> "LongDouble | None":
-        """What strtold reads from the whole of `text`: decimal, hexadecimal or infinite; None for nan, blanks, over-
-        and underflow."""
+        """What strtold reads from the whole of `text`: decimal, hexadecimal or infinite;
+        None for nan, blanks, over- and underflow."""
         if not text or len(text) >= _MAX_LENGTH:
             return None
         match = _DECIMAL.match(text)

@@ -1,8 +1,8 @@
 """What many small hashes have in common: the names of their fields, and how each value is kept.
 
 A million documents share a handful of shapes, so a small hash is a pointer to its shape and one packed text: a byte with the
-length of each value, then the values. What is too long for that stays a `bytes` object of its own beside the text, so that reading
-a vector copies nothing; what lives in a file (respserver/values/slots.py) is a reference in the text.
+length of each value, then the values. What is too long for that stays a `bytes` object of its own beside the text, so that
+reading a vector copies nothing; what lives in a file (respserver/values/slots.py) is a reference in the text.
 """
 from collections.abc import Mapping
 
@@ -130,8 +130,8 @@ class Fields(Mapping):
 
 
 def pack(names: tuple[bytes, ...], values) -> tuple[Shape | None, object]:
-    """(shape, data) of fields; the shape is None where packing does not pay: many fields, names that were not seen before, or equal
-    ones."""
+    """(shape, data) of fields; the shape is None where packing does not pay:
+    many fields, names that were not seen before, or equal ones."""
     shape = _latest.get(names)
     if shape is not None:
         data = shape.pack(values)

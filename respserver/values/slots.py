@@ -28,8 +28,8 @@ _MAX_SLOTS = 1 << 32
 #: In place of 1 for a slot in use: it is free, but must not be used yet.
 _FROZEN = 2
 
-#: magic, version, where the slots begin, width, bytes from slot to slot, slots per segment, name of the check sum of slots; and the CRC-32 of
-#: all that
+#: magic, version, where the slots begin, width, bytes from slot to slot, slots per segment, name of the check sum of slots; and
+#: the CRC-32 of all that
 _FILE_HEAD = struct.Struct("<8sIIIII12sI")
 #: check sum of what follows, slot number, generation, 0
 _CHECK = struct.Struct("<I")
@@ -100,7 +100,8 @@ _n_freezes = 0
 
 
 def freeze() -> None:
-    """From now on no slot that is given back is used again and no file is shortened, until `thaw`: a forked process reads them."""
+    """From now on no slot that is given back is used again and no file is shortened, until `thaw`:
+    a forked process reads them."""
     global _n_freezes
     _n_freezes += 1
 

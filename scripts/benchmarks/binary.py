@@ -1,7 +1,8 @@
-"""One bit a dimension: what it keeps of float32's ranking, without and with rescoring, by scanning all codes. There are no judgements of
-relevance here: the score is the NDCG@10 with float32's own ten nearest as the relevant ones, the first worth 10, the tenth 1 (float32 has
-1.000). `similarity` is the mean share of the similarity to the query (inner product, or minus the squared distance plus that of a random
-vector) of float32's ten that the ten found have. Published, as NDCG@10 by judgements: 92.5 % of float32's without, 96 % with rescoring."""
+"""One bit a dimension: what it keeps of float32's ranking, without and with rescoring, by scanning all codes. There are no
+judgements of relevance here: the score is the NDCG@10 with float32's own ten nearest as the relevant ones, the first worth 10,
+the tenth 1 (float32 has 1.000). `similarity` is the mean share of the similarity to the query (inner product, or minus the
+squared distance plus that of a random vector) of float32's ten that the ten found have. Published, as NDCG@10 by judgements:
+92.5 % of float32's without, 96 % with rescoring."""
 import numpy as np
 from engines import K, load, make, nearest, recall
 from localserver import table
@@ -13,7 +14,8 @@ KINDS = ["BIN", "PQ", "LVQ4"]
 
 
 def _signs(base, queries):
-    """The published form: the signs of the coordinates, compared by Hamming distance; then the candidates by the query's floats."""
+    """The published form: the signs of the coordinates, compared by Hamming distance;
+    then the candidates by the query's floats."""
     bits, asked = np.where(base > 0, 1, -1).astype(np.float32), np.where(queries > 0, 1, -1).astype(np.float32)
     by_hamming = nearest(bits, asked, "IP", k=OVERSAMPLING * K)
     scores = np.einsum("qd,qcd->qc", queries, bits[by_hamming])
@@ -22,7 +24,8 @@ def _signs(base, queries):
 
 
 def ndcg(found: np.ndarray, exact: np.ndarray) -> float:
-    """The mean NDCG@K with the rows of `exact` (n, K) as relevant, the first worth K, the last 1 (Järvelin and Kekäläinen, 2002)."""
+    """The mean NDCG@K with the rows of `exact` (n, K) as relevant, the first worth K,
+    the last 1 (Järvelin and Kekäläinen, 2002)."""
     gains, discounts = np.arange(K, 0, -1), 1 / np.log2(np.arange(2, K + 2))
     gained = (found[:, :, None] == exact[:, None, :]) @ gains
     return float((gained @ discounts).mean() / (gains @ discounts))

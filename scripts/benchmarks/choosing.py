@@ -1,5 +1,6 @@
-"""Choosing a compression: bytes, build rate, the recall that all windows together reach and queries per second at recall 0.90, 0.95 and 0.99
-of each, on one thread in process, by its codes alone and with the best candidates scored again by the original vectors (RERANK AUTO)."""
+"""Choosing a compression: bytes, build rate, the recall that all windows together reach and queries per second at recall 0.90,
+0.95 and 0.99 of each, on one thread in process, by its codes alone and with the best candidates scored again by the original
+vectors (RERANK AUTO)."""
 import time
 
 from curves import LEVELS, climb, median_curve, qps_at
@@ -37,7 +38,8 @@ def prepare(name, directory):
 
 
 def run(directory: str, options) -> dict:
-    """Prints the table; returns {compression: facts, and for `codes` and `rescored` the curve, the best recall and QPS by recall}."""
+    """Prints the table; returns {compression: facts, and for `codes` and `rescored` the curve,
+    the best recall and QPS by recall}."""
     result, rows = {}, []
     for worker in alternate("choosing", options.engines or kinds(), directory, options.rounds or 3):
         figures = dict(worker.built)
@@ -49,10 +51,10 @@ def run(directory: str, options) -> dict:
         result[worker.name] = figures
         codes, rescored = figures["codes"], figures.get("rescored")
         rows.append([worker.name, number(figures["bytes"]), number(figures["index_bytes"]), number(figures["vectors_per_s"]),
-                     f"{codes['best']:.4f}", number(codes["qps_at_best"]), *map(number, codes["qps"].values()), number(figures["rerank"]),
-                     *_rescored(codes, rescored)])
-    print(table(["compression", "bytes", "with graph", "build vectors/s", "best recall", "QPS there", *LEVEL_NAMES, "rerank", "best recall",
-                 *LEVEL_NAMES, "@0.99 / codes at best"], rows))
+                     f"{codes['best']:.4f}", number(codes["qps_at_best"]), *map(number, codes["qps"].values()),
+                     number(figures["rerank"]), *_rescored(codes, rescored)])
+    print(table(["compression", "bytes", "with graph", "build vectors/s", "best recall", "QPS there", *LEVEL_NAMES, "rerank",
+                 "best recall", *LEVEL_NAMES, "@0.99 / codes at best"], rows))
     return result
 
 

@@ -1,5 +1,6 @@
-"""What writes do to searches: latencies while 20 % of the operations insert and delete, beside the same index idle; the longest search while
-a compression is learned; recall after five full turnovers beside a fresh build. Ours only; one searching thread, the index's own writer beside it."""
+"""What writes do to searches: latencies while 20 % of the operations insert and delete, beside the same index idle; the longest
+search while a compression is learned; recall after five full turnovers beside a fresh build. Ours only; one searching thread,
+the index's own writer beside it."""
 import os
 import threading
 import time
@@ -20,7 +21,8 @@ def _index(base, metric, compression, **options):
 
 
 def _latencies(index, queries, seconds, step=None):
-    """Microseconds of each search for so many seconds; `step` is called after every second of them with the number of searches done."""
+    """Microseconds of each search for so many seconds;
+    `step` is called after every second of them with the number of searches done."""
     waits, end, i = [], time.perf_counter() + seconds, 0
     blobs = [query.tobytes() for query in queries]
     while (start := time.perf_counter()) < end:
@@ -51,9 +53,9 @@ def _mixed(base, queries, metric, compression):
             index.add_blob(half + (i // 2) % half, base[half + (i // 2) % half].tobytes())
         calls.append(1e6 * (time.perf_counter() - start))
     busy = _latencies(index, queries, SECONDS, step)
-    return {"idle p50": float(np.percentile(idle, 50)), "idle p99": float(np.percentile(idle, 99)), "idle longest": float(idle.max()),
-            "busy p50": float(np.percentile(busy, 50)), "busy p99": float(np.percentile(busy, 99)), "busy longest": float(busy.max()),
-            "longest write": max(calls), "searches/s": len(busy) / SECONDS}
+    return {"idle p50": float(np.percentile(idle, 50)), "idle p99": float(np.percentile(idle, 99)), "idle longest":
+            float(idle.max()), "busy p50": float(np.percentile(busy, 50)), "busy p99": float(np.percentile(busy, 99)),
+            "busy longest": float(busy.max()), "longest write": max(calls), "searches/s": len(busy) / SECONDS}
 
 
 def _switch(base, queries, metric, compression):
@@ -83,7 +85,8 @@ def _switch(base, queries, metric, compression):
 
 
 def _turnover(base, queries, metric, compression):
-    """Recall of an index that was built once, and of one whose contents were replaced several times, half of the rows at a time."""
+    """Recall of an index that was built once, and of one whose contents were replaced several times,
+    half of the rows at a time."""
     exact = nearest(base, queries, metric)
     fresh = _index(base, metric, compression)
     fresh.add(np.arange(len(base)), base)
@@ -115,7 +118,8 @@ def run(directory: str, options) -> dict:
         result[title] = {str(c): part(base, queries, metric, c) for c in chosen}
         names = list(next(iter(result[title].values())))
         print(f"\n{title}")
-        print(table(["compression", *names], [[c, *(f"{f[name]:,.3f}" if f[name] < 10 else f"{f[name]:,.0f}" for name in names)] for c, f in result[title].items()]))
+        print(table(["compression", *names], [[c, *(f"{f[name]:,.3f}" if f[name] < 10 else f"{f[name]:,.0f}" for name in names)]
+                                              for c, f in result[title].items()]))
     ratios = {c: f["busy p99"] / f["idle p99"] for c, f in result["latency, us, idle and with 20 % writes"].items()}
     print("p99 with writes / idle: " + ", ".join(f"{c} {ratio:.2f}" for c, ratio in ratios.items()))
     result["p99 ratios"] = ratios

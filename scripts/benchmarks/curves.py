@@ -1,4 +1,5 @@
-"""The engine in process, one thread: recall against queries per second, bytes and build rate, beside its peers in alternating rounds."""
+"""The engine in process, one thread: recall against queries per second, bytes and build rate,
+beside its peers in alternating rounds."""
 import statistics
 import time
 
@@ -6,8 +7,8 @@ from engines import K, load, make, recall
 from localserver import table
 from rounds import alternate, at_recall, number, print_ratio
 
-ENGINES = ["ours-LVQ8", "ours-LVQ4x4", "ours-LVQ4x8", "ours-LeanVec4x8", "ours-LeanVec8x8", "ours-f32",
-           "svs-lvq8", "svs-lvq4x4", "svs-lvq4x8", "svs-lean4x8", "svs-lean8x8", "svs-f32", "hnswlib", "faiss-HNSW16", "faiss-HNSW16_SQ8",
+ENGINES = ["ours-LVQ8", "ours-LVQ4x4", "ours-LVQ4x8", "ours-LeanVec4x8", "ours-LeanVec8x8", "ours-f32", "svs-lvq8",
+           "svs-lvq4x4", "svs-lvq4x8", "svs-lean4x8", "svs-lean8x8", "svs-f32", "hnswlib", "faiss-HNSW16", "faiss-HNSW16_SQ8",
            "usearch-f32", "usearch-i8"]
 LEVELS = [0.90, 0.95, 0.99]
 
@@ -24,7 +25,8 @@ def prepare(name, directory):
 
 
 def climb(engine, queries, exact, **more) -> list:
-    """[setting, recall, queries per second] of each setting; queries are prepared by the engine, within the time. `more`: for search()."""
+    """[setting, recall, queries per second] of each setting;
+    queries are prepared by the engine, within the time. `more`: for search()."""
     curve = []
     for setting in engine.settings:
         start = time.perf_counter()
@@ -56,8 +58,8 @@ def run(directory: str, options) -> dict:
         for level in LEVELS:
             by_level[level][worker.name] = at[level]
         result[worker.name] = {**worker.built, "qps": {str(level): at[level] for level in LEVELS}, "curve": curve}
-        rows.append([worker.name, number(worker.built["bytes"]), number(worker.built["vectors_per_s"]), f"{max(r for _, r, _ in curve):.4f}",
-                     *(number(at[level]) for level in LEVELS)])
+        rows.append([worker.name, number(worker.built["bytes"]), number(worker.built["vectors_per_s"]),
+                     f"{max(r for _, r, _ in curve):.4f}", *(number(at[level]) for level in LEVELS)])
     print(table(["engine", "bytes/vector", "build vectors/s", "best recall", *(f"QPS @{level}" for level in LEVELS)], rows))
     result["ratios"] = {str(level): print_ratio(f"recall {level}", by_level[level]) for level in LEVELS}
     for family in ("svs", "hnswlib", "faiss", "usearch"):
@@ -78,7 +80,8 @@ def draw(result: dict, path: str, title: str) -> None:
         if name == "ratios":
             continue
         points = [(r, qps) for _, r, qps in one["curve"] if r >= 0.8]
-        style = {"linewidth": 2.2, "marker": "o"} if name.startswith("ours") else {"linewidth": 1, "linestyle": "--", "marker": "."}
+        style = ({"linewidth": 2.2, "marker": "o"} if name.startswith("ours")
+                 else {"linewidth": 1, "linestyle": "--", "marker": "."})
         axes.plot([r for r, _ in points], [qps for _, qps in points], label=name, markersize=3, **style)
     axes.set(xlabel=f"recall@{K}", ylabel="queries per second, one thread", yscale="log", xlim=(0.8, 1), title=title)
     axes.grid(True, which="both", alpha=0.3)

@@ -1,6 +1,6 @@
-"""Drift: an index is trained on one kind of documents, then another kind comes. When is it noticed, what recall does it have by then, after
-VAMANA.RETRAIN, and would a fresh index have; how long searches wait meanwhile. The other kind is the rest of the sections (a data directory
-with items.jsonl.gz), or made-up image descriptors of the same width."""
+"""Drift: an index is trained on one kind of documents, then another kind comes. When is it noticed, what recall does it have by
+then, after VAMANA.RETRAIN, and would a fresh index have; how long searches wait meanwhile. The other kind is the rest of the
+sections (a data directory with items.jsonl.gz), or made-up image descriptors of the same width."""
 import gzip
 import json
 import threading
@@ -61,8 +61,8 @@ def _settle(r):
 
 
 def _search(r, query):
-    return r.execute_command("FT.SEARCH", "i", f"*=>[KNN 10 @v $q]=>{{$SEARCH_WINDOW_SIZE: {WINDOW}; $RERANK: OFF}}", "PARAMS", 2, "q",
-                             query.tobytes(), "NOCONTENT", "DIALECT", 2)[1:]
+    return r.execute_command("FT.SEARCH", "i", f"*=>[KNN 10 @v $q]=>{{$SEARCH_WINDOW_SIZE: {WINDOW}; $RERANK: OFF}}",
+                             "PARAMS", 2, "q", query.tobytes(), "NOCONTENT", "DIALECT", 2)[1:]
 
 
 def _recall(r, rows, queries):
@@ -71,8 +71,8 @@ def _recall(r, rows, queries):
 
 
 def _create(r, dim, compression, threshold):
-    r.execute_command("FT.CREATE", "i", "SCHEMA", "v", "VECTOR", "SVS-VAMANA", 10, "TYPE", "FLOAT32", "DIM", dim, "DISTANCE_METRIC",
-                      "COSINE", "COMPRESSION", compression, "TRAINING_THRESHOLD", threshold)
+    r.execute_command("FT.CREATE", "i", "SCHEMA", "v", "VECTOR", "SVS-VAMANA", 10, "TYPE", "FLOAT32", "DIM", dim,
+                      "DISTANCE_METRIC", "COSINE", "COMPRESSION", compression, "TRAINING_THRESHOLD", threshold)
 
 
 class _Searcher(threading.Thread):
@@ -124,7 +124,8 @@ def _measure(compression, first, second) -> dict:
         n_before = len(searcher.waits)
         start = time.perf_counter()
         r.execute_command("VAMANA.RETRAIN", "i", "v")
-        while not ((message := listener.get_message(timeout=1)) and message["type"] == "message" and b'"retrained"' in message["data"]):
+        while not ((message := listener.get_message(timeout=1)) and message["type"] == "message"
+                   and b'"retrained"' in message["data"]):
             pass
         out["retrain_s"] = time.perf_counter() - start
         searcher.stop = True
@@ -151,9 +152,11 @@ def run(directory: str, options=None) -> dict:
     for name, (first, second) in _kinds(Path(directory)).items():
         rows = results[name] = [_measure(compression, first, second) for compression in compressions]
         print(f"{name} ({len(first)} and {len(second)} documents, window {WINDOW})\n")
-        print(table(["compression", "noticed after", "drift", "mean shift", "recall before", "when noticed", "drifted", "retrained", "fresh", "retrain s",
-               "usual wait ms", "longest before", "longest wait ms"],
-              [[row["compression"], row["noticed_at"] or "-", f"{row['drift']:.2f}", f"{row['mean_shift']:.2f}"]
-               + [f"{row[key]:.4f}" if row[key] else "-" for key in ("recall_before", "recall_noticed", "recall_drifted", "recall_retrained", "recall_fresh")]
-               + [f"{row[key]:.1f}" for key in ("retrain_s", "usual_wait_ms", "longest_before_ms", "longest_wait_ms")] for row in rows]), flush=True)
+        print(table(["compression", "noticed after", "drift", "mean shift", "recall before", "when noticed", "drifted",
+                     "retrained", "fresh", "retrain s", "usual wait ms", "longest before", "longest wait ms"],
+                    [[row["compression"], row["noticed_at"] or "-", f"{row['drift']:.2f}", f"{row['mean_shift']:.2f}"]
+                     + [f"{row[key]:.4f}" if row[key] else "-"
+                        for key in ("recall_before", "recall_noticed", "recall_drifted", "recall_retrained", "recall_fresh")]
+                     + [f"{row[key]:.1f}" for key in ("retrain_s", "usual_wait_ms", "longest_before_ms", "longest_wait_ms")]
+                     for row in rows]), flush=True)
     return results

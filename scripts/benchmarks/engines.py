@@ -1,5 +1,5 @@
-"""The vector engines that are compared, each behind the same few methods. All build with 32 neighbours (M 16) and a construction window
-of 200, and search on one thread unless told otherwise."""
+"""The vector engines that are compared, each behind the same few methods. All build with 32 neighbours (M 16) and a
+construction window of 200, and search on one thread unless told otherwise."""
 import tempfile
 from pathlib import Path
 
@@ -10,7 +10,8 @@ WINDOWS = [10, 12, 14, 17, 20, 24, 28, 34, 40, 48, 56, 68, 80, 112, 160, 230, 33
 
 
 class Engine:
-    """An index over `base` (n, dim) float32 with labels 0 .. n - 1. `settings`: what a curve goes through, from quick to thorough."""
+    """An index over `base` (n, dim) float32 with labels 0 .. n - 1.
+    `settings`: what a curve goes through, from quick to thorough."""
 
     settings = [{"window": window} for window in WINDOWS]
 
@@ -54,8 +55,8 @@ class Ours(Engine):
 
 
 class Rescored(Ours):
-    """The same with the best candidates scored again by the original vectors: `rescored-LVQ4`. As many as RERANK AUTO takes: chosen by
-    tune(), among the queries' nearest by their codes. `count`: of them, 0: there is nothing to gain."""
+    """The same with the best candidates scored again by the original vectors: `rescored-LVQ4`. As many as RERANK AUTO takes:
+    chosen by tune(), among the queries' nearest by their codes. `count`: of them, 0: there is nothing to gain."""
 
     def __init__(self, kind: str, base: np.ndarray, metric: str, **options):
         import native
@@ -67,7 +68,8 @@ class Rescored(Ours):
         wide, asked = dict(MEASURED)[K], queries[:N_QUERIES]
         near = nearest(self.base, asked, self.index.metric)
         by_codes = self.index.search(asked, wide, window=len(self.base))[0]
-        places = [1 + found.index(label) if label in found else wide for found, best in zip(by_codes.tolist(), near.tolist()) for label in best]
+        places = [1 + found.index(label) if label in found else wide for found, best in zip(by_codes.tolist(), near.tolist())
+                  for label in best]
         self.count = enough(places, K)
 
     def search(self, queries, k, window=0, count=None):
@@ -183,7 +185,8 @@ class Faiss(Engine):
         self.faiss, self.kind = faiss, kind
         faiss.omp_set_num_threads(1)
         factory = "IVF256,Flat" if kind == "IVF256" else kind
-        self.index = faiss.index_factory(base.shape[1], factory, {"L2": faiss.METRIC_L2, "IP": faiss.METRIC_INNER_PRODUCT}[metric])
+        self.index = faiss.index_factory(base.shape[1], factory,
+                                         {"L2": faiss.METRIC_L2, "IP": faiss.METRIC_INNER_PRODUCT}[metric])
         if kind.startswith("HNSW"):
             faiss.downcast_index(self.index).hnsw.efConstruction = CONSTRUCTION_WINDOW
         elif kind == "IVF256":

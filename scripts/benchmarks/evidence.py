@@ -1,4 +1,5 @@
-"""What compression costs and what rescoring gives back: choosing, scalar, binary, flat and limited one after the other; --png draws all five."""
+"""What compression costs and what rescoring gives back: choosing, scalar, binary, flat and limited one after the other; --png
+draws all five."""
 import argparse
 import importlib
 

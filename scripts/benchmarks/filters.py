@@ -1,4 +1,5 @@
-"""Filtered search, one thread: filters that let 50, 10, 1 and 0.1 % pass, at random or on one side of the data's first principal direction."""
+"""Filtered search, one thread: filters that let 50, 10, 1 and 0.1 % pass,
+at random or on one side of the data's first principal direction."""
 import time
 
 import numpy as np
@@ -82,7 +83,8 @@ def run(directory: str, options) -> dict:
     for worker in workers:
         if worker.name.startswith("ours"):
             first = {case: worker.measures[0][case][0][0] for case in cases}
-            print(f"{worker.name}: recall with the default window: " + ", ".join(f"{case} {value:.3f}" for case, value in first.items()))
+            print(f"{worker.name}: recall with the default window: "
+                  + ", ".join(f"{case} {value:.3f}" for case, value in first.items()))
             result[f"default recall {worker.name}"] = first
     result["ratios"] = {case: print_ratio(case, result[case]) for case in cases}
     return result

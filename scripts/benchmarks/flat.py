@@ -1,6 +1,6 @@
-"""Flat scans, one thread: batches of 32 queries beside faiss and numpy; then single queries over 200,000 x 128 by compression, as in the
-published comparison of float32, LVQ-8 and LVQ-8x8 with ten times re-ranking (memory 100 / 27.3 / 54.7 %, recall 1.000 / 0.942 / 1.000, 148 /
-120 / 121 queries per second there)."""
+"""Flat scans, one thread: batches of 32 queries beside faiss and numpy; then single queries over 200,000 x 128 by compression,
+as in the published comparison of float32, LVQ-8 and LVQ-8x8 with ten times re-ranking (memory 100 / 27.3 / 54.7 %, recall 1.000
+/ 0.942 / 1.000, 148 / 120 / 121 queries per second there)."""
 import time
 
 import numpy as np
@@ -14,7 +14,8 @@ N_BATCH, N_LARGE, N_QUERIES = 32, 200_000, 320
 
 
 def _enlarged(base, n, metric):
-    """n vectors: the given ones, then others half way between two of them and with a little noise: as many clusters, no duplicates."""
+    """n vectors: the given ones, then others half way between two of them and with a little noise:
+    as many clusters, no duplicates."""
     rng = np.random.default_rng(3)
     more = n - len(base)
     if more <= 0:
@@ -53,13 +54,14 @@ def run(directory: str, options) -> dict:
         whole = next((f["bytes"] for name, f in figures.items() if name == "ours-flat-f32"), None)
         print(f"\n{title}: " + ("batches of 32 queries" if title == "batched" else f"{N_LARGE:,} vectors, one query at a time"))
         print(table(["engine", "bytes/vector", "% of float32", "recall", "QPS"],
-                    [[name, number(f["bytes"]), number(100 * f["bytes"] / whole, 1) if whole else "-", f"{f['recall']:.3f}", number(f["qps"])]
-                     for name, f in figures.items()]))
+                    [[name, number(f["bytes"]), number(100 * f["bytes"] / whole, 1) if whole else "-", f"{f['recall']:.3f}",
+                      number(f["qps"])] for name, f in figures.items()]))
         result[title] = figures
     rates = {name: f["qps"] for name, f in result["batched"].items()}
     eight = {name: qps for name, qps in rates.items() if name in ("ours-flat-LVQ8", "ours-flat-SQ8", "faiss-SQ8")}
+    beside_numpy = {name: qps for name, qps in rates.items() if name in (*eight, "numpy") and name != "faiss-SQ8"}
     result["ratios"] = {"faiss SQ8": print_ratio("8 bits, against faiss", eight),
-                        "numpy": print_ratio("8 bits, against numpy", {name: qps for name, qps in rates.items() if name in (*eight, "numpy") and name != "faiss-SQ8"})}
+                        "numpy": print_ratio("8 bits, against numpy", beside_numpy)}
     return result
 
 

@@ -45,7 +45,8 @@ def run(directory: str, options) -> dict:
     workers = alternate("inserts", options.engines or ENGINES, directory, min(options.rounds or 3, 4), n=60_000)
     result = {worker.name: median_of(worker.measures) for worker in workers}
     print(table(["engine", *(f"vectors/s, {batch} at a time" for batch in BATCHES), "call p50 us", "p99 us"],
-                [[name, *(number(r[f"rate{batch}"]) for batch in BATCHES), number(r["p50_us"]), number(r["p99_us"])] for name, r in result.items()]))
+                [[name, *(number(r[f"rate{batch}"]) for batch in BATCHES), number(r["p50_us"]), number(r["p99_us"])]
+                 for name, r in result.items()]))
     of_ours = {name: r["rate1"] for name, r in result.items() if name.startswith("ours")}
     of_peers = {name: max(r[f"rate{batch}"] for batch in BATCHES) for name, r in result.items() if not name.startswith("ours")}
     result["ratio"] = print_ratio("ours one by one / the best peer at its best batch", of_ours | of_peers)

@@ -1,7 +1,8 @@
-"""Kinds of query through the socket: documents with a title (TEXT), a section (TAG), a name (TAG), a size (NUMERIC SORTABLE) and a vector
-are loaded by pipeline; then eight clients send varied queries of one kind after the other, from a load generator in C. Says how long
-loading took, what a document takes, and the text index beside the raw text. With --peer PORT a server with Redis's search module is
-measured in turn with ours (it is emptied!), and ratios are printed. Needs a data directory with items.jsonl.gz (short, section, name, size)."""
+"""Kinds of query through the socket: documents with a title (TEXT), a section (TAG), a name (TAG), a size (NUMERIC SORTABLE)
+and a vector are loaded by pipeline; then eight clients send varied queries of one kind after the other, from a load generator
+in C. Says how long loading took, what a document takes, and the text index beside the raw text. With --peer PORT a server with
+Redis's search module is measured in turn with ours (it is emptied!), and ratios are printed. Needs a data directory with
+items.jsonl.gz (short, section, name, size)."""
 import gzip
 import json
 import random
@@ -21,7 +22,8 @@ from socket_search import BATCH, CLIENTS, HERE, read_rates, wire
 
 #: Queries of each kind, and for how long they are sent in each round.
 N_QUERIES, SECONDS = 300, 2
-#: Seconds after loading in which a server may look at what it has got (windows are chosen, recall is measured) before it is asked.
+#: Seconds after loading in which a server may look at what it has got (windows are chosen, recall is measured) before it is
+#: asked.
 SETTLING_S = 15
 VECTOR = ["SVS-VAMANA", 8, "TYPE", "FLOAT32", "DIM", None, "DISTANCE_METRIC", "COSINE", "COMPRESSION", "LVQ8"]
 
@@ -77,7 +79,8 @@ class Queries:
             return ["FT.SEARCH", "pkgs", text, *more, "NOCONTENT", "DIALECT", "2"]
 
         def grouped(text, *more):
-            return ["FT.AGGREGATE", "pkgs", text, "GROUPBY", "1", "@section", "REDUCE", "COUNT", "0", "AS", "n", *more, "DIALECT", "2"]
+            return ["FT.AGGREGATE", "pkgs", text, "GROUPBY", "1", "@section", "REDUCE", "COUNT", "0", "AS", "n", *more,
+                    "DIALECT", "2"]
         return {
             "a word": lambda: titled(self.word()),
             "two words": lambda: titled(" ".join(self.pair())),
@@ -123,8 +126,8 @@ def _load(r: redis.Redis, path: Path, items: list[dict]) -> dict:
     base = np.load(path / "base.npy", mmap_mode="r")
     empty = _resident(r)
     vector = [base.shape[1] if word is None else word for word in VECTOR]
-    r.execute_command("FT.CREATE", "pkgs", "ON", "HASH", "PREFIX", 1, "pkg:", "SCHEMA", "name", "TAG", "title", "TEXT", "section", "TAG",
-                      "size", "NUMERIC", "SORTABLE", "emb", "VECTOR", *vector)
+    r.execute_command("FT.CREATE", "pkgs", "ON", "HASH", "PREFIX", 1, "pkg:", "SCHEMA", "name", "TAG", "title",
+                      "TEXT", "section", "TAG", "size", "NUMERIC", "SORTABLE", "emb", "VECTOR", *vector)
     progress, pipe, start = Progress("loading", len(items)), r.pipeline(transaction=False), time.perf_counter()
     for i, (item, row) in enumerate(zip(items, base), 1):
         pipe.hset(f"pkg:{i}", mapping=_fields(item) | {"emb": row.astype(np.float32).tobytes()})
@@ -138,15 +141,17 @@ def _load(r: redis.Redis, path: Path, items: list[dict]) -> dict:
     held = (_resident(r) - empty) / len(items)
     r.execute_command("FT.CREATE", "titles", "ON", "HASH", "PREFIX", 1, "pkg:", "SCHEMA", "title", "TEXT")
     info = _wait_indexed(r, "titles")
-    text = sum(float(info[name]) for name in ("inverted_sz_mb", "offset_vectors_sz_mb", "text_overhead_sz_mb")) * (1 << 20) / len(items)
+    text = sum(float(info[name]) for name in ("inverted_sz_mb", "offset_vectors_sz_mb",
+                                              "text_overhead_sz_mb")) * (1 << 20) / len(items)
     r.execute_command("FT.DROPINDEX", "titles")
     raw = sum(len((item["short"] or "").encode()) for item in items) / len(items)
-    return {"loaded_per_s": len(items) / loaded, "ready_per_s": len(items) / ready, "resident_bytes": held, "text_index_bytes": text,
-            "raw_text_bytes": raw}
+    return {"loaded_per_s": len(items) / loaded, "ready_per_s": len(items) / ready, "resident_bytes": held,
+            "text_index_bytes": text, "raw_text_bytes": raw}
 
 
 def run(directory: str, options=None) -> dict:
-    """Prints what loading took and a table of the kinds; returns {server: {"load": ..., kind: {"qps", "p50_us", "p99_us", "found"}}}."""
+    """Prints what loading took and a table of the kinds; returns {server: {"load": ..., kind:
+    {"qps", "p50_us", "p99_us", "found"}}}."""
     path = Path(directory)
     if not (path / "items.jsonl.gz").exists() or not shutil.which("gcc"):
         print("queries: not measured: items.jsonl.gz in the data directory and gcc for the load generator are needed")
@@ -167,7 +172,8 @@ def run(directory: str, options=None) -> dict:
             rates = {name: [] for name in servers}
             for _ in range((options and options.rounds) or 3):
                 for name, r in servers.items():
-                    rates[name].append(read_rates(scratch + "/loadgen", r.connection_pool.connection_kwargs["port"], CLIENTS, SECONDS, map(wire, words)))
+                    rates[name].append(read_rates(scratch + "/loadgen", r.connection_pool.connection_kwargs["port"], CLIENTS,
+                                                  SECONDS, map(wire, words)))
             for name, r in servers.items():
                 found = float(np.mean([r.execute_command(*one)[0] for one in words[:100]]))
                 result[name][kind] = median_of(rates[name]) | {"found": found}
@@ -176,7 +182,8 @@ def run(directory: str, options=None) -> dict:
     rows = []
     for kind in asked:
         ours, others = result["ours"][kind], [one[kind] for name, one in result.items() if name != "ours"]
-        rows.append([kind, f"{ours['found']:,.0f}", f"{ours['qps']:,.0f}", f"{ours['p50_us']:.0f}", f"{ours['p99_us']:.0f}",
-                     f"{ours['p99_us'] / ours['p50_us']:.1f}x", *(f"{ours['qps'] / other['qps']:.2f}x of {other['qps']:,.0f}" for other in others)])
+        rows.append([kind, f"{ours['found']:,.0f}", f"{ours['qps']:,.0f}", f"{ours['p50_us']:.0f}",
+                     f"{ours['p99_us']:.0f}", f"{ours['p99_us'] / ours['p50_us']:.1f}x",
+                     *(f"{ours['qps'] / other['qps']:.2f}x of {other['qps']:,.0f}" for other in others)])
     print(table(["kind", "found", "/s", "p50 us", "p99 us", "p99 / p50", *(["peer"] if peer else [])], rows))
     return result

@@ -1,7 +1,7 @@
-"""Eight-bit codes in memory and originals on disk, under memory for everything and for the codes alone (the page cache of the originals is
-emptied all the while): requests per second of eight clients and precision@10, with ten and twenty candidates scored again and without. Published
-(other data, another machine): 1,000 a second at 0.989 rescored with memory for all; with memory for the codes 30 at
-0.989 rescored and 1,200 at 0.974 without. Needs root for the limit."""
+"""Eight-bit codes in memory and originals on disk, under memory for everything and for the codes alone (the page cache of the
+originals is emptied all the while): requests per second of eight clients and precision@10, with ten and twenty candidates
+scored again and without. Published (other data, another machine): 1,000 a second at 0.989 rescored with memory for all; with
+memory for the codes 30 at 0.989 rescored and 1,200 at 0.974 without. Needs root for the limit."""
 import shutil
 import subprocess
 import tempfile
@@ -53,9 +53,11 @@ def run(directory: str, options=None) -> dict:
                     precision = socket_search.recall_of(server.r, queries, exact, attributes=attributes)
                     found = _measured(binary, server, queries, attributes)
                     result[compression][n] = found | {"precision": precision}
-                    rows.append([compression, n or "-", f"{precision:.4f}", *(f"{found[name]['qps']:,.0f}" if name in found else "-" for name in CASES),
+                    rows.append([compression, n or "-", f"{precision:.4f}",
+                                 *(f"{found[name]['qps']:,.0f}" if name in found else "-" for name in CASES),
                                  *(f"{found[name]['cpu_us']:.0f}" if name in found else "-" for name in CASES)])
-    print(table(["COMPRESSION", "rescored", "precision@10", *(f"{name}, /s" for name in CASES), *(f"{name}, CPU us" for name in CASES)], rows))
+    print(table(["COMPRESSION", "rescored", "precision@10", *(f"{name}, /s" for name in CASES),
+                 *(f"{name}, CPU us" for name in CASES)], rows))
     return result
 
 
@@ -65,6 +67,7 @@ def draw(result: dict, axes, title: str) -> None:
         for name, fill in zip(CASES, ("full", "none")):
             points = [(one[name]["qps"], one["precision"]) for one in figures.values() if name in one]
             axes.plot([x for x, _ in points], [y for _, y in points], marker="o", fillstyle=fill, label=f"{compression}, {name}")
-    axes.set(xlabel="requests per second; published: 1,000 at 0.989 / 30 at 0.989, 1,200 at 0.974", ylabel="precision@10", xscale="log", title=title)
+    axes.set(xlabel="requests per second; published: 1,000 at 0.989 / 30 at 0.989, 1,200 at 0.974",
+             ylabel="precision@10", xscale="log", title=title)
     axes.grid(True, which="both", alpha=0.3)
     axes.legend(fontsize=6)

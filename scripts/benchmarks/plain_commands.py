@@ -1,5 +1,5 @@
-"""Plain commands through the socket against a redis-server, alternating, with redis-benchmark -c 20: one request at a time; then writes by
-pipelines of 16 with an append-only file, where the processor time of the servers is compared, too."""
+"""Plain commands through the socket against a redis-server, alternating, with redis-benchmark -c 20: one request at a time;
+then writes by pipelines of 16 with an append-only file, where the processor time of the servers is compared, too."""
 import os
 import re
 import shutil
@@ -19,8 +19,8 @@ LOG = ["--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-p
 
 def _measure(port: int, test: str, n: int = REQUESTS, *options: str) -> float:
     """Requests per second."""
-    out = subprocess.run(["redis-benchmark", "-p", str(port), "-c", "20", "-n", str(n), "-q", "-t", test, *options], capture_output=True,
-                         text=True, check=True).stdout
+    out = subprocess.run(["redis-benchmark", "-p", str(port), "-c", "20", "-n", str(n), "-q", "-t", test,
+                          *options], capture_output=True, text=True, check=True).stdout
     return float(re.findall(r"([\d.]+) requests per second", out)[-1])
 
 
@@ -48,9 +48,10 @@ def _one_by_one(rounds: int) -> dict:
 
 def _logged_pipelines(rounds: int) -> dict:
     port, found = free_port(), {}
-    with tempfile.TemporaryDirectory(prefix="redis-") as directory, \
-            running(["redis-server", "--port", str(port), "--save", "", "--loglevel", "warning", "--dir", directory, *LOG], port) as theirs, \
-            our_server("--save", "", *LOG) as (our_port, ours):
+    with (tempfile.TemporaryDirectory(prefix="redis-") as directory,
+          running(["redis-server", "--port", str(port), "--save", "", "--loglevel", "warning", "--dir", directory, *LOG],
+                  port) as theirs,
+          our_server("--save", "", *LOG) as (our_port, ours)):
         for _ in range(rounds):
             for test, options in LOGGED:
                 for who, where, pid in (("ours", our_port, ours.pid), ("redis", port, theirs.pid)):
@@ -63,10 +64,11 @@ def _logged_pipelines(rounds: int) -> dict:
         rate, cpu = (statistics.median(column) for column in zip(*measured, strict=True))
         result.setdefault(name, {})[who] = {"per_second": rate, "cpu_us": cpu}
     print()
-    print(table(["pipelines of 16, everysec", "ours /s", "redis-server /s", "ratio", "ours CPU us", "redis-server CPU us", "ratio"],
-                [[name, f"{r['ours']['per_second']:,.0f}", f"{r['redis']['per_second']:,.0f}",
-                  f"{r['ours']['per_second'] / r['redis']['per_second']:.2f}", f"{r['ours']['cpu_us']:.2f}", f"{r['redis']['cpu_us']:.2f}",
-                  f"{r['redis']['cpu_us'] / r['ours']['cpu_us']:.2f}"] for name, r in result.items()]))
+    print(table(["pipelines of 16, everysec", "ours /s", "redis-server /s", "ratio", "ours CPU us", "redis-server CPU us",
+                 "ratio"], [[name, f"{r['ours']['per_second']:,.0f}", f"{r['redis']['per_second']:,.0f}",
+                             f"{r['ours']['per_second'] / r['redis']['per_second']:.2f}", f"{r['ours']['cpu_us']:.2f}",
+                             f"{r['redis']['cpu_us']:.2f}", f"{r['redis']['cpu_us'] / r['ours']['cpu_us']:.2f}"]
+                            for name, r in result.items()]))
     return result
 
 

@@ -1,4 +1,5 @@
-"""Measuring in rounds: one process per engine, pinned to one processor, asked in turn, so that what disturbs the machine disturbs all."""
+"""Measuring in rounds: one process per engine, pinned to one processor, asked in turn,
+so that what disturbs the machine disturbs all."""
 import json
 import os
 import statistics
@@ -13,14 +14,16 @@ WORKER = Path(__file__).with_name("worker.py")
 
 
 class Worker:
-    """A process that runs one benchmark's part for one engine: prepares at start, measures on demand. `failure`: why it cannot."""
+    """A process that runs one benchmark's part for one engine: prepares at start, measures on demand.
+    `failure`: why it cannot."""
 
     def __init__(self, part: str, name: str, directory: str, **options):
         self.name = name
-        environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": f"{ROOT}:{WORKER.parent}:{WORKER.parent.parent}", "OMP_NUM_THREADS": "1",
-                       "OPENBLAS_NUM_THREADS": "1"}
-        self.process = subprocess.Popen([sys.executable, str(WORKER), part, name, directory, json.dumps(options)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": f"{ROOT}:{WORKER.parent}:{WORKER.parent.parent}",
+                       "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        self.process = subprocess.Popen([sys.executable, str(WORKER), part, name, directory, json.dumps(options)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True, env=environment)
         self.measures: list = []
         self.failure = None
         self.built = self._answer()
@@ -80,8 +83,8 @@ def median_of(measures: list[dict]) -> dict:
 
 
 def at_recall(points: list[tuple[float, float]], recall: float) -> float | None:
-    """Queries per second at a recall from (recall, QPS) points: interpolated (log QPS, linear in recall) on what is best at least that
-    recall; None where it is not reached. Below the first point: the first point's."""
+    """Queries per second at a recall from (recall, QPS) points: interpolated (log QPS, linear in recall) on what is best at
+    least that recall; None where it is not reached. Below the first point: the first point's."""
     kept: list[tuple[float, float]] = []
     for r, qps in sorted(points, key=lambda point: (-point[0], -point[1])):        # what no other point beats in both
         if not kept or qps > kept[-1][1]:

@@ -1,7 +1,8 @@
-"""Through the socket: load a whole data set by pipeline while a second connection sends a PING every 5 ms; then, with a load generator in
-C, one request in flight on each connection: eight clients, one client, and eight clients under filters (NUMERIC and TAG) that let a tenth
-of the documents pass. Where the server names no window, and with the smallest window that reaches RECALL. Says where the loop thread's
-time goes. By itself: `python scripts/benchmarks/socket_search.py DATA_DIR [--json FILE] [--compression LVQ8]`."""
+"""Through the socket: load a whole data set by pipeline while a second connection sends a PING every 5 ms; then, with a load
+generator in C, one request in flight on each connection: eight clients, one client, and eight clients under filters (NUMERIC
+and TAG) that let a tenth of the documents pass. Where the server names no window, and with the smallest window that reaches
+RECALL. Says where the loop thread's time goes. By itself: `python scripts/benchmarks/socket_search.py DATA_DIR [--json FILE]
+[--compression LVQ8]`."""
 import argparse
 import gzip
 import json
@@ -82,8 +83,8 @@ def _wait_linked(r: redis.Redis, n: int) -> None:
 
 
 def _words(vector: np.ndarray, where: str = "*", attributes: str = "") -> list:
-    return ["FT.SEARCH", "pkgs", f"{where}=>[KNN {K} @emb $v {attributes} AS d]", "PARAMS", "2", "v", vector.tobytes(), "SORTBY", "d",
-            "RETURN", "1", "d", "DIALECT", "2"]
+    return ["FT.SEARCH", "pkgs", f"{where}=>[KNN {K} @emb $v {attributes} AS d]", "PARAMS", "2", "v", vector.tobytes(),
+            "SORTBY", "d", "RETURN", "1", "d", "DIALECT", "2"]
 
 
 def wire(words: list) -> bytes:
@@ -114,12 +115,13 @@ def read_rates(binary: str, port: int, clients: int, seconds: float, messages) -
         for message in messages:
             file.write(struct.pack("<I", len(message)) + message)
         file.flush()
-        words = subprocess.run([binary, str(port), str(clients), str(seconds), file.name], capture_output=True, text=True, check=True).stdout.split()
+        words = subprocess.run([binary, str(port), str(clients), str(seconds),
+                                file.name], capture_output=True, text=True, check=True).stdout.split()
     return dict(zip(("requests", "errors", "qps", "p50_us", "p99_us", "max_us"), map(float, words), strict=True))
 
 
-def loadgen(binary: str, port: int, clients: int, queries: np.ndarray, where: str = "*", attributes: str = "", seconds: int = SECONDS,
-            rounds: int = ROUNDS) -> dict:
+def loadgen(binary: str, port: int, clients: int, queries: np.ndarray, where: str = "*",
+            attributes: str = "", seconds: int = SECONDS, rounds: int = ROUNDS) -> dict:
     """The medians of some rounds."""
     messages = [wire(_words(q, where, attributes)) for q in queries]
     return median_of([read_rates(binary, port, clients, seconds, messages) for _ in range(rounds)])
@@ -194,8 +196,9 @@ def run(directory: str, options=None, compressions=COMPRESSIONS) -> dict:
             with our_server() as (port, process):
                 r = redis.Redis(port=port, protocol=2)
                 words = ["TYPE", "FLOAT32", "DIM", shape[1], "DISTANCE_METRIC", metric, "COMPRESSION", compression]
-                r.execute_command("FT.CREATE", "pkgs", "ON", "HASH", "PREFIX", 1, "pkg:", "SCHEMA", "section", "TAG", "group", "TAG", "size",
-                                  "NUMERIC", "part", "NUMERIC", "emb", "VECTOR", "SVS-VAMANA", len(words), *words)
+                r.execute_command("FT.CREATE", "pkgs", "ON", "HASH", "PREFIX", 1, "pkg:", "SCHEMA", "section", "TAG", "group",
+                                  "TAG", "size", "NUMERIC", "part", "NUMERIC", "emb", "VECTOR", "SVS-VAMANA",
+                                  len(words), *words)
                 context = multiprocessing.get_context("spawn")
                 stop, waits = context.Event(), context.Queue()
                 pinger = context.Process(target=_pinger, args=(port, stop, waits))
@@ -212,14 +215,16 @@ def run(directory: str, options=None, compressions=COMPRESSIONS) -> dict:
                 result[compression] = figures
                 loads.append([compression, f"{figures['load_vectors_per_s']:,.0f}", f"{figures['ready_vectors_per_s']:,.0f}",
                               f"{ping['longest_ms']:.1f}"])
-                rows += [[compression, name, f"{one['recall']:.4f}", f"{one['one']['p50_us']:.0f}", f"{one['eight']['qps']:,.0f}",
-                          f"{one['eight']['p50_us']:.0f}", f"{one['eight']['p99_us']:.0f}", f"{one['loop_thread_us_per_search']:.1f}",
-                          f"{one['engine_on_loop_thread_us_per_search']:.1f}"] for name, one in figures["settings"].items()]
-                filtered += [[compression, FILTERS[name], f"{one['recall']:.4f}" if one["recall"] else "", f"{one['eight']['qps']:,.0f}",
-                              f"{one['eight']['p50_us']:.0f}", f"{one['eight']['p99_us']:.0f}"] for name, one in figures["filters"].items()]
+                rows += [[compression, name, f"{one['recall']:.4f}", f"{one['one']['p50_us']:.0f}",
+                          f"{one['eight']['qps']:,.0f}", f"{one['eight']['p50_us']:.0f}", f"{one['eight']['p99_us']:.0f}",
+                          f"{one['loop_thread_us_per_search']:.1f}", f"{one['engine_on_loop_thread_us_per_search']:.1f}"]
+                         for name, one in figures["settings"].items()]
+                filtered += [[compression, FILTERS[name], f"{one['recall']:.4f}" if one["recall"] else "",
+                              f"{one['eight']['qps']:,.0f}", f"{one['eight']['p50_us']:.0f}", f"{one['eight']['p99_us']:.0f}"]
+                             for name, one in figures["filters"].items()]
     print(table(["COMPRESSION", "HSET/s", "indexed/s", "longest PING ms"], loads))
-    print(table(["COMPRESSION", "window", "recall@10", "1 client p50 us", f"{CLIENTS} clients /s", "p50 us", "p99 us", "loop us/search",
-                 "engine us/search"], rows))
+    print(table(["COMPRESSION", "window", "recall@10", "1 client p50 us", f"{CLIENTS} clients /s", "p50 us", "p99 us",
+                 "loop us/search", "engine us/search"], rows))
     print(table(["COMPRESSION", "filter", "recall@10", f"{CLIENTS} clients /s", "p50 us", "p99 us"], filtered))
     return result
 

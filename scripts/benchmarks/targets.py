@@ -1,5 +1,5 @@
-"""TARGET_RECALL through the socket, with no other parameter: the recall@10 of held-out queries, the window and candidates that were chosen
-for it, and what VAMANA.RECALL says of the same index, by recent queries and by sampled documents."""
+"""TARGET_RECALL through the socket, with no other parameter: the recall@10 of held-out queries, the window and candidates that
+were chosen for it, and what VAMANA.RECALL says of the same index, by recent queries and by sampled documents."""
 import time
 
 import numpy as np
@@ -38,7 +38,8 @@ def create(client, codec: str, dim: int, metric: str, *options) -> None:
         time.sleep(1.5)
         info = client.execute_command("FT.INFO", "i")
         field = info[b"attributes"][0]
-        shown = [field.get(name) for name in (b"search_window_size", b"window_recall", b"rerank_candidates", b"rerank_measured", b"trained")]
+        shown = [field.get(name)
+                 for name in (b"search_window_size", b"window_recall", b"rerank_candidates", b"rerank_measured", b"trained")]
         if info[b"num_docs"] == n and not field[b"pending_vectors"] and shown == before and shown[1] and 0 not in shown[3:]:
             return
         before = shown
@@ -50,7 +51,8 @@ def found_by(client, queries, attributes: str = "") -> np.ndarray:
     for start in range(0, len(queries), 100):
         pipe = client.pipeline(False)
         for query in queries[start:start + 100]:
-            pipe.execute_command("FT.SEARCH", "i", f"*=>[KNN {K} @v $q]{attributes}", "PARAMS", 2, "q", query.tobytes(), "NOCONTENT", "DIALECT", 2)
+            pipe.execute_command("FT.SEARCH", "i", f"*=>[KNN {K} @v $q]{attributes}", "PARAMS", 2, "q", query.tobytes(),
+                                 "NOCONTENT", "DIALECT", 2)
         for row, reply in zip(rows[start:], pipe.execute()):
             keys = [int(one[b"id"]) for one in reply[b"results"]]
             row[:len(keys)] = keys
@@ -66,7 +68,8 @@ def run(directory: str, options) -> dict:
         for codec in options.engines or CODECS:
             create(client, codec, base.shape[1], metric, "TARGET_RECALL", DEFAULT)
             measured = {}
-            for target in sorted(TARGETS, key=lambda target: target == DEFAULT):        # the default last: its queries are the recent ones
+            # the default last: its queries are the recent ones
+            for target in sorted(TARGETS, key=lambda target: target == DEFAULT):
                 attributes = "" if target == DEFAULT else "=>{$TARGET_RECALL: %s}" % target
                 measured[target] = recall(found_by(client, queries, attributes), exact)
             field = client.execute_command("FT.INFO", "i")[b"attributes"][0]
@@ -74,15 +77,16 @@ def run(directory: str, options) -> dict:
                     for source in ("QUERIES", "DOCUMENTS")}
             client.execute_command("FT.DROPINDEX", "i")
             off = {source: reply[b"recall"] - measured[DEFAULT] for source, reply in said.items()}
-            result[codec] = {"reached": {str(target): measured[target] for target in TARGETS}, "window": field[b"search_window_size"],
-                             "window_recall": field[b"window_recall"], "rerank": field.get(b"rerank_candidates", 0), "off": off}
+            result[codec] = {"reached": {str(target): measured[target] for target in TARGETS},
+                             "window": field[b"search_window_size"], "window_recall": field[b"window_recall"],
+                             "rerank": field.get(b"rerank_candidates", 0), "off": off}
             low = [target for target in TARGETS if measured[target] < target - BELOW]
             missed += len(low) + sum(abs(one) > OFF for one in off.values())
             rows.append([codec, field[b"search_window_size"], field.get(b"rerank_candidates", 0),
                          *(f"{measured[target]:.4f}{' missed' if target in low else ''}" for target in TARGETS),
                          *(f"{100 * one:+.2f}" for one in off.values())])
             print(f"{codec}: {rows[-1]}", flush=True)
-    print(table(["codec", "window", "rerank", *(f"target {target}" for target in TARGETS), "VAMANA.RECALL by queries is off by, points",
-                 "by documents"], rows))
+    print(table(["codec", "window", "rerank", *(f"target {target}" for target in TARGETS),
+                 "VAMANA.RECALL by queries is off by, points", "by documents"], rows))
     print(f"missed: {number(missed)}")
     return result | {"missed": missed}

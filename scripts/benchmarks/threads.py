@@ -38,8 +38,9 @@ def run(directory: str, options) -> dict:
             rates["two"].append(_rate(lambda: engine.search(many, K, WINDOW, threads=2), len(many)))
             rates["two callers"].append(_rate(two_callers, len(many)))
         medians = {name: statistics.median(values) for name, values in rates.items()}
-        result[compression] = {**medians, "ratio": medians["two"] / medians["one"], "ratio callers": medians["two callers"] / medians["one"]}
+        result[compression] = {**medians, "ratio": medians["two"] / medians["one"],
+                               "ratio callers": medians["two callers"] / medians["one"]}
     print(table(["compression", "one thread QPS", "two threads", "ratio", "two callers", "ratio"],
-                [[c, f"{f['one']:,.0f}", f"{f['two']:,.0f}", f"{f['ratio']:.2f}", f"{f['two callers']:,.0f}", f"{f['ratio callers']:.2f}"]
-                 for c, f in result.items()]))
+                [[c, f"{f['one']:,.0f}", f"{f['two']:,.0f}", f"{f['ratio']:.2f}", f"{f['two callers']:,.0f}",
+                  f"{f['ratio callers']:.2f}"] for c, f in result.items()]))
     return result

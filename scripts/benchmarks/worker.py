@@ -1,7 +1,7 @@
 """One engine of one benchmark in a process of its own: `python worker.py PART ENGINE DATA_DIR OPTIONS`, started by rounds.Worker.
 
-PART is a module with prepare(engine, directory, **options) -> (facts, measure). Writes the facts as a line of JSON, then answers each line
-of standard input with one line {"measure": ...}."""
+PART is a module with prepare(engine, directory, **options) -> (facts, measure). Writes the facts as a line of JSON, then
+answers each line of standard input with one line {"measure": ...}."""
 import importlib
 import json
 import os
@@ -17,7 +17,9 @@ def main() -> None:
         for _ in sys.stdin:
             print(json.dumps({"measure": measure()}), flush=True)
     except Exception as error:
-        print(json.dumps({"failure": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"}), flush=True)
+        print(json.dumps({"failure":
+                          f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"}),
+              flush=True)
         raise
 
 

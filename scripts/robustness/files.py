@@ -1,10 +1,11 @@
-"""Damages files that a server reads when it starts and has them read, until so many have been: append-only files, snapshots, tables and vectors
-of index images. Each has to be read, or refused by an error of its own; none may take long, end the process, or keep memory.
+"""Damages files that a server reads when it starts and has them read, until so many have been: append-only files, snapshots,
+tables and vectors of index images. Each has to be read, or refused by an error of its own; none may take long, end the process,
+or keep memory.
 
     scripts/fuzz-files [--inputs 100000] [--seed N]
 
-Of snapshots half have their check sum put right after the damage, so that what lies behind it is reached. scripts/fuzz-image goes deeper
-into the vectors: it follows the branches of the code."""
+Of snapshots half have their check sum put right after the damage, so that what lies behind it is reached. scripts/fuzz-image
+goes deeper into the vectors: it follows the branches of the code."""
 import argparse
 import contextlib
 import marshal
@@ -46,7 +47,8 @@ class Originals:
     def __init__(self, r: random.Random, directory: str):
         data: dict = {b"s%d" % i: r.randbytes(r.randrange(90)) for i in range(10)}
         data |= {b"h%d" % i: Hash([(b"n", b"%d" % i), (b"v", r.randbytes(300))]) for i in range(60)}
-        data |= {b"l": List([b"1", b"", b"x" * 99]), b"m": Set([b"1", b"two"]), b"z": SortedSet([(b"a", 1.5), (b"b", float("-inf"))])}
+        data |= {b"l": List([b"1", b"", b"x" * 99]), b"m": Set([b"1", b"two"]),
+                 b"z": SortedSet([(b"a", 1.5), (b"b", float("-inf"))])}
         timed = Hash([(b"a", b"1"), (b"b", b"2")])
         timed.expire_at(b"a", 1_900_000_000_000)
         data[b"t"] = timed
@@ -57,8 +59,10 @@ class Originals:
         snapshot = b"".join(rdb_write.whole(self.databases, [(rdb_write.AUX_COMMAND, as_commands.encode([b"PING"]))]))
         self.snapshot = snapshot + crc64.crc64(snapshot).to_bytes(8, "little")
         log = [as_commands.encode(words) for words in as_commands.of_databases(self.databases)]
-        self.log = b"#TS:1700000000\r\n" + b"".join([*log[:20], as_commands.encode([b"MULTI"]), *log[20:30], as_commands.encode([b"EXEC"])])
-        table = marshal.dumps({"point": ("appendonly.aof.1.incr.aof", 0), "indexes": [{"name": b"ix", "keys": b"a" * 500, "vectors": {}}]})
+        self.log = b"#TS:1700000000\r\n" + b"".join([*log[:20], as_commands.encode([b"MULTI"]), *log[20:30],
+                                                     as_commands.encode([b"EXEC"])])
+        table = marshal.dumps({"point": ("appendonly.aof.1.incr.aof", 0),
+                               "indexes": [{"name": b"ix", "keys": b"a" * 500, "vectors": {}}]})
         self.table = images._MAGIC + images._VERSION.to_bytes(4, "little") + native.crc64(table).to_bytes(8, "little") + table
         self.vectors = []
         rows = np.random.default_rng(0).standard_normal((40, 3), np.float32)
@@ -135,14 +139,15 @@ def main() -> int:
                     raise TimeoutError(f"{took:.1f} s")
             except Exception as error:
                 Path("fuzz-file.bin").write_bytes(data)
-                raise SystemExit(f"{type(error).__name__}: {error}, reading a damaged {kind} (input {n:,}): fuzz-file.bin") from error
+                raise SystemExit(
+                    f"{type(error).__name__}: {error}, reading a damaged {kind} (input {n:,}): fuzz-file.bin") from error
             slowest = max(slowest, took)
             if n == arguments.inputs // 10:
                 memory = resident(os.getpid())
             progress(n + 1)
     growth = resident(os.getpid()) - memory
-    print(f"{arguments.inputs:,} damaged files in {time.monotonic() - started:.0f} s: {reading.n_read:,} read, {reading.n_refused:,} refused, "
-          f"the slowest {slowest:.2f} s, memory {growth / (1 << 20):+.1f} MiB")
+    print(f"{arguments.inputs:,} damaged files in {time.monotonic() - started:.0f} s: {reading.n_read:,} read, "
+          f"{reading.n_refused:,} refused, the slowest {slowest:.2f} s, memory {growth / (1 << 20):+.1f} MiB")
     return 1 if growth > SLACK else 0
 
 

@@ -24,8 +24,8 @@ from localserver import Progress, our_server  # noqa: E402
 from robustness.words import call, damage, pack  # noqa: E402
 
 #: Commands that end the server, stop it on purpose, or take it away from us.
-TAKEN_AWAY = ("SHUTDOWN", "DEBUG", "CONFIG", "SAVE", "BGSAVE", "BGREWRITEAOF", "REPLICAOF", "SLAVEOF", "ACL", "VAMANA.TUNE", "PFSELFTEST",
-              "MODULE")
+TAKEN_AWAY = ("SHUTDOWN", "DEBUG", "CONFIG", "SAVE", "BGSAVE", "BGREWRITEAOF", "REPLICAOF", "SLAVEOF", "ACL", "VAMANA.TUNE",
+              "PFSELFTEST", "MODULE")
 #: Inputs between two looks at the server.
 LOOK = 20_000
 #: Seconds within which the server has to be done with one connection.
@@ -99,8 +99,8 @@ class Fuzzer:
         for i in range(6):
             run("HSET", f"h{i}", "t", "a,b", "n", i, "x", "hello world", "g", "1,2", "v", bytes(4) + b"\0\0\x80\x3f")
             run("JSON.SET", f"j{i}", "$", '{"t":"a","n":%d,"l":[1,2,{"x":null}]}' % i)
-            run("SET", f"s{i}", i), run("RPUSH", f"l{i}", 1, 2, 3), run("SADD", f"m{i}", 1, "b"), run("ZADD", f"z{i}", 1, "a", 2,
-                                                                                                      "b")
+            run("SET", f"s{i}", i), run("RPUSH", f"l{i}", 1, 2, 3), run("SADD", f"m{i}", 1, "b")
+            run("ZADD", f"z{i}", 1, "a", 2, "b")
 
     def connection(self) -> tuple[bytes, int]:
         """The bytes of one connection, and how many inputs they are."""

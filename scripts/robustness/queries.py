@@ -126,8 +126,8 @@ class Queries:
             lambda: ["GEOFILTER", "l", "1", "1", "500", "km"], lambda: ["LANGUAGE", r.choice(("german", "chinese", "x"))],
             lambda: ["SCORER", r.choice(("TFIDF", "BM25", "BM25STD", "BM25STD.TANH", "BM25STD.NORM", "DISMAX", "DOCSCORE",
                                          "HAMMING", "X"))],
-            lambda: ["HIGHLIGHT", "FIELDS", *self.fields()], ["HIGHLIGHT"], ["SUMMARIZE"], ["SUMMARIZE", "FRAGS", "2", "LEN",
-                "3"],
+            lambda: ["HIGHLIGHT", "FIELDS", *self.fields()], ["HIGHLIGHT"], ["SUMMARIZE"],
+            ["SUMMARIZE", "FRAGS", "2", "LEN", "3"],
             ["EXPANDER", "SBSTEM"], ["PAYLOAD", "x"], ["WITHCOUNT"], ["WITHOUTCOUNT"]], 4)
 
     def expression(self, depth: int = 0) -> str:
@@ -159,8 +159,8 @@ class Queries:
         return self.some([
             lambda: ["LOAD", *self.fields("@")], ["LOAD", "*"], lambda: ["APPLY", self.expression(), "AS", r.choice("xyd")],
             lambda: ["FILTER", self.expression()], lambda: ["SORTBY", "2", f"@{r.choice(_FIELDS)}", r.choice(("ASC", "DESC"))],
-            lambda: ["LIMIT", self.number(), self.number()], lambda: ["GROUPBY", *self.fields("@"), *self.reducer(),
-                                                                      *self.reducer()],
+            lambda: ["LIMIT", self.number(), self.number()],
+            lambda: ["GROUPBY", *self.fields("@"), *self.reducer(), *self.reducer()],
             lambda: ["GROUPBY", "0", *self.reducer()], ["TIMEOUT", "50"]], 4)
 
     def params(self) -> list:

@@ -39,10 +39,8 @@ class Client(threading.Thread):
         self.redis = redis.Redis(port=port, protocol=seed % 2 + 2, socket_timeout=60)
 
     def run(self) -> None:
-        acts = [self.write] * 6 + [self.search] * 6 + [self.read] * 4 + [self.pipeline] * 2 + [self.transaction, self.collections,
-                                                                                            self.json, self.break_off,
-                                                                                            self.send_half,
-                                                                                            self.read_slowly, self.in_pieces]
+        acts = [self.write] * 6 + [self.search] * 6 + [self.read] * 4 + [self.pipeline] * 2 + [
+            self.transaction, self.collections, self.json, self.break_off, self.send_half, self.read_slowly, self.in_pieces]
         while not self.stop.is_set():
             act = self.random.choice(acts)
             try:

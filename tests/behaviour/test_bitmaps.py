@@ -48,7 +48,8 @@ def test_counts_and_positions_against_plain_strings(raw, seed):
         assert raw.call("BITCOUNT", "k", start, end, unit) == expected
         for bit in "01":
             found = part.find(bit)
-            assert raw.call("BITPOS", "k", bit, start, end, unit) == (found + low * step if found >= 0 else -1), (text, bit, start, end, unit)
+            place = found + low * step if found >= 0 else -1
+            assert raw.call("BITPOS", "k", bit, start, end, unit) == place, (text, bit, start, end, unit)
 
 
 def test_count_and_position(both, raw):
@@ -88,14 +89,13 @@ def test_bitfield(both, raw):
     assert raw.call("STRLEN", "k") == 16
     assert call("SET u63 3 9223372036854775807 GET u63 3")[1] == 2**63 - 1
     assert call("OVERFLOW SAT SET i5 0 100 GET i5 0 OVERFLOW WRAP SET i5 0 100 GET i5 0")[1::2] == [15, 4]
-    for words, error in (("GET u64 0", "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."),
-                         ("GET i65 0",
-                         "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."),
-                         ("GET u8 -1", "ERR bit offset is not an integer or out of range"),
-                         ("GET u8 x", "ERR bit offset is not an integer or out of range"),
-                         ("SET u8 0 x", NOT_INT), ("OVERFLOW FOO", "ERR Invalid OVERFLOW type specified"),
-                         ("GET u8", SYNTAX), ("FOO", SYNTAX),
-                         ("SET u8 4294967296 1", "ERR bit offset is not an integer or out of range")):
+    for words, error in (
+        ("GET u64 0", "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."),
+        ("GET i65 0", "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."),
+        ("GET u8 -1", "ERR bit offset is not an integer or out of range"),
+        ("GET u8 x", "ERR bit offset is not an integer or out of range"), ("SET u8 0 x", NOT_INT),
+        ("OVERFLOW FOO", "ERR Invalid OVERFLOW type specified"), ("GET u8", SYNTAX), ("FOO", SYNTAX),
+        ("SET u8 4294967296 1", "ERR bit offset is not an integer or out of range")):
         assert call(words) == error, words
     assert raw.call("BITFIELD_RO", "k", "GET", "i5", 0) == [4]
     assert raw.call("BITFIELD_RO", "k", "SET", "u8", 0, 1) == "ERR BITFIELD_RO only supports the GET subcommand"

@@ -153,8 +153,8 @@ class TestClient:
         assert raw.call("CLIENT", "KILL", "ID", own, "SKIPME", "no") == 1 and raw.is_closed()
 
     def test_reply(self, raw):
-        raw.send(pack("CLIENT", "REPLY", "OFF") + pack("PING") + pack("NOSUCH") + pack("CLIENT", "REPLY", "ON") + pack("ECHO",
-                                                                                                                       "a"))
+        raw.send(pack("CLIENT", "REPLY", "OFF") + pack("PING") + pack("NOSUCH") + pack("CLIENT", "REPLY", "ON")
+                 + pack("ECHO", "a"))
         assert [raw.read(), raw.read()] == ["OK", b"a"]
         raw.send(pack("CLIENT", "REPLY", "SKIP") + pack("ECHO", "hidden") + pack("ECHO", "shown"))
         assert raw.read() == b"shown"
@@ -193,7 +193,8 @@ class TestClient:
 
     def test_help(self, raw):
         lines = raw.call("CLIENT", "HELP")
-        assert lines[0] == "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:" and lines[-2:] == ["HELP", "    Print this help."]
+        assert lines[0] == "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
+        assert lines[-2:] == ["HELP", "    Print this help."]
 
 
 def test_a_client_that_leaves_is_forgotten(raw, connect):

@@ -13,13 +13,16 @@ def places(raw):
 
 def test_geoadd(raw):
     assert raw.call("GEOADD", "g", *SICILY) == 2 and raw.call("GEOADD", "g", *SICILY) == 0
-    assert raw.call("GEOADD", "g", "NX", 1, 1, "Palermo", 1, 1, "x") == 1 and raw.call("GEOADD", "g", "XX", "CH", 2, 2, "x", 2, 2, "y") == 1
-    assert raw.call("ZRANGE", "g", 0, -1) == [b"x", b"Palermo", b"Catania"] and raw.call("ZSCORE", "g", "Palermo") == b"3479099956230698"
+    assert raw.call("GEOADD", "g", "NX", 1, 1, "Palermo", 1, 1, "x") == 1
+    assert raw.call("GEOADD", "g", "XX", "CH", 2, 2, "x", 2, 2, "y") == 1
+    assert raw.call("ZRANGE", "g", 0, -1) == [b"x", b"Palermo", b"Catania"]
+    assert raw.call("ZSCORE", "g", "Palermo") == b"3479099956230698"
     assert raw.call("ZSCORE", "g", "Catania") == b"3479447370796909" and raw.call("GEOADD", "g", 180, 85.05112878, "edge") == 1
 
 
 @pytest.mark.parametrize("words, error", [
-    (("NX", "XX", 1, 1, "a"), "ERR syntax error"), ((1, 1, "a", 2), "ERR syntax error"), (("x", 1, "a"), "ERR value is not a valid float"),
+    (("NX", "XX", 1, 1, "a"), "ERR syntax error"), ((1, 1, "a", 2), "ERR syntax error"),
+    (("x", 1, "a"), "ERR value is not a valid float"),
     ((200, 1, "a"), "ERR invalid longitude,latitude pair 200.000000,1.000000"),
     ((1, 1, "a", 1, 86, "b"), "ERR invalid longitude,latitude pair 1.000000,86.000000"),
 ])
@@ -30,9 +33,11 @@ def test_geoadd_refused(raw, words, error):
 def test_members(places, raw3):
     call = places.call
     assert call("GEOPOS", "g", "Palermo", "x") == [[b"13.36138933897018433", b"38.11555639549629859"], None]
-    assert raw3.call("GEOPOS", "g", "Palermo") == [[13.361389338970184, 38.1155563954963]] and call("GEOPOS", "none", "a") == [None]
+    assert raw3.call("GEOPOS", "g", "Palermo") == [[13.361389338970184, 38.1155563954963]]
+    assert call("GEOPOS", "none", "a") == [None]
     assert call("GEOHASH", "g", "Palermo", "Catania", "x") == [b"sqc8b49rny0", b"sqdtr74hyu0", None]
-    assert call("GEODIST", "g", "Palermo", "Catania") == b"166274.1516" and call("GEODIST", "g", "Palermo", "Catania", "KM") == b"166.2742"
+    assert call("GEODIST", "g", "Palermo", "Catania") == b"166274.1516"
+    assert call("GEODIST", "g", "Palermo", "Catania", "KM") == b"166.2742"
     assert call("GEODIST", "g", "Palermo", "x") is None and call("GEODIST", "none", "a", "b") is None
     assert call("GEODIST", "g", "a", "b", "yd") == "ERR unsupported unit provided. please use M, KM, FT, MI"
 
@@ -43,10 +48,10 @@ def test_geosearch(places, raw3):
     assert call("GEOSEARCH", "g", "BYBOX", 400, 400, "km", "FROMMEMBER", "Catania", "DESC", "WITHDIST") == \
         [[b"Palermo", b"166.2742"], [b"Catania", b"0.0000"]]
     row = [b"Catania", b"56.4413", 3479447370796909]
-    assert call("GEOSEARCH", "g", "FROMLONLAT", 15, 37, "BYRADIUS", 200, "km", "COUNT", 1, "WITHCOORD", "WITHHASH", "WITHDIST") == \
-        [[*row, [b"15.08726745843887329", b"37.50266842333162032"]]]
-    assert raw3.call("GEOSEARCH", "g", "FROMLONLAT", 15, 37, "BYRADIUS", 200, "km", "COUNT", 1, "WITHCOORD", "WITHHASH", "WITHDIST") == \
-        [[*row, [15.087267458438873, 37.50266842333162]]]
+    assert (call("GEOSEARCH", "g", "FROMLONLAT", 15, 37, "BYRADIUS", 200, "km", "COUNT", 1, "WITHCOORD", "WITHHASH", "WITHDIST")
+            == [[*row, [b"15.08726745843887329", b"37.50266842333162032"]]])
+    assert raw3.call("GEOSEARCH", "g", "FROMLONLAT", 15, 37, "BYRADIUS", 200, "km", "COUNT", 1, "WITHCOORD", "WITHHASH",
+                     "WITHDIST") == [[*row, [15.087267458438873, 37.50266842333162]]]
     assert len(call("GEOSEARCH", "g", "FROMLONLAT", 15, 37, "BYRADIUS", 2000, "km", "COUNT", 3, "ANY")) == 3
     assert call("GEOSEARCH", "none", "FROMMEMBER", "a", "BYRADIUS", 1, "m") == []
 
@@ -69,10 +74,13 @@ def test_geosearchstore(places):
 
 def test_georadius(places):
     call = places.call
-    assert call("GEORADIUS", "g", 15, 37, 200, "km", "ASC") == call("GEORADIUS_RO", "g", 15, 37, 200, "km", "ASC") == [b"Catania", b"Palermo"]
-    assert call("GEORADIUSBYMEMBER", "g", "Rome", 500, "km", "WITHDIST", "ASC") == [[b"Rome", b"0.0000"], [b"Palermo", b"427.6295"]]
+    assert (call("GEORADIUS", "g", 15, 37, 200, "km", "ASC") == call("GEORADIUS_RO", "g", 15, 37, 200, "km", "ASC")
+            == [b"Catania", b"Palermo"])
+    assert (call("GEORADIUSBYMEMBER", "g", "Rome", 500, "km", "WITHDIST", "ASC")
+            == [[b"Rome", b"0.0000"], [b"Palermo", b"427.6295"]])
     assert call("GEORADIUSBYMEMBER_RO", "g", "Rome", 1, "m") == [b"Rome"]
-    assert call("GEORADIUS", "g", 15, 37, 200, "km", "STOREDIST", "to", "COUNT", 1) == 1 and call("ZRANGE", "to", 0, -1) == [b"Catania"]
+    assert call("GEORADIUS", "g", 15, 37, 200, "km", "STOREDIST", "to", "COUNT", 1) == 1
+    assert call("ZRANGE", "to", 0, -1) == [b"Catania"]
     assert call("GEORADIUSBYMEMBER", "none", "a", "x", "y", "STORE", "to") == 0 and call("EXISTS", "to") == 0
     assert call("COMMAND", "GETKEYS", "GEORADIUS", "g", 1, 1, 1, "m", "STORE", "a", "STOREDIST", "b") == [b"g", b"a", b"b"]
     assert call("COMMAND", "GETKEYS", "GEORADIUSBYMEMBER", "g", "store", 1, "m") == [b"g"]
@@ -82,7 +90,8 @@ def test_georadius(places):
     ("GEORADIUS_RO g 1 1 1 m STORE to", "ERR syntax error"), ("GEORADIUS g 1 1 x m", "ERR need numeric radius"),
     ("GEORADIUS g 1 1 -1 m", "ERR radius cannot be negative"), ("GEORADIUS g 1 1 1 m COUNT 0", "ERR COUNT must be > 0"),
     ("GEORADIUS g 1 1 1 m ANY", "ERR the ANY argument requires COUNT argument"),
-    ("GEORADIUS g 1 1 1 m WITHDIST STORE to", "ERR STORE option in GEORADIUS is not compatible with WITHDIST, WITHHASH and WITHCOORD options"),
+    ("GEORADIUS g 1 1 1 m WITHDIST STORE to",
+     "ERR STORE option in GEORADIUS is not compatible with WITHDIST, WITHHASH and WITHCOORD options"),
     ("GEORADIUSBYMEMBER g x 1 m", "ERR could not decode requested zset member"),
     ("GEOSEARCH g FROMLONLAT 1 1 WITHDIST WITHHASH", "ERR exactly one of BYRADIUS and BYBOX can be specified for GEOSEARCH"),
     ("GEOSEARCH g BYRADIUS 1 m WITHDIST WITHHASH", "ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for GEOSEARCH"),

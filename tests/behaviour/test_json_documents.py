@@ -205,8 +205,8 @@ def test_projections_are_read_only(raw):
                   ("CLEAR", "d", path),
                   ("TOGGLE", "d", path), ("NUMINCRBY", "d", path, "1"), ("STRAPPEND", "d", path, '"x"'), ("ARRAPPEND", "d",
                       path, "1"),
-                  ("ARRINSERT", "d", path, "0", "1"), ("ARRPOP", "d", path), ("ARRTRIM", "d", path, "0", "1"), ("TYPE", "d",
-                      path),
+                  ("ARRINSERT", "d", path, "0", "1"), ("ARRPOP", "d", path), ("ARRTRIM", "d", path, "0", "1"),
+                  ("TYPE", "d", path),
                   ("STRLEN", "d", path), ("OBJLEN", "d", path), ("OBJKEYS", "d", path), ("ARRLEN", "d", path), ("ARRINDEX", "d",
                       path, "1"),
                   ("DEBUG", "MEMORY", "d", path), ("TYPE", "d", "a + 1")):
@@ -272,8 +272,7 @@ def test_events(raw, connect):
     raw.call("JSON.DEL", "d", "$.q")                # nothing
     raw.call("JSON.FORGET", "d")
     wanted = ["set", "set", "numincrby", "nummultby", "numpowby", "strappend", "arrappend", "arrinsert", "arrpop", "arrtrim",
-              "toggle",
-              "clear", "merge", "mset", "mset", "del", "del"]
+              "toggle", "clear", "merge", "mset", "mset", "del", "del"]
     got = [listener.read() for _ in wanted]
     raw.call("CONFIG", "SET", "notify-keyspace-events", "")
     assert [message[2].decode() for message in got] == [f"__keyevent@0__:json.{name}" for name in wanted]

@@ -107,7 +107,8 @@ class TestOutput:
                 greedy.send(b"x" * 100_000)
         connect().call("CONFIG", "SET", "client-query-buffer-limit", "1gb")
 
-    @pytest.mark.parametrize("bulk, n", [(b"$1000\r\n" + b"x" * 1000 + b"\r\n", 10), (b"$0\r\n\r\n", 2000)], ids=["long", "empty"])
+    @pytest.mark.parametrize("bulk, n", [(b"$1000\r\n" + b"x" * 1000 + b"\r\n", 10), (b"$0\r\n\r\n", 2000)],
+                             ids=["long", "empty"])
     def test_the_words_of_an_unfinished_command_count(self, raw, connect, bulk, n):
         raw.call("CONFIG", "SET", "client-query-buffer-limit", "1mb")
         closed = int(raw.call("INFO", "stats").split(b"client_query_buffer_limit_disconnections:")[1].split()[0])
@@ -163,7 +164,8 @@ class TestPassword:
             assert raw.call("AUTH", "secret word") == "OK" and raw.call("PING") == "PONG"
             assert raw.call("RESET") == "RESET" and raw.call("PING") == "NOAUTH Authentication required."
             assert raw.call("AUTH", "default", "secret word") == "OK"
-            assert raw.call("ACL", "LIST")[0].startswith(b"user default on sanitize-payload #21acb28c0de059965b475b0746d0b0284c60cca6")
+            assert raw.call("ACL", "LIST")[0].startswith(
+                b"user default on sanitize-payload #21acb28c0de059965b475b0746d0b0284c60cca6")
 
     def test_hello(self, secured):
         with open_(secured) as raw:
@@ -173,8 +175,8 @@ class TestPassword:
 
     def test_pipelined_behind_auth(self, secured):
         with open_(secured) as raw:
-            raw.send(pack("AUTH", "secret word") + pack("SET", "k", b"x" * 100_000) + pack("STRLEN", "k") + pack("DEL",
-                                                                                                                 *range(30)))
+            raw.send(pack("AUTH", "secret word") + pack("SET", "k", b"x" * 100_000) + pack("STRLEN", "k")
+                     + pack("DEL", *range(30)))
             assert [raw.read() for _ in range(4)] == ["OK", "OK", 100_000, 0]
 
     def test_limits_before_auth(self, secured):
@@ -245,8 +247,9 @@ class TestFile:
     def test_file_then_options(self, tmp_path):
         (tmp_path / "more.conf").write_text('timeout 77\n')
         conf = tmp_path / "redis.conf"
-        conf.write_text('# a comment\ninclude more.conf\nmaxclients 50\n\nclient-output-buffer-limit pubsub 1mb 0 0\nslowlog-max-len 9\n'
-                        'logfile ""\nhz 20\nsave ""\n')
+        conf.write_text(
+            '# a comment\ninclude more.conf\nmaxclients 50\n\nclient-output-buffer-limit pubsub 1mb 0 0\nslowlog-max-len 9\n'
+            'logfile ""\nhz 20\nsave ""\n')
         with ConfiguredServer(conf, "--hz", "30") as raw:
             found = raw.call("CONFIG", "GET", "timeout", "maxclients", "hz", "slowlog-max-len")
             assert dict(zip(found[::2], found[1::2])) == {b"timeout": b"77", b"maxclients": b"50", b"hz": b"30",
@@ -272,7 +275,8 @@ class TestFile:
     @pytest.mark.parametrize("arguments, text", [
         (["--nosuch", "1"], "nosuch"), (["--port", "x"], "argument couldn't be parsed into an integer"),
         (["/no/such/file.conf"], "can't open"),
-        (["--save", "60"], "Invalid save parameters"), (["--dbfilename", "a/b"], "just a filename"), (["--timeout"], "wrong number of arguments"),
+        (["--save", "60"], "Invalid save parameters"), (["--dbfilename", "a/b"], "just a filename"),
+        (["--timeout"], "wrong number of arguments"),
         (["--timeout", "1", "2"], "wrong number"),
         (["--port", "0"], "not listen anywhere"),
     ])
@@ -281,8 +285,8 @@ class TestFile:
         assert ended.returncode == 1 and text in ended.stderr
 
     def test_version_and_help(self, tmp_path):
-        assert run_cli("--version", cwd=tmp_path).stdout.startswith("vamana-server v=") and run_cli("-v",
-                                                                                                    cwd=tmp_path).returncode == 0
+        assert run_cli("--version", cwd=tmp_path).stdout.startswith("vamana-server v=")
+        assert run_cli("-v", cwd=tmp_path).returncode == 0
         assert "--port" in run_cli("--help", cwd=tmp_path).stdout
 
     def test_a_port_that_is_taken(self, tmp_path):
@@ -321,8 +325,10 @@ class TestCommandsTakenAway:
         conf = tmp_path / "redis.conf"
         conf.write_text('rename-command FLUSHALL ""\nrename-command config secret-config\nactiverehashing yes\n')
         with running_server(conf=str(conf)) as server, open_(server) as raw:
-            assert raw.call("FLUSHALL").text.startswith("ERR unknown command 'FLUSHALL'") and raw.call("flushall") == raw.call("flushall")
-            assert raw.call("CONFIG", "GET", "port").text.startswith("ERR unknown command") and raw.call("SECRET-CONFIG", "GET", "port")
+            assert raw.call("FLUSHALL").text.startswith("ERR unknown command 'FLUSHALL'")
+            assert raw.call("flushall") == raw.call("flushall")
+            assert raw.call("CONFIG", "GET", "port").text.startswith("ERR unknown command")
+            assert raw.call("SECRET-CONFIG", "GET", "port")
             assert raw.call("COMMAND", "INFO", "flushall") == [None] and raw.call("SECRET-CONFIG", "REWRITE") == "OK"
             assert "have no effect in this server: activerehashing" in server.log()
         assert [line for line in conf.read_text().splitlines() if line.startswith("rename")] == [

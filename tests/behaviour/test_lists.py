@@ -53,7 +53,8 @@ def test_positions(both, raw, size):
 
 
 @pytest.mark.parametrize("size", [10, 2000])
-@pytest.mark.parametrize("start, end", [(0, -1), (2, 4), (-3, -1), (0, 0), (5, 2), (50_000, -1), (0, -50_000), (1, -2), (-50_000, 50_000), (-2, -1)])
+@pytest.mark.parametrize("start, end", [(0, -1), (2, 4), (-3, -1), (0, 0), (5, 2), (50_000, -1), (0, -50_000), (1, -2),
+                                        (-50_000, 50_000), (-2, -1)])
 def test_trim(both, size, start, end):
     both.rpush("l", *range(size))
     expected = both.lrange("l", start, end)
@@ -113,7 +114,8 @@ def test_pop_from_many(both, raw):
 
 def waits(raw, n=1):
     """Until n clients are known to wait."""
-    wait_until(lambda: raw.call("INFO", "clients").decode().split("blocked_clients:")[1].split()[0] == str(n), what=f"{n} blocked clients")
+    wait_until(lambda: raw.call("INFO", "clients").decode().split("blocked_clients:")[1].split()[0] == str(n),
+               what=f"{n} blocked clients")
 
 
 def test_blocking_pops_that_need_not_wait(both, raw):

@@ -63,8 +63,8 @@ class TestRedisCli:
     def filled(self):
         with running_server() as server, open_(server) as raw:
             for i in range(50):
-                raw.call("SET", f"s{i}", "x" * i), raw.call("HSET", f"h{i}", "f", "v"), raw.call("RPUSH", "l",
-                                                                                                 i), raw.call("ZADD", "z", i, i)
+                raw.call("SET", f"s{i}", "x" * i), raw.call("HSET", f"h{i}", "f", "v"), raw.call("RPUSH", "l", i)
+                raw.call("ZADD", "z", i, i)
             yield server
 
     def cli(self, server, *words, **options):

@@ -58,9 +58,8 @@ def test_pubsub_command(raw, connect):
 
 def test_what_a_subscriber_may_call_on_resp2(raw):
     raw.call("SUBSCRIBE", "a")
-    assert raw.call("GET",
-                    "k") == ("ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this "
-                                    "context")
+    assert raw.call("GET", "k") == (
+        "ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this " "context")
     assert raw.call("PING") == [b"pong", b""] and raw.call("PING", "x") == [b"pong", b"x"]
     assert raw.call("RESET") == "RESET" and raw.call("GET", "k") is None
 

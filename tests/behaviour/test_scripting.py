@@ -61,7 +61,8 @@ def test_replies(r2, script, reply):
     ("return struct.unpack('i', 'abc')", "data string too short"), ("return struct.unpack('c0', 'a')", "needs a previous size"),
     ("return struct.unpack('s', 'a')", "unfinished string"), ("return struct.size('s')", "option 's' has no fixed size"),
     ("return struct.size('!3b')", "alignment 3 is not a power of 2"), ("return struct.size('i33')", "larger than limit of 32"),
-    ("return struct.pack('j')", "invalid format option 'j'"), ("return struct.unpack('b', 'a', 0)", "offset must be 1 or greater")])
+    ("return struct.pack('j')", "invalid format option 'j'"),
+    ("return struct.unpack('b', 'a', 0)", "offset must be 1 or greater")])
 def test_errors(r2, script, text):
     r2.set("k", "v")
     with pytest.raises(redis.ResponseError, match=text):

@@ -86,8 +86,8 @@ class TestGroups:
 
     def test_claiming(self, s):
         s.call("XREADGROUP", "GROUP", "g", "ann", "STREAMS", "s", ">")
-        assert s.call("XCLAIM", "s", "g", "ben", 100_000, "1") == [] and ids(s.call("XCLAIM", "s", "g", "ben", 0,
-                                                                                    "1")) == [b"1-0"]
+        assert s.call("XCLAIM", "s", "g", "ben", 100_000, "1") == []
+        assert ids(s.call("XCLAIM", "s", "g", "ben", 0, "1")) == [b"1-0"]
         s.call("XDEL", "s", "2")
         assert s.call("XAUTOCLAIM", "s", "g", "ben", 0, "-", "COUNT", 3, "JUSTID") == [b"4-0", [b"1-0", b"3-0"], [b"2-0"]]
         assert [c[1] for c in s.call("XINFO", "CONSUMERS", "s", "g")] == [b"ann", b"ben"]
@@ -113,8 +113,8 @@ class TestGroups:
 def fill(raw) -> None:
     """Streams of every sort."""
     for i in range(1, 250):
-        raw.call("XADD", "s", f"{i * 1000}-{i % 3}", "n", i, "text", f"value {i}", *(["more", "x" * (i * 30)] if i % 7 == 0
-                                                                                     else []))
+        raw.call("XADD", "s", f"{i * 1000}-{i % 3}", "n", i, "text", f"value {i}",
+                 *(["more", "x" * (i * 30)] if i % 7 == 0 else []))
     raw.call("XDEL", "s", "5000-2", "249000-0")
     raw.call("XADD", "s", "MAXLEN", "~", 240, "*", "last", "-5")
     raw.call("XGROUP", "CREATE", "s", "g", "0")
@@ -132,9 +132,8 @@ def seen(raw) -> list:
     """What a client sees of them, without what goes with time."""
     pending = [row[:2] + row[3:] for row in raw.call("XPENDING", "s", "g", "-", "+", 100)]
     info = raw.call("XINFO", "STREAM", "s")
-    return [raw.call("XRANGE", "s", "-", "+"), info, pending, raw.call("XINFO", "GROUPS", "s"), raw.call("XINFO", "GROUPS",
-                                                                                                         "empty"),
-            sorted(consumer[1] for consumer in raw.call("XINFO", "CONSUMERS", "s", "g"))]
+    return [raw.call("XRANGE", "s", "-", "+"), info, pending, raw.call("XINFO", "GROUPS", "s"),
+            raw.call("XINFO", "GROUPS", "empty"), sorted(consumer[1] for consumer in raw.call("XINFO", "CONSUMERS", "s", "g"))]
 
 
 def test_snapshots_and_payloads(own_server, raw):
@@ -150,8 +149,8 @@ def test_snapshots_and_payloads(own_server, raw):
 
 @pytest.mark.parametrize("rewrite", [False, True, "without preamble"])
 def test_append_only_file(tmp_path, rewrite):
-    options = ("--appendonly", "yes", "--dir", str(tmp_path), *(("--aof-use-rdb-preamble", "no") if rewrite == "without preamble"
-                                                                else ()))
+    options = ("--appendonly", "yes", "--dir", str(tmp_path),
+               *(("--aof-use-rdb-preamble", "no") if rewrite == "without preamble" else ()))
     with running_server(*options) as server, RawConnection(port=server.port) as raw:
         fill(raw)
         if rewrite:
@@ -201,9 +200,11 @@ def test_deletion_with_regard_to_groups(raw):
     assert call("XDELEX", "s", "KEEPREF", "IDS", 2, "1-0", "9-0") == [1, -1] and call("XPENDING", "s", "g")[0] == 5
     assert call("XDELEX", "s", "DELREF", "IDS", 1, "2-0") == [1] and call("XPENDING", "s", "g")[0] == 4
     assert call("XDELEX", "s", "ACKED", "IDS", 2, "3-0", "6-0") == [2, 2]
-    assert call("XACKDEL", "s", "g", "ACKED", "IDS", 1, "3-0") == [2] and call("XACKDEL", "s", "h", "ACKED", "IDS", 1, "3-0") == [1]
+    assert call("XACKDEL", "s", "g", "ACKED", "IDS", 1, "3-0") == [2]
+    assert call("XACKDEL", "s", "h", "ACKED", "IDS", 1, "3-0") == [1]
     assert call("XACKDEL", "s", "g", "IDS", 2, "4-0", "6-0") == [1, -1] and call("XPENDING", "s", "h")[0] == 3
-    assert call("XACKDEL", "s", "g", "DELREF", "IDS", 1, "5-0") == [1] and [call("XPENDING", "s", group)[0] for group in "gh"] == [1, 2]
+    assert call("XACKDEL", "s", "g", "DELREF", "IDS", 1, "5-0") == [1]
+    assert [call("XPENDING", "s", group)[0] for group in "gh"] == [1, 2]
     assert [entry for entry, _ in call("XRANGE", "s", "-", "+")] == [b"6-0"]
     assert call("XDELEX", "none", "IDS", 1, "1-0") == call("XACKDEL", "s", "none", "IDS", 1, "6-0") == [-1]
     assert call("XDELEX", "s", "IDS", 0, "1-0") == "ERR Number of IDs must be a positive integer"

@@ -85,7 +85,8 @@ def test_opt(raw, raw3, option, mode, wanted):
     raw3.call("CLIENT", "TRACKING", "ON", option)
     raw3.call("GET", "a")
     assert raw3.call("CLIENT", "CACHING", mode) == "OK"
-    assert raw3.call("CLIENT", "TRACKINGINFO")[b"flags"] == ("set", [b"on", option.lower().encode(), b"caching-" + mode.lower().encode()])
+    assert raw3.call("CLIENT", "TRACKINGINFO")[b"flags"] == ("set", [b"on", option.lower().encode(),
+                                                                     b"caching-" + mode.lower().encode()])
     raw3.call("MGET", "b", "c")
     raw3.call("GET", "d")
     for words in (("CLIENT", "CACHING", mode), ("MULTI",), ("GET", "e"), ("EXEC",)):
@@ -126,7 +127,8 @@ def test_redirect(raw, connect, proto):
     reader.call("SET", "b", 1)
     raw.call("FLUSHDB")
     assert redirected(listener) == [[b"a"], [b"b"], None]
-    line = dict(field.split(b"=", 1) for field in (reader.call("CLIENT", "INFO") if proto == 2 else reader.call("CLIENT", "INFO")[1]).split())
+    line = dict(field.split(b"=", 1)
+                for field in (reader.call("CLIENT", "INFO") if proto == 2 else reader.call("CLIENT", "INFO")[1]).split())
     assert line[b"flags"] == b"t" and line[b"redir"] == b"%d" % number
     reader.call("GET", "a")
     listener.close()
@@ -211,9 +213,9 @@ _OVERLAP = "ERR Prefix '{}' overlaps with {} prefix '{}'. Prefixes for a single 
     (["ON", "BCAST", "PREFIX", "FOO"], ["ON", "BCAST", "PREFIX", "FO"], _OVERLAP.format("FO", "an existing", "FOO")),
     (["ON", "BCAST"], ["ON"], "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then "
                               "re-enabling it with a different mode."),
-    (["ON", "OPTIN"], ["ON", "OPTOUT"], "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then "
-                                        "re-enabling it with a different mode."),
-])
+    (["ON", "OPTIN"], ["ON", "OPTOUT"],
+     "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then "
+     "re-enabling it with a different mode."),])
 def test_refused(raw, before, words, error):
     if before:
         assert raw.call("CLIENT", "TRACKING", *before) == "OK"
@@ -221,8 +223,8 @@ def test_refused(raw, before, words, error):
 
 
 def test_caching_refused(raw):
-    assert raw.call("CLIENT", "CACHING", "YES") == ("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or "
-                                                    "OPTOUT mode enabled")
+    assert raw.call("CLIENT", "CACHING", "YES") == (
+        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or " "OPTOUT mode enabled")
     raw.call("CLIENT", "TRACKING", "ON", "OPTOUT")
     assert raw.call("CLIENT", "CACHING", "YES") == "ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode."
     assert raw.call("CLIENT", "CACHING", "MAYBE") == "ERR syntax error"

@@ -12,8 +12,8 @@ def run(connection, *commands):
 
 
 def test_replies_in_order(raw):
-    assert run(raw, ["MULTI"], ["SET", "a", "1"], ["INCR", "a"], ["GET", "a"], ["EXEC"]) == ["OK", "QUEUED", "QUEUED", "QUEUED",
-                                                                                             ["OK", 2, b"2"]]
+    assert (run(raw, ["MULTI"], ["SET", "a", "1"], ["INCR", "a"], ["GET", "a"], ["EXEC"])
+            == ["OK", "QUEUED", "QUEUED", "QUEUED", ["OK", 2, b"2"]])
 
 
 def test_an_error_while_running_does_not_stop_the_rest(raw):

@@ -43,7 +43,8 @@ def test_serve_starts_from_a_clean_clone(tmp_path):
         client.execute_command("FT.CREATE", "i", "SCHEMA", "v", "VECTOR", "SVS-VAMANA", 8, "TYPE", "FLOAT32", "DIM", 2,
                                "DISTANCE_METRIC", "L2", "COMPRESSION", "LVQ8")
         client.hset("a", "v", bytes(8))
-        reply = client.execute_command("FT.SEARCH", "i", "*=>[KNN 1 @v $q]", "PARAMS", 2, "q", bytes(8), "NOCONTENT", "DIALECT", 2)
+        reply = client.execute_command("FT.SEARCH", "i", "*=>[KNN 1 @v $q]", "PARAMS", 2, "q", bytes(8),
+                                       "NOCONTENT", "DIALECT", 2)
         found = reply[b"results"][0][b"id"] if isinstance(reply, dict) else reply[1]
         assert found == b"a"
     finally:

@@ -6,8 +6,8 @@ import pytest
 from respserver.values.geo import MAX_LATITUDE, Box, Circle, decode, encode
 
 
-@pytest.mark.parametrize("shape", [lambda lon, lat, size: Circle(lon, lat, size), lambda lon, lat, size: Box(lon, lat, size, size / 3)],
-                         ids=["circle", "box"])
+@pytest.mark.parametrize("shape", [lambda lon, lat, size: Circle(lon, lat, size),
+                                   lambda lon, lat, size: Box(lon, lat, size, size / 3)], ids=["circle", "box"])
 def test_ranges_hold_the_area(shape):
     rand = random.Random(3)
     n = 0

@@ -48,7 +48,8 @@ def allowed(path: Path) -> tuple[str, ...]:
     if parts[:2] == ("respserver", "protocol"):
         return ("respserver.protocol", "hiredis")
     if parts[0] == "respserver":
-        more = {"__main__.py": ("commands",), "lua.py": ("lupa",), "lua_pack.py": ("lupa",)}.get(path.name, ()) if len(parts) == 2 else ()
+        more = ({"__main__.py": ("commands",), "lua.py": ("lupa",), "lua_pack.py": ("lupa",)}.get(path.name, ())
+                if len(parts) == 2 else ())
         return ("respserver", "hiredis", "uvloop", *more)
     if parts[:2] == ("commands", "ft"):
         if len(parts) == 3 and path.stem in grammar():

@@ -28,8 +28,8 @@ class TestCommands:
         assert refusal(user(), "AUTH", "x") is None         # or nobody could log in
 
     @pytest.mark.parametrize("rules, shown", [
-        ("+@all -@hash -@slow +hget", "+@all -@hash -@slow +hget"), ("+@all -@hash -@slow +hget -@hash",
-                                                                     "+@all -@slow +hget -@hash"),
+        ("+@all -@hash -@slow +hget", "+@all -@hash -@slow +hget"),
+        ("+@all -@hash -@slow +hget -@hash", "+@all -@slow +hget -@hash"),
         ("-@string -@slow +@all", "+@all"), ("+@HASH +@hash", "-@all +@hash"), ("+HGET +hGeT", "-@all +hget"),
         ("+client|list +config|get +config +acl|list -acl", "-@all +client|list +config -acl"),
         ("+select|0 +select|0", "-@all +select|0"), ("+config +config|get -config|set +config", "-@all +config"),
@@ -73,15 +73,15 @@ class TestKeys:
     def test_whether_a_key_is_there_may_be_asked_with_either_right(self):
         who = user("+@all", "%R~r*", "%W~w*")
         for name in ("EXISTS", "TYPE", "STRLEN", "HLEN", "LLEN", "SCARD", "TOUCH"):
-            assert refusal(who, name, "r") is None and refusal(who, name, "w") is None and refusal(who, name, "x") == ("key",
-                                                                                                                       b"x")
+            assert refusal(who, name, "r") is None and refusal(who, name, "w") is None
+            assert refusal(who, name, "x") == ("key", b"x")
 
     def test_positions(self):
         who = user("+@all", "~a*")
-        assert refusal(who, "MSET", "a1", "x", "b", "y") == ("key", b"b") and refusal(who, "OBJECT", "ENCODING", "b") == ("key",
-                                                                                                                          b"b")
-        assert refusal(who, "LMPOP", "2", "a", "b", "LEFT") == ("key", b"b") and refusal(who, "SORT", "a", "STORE",
-                                                                                         "b") == ("key", b"b")
+        assert refusal(who, "MSET", "a1", "x", "b", "y") == ("key", b"b")
+        assert refusal(who, "OBJECT", "ENCODING", "b") == ("key", b"b")
+        assert refusal(who, "LMPOP", "2", "a", "b", "LEFT") == ("key", b"b")
+        assert refusal(who, "SORT", "a", "STORE", "b") == ("key", b"b")
         assert refusal(who, "LMPOP", "x", "b", "LEFT") is None          # a syntax error: the command will say so
 
     def test_shown(self):
@@ -89,8 +89,8 @@ class TestKeys:
         assert user("%R~*", "%W~*").root.shown_keys() == "~*" == user("allkeys").root.shown_keys()
 
     @pytest.mark.parametrize("pattern, prefix, expected", [
-        ("~doc:*", b"doc:", True), ("~doc:*", b"doc:a", True), ("~doc:*", b"doc", False), ("~doc:", b"doc:", False), ("~*", b"",
-                                                                                                                      True),
+        ("~doc:*", b"doc:", True), ("~doc:*", b"doc:a", True), ("~doc:*", b"doc", False), ("~doc:", b"doc:", False),
+        ("~*", b"", True),
         ("~d?c*", b"doc:", True), ("~doc\\*", b"doc", False), ("~doc:*x", b"doc:", False), ("%W~doc:*", b"doc:", False),
         ("%R~doc:*", b"doc:", True), ("~doc\\\\*", b"doc\\", True)])
     def test_prefixes(self, pattern, prefix, expected):
@@ -119,8 +119,9 @@ class TestSelectors:
 
     def test_shown(self):
         who = user("on", ">p", "+get", "~a", "(+set %W~b &c)")
-        assert str(who) == ("on sanitize-payload #148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940 ~a resetchannels "
-                            "-@all +get (%W~b resetchannels &c -@all +set)")
+        assert str(who) == (
+            "on sanitize-payload #148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940 ~a resetchannels "
+            "-@all +get (%W~b resetchannels &c -@all +set)")
         again = user(*joined_selectors(str(who).split()))
         assert str(again) == str(who)
         who.apply("clearselectors")

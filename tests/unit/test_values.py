@@ -18,8 +18,8 @@ def test_integers(text):
     assert parse_int(text) == int(text)
 
 
-@pytest.mark.parametrize("text", [b"", b"-", b"+1", b"01", b"-0", b"-01", b" 1", b"1 ", b"1_0", b"1.0", b"0x1", b"9223372036854775808",
-                                  b"-9223372036854775809", b"1" * 5000, "１".encode(), b"\x001"])
+@pytest.mark.parametrize("text", [b"", b"-", b"+1", b"01", b"-0", b"-01", b" 1", b"1 ", b"1_0", b"1.0", b"0x1",
+                                  b"9223372036854775808", b"-9223372036854775809", b"1" * 5000, "１".encode(), b"\x001"])
 def test_what_is_no_integer(text):
     assert parse_int(text) is None
 
@@ -32,7 +32,8 @@ def test_cursors():
 def test_floats():
     assert [parse_float(text) for text in (b"1", b"-.5", b"5.", b"1e3", b"0x10", b"0x1p-1", b"inf", b"-Infinity")] == [
         1, -0.5, 5, 1000, 16, 0.5, float("inf"), float("-inf")]
-    assert all(parse_float(text) is None for text in (b"", b" 1", b"1 ", b"nan", b"1e400", b"1_0", b"e5", b".", b"x", b"0x", b"1e", b"--1"))
+    assert all(parse_float(text) is None for text in (b"", b" 1", b"1 ", b"nan", b"1e400", b"1_0", b"e5", b".", b"x", b"0x",
+                                                      b"1e", b"--1"))
 
 
 @pytest.mark.parametrize("a, b, total", [
@@ -46,7 +47,8 @@ def test_long_doubles(a, b, total):
 
 
 def test_long_doubles_at_the_limits():
-    assert all(LongDouble.parse(text) is None for text in (b"", b"nan", b"1e5000", b"1e-6000", b"1e99999999999", b"1" * 5120, b" 1", b"1 ", b"0x"))
+    assert all(LongDouble.parse(text) is None
+               for text in (b"", b"nan", b"1e5000", b"1e-6000", b"1e99999999999", b"1" * 5120, b" 1", b"1 ", b"0x"))
     assert LongDouble.parse(b"0e99999999999").mantissa == 0
     assert len((LongDouble.parse(b"1e4931") + LongDouble.parse(b"0")).format()) == 4932
     long = (LongDouble.parse(b"1e4931") + LongDouble.parse(b"0")).format()

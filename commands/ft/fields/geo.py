@@ -97,8 +97,9 @@ class GeoField(Field):
         return rows[half <= math.sin(angle / 2) ** 2].astype(np.uint32)
 
     def span(self, rows: np.ndarray) -> list[tuple[float, float]]:
-        """Of the rows' points, the first and the last along the curve of Redis's geohashes (Z order, 26 bits of each coordinate), as
-        longitude and latitude in degrees. Empty if none has a point; of several points of a document the first counts."""
+        """Of the rows' points, the first and the last along the curve of Redis's geohashes (Z order, 26 bits of each
+        coordinate), as longitude and latitude in degrees. Empty if none has a point; of several points of a document the first
+        counts."""
         points = np.degrees(self._points[rows[rows < len(self._points)]])
         points = points[points[:, 0] == points[:, 0]]
         if not len(points):

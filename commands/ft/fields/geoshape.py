@@ -56,8 +56,8 @@ def shape_of(raw: bytes):
 
 
 class _Reader:
-    """Reads well-known text as generously as Redis does: a number too many is passed over, and so is the corner of a polygon that lacks one;
-    rings need no comma between them."""
+    """Reads well-known text as generously as Redis does: a number too many is passed over, and so is the corner of a polygon
+    that lacks one; rings need no comma between them."""
 
     def __init__(self, words: list[str]):
         self.words = words[::-1]

@@ -95,8 +95,8 @@ class NumericField(Field):
         return rows
 
     def parts_between(self, low: float, high: float, low_inclusive: bool, high_inclusive: bool):
-        """For a field whose rows have one value each: two arrays of uint32, among which are all rows with a value in the range, and
-        the range with its ends. The number in `column` decides whether a row counts; it may be in both."""
+        """For a field whose rows have one value each: two arrays of uint32, among which are all rows with a value in the range,
+        and the range with its ends. The number in `column` decides whether a row counts; it may be in both."""
         self.look()
         if not low_inclusive and low == math.inf or not high_inclusive and high == -math.inf:
             low, high = math.inf, -math.inf             # nothing is beyond
@@ -114,7 +114,8 @@ class NumericField(Field):
     def look(self) -> None:
         """To be called when a query looks at the numbers. Sorts when that takes less than to go on looking at loose rows."""
         self._n_looks += len(self._loose)
-        if len(self._loose) > max(_MAX_LOOSE, len(self._run_rows) // 4) or self._n_looks > _MOST_LOOKS * (len(self._run_rows) + _MAX_LOOSE):
+        if (len(self._loose) > max(_MAX_LOOSE, len(self._run_rows) // 4)
+                or self._n_looks > _MOST_LOOKS * (len(self._run_rows) + _MAX_LOOSE)):
             self._sort()
 
     def _between(self, low: float, high: float, low_inclusive: bool, high_inclusive: bool) -> np.ndarray:

@@ -13,8 +13,7 @@ MAX_TAG_BYTES = 4096
 
 
 class TagField(Field):
-    """Tags of each row. A tag that one row alone has is kept as that row's number, not as a set: names and ids are
-    often tags."""
+    """Tags of each row. A tag that one row alone has is kept as that row's number, not as a set: names and ids are often tags."""
 
     type_name = "TAG"
     records_per_document = 1
@@ -49,7 +48,8 @@ class TagField(Field):
             tag = raw.strip()[:MAX_TAG_BYTES]
             tags = (self.normal(tag),) if tag else ()
         else:
-            tags = tuple(dict.fromkeys(self.normal(tag[:MAX_TAG_BYTES]) for part in parts if (tag := part.strip()) or self.takes_empty))
+            tags = tuple(dict.fromkeys(self.normal(tag[:MAX_TAG_BYTES])
+                                       for part in parts if (tag := part.strip()) or self.takes_empty))
         if not tags and self.takes_empty and not raw.strip():
             tags = (b"",)
         return tags, raw
@@ -156,8 +156,8 @@ class TagField(Field):
         return (tag for tag in self._in_order() if infix in tag)
 
     def matching(self, pattern: bytes) -> Iterator[bytes]:
-        """The tags that a wildcard pattern fits as a whole: ? is one character, * any number, a backslash takes the
-        next literally."""
+        """The tags that a wildcard pattern fits as a whole: ? is one character, * any number,
+        a backslash takes the next literally."""
         match = wildcard(pattern).fullmatch
         head = re.match(rb"[^?*\\]*", pattern).group()
         return (tag for tag in (self.with_prefix(head) if head else self._in_order()) if match(tag))

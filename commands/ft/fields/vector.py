@@ -130,8 +130,8 @@ class VectorField(Field):
         native.estimate. Raises NativeError."""
         widest = rescore.MEASURED[-1][1] if spec.compression and spec.rerank == "AUTO" else 64
         n_vectors = n * assumed["VECTORS_PER_DOCUMENT"] if spec.is_multi else n
-        parts = native.estimate(n_vectors, spec.dim, spec.metric, spec.dtype, spec.algorithm, search_threads=n_threads, widest=widest,
-                                **engine_options(spec))
+        parts = native.estimate(n_vectors, spec.dim, spec.metric, spec.dtype, spec.algorithm,
+                                search_threads=n_threads, widest=widest, **engine_options(spec))
         if spec.is_multi:
             more = Labels.bytes_of(n, n_vectors)
             parts |= {name: parts[name] + more for name in ("labels", "peak_training", "peak_retraining")}

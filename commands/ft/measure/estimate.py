@@ -15,14 +15,15 @@ from ..text.index import TextIndex
 from .recall import read_number
 
 MOST_DOCUMENTS = 1 << 30
-#: What is taken for granted about the documents where ASSUME says nothing: means, and how many different tags and terms there are in
-#: all. TEXT_POSTINGS: different terms and stems of one document.
+#: What is taken for granted about the documents where ASSUME says nothing: means, and how many different tags and terms there
+#: are in all. TEXT_POSTINGS: different terms and stems of one document.
 ASSUMED = {"KEY_BYTES": 16, "TAG_VALUES": 1000, "TAG_BYTES": 10, "TAGS_PER_DOCUMENT": 1, "TEXT_WORDS": 20, "TEXT_POSTINGS": 25,
            "TEXT_TERMS": 50_000, "TEXT_TERM_BYTES": 7, "VECTORS_PER_DOCUMENT": 1, "SORTABLE_BYTES": 16}
 
 
 @command("VAMANA.ESTIMATE", arity=-5, group="search", since="8.10.0", flags="readonly", categories="read",
-         summary="Says what memory an index would take: the number of documents, then the arguments of FT.CREATE", complexity="O(1)")
+         summary="Says what memory an index would take: the number of documents, then the arguments of FT.CREATE",
+         complexity="O(1)")
 def vamana_estimate(client, n, *words):
     cursor = Words((n, *words))
     n_documents = read_number(cursor, "The number of documents", 1, MOST_DOCUMENTS)
@@ -56,7 +57,8 @@ def _reply(server, options, n: int, assumed: dict) -> Pairs:
     for spec in options.fields:
         field = CLASSES[spec.type]
         pairs = [("attribute", Simple(errors.show(spec.name))), ("type", Simple(spec.type))]
-        n_bytes = field.bytes_of(spec, n, assumed) + (field.sortable_bytes_of(n, assumed) if spec.sortable and spec.type != "NUMERIC" else 0)
+        n_bytes = field.bytes_of(spec, n, assumed) + (field.sortable_bytes_of(n, assumed)
+                                                      if spec.sortable and spec.type != "NUMERIC" else 0)
         if type(spec) is VectorSpec:
             parts = VectorField.parts_of(spec, n, 1 + server.search.turns.crew.threads, assumed)
             n_bytes = sum(parts[part] for part in native.PARTS)
@@ -75,9 +77,10 @@ def _reply(server, options, n: int, assumed: dict) -> Pairs:
         total += n_bytes
         fields.append(_named(pairs))
     used = {name: value for name, value in assumed.items() if name == "KEY_BYTES" or _matters(name, options.fields)}
-    return _named([("documents", n), ("bytes", total), ("bytes_per_document", round(total / n, 1)), ("document_table", documents), ("text_index", text),
-                   ("peak_training", total + most_training), ("peak_retraining", total + most_retraining),
-                   ("originals_bytes", originals), ("fields", fields), ("assumed", _named(used.items()))])
+    return _named([("documents", n), ("bytes", total), ("bytes_per_document", round(total / n, 1)),
+                   ("document_table", documents), ("text_index", text), ("peak_training", total + most_training),
+                   ("peak_retraining", total + most_retraining), ("originals_bytes", originals), ("fields", fields),
+                   ("assumed", _named(used.items()))])
 
 
 def _matters(name: str, specs) -> bool:

@@ -1,5 +1,5 @@
-"""Long measurements beside the traffic: a generator whose short pieces run on the loop thread and whose long ones run on threads of low
-priority, where only the engine's calls take long, which release the interpreter."""
+"""Long measurements beside the traffic: a generator whose short pieces run on the loop thread and whose long ones run on
+threads of low priority, where only the engine's calls take long, which release the interpreter."""
 import os
 import threading
 from collections.abc import Callable, Generator
@@ -27,8 +27,8 @@ def _be_nice() -> None:
 
 
 class Job:
-    """One measurement of one index, ended early when that is dropped. `work` yields None after each short piece, or a function to be
-    called on a thread, whose result it is then given; what it returns goes to `deliver`, or a CommandError."""
+    """One measurement of one index, ended early when that is dropped. `work` yields None after each short piece, or a function
+    to be called on a thread, whose result it is then given; what it returns goes to `deliver`, or a CommandError."""
 
     def __init__(self, jobs: "Jobs", index, fields, work: Generator, deliver: Callable):
         self._jobs, self._index, self._work, self._deliver = jobs, index, work, deliver

@@ -66,7 +66,8 @@ def read_rerank(cursor: Words):
 
 
 @command("VAMANA.RECALL", arity=-3, group="search", since="8.10.0", flags="readonly no_multi", categories="read",
-         summary="Measures the recall of a vector field's searches against exact answers, beside the traffic", complexity="O(N*SAMPLE)")
+         summary="Measures the recall of a vector field's searches against exact answers, beside the traffic",
+         complexity="O(N*SAMPLE)")
 def vamana_recall(client, name, field_name, *words):
     index, field = find_field(client, name, field_name)
     values = {"K": 10, "SAMPLE": DEFAULT_SAMPLE, "SEARCH_WINDOW_SIZE": 0, "RERANK": None, "SOURCE": None}
@@ -84,16 +85,17 @@ def vamana_recall(client, name, field_name, *words):
                 raise fail(errors.MEASURE_SOURCE)
         else:
             values[option] = read_number(cursor, option, 1, {"K": MAX_K, "SAMPLE": MAX_SAMPLE}.get(option, 1 << 20))
-    work = Measurement(index, field, values["K"], values["SAMPLE"], values["SEARCH_WINDOW_SIZE"], values["RERANK"], values["SOURCE"])
+    work = Measurement(index, field, values["K"], values["SAMPLE"], values["SEARCH_WINDOW_SIZE"], values["RERANK"],
+                       values["SOURCE"])
     return client.server.search.jobs.reply(index, [field], work.reply())
 
 
 class Measurement:
     """One comparison of a field's searches with exact answers.
 
-    Queries are recent ones; where there are too few, or DOCUMENTS is asked for, they are the vectors of documents, searched as if that
-    one were not stored. Documents that change meanwhile count for neither side. A found document counts as right if it is no farther than
-    the k-th nearest."""
+    Queries are recent ones; where there are too few, or DOCUMENTS is asked for, they are the vectors of documents, searched as
+    if that one were not stored. Documents that change meanwhile count for neither side. A found document counts as right if it
+    is no farther than the k-th nearest."""
 
     def __init__(self, index, field, k: int, sample: int, window: int = 0, rerank=None, source: str | None = None):
         self.index, self.field, self.k = index, field, k
@@ -183,15 +185,16 @@ class Measurement:
         yield from self.work()
         recall, low, high = interval(self.shares, self.k)
         return Pairs([(Simple(name), value) for name, value in (
-            ("recall", round(recall, 4)), ("low", round(low, 4)), ("high", round(high, 4)), ("k", self.k), ("window", self.window),
+            ("recall", round(recall, 4)), ("low", round(low, 4)), ("high", round(high, 4)), ("k", self.k),
+            ("window", self.window),
             ("rerank", self._n_rescored), ("queries", len(self.shares)),
             ("source", Simple("recent queries" if self.is_recent else "documents")), ("exact_by", Simple(self.exact_by)),
             ("ms", round(1000 * (perf_counter() - started), 1)))])
 
 
 def interval(shares: list[float], k: int) -> tuple[float, float, float]:
-    """The mean of the queries' recalls and its 95 % confidence interval: Wilson's, for as many independent answers as have the variance
-    that the queries show, at least one and at most k for each."""
+    """The mean of the queries' recalls and its 95 % confidence interval: Wilson's, for as many independent answers as have the
+    variance that the queries show, at least one and at most k for each."""
     n = len(shares)
     if not n:
         return math.nan, 0.0, 1.0

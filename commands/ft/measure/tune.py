@@ -29,7 +29,8 @@ _MOST_QUERIES, _FEWEST_RECENT = 300, 50
 _WINDOWS = (10, 12, 14, 17, 20, 24, 28, 34, 40, 56, 80, 112, 160, 240)
 #: Results per k among which what rescoring would find is looked for.
 _WIDE = 32
-#: Rows read in one piece on the loop thread, in bytes; vectors handed over in one piece; seconds waited for the engine in one piece.
+#: Rows read in one piece on the loop thread, in bytes; vectors handed over in one piece; seconds waited for the engine in one
+#: piece.
 _READ_BYTES = 192 << 10
 _ADDED = 512
 _WAIT = 0.05
@@ -42,7 +43,8 @@ _REPEATED = 3
 
 
 @command("VAMANA.TUNE", arity=-3, group="search", since="8.10.0", flags="readonly no_multi", categories="read",
-         summary="Tries every compression on a sample of a vector field: recall, bytes, time and build rate of each, beside the traffic",
+         summary="Tries every compression on a sample of a vector field: recall, bytes, time and build rate of each, beside "
+                 "the traffic",
          complexity="O(SAMPLE)")
 def vamana_tune(client, name, field_name, *words):
     index, field = find_field(client, name, field_name)
@@ -96,9 +98,10 @@ class Trial:
 class Tuning:
     """One comparison of all compressions for a field.
 
-    A sample of its vectors is indexed once for each, with the field's own graph and training, by the engine's threads at low priority.
-    Recall is counted against the sample's exact nearest; time is processor time of searches on one thread, one behind the other, and of
-    rescoring from the documents. In an index of many times the sample's size recall is lower and time longer, for all of them."""
+    A sample of its vectors is indexed once for each, with the field's own graph and training, by the engine's threads at low
+    priority. Recall is counted against the sample's exact nearest; time is processor time of searches on one thread, one behind
+    the other, and of rescoring from the documents. In an index of many times the sample's size recall is lower and time longer,
+    for all of them."""
 
     def __init__(self, jobs, index, field, k: int, sample: int):
         self.jobs, self.index, self.field, self.k = jobs, index, field, k
@@ -139,8 +142,10 @@ class Tuning:
         rows, step, n = [], max(1, _READ_BYTES // spec.blob_size), 0
         for at in range(0, len(self._rows), step):
             some = self._rows[at:at + step].tolist()
-            blobs = [(row, blob) for row, blobs in zip(some, self.field.rescorer.all_originals(some)) for blob in blobs][:len(vectors) - n]
-            vectors[n:n + len(blobs)] = np.frombuffer(b"".join([blob for _, blob in blobs]), vectors.dtype).reshape(len(blobs), -1)
+            blobs = [(row, blob) for row, blobs in zip(some, self.field.rescorer.all_originals(some))
+                     for blob in blobs][:len(vectors) - n]
+            values = np.frombuffer(b"".join([blob for _, blob in blobs]), vectors.dtype)
+            vectors[n:n + len(blobs)] = values.reshape(len(blobs), -1)
             rows += [row for row, _ in blobs]
             n += len(blobs)
             yield
@@ -180,10 +185,12 @@ class Tuning:
             stats = engine.stats()
             index_bytes = native.estimate(self.n_live, spec.dim, spec.metric, spec.dtype, spec.algorithm,
                                           **options | {"training_threshold": spec.training_threshold or 1})
-            trial = Trial(compression, stats["code_bytes"] + stats["residual_bytes"], sum(index_bytes[part] for part in native.PARTS),
+            trial = Trial(compression, stats["code_bytes"] + stats["residual_bytes"],
+                          sum(index_bytes[part] for part in native.PARTS),
                           (len(vectors) - half) / (seconds + _link_seconds(stats) - _link_seconds(before)))
             wide = min(_WIDE * self.k, len(vectors))
-            found = yield lambda: engine.search(queries, wide, window=len(vectors))[0]      # so wide that it scans: all by their codes
+            # so wide that it scans: all by their codes
+            found = yield lambda: engine.search(queries, wide, window=len(vectors))[0]
             places = yield lambda: _places(found, exact, len(vectors))
             trial.ceilings[0] = float((places < self.k).mean())
             trial.rerank = enough((1 + places.ravel()).tolist(), self.k) if compression else 0
@@ -261,9 +268,11 @@ class Tuning:
         return min(reached, default=(None, None, None, 0))[2:]
 
     def _shown(self, n_vectors: int, n_queries: int, seconds: float) -> Pairs:
-        pairs = [("vectors", n_vectors), ("queries", n_queries), ("source", Simple("recent queries" if self.is_recent else "documents")),
-                 ("k", self.k), ("target_recall", float(self.target))]
-        for name, key in (("smallest", lambda trial, us: (trial.n_bytes, us)), ("fastest", lambda trial, us: (us, trial.n_bytes))):
+        pairs = [("vectors", n_vectors), ("queries", n_queries),
+                 ("source", Simple("recent queries" if self.is_recent else "documents")), ("k", self.k),
+                 ("target_recall", float(self.target))]
+        for name, key in (("smallest", lambda trial, us: (trial.n_bytes, us)),
+                          ("fastest", lambda trial, us: (us, trial.n_bytes))):
             trial, rerank = self._best(key)
             pairs += [(name, Simple(trial.compression or "NO_COMPRESSION") if trial else None), (name + "_rerank", rerank)]
         pairs += [("compressions", [Pairs([(Simple(name), value) for name, value in trial.pairs()]) for trial in self.trials]),

@@ -337,8 +337,8 @@ class TextIndex:
         return np.where(numbers < 0, 0, values) if len(numbers) and numbers.min() < 0 else values
 
     def words_of(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The words of documents, one after the other: terms, and where each document begins among them (one more than there are
-        documents)."""
+        """The words of documents, one after the other:
+        terms, and where each document begins among them (one more than there are documents)."""
         starts = self._starts[numbers].astype(np.int64)
         counts = self._starts[numbers + 1].astype(np.int64) - starts
         bounds = np.concatenate([[0], np.cumsum(counts)])

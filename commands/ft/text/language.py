@@ -37,6 +37,6 @@ def sounds(word: bytes) -> list[bytes]:
 
 @lru_cache(maxsize=4096)
 def sound(word: bytes) -> bytes:
-    """How a word sounds (Double Metaphone's first code; L. Philips, The Double Metaphone Search Algorithm, 2000), b"" if it
-    does not."""
+    """How a word sounds (Double Metaphone's first code; L. Philips, The Double Metaphone Search Algorithm, 2000),
+    b"" if it does not."""
     return doublemetaphone(word.decode("utf-8", "replace"))[0].encode()

@@ -38,8 +38,8 @@ def language_of(index, options) -> str:
 
 
 def expand(index, options, node: tree.Term) -> list[tuple[bytes, tuple[bytes, ...] | None]]:
-    """The terms that a word stands for besides itself: synonym groups, how it sounds, its stem. With each the fields in which it is
-    looked for: the node's, but stems only in those that stem."""
+    """The terms that a word stands for besides itself: synonym groups, how it sounds, its stem. With each the fields in which
+    it is looked for: the node's, but stems only in those that stem."""
     if node.exact or node.fields == () or options is not None and (options.verbatim or options.expander is not None
                                               and options.expander.upper() not in _EXPANDERS):
         return []
@@ -165,8 +165,8 @@ class TextReader:
         return names
 
     def _check_suffixes(self, node) -> None:
-        """Raises CommandError for a suffix, infix or pattern of fields without WITHSUFFIXTRIE in an index that has fields with it, as Redis does:
-        it looks there alone."""
+        """Raises CommandError for a suffix, infix or pattern of fields without WITHSUFFIXTRIE in an index that has fields with
+        it, as Redis does: it looks there alone."""
         fields = self.index.text.fields
         if node.fields is not None and any(field.spec.suffix_trie for field in fields) and not all(
                 field.spec.suffix_trie for field in fields if field.name in node.fields):
@@ -178,8 +178,8 @@ class TextReader:
         return filter(is_word, names) if specs and all(spec.suffix_trie for spec in specs) else names
 
     def near_each_other(self, group: Group, slop: int | None, in_order: bool) -> BitMap:
-        """The rows in which what the children matched stands within `slop` other words (None: any number), in order if asked
-        for."""
+        """The rows in which what the children matched stands within `slop` other words (None: any number),
+        in order if asked for."""
         parts = [child for child in group.children if child.has_places]
         if len(parts) < 2 or not group.rows:
             return group.rows

@@ -19,7 +19,8 @@ def is_word(name: bytes) -> bool:
 
 
 class Terms:
-    """Names to `numbers`, which are never given twice. Patterns fit stems and the like too, with their mark in front, as in Redis."""
+    """Names to `numbers`, which are never given twice.
+    Patterns fit stems and the like too, with their mark in front, as in Redis."""
 
     __slots__ = ("numbers", "_names", "_sorted", "_loose", "_text", "_words", "_bytes", "_near")
 
@@ -115,8 +116,8 @@ class Terms:
         return (word for word in (self.with_prefix(head) if head else iter(self.in_order())) if match(word))
 
     def near(self, word: bytes, distance: int, limit: int) -> list[bytes]:
-        """The first `limit` words, in order, that `distance` or fewer insertions, deletions and replacements of characters make of
-        `word` (V. Levenshtein, 1966)."""
+        """The first `limit` words, in order, that `distance` or fewer insertions, deletions and replacements of characters make
+        of `word` (V. Levenshtein, 1966)."""
         key = word, distance
         found = self._near.get(key)
         if found is None:
@@ -154,7 +155,8 @@ class Terms:
 
 
 def prefixes_near(words: list[bytes], prefix: bytes, distance: int) -> Iterator[tuple[int, int]]:
-    """Those of the sorted words that have a beginning `distance` or fewer edits from `prefix`: their places, and how few edits."""
+    """Those of the sorted words that have a beginning `distance` or fewer edits from `prefix`:
+    their places, and how few edits."""
     target = prefix.decode("utf-8", "replace")
     n = len(target)
     i = 0

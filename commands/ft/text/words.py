@@ -1,7 +1,7 @@
 """Text to words, as documents are indexed.
 
-ASCII punctuation (but _ and the backslash) and white space separate words; a backslash makes the mark after it a part of the word.
-Words are folded to lower case. Chinese writes no blanks between words: there each of its characters counts as a word."""
+ASCII punctuation (but _ and the backslash) and white space separate words; a backslash makes the mark after it a part of the
+word. Words are folded to lower case. Chinese writes no blanks between words: there each of its characters counts as a word."""
 import re
 from collections.abc import Collection, Iterator
 

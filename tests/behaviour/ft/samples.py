@@ -28,9 +28,8 @@ def distances(base, query, metric):
 def create(client, *, name="idx", algorithm="FLAT", dtype="FLOAT32", dim=8, metric="COSINE", options=(), schema=(), prefix="d:"):
     """An index with tag, num and v."""
     words = ["TYPE", dtype, "DIM", dim, "DISTANCE_METRIC", metric, *options]
-    return client.execute_command("FT.CREATE", name, "ON", "HASH", "PREFIX", 1, prefix, "SCHEMA", "tag", "TAG", "num", "NUMERIC",
-                                  "SORTABLE",
-                                  "v", "VECTOR", algorithm, len(words), *words, *schema)
+    return client.execute_command("FT.CREATE", name, "ON", "HASH", "PREFIX", 1, prefix, "SCHEMA", "tag", "TAG", "num",
+                                  "NUMERIC", "SORTABLE", "v", "VECTOR", algorithm, len(words), *words, *schema)
 
 
 def fill(client, base, prefix="d:"):
@@ -74,9 +73,8 @@ def search(client, query, *words, index="idx"):
 
 def knn(client, vector, k=10, filter="*", *words, index="idx", attributes=""):
     """[(id, distance)] of a KNN search by ascending distance."""
-    total, rows = search(client, f"{filter}=>[KNN {k} @v $b {attributes} AS dist]", "PARAMS", 2, "b", vector.tobytes(), "SORTBY",
-                         "dist",
-                         "RETURN", 1, "dist", "LIMIT", 0, k, *words, index=index)
+    total, rows = search(client, f"{filter}=>[KNN {k} @v $b {attributes} AS dist]", "PARAMS", 2,
+                         "b", vector.tobytes(), "SORTBY", "dist", "RETURN", 1, "dist", "LIMIT", 0, k, *words, index=index)
     assert total == len(rows)
     return [(key, float(fields["dist"])) for key, fields in rows]
 
@@ -90,8 +88,9 @@ def _plain(value):
     if isinstance(value, dict):
         return {text(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        if value and len(value) % 2 == 0 and all(isinstance(key, (bytes, str)) for key in value[::2]) and len({text(k) for k in value[::2]}) == len(value) // 2 \
-                and not all(isinstance(item, (bytes, str)) for item in value):
+        if (value and len(value) % 2 == 0 and all(isinstance(key, (bytes, str)) for key in value[::2])
+                and len({text(k) for k in value[::2]}) == len(value) // 2
+                and not all(isinstance(item, (bytes, str)) for item in value)):
             return {text(key): _plain(item) for key, item in zip(value[::2], value[1::2])}
         return [_plain(item) for item in value]
     return text(value) if isinstance(value, (bytes, str)) else value

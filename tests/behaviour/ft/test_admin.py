@@ -83,10 +83,9 @@ def test_info_of_a_vector_field(both):
     fill(both, vectors(20, 8))
     field = info(both)["attributes"][2]
     field = field if isinstance(field, dict) else dict(zip(field[::2], field[1::2]))
-    assert [field[name] for name in ("identifier", "type", "algorithm", "data_type", "dim", "distance_metric", "graph_max_degree",
-                                     "compression",
-                                     "training_threshold", "search_window_size", "trained")] == \
-        ["v", "VECTOR", "SVS-VAMANA", "FLOAT32", 8, "COSINE", 40, "LVQ8", 10240, 20, 0]
+    assert ([field[name] for name in ("identifier", "type", "algorithm", "data_type", "dim", "distance_metric",
+                                      "graph_max_degree", "compression", "training_threshold", "search_window_size", "trained")]
+            == ["v", "VECTOR", "SVS-VAMANA", "FLOAT32", 8, "COSINE", 40, "LVQ8", 10240, 20, 0])
     assert field["effective_compression"]
     told = info(both)
     assert told["num_docs"] == 20 and float(told["vector_index_sz_mb"]) > 0
@@ -147,7 +146,8 @@ def test_sorting(both):
     for i, key in enumerate(many):
         pipe.hset(key, "n", 1000 + i % 50)
     pipe.execute()
-    assert [key for key, _ in search(both, "@n:[1000 2000]", "NOCONTENT", "SORTBY", "n", "LIMIT", 38, 5)[1]] == ["k1900", "k1950", "k0001", "k0051", "k0101"]
+    assert ([key for key, _ in search(both, "@n:[1000 2000]", "NOCONTENT", "SORTBY", "n", "LIMIT", 38, 5)[1]]
+            == ["k1900", "k1950", "k0001", "k0051", "k0101"])
     assert [key for key, _ in search(both, "@n:[1000 2000]", "NOCONTENT", "LIMIT", 1998, 5)[1]] == ["k1998", "k1999"]
 
 
@@ -214,14 +214,17 @@ def test_profile_without_times(r2):
     def profile(*words):
         return text(str(r2.execute_command("FT.PROFILE", "idx", *words)[1][1][0])).replace("b'", "'")
 
-    assert profile("SEARCH", "QUERY", "bar", "NOCONTENT") == str([
-        "Warning", ["None"], "Iterators profile",
-        ["Type", "TEXT", "Term", "bar", "Number of reading operations", 1, "Estimated number of matches", 1], "Result processors profile",
-        [["Type", "Index", "Results processed", 1], ["Type", "Scorer", "Results processed", 1], ["Type", "Sorter", "Results processed", 1]]])
+    assert profile("SEARCH", "QUERY", "bar", "NOCONTENT") == str(
+        ["Warning", ["None"], "Iterators profile",
+         ["Type", "TEXT", "Term", "bar", "Number of reading operations", 1, "Estimated number of matches", 1],
+         "Result processors profile", [["Type", "Index", "Results processed", 1], ["Type", "Scorer", "Results processed", 1],
+                                       ["Type", "Sorter", "Results processed", 1]]])
     assert "'Child iterators', 'The number of iterators in the union is 3'" in profile("SEARCH", "LIMITED", "QUERY", "fo*")
     assert "['Type', 'Counter', 'Results processed', 1]" in profile("SEARCH", "QUERY", "*", "LIMIT", 0, 0)
-    assert "['Type', 'MISSING', 'Field', 'm', 'Number of reading operations', 4" in profile("SEARCH", "QUERY", "ismissing(@m)", "DIALECT", 2)
-    assert "'Type', 'NOT', 'Number of reading operations', 3, 'Child iterator'," in profile("SEARCH", "QUERY", "fo* -bar", "DIALECT", 2)
+    assert ("['Type', 'MISSING', 'Field', 'm', 'Number of reading operations', 4"
+            in profile("SEARCH", "QUERY", "ismissing(@m)", "DIALECT", 2))
+    assert ("'Type', 'NOT', 'Number of reading operations', 3, 'Child iterator',"
+            in profile("SEARCH", "QUERY", "fo* -bar", "DIALECT", 2))
     assert "NOT" not in profile("SEARCH", "QUERY", "bar -nothing", "DIALECT", 2)
     assert "'Projector - Function upper'" in profile("AGGREGATE", "QUERY", "*", "LOAD", 1, "@t", "APPLY", "upper(@t)", "AS", "u")
     r2.execute_command("FT.CONFIG", "SET", "_PRINT_PROFILE_CLOCK", "true")
@@ -229,11 +232,13 @@ def test_profile_without_times(r2):
 
 def test_profile_of_intersections_and_circles(r2):
     r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "n", "NUMERIC", "g", "GEO")
-    for i, (word, place) in enumerate((("one", "1.22,4.56"), ("two", "1.24,4.56"), ("three", "1.23,4.55"), ("four", "1.23,4.57"))):
+    for i, (word, place) in enumerate((("one", "1.22,4.56"), ("two", "1.24,4.56"), ("three", "1.23,4.55"),
+                                       ("four", "1.23,4.57"))):
         r2.hset(f"d{i}", mapping={"t": word, "n": i, "g": place})
 
     def iterators(query):
-        return text(str(r2.execute_command("FT.PROFILE", "idx", "SEARCH", "QUERY", query, "DIALECT", 2)[1][1][0])).replace("b'", "'")
+        return text(str(r2.execute_command("FT.PROFILE", "idx", "SEARCH", "QUERY", query,
+                                           "DIALECT", 2)[1][1][0])).replace("b'", "'")
 
     assert "'Type', 'GEO', 'Term', '1.23,4.55 - 1.24,4.56', 'Time'" in iterators("@g:[1.23 4.56 10 km]")
     assert "'Type', 'EMPTY'" in iterators("@g:[50 50 1 km]") and "INTERSECT" not in iterators("one nothing")
@@ -264,12 +269,14 @@ def test_vectors_wait_while_the_workers_pause(r2):
     front, back = (dict(zip(map(text, told[name][::2]), told[name][1::2])) for name in ("FRONTEND_INDEX", "BACKEND_INDEX"))
     assert (front["INDEX_SIZE"], back["INDEX_SIZE"], told["BACKGROUND_INDEXING"]) == (40, 0, 1)
     assert debug("WORKERS", "STATS")["lowPriorityPendingJobs"] == 40
-    reply = r2.execute_command("FT.SEARCH", "idx", "*=>[KNN 1 @v $b]", "NOCONTENT", "PARAMS", 2, "b", base[7].tobytes(), "DIALECT", 2)
+    reply = r2.execute_command("FT.SEARCH", "idx", "*=>[KNN 1 @v $b]", "NOCONTENT", "PARAMS", 2, "b",
+                               base[7].tobytes(), "DIALECT", 2)
     assert len(reply) == 2                                                  # searches find what waits
     for words, refusal in ((("PAUSE",), "not running"), (("DRAIN",), "not running"), (("SLEEP",), "Invalid argument")):
         with pytest.raises(redis.ResponseError, match=refusal):
             r2.execute_command("_FT.DEBUG", "WORKERS", *words)
-    assert text(r2.execute_command("_FT.DEBUG", "WORKERS", "RESUME")) == text(r2.execute_command("_FT.DEBUG", "WORKERS", "DRAIN")) == "OK"
+    assert text(r2.execute_command("_FT.DEBUG", "WORKERS",
+                                   "RESUME")) == text(r2.execute_command("_FT.DEBUG", "WORKERS", "DRAIN")) == "OK"
     assert debug("WORKERS", "STATS")["totalPendingJobs"] == 0 and debug("WORKERS", "STATS")["totalJobsDone"] >= 40
 
 

@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import native  # noqa: E402
 from samples import create, distances, fill, knn, text, vectors  # noqa: E402
 
-# Name -> k, and the share of the true ten nearest that are among the k found. BIN returns estimates from one bit for each dimension; these
-# clusters, of 125 equally distant vectors each, are the hardest case for it.
+# Name -> k, and the share of the true ten nearest that are among the k found. BIN returns estimates from one bit for each
+# dimension; these clusters, of 125 equally distant vectors each, are the hardest case for it.
 EXTENSIONS = {"LVQ8x8": (10, 0.95), "SQ8": (10, 0.95), "BIN": (50, 0.6)}
 
 
@@ -21,7 +21,8 @@ def details(client):
     reply = client.execute_command("FT.INFO", "idx")
     if not isinstance(reply, dict):
         reply = dict(zip(reply[::2], reply[1::2], strict=True))
-    field = next(f for f in {text(k): v for k, v in reply.items()}["attributes"] if b"VECTOR" in (f.values() if isinstance(f, dict) else f))
+    field = next(f for f in {text(k): v for k, v in reply.items()}["attributes"]
+                 if b"VECTOR" in (f.values() if isinstance(f, dict) else f))
     pairs = field.items() if isinstance(field, dict) else zip(field[::2], field[1::2], strict=False)
     return {text(k): text(v) for k, v in pairs}
 

@@ -107,8 +107,8 @@ def test_most_cursors_of_an_index(numbers):
     numbers.config_set("search-index-cursor-limit", 3)
     try:
         cursors = [first(numbers, "WITHCURSOR", "COUNT", 1)[1] for _ in range(3)]
-        assert "INDEX_CURSOR_LIMIT of 3 has been reached" in refusal(numbers, "FT.AGGREGATE", "idx", "*", "WITHCURSOR",
-                                                                     "COUNT", 1)
+        refused = refusal(numbers, "FT.AGGREGATE", "idx", "*", "WITHCURSOR", "COUNT", 1)
+        assert "INDEX_CURSOR_LIMIT of 3 has been reached" in refused
         numbers.execute_command("FT.CURSOR", "DEL", "idx", cursors[0])
         assert first(numbers, "WITHCURSOR", "COUNT", 1)[1]
     finally:

@@ -49,12 +49,13 @@ def test_order_and_page_of_many_results(r2, words, order):
     truth = np.argsort(distances(base, query, "L2"), kind="stable")[:1000]
     expected = {"distance": truth, "reverse": truth[::-1], "doc id": np.sort(truth)}[order]
     for offset, count in ((0, 1000), (0, 10), (990, 20), (1000, 5)):
-        total, rows = search(r2, "*=>[KNN 1000 @v $b AS d]", "PARAMS", 2, "b", query.tobytes(), *words, "LIMIT", offset, count,
-                             "NOCONTENT")
+        total, rows = search(r2, "*=>[KNN 1000 @v $b AS d]", "PARAMS", 2, "b", query.tobytes(), *words, "LIMIT", offset,
+                             count, "NOCONTENT")
         assert total == 1000 and [int(key[2:]) for key, _ in rows] == expected[offset:offset + count].tolist()
 
 
-@pytest.mark.parametrize("query", ["@nope:[0 1]", "@nope:{a}", "@v:{a}", "@tag:[0 1]", "@num:{a}", "@num:[0 1] @tag:[0 1] -@num:{a}"])
+@pytest.mark.parametrize("query",
+                         ["@nope:[0 1]", "@nope:{a}", "@v:{a}", "@tag:[0 1]", "@num:{a}", "@num:[0 1] @tag:[0 1] -@num:{a}"])
 def test_dialect_1_finds_nothing_in_fields_of_another_kind(both, query):
     create(both)
     fill(both, vectors(10, 8))

@@ -74,8 +74,7 @@ def test_ranks_are_combined(shop):
 
 def test_scores_are_combined(shop):
     words = ("SEARCH", "red", "YIELD_SCORE_AS", "s", "VSIM", "@v", "$b", "KNN", 2, "K", 3, "YIELD_SCORE_AS", "d", "COMBINE",
-             "LINEAR",
-             4, "ALPHA", "0.25", "BETA", "0.75", "YIELD_SCORE_AS", "f")
+             "LINEAR", 4, "ALPHA", "0.25", "BETA", "0.75", "YIELD_SCORE_AS", "f")
     found = rows(shop, *words)
     assert [row["__key"] for row in found] == ["d0", "d1", "d2"]
     for row, point in zip(found, (POINTS[0], POINTS[1], POINTS[2])):
@@ -257,8 +256,8 @@ def test_refusals(r3, words, message):
 
 
 def test_searches_that_run_out_of_time_where_they_are_told_to(r2):
-    r2.execute_command("FT.CREATE", "stopping", "PREFIX", 1, "stop:", "SCHEMA", "t", "TEXT", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 2,
-                       "DISTANCE_METRIC", "L2")
+    r2.execute_command("FT.CREATE", "stopping", "PREFIX", 1, "stop:", "SCHEMA", "t", "TEXT", "v", "VECTOR", "FLAT", 6,
+                       "TYPE", "FLOAT32", "DIM", 2, "DISTANCE_METRIC", "L2")
     for i in range(4):
         r2.hset(f"stop:{i}", mapping={"t": "x", "v": bytes(8)})
     words = "_FT.DEBUG", "FT.HYBRID", "stopping", "SEARCH", "x", "VSIM", "@v", "$B", "PARAMS", 2, "B", bytes(8)

@@ -17,8 +17,8 @@ BLOB = np.zeros(2, np.float32).tobytes()
 @pytest.fixture
 def many(r2):
     """Documents that all have one word, each on its own place of a spiral."""
-    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "n", "NUMERIC", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 2,
-                       "DISTANCE_METRIC", "L2")
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "n", "NUMERIC", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32",
+                       "DIM", 2, "DISTANCE_METRIC", "L2")
     angles = np.arange(N)
     places = (angles[:, None] / 100 * np.stack([np.cos(angles), np.sin(angles)], 1)).astype(np.float32)
     pipe = r2.pipeline(transaction=False)
@@ -29,11 +29,13 @@ def many(r2):
 
 
 def hybrid(*how, window=N, after=()):
-    words = "FT.HYBRID", "idx", "SEARCH", "word", "VSIM", "@v", "$b", *how, "COMBINE", "RRF", 2, "WINDOW", window, *after, "PARAMS", 2, "b", BLOB
+    words = ("FT.HYBRID", "idx", "SEARCH", "word", "VSIM", "@v", "$b", *how, "COMBINE", "RRF", 2, "WINDOW", window, *after,
+             "PARAMS", 2, "b", BLOB)
     return [str(word) if isinstance(word, int) else word for word in words]
 
 
-LONG = hybrid("KNN", 2, "K", N, after=("LOAD", 2, "@t", "@n", "APPLY", "@n + 1", "AS", "m", "SORTBY", 2, "@m", "DESC", "LIMIT", 0, N))
+LONG = hybrid("KNN", 2, "K", N, after=("LOAD", 2, "@t", "@n", "APPLY", "@n + 1", "AS", "m", "SORTBY", 2, "@m", "DESC",
+                                       "LIMIT", 0, N))
 
 
 def test_others_are_served_meanwhile_and_rows_are_of_one_moment(many, connect):
@@ -57,7 +59,8 @@ def test_others_are_served_meanwhile_and_rows_are_of_one_moment(many, connect):
     assert isinstance(slow.read(), list) or slow.call("PING") == "PONG"
 
 
-HOW = [("KNN", 2, "K", 30), ("KNN", 2, "K", 30, "FILTER", "@n:[100 4000]"), ("KNN", 2, "K", 30, "FILTER", 3, "@n:[100 4000]", "POLICY", "ADHOC"),
+HOW = [("KNN", 2, "K", 30), ("KNN", 2, "K", 30, "FILTER", "@n:[100 4000]"),
+       ("KNN", 2, "K", 30, "FILTER", 3, "@n:[100 4000]", "POLICY", "ADHOC"),
        ("KNN", 2, "K", 30, "FILTER", 5, "@n:[100 4000]", "POLICY", "BATCHES", "BATCH_SIZE", 1), ("RANGE", 2, "RADIUS", 100),
        ("RANGE", 2, "RADIUS", 2000, "FILTER", "@n:[50 4000]"), ("RANGE", 2, "RADIUS", 100, "FILTER", "@n:[50 70]"),
        ("KNN", 2, "K", 30, "FILTER", "@n:[-2 -1]")]

@@ -30,7 +30,8 @@ def test_pipelines_of_one_command(five):
     """Commands beside the index are run as one, those that concern it are not."""
     r, _ = five
     pipe = r.pipeline(transaction=False)
-    for words in ([("HSET", f"d:{i}", "num", 100 + i) for i in range(3, 9)], [("HSET", f"other:{i}", "num", 100 + i) for i in range(9)],
+    for words in ([("HSET", f"d:{i}", "num", 100 + i) for i in range(3, 9)],
+                  [("HSET", f"other:{i}", "num", 100 + i) for i in range(9)],
                   [("SET", f"d:{i}" if i == 3 else f"s:{i}", "x") for i in range(9)]):
         for one in words:
             pipe.execute_command(*one)

@@ -8,11 +8,13 @@ from samples import text
 
 def debug(client, *words):
     reply = client.execute_command("_FT.DEBUG", *words)
-    return [text(one) if isinstance(one, bytes) else one for one in reply] if isinstance(reply, list) else text(reply) if isinstance(reply, bytes) else reply
+    return ([text(one) if isinstance(one, bytes) else one for one in reply] if isinstance(reply, list) else text(reply)
+            if isinstance(reply, bytes) else reply)
 
 
 def test_dumps(both):
-    both.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "WITHSUFFIXTRIE", "g", "TAG", "WITHSUFFIXTRIE", "n", "NUMERIC", "s", "GEOSHAPE")
+    both.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "WITHSUFFIXTRIE", "g", "TAG", "WITHSUFFIXTRIE", "n",
+                         "NUMERIC", "s", "GEOSHAPE")
     both.hset("a", mapping={"t": "apples old", "g": "red", "n": 1, "s": "POINT(1 1)"})
     both.hset("b", mapping={"t": "old", "g": "red,blue", "n": 2})
     assert debug(both, "DUMP_TERMS", "idx") == ["+appl", "apples", "old"]
@@ -23,12 +25,14 @@ def test_dumps(both):
     assert shown[3] == [[b"value", b"red", b"num_entries", 2, b"num_blocks", 1, b"entries", [1, 2]]]
     assert debug(both, "DUMP_SUFFIX_TRIE", "idx", "g") == ["blue", "ed", "lue", "red", "ue"]
     assert "ples" in debug(both, "DUMP_SUFFIX_TRIE", "idx") and debug(both, "DUMP_GEOMIDX", "idx", "s") == ["num_docs", 1]
-    assert debug(both, "DOCIDTOID", "idx", "b") == 2 and debug(both, "DOCIDTOID", "idx", "c") == 0 and debug(both, "IDTODOCID", "idx", 2) == "b"
+    assert debug(both, "DOCIDTOID", "idx", "b") == 2 and debug(both, "DOCIDTOID", "idx", "c") == 0
+    assert debug(both, "IDTODOCID", "idx", 2) == "b"
     assert debug(both, "DUMP_PHONETIC_HASH", "test") == ["<TST", "<TST"]
     both.delete("a")
     assert debug(both, "GC_FORCEINVOKE", "idx") == "DONE" and debug(both, "DUMP_TERMS", "idx") == ["old"]
-    for words in (("DUMP_INVIDX", "idx", "apples"), ("DUMP_NUMIDX", "idx", "g"), ("DUMP_TAGIDX", "idx", "n"), ("IDTODOCID", "idx", 1), ("DUMP_TERMS",),
-                  ("DUMP_SUFFIX_TRIE", "idx", "what"), ("TTL", "idx"), ("TTL", "nope"), ("GC_CONTINUE_SCHEDULE", "idx"), ("WHAT",)):
+    for words in (("DUMP_INVIDX", "idx", "apples"), ("DUMP_NUMIDX", "idx", "g"), ("DUMP_TAGIDX", "idx", "n"),
+                  ("IDTODOCID", "idx", 1), ("DUMP_TERMS",), ("DUMP_SUFFIX_TRIE", "idx", "what"), ("TTL", "idx"),
+                  ("TTL", "nope"), ("GC_CONTINUE_SCHEDULE", "idx"), ("WHAT",)):
         with raises(redis.ResponseError):
             debug(both, *words)
 
@@ -70,12 +74,15 @@ def test_the_age_of_a_temporary_index(r2):
     assert 3590 < debug(r2, "TTL", "idx") <= 3600 and debug(r2, "TTL_PAUSE", "idx") == "OK"
     with raises(redis.ResponseError):
         debug(r2, "TTL_PAUSE", "idx")
-    assert debug(r2, "GC_STOP_SCHEDULE", "idx") == debug(r2, "GC_CONTINUE_SCHEDULE", "idx") == debug(r2, "TTL_EXPIRE", "idx") == "OK"
+    assert (debug(r2, "GC_STOP_SCHEDULE", "idx") == debug(r2, "GC_CONTINUE_SCHEDULE", "idx")
+            == debug(r2, "TTL_EXPIRE", "idx") == "OK")
 
 
 @mark.parametrize("words, refusal", [
-    (("_MIN_TRIM_DELAY_MS", 5000), "less than _MAX_TRIM_DELAY_MS .5000"), (("WORKERS", 99), "cannot exceed 16"), (("_BG_INDEX_MEM_PCT_THR", 101), "100%"),
-    (("ON_OOM", "never"), "Invalid ON_OOM value"), (("EXTLOAD", 1), "Not modifiable"), (("MAX_AGGREGATE_GROUPS", 0), "acceptable bounds")])
+    (("_MIN_TRIM_DELAY_MS", 5000), "less than _MAX_TRIM_DELAY_MS .5000"), (("WORKERS", 99), "cannot exceed 16"),
+    (("_BG_INDEX_MEM_PCT_THR", 101), "100%"),
+    (("ON_OOM", "never"), "Invalid ON_OOM value"), (("EXTLOAD", 1), "Not modifiable"),
+    (("MAX_AGGREGATE_GROUPS", 0), "acceptable bounds")])
 def test_settings_that_cannot_be(r2, words, refusal):
     with raises(redis.ResponseError, match=refusal):
         r2.execute_command("FT.CONFIG", "SET", *words)
@@ -112,12 +119,14 @@ def test_complaints_and_sections(r2):
                 r2.execute_command(name, "idx", *words)
     r2.config_set("search-max-prefix-expansions", 200)
     after = r2.info("modules")
-    assert [after[name] - before[name] for name in ("search_coord_total_query_errors_syntax", "search_coord_total_query_errors_arguments",
+    assert [after[name] - before[name] for name in ("search_coord_total_query_errors_syntax",
+                                                    "search_coord_total_query_errors_arguments",
                                                     "search_coord_total_query_warnings_max_prefix_expansions")] == [2, 2, 2]
 
 
 def test_errors_without_codes(r2):
-    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "v", "VECTOR", "HNSW", 6, "TYPE", "FLOAT32", "DIM", 2, "DISTANCE_METRIC", "L2")
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "v", "VECTOR", "HNSW", 6, "TYPE", "FLOAT32", "DIM", 2,
+                       "DISTANCE_METRIC", "L2")
     r2.hset("a", mapping={"t": "x", "v": b"12345678"})
     r2.config_set("search-error-codes", "no")
     knn = ("PARAMS", 2, "b", b"12345678", "DIALECT", 2)
@@ -128,7 +137,8 @@ def test_errors_without_codes(r2):
                              resolving + "'batch size' is irrelevant for 'ADHOC_BF' policy"),
                             (("FT.CREATE", "x", "SCHEMA", "v", "VECTOR", "HNSW", 6), "Expected 6 parameters but got 0"),
                             (("FT.PROFILE", "nope", "SEARCH", "QUERY", "*"), "nope: no such index"),
-                            (("FT.SEARCH", "idx", "*=>[KNN 2 @v $b]=>{$shard_k_ratio: 0.5}", *knn), "Shard k ratio is unavailable .*"),
+                            (("FT.SEARCH", "idx", "*=>[KNN 2 @v $b]=>{$shard_k_ratio: 0.5}", *knn),
+                             "Shard k ratio is unavailable .*"),
                             (("FT.PROFILE", "idx", "SEEK", "QUERY", "*"), "No `SEARCH` or `AGGREGATE` provided")):
             with raises(redis.ResponseError, match=f"^{told}$"):
                 r2.execute_command(*words)
@@ -187,7 +197,8 @@ def test_numbers_that_are_asked_for_are_shown_as_numbers(r2):
     ("POLYGON((1 1, 1 100, 50 50, 50 -50, 1 150, 100 50, 1 1))", "invalid self-intersections"),
     ("POLYGON((1 1, 1 100, 100 100, 100 1, 1 1) (25 150, 75 150, 75 250, 25 250, 25 150))", "outside the outer boundary"),
     ("POLYGON((1 1, 1 9, 9 9, 9 1, 1 1) (2 2, 7 2, 7 7, 2 7, 2 2) (4 4, 5 4, 5 5, 4 5, 4 4))", "nested interior rings"),
-    ("POLYGON((1 1, 1 100, 100 100, bart, 1 1))", "bad lexical cast"), ("LINE(1 1)", "unknown geometry type"), ("POINT(1 1) x", "Too many")])
+    ("POLYGON((1 1, 1 100, 100 100, bart, 1 1))", "bad lexical cast"), ("LINE(1 1)", "unknown geometry type"),
+    ("POINT(1 1) x", "Too many")])
 def test_shapes_that_cannot_be(shape, reason):
     from commands.ft.fields.geoshape import shape_of
     with raises(ValueError) as refusal:
@@ -279,14 +290,16 @@ def test_searches_that_stop_where_they_are_told_to(r3):
         r3.hset(f"stop:{i}", "n", 9 - i)
 
     def ask(command, *words, n=4, more=()):
-        return r3.execute_command("_FT.DEBUG", command, "stopping", "*", *words, "TIMEOUT_AFTER_N", n, *more, "DEBUG_PARAMS_COUNT", 2 + len(more))
+        return r3.execute_command("_FT.DEBUG", command, "stopping", "*", *words, "TIMEOUT_AFTER_N", n, *more,
+                                  "DEBUG_PARAMS_COUNT", 2 + len(more))
 
     warning = [b"Timeout limit was reached"]
     for command, words in (("FT.SEARCH", ()), ("FT.AGGREGATE", ("LOAD", 1, "@n"))):
         reply = ask(command, *words, more=("INTERNAL_ONLY",))
         assert len(reply[b"results"]) == 4 and reply[b"warning"] == warning
         assert ask(command, n=0)[b"results"] == [] and ask(command, n=10)[b"warning"] == []
-        for wrong, refusal in (({"n": "x"}, "Invalid TIMEOUT_AFTER_N count"), ({"more": ("MEOW",)}, "Unrecognized argument: MEOW")):
+        for wrong, refusal in (({"n": "x"}, "Invalid TIMEOUT_AFTER_N count"),
+                               ({"more": ("MEOW",)}, "Unrecognized argument: MEOW")):
             with raises(redis.ResponseError, match=refusal):
                 ask(command, **wrong)
         with raises(redis.ResponseError, match="INTERNAL_ONLY is not supported"):
@@ -317,7 +330,8 @@ QUERIES = [("FT.SEARCH", "idx", "*"), ("FT.AGGREGATE", "idx", "*"), ("FT.AGGREGA
 
 @mark.parametrize("policy", ["return", "fail", "ignore"])
 def test_queries_while_memory_is_short(r3, r2, policy):
-    r3.execute_command("FT.CREATE", "idx", "SCHEMA", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 2, "DISTANCE_METRIC", "L2")
+    r3.execute_command("FT.CREATE", "idx", "SCHEMA", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 2,
+                       "DISTANCE_METRIC", "L2")
     r3.hset("a", "v", bytes(8))
     try:
         r3.config_set("search-on-oom", policy)
@@ -329,8 +343,10 @@ def test_queries_while_memory_is_short(r3, r2, policy):
             else:
                 assert ("insufficient memory" in _warnings(r3, *words)) == (policy == "return")
         if policy == "return":
-            assert r2.execute_command("FT.SEARCH", "what", "ever") == r2.execute_command("FT.AGGREGATE", "idx", "*", "WITHCURSOR")[0] == [0]
-            assert "insufficient" in text(r3.execute_command("FT.PROFILE", "idx", "SEARCH", "QUERY", "*")[b"Results"][b"warning"][0])
+            assert (r2.execute_command("FT.SEARCH", "what", "ever")
+                    == r2.execute_command("FT.AGGREGATE", "idx", "*", "WITHCURSOR")[0] == [0])
+            assert ("insufficient"
+                    in text(r3.execute_command("FT.PROFILE", "idx", "SEARCH", "QUERY", "*")[b"Results"][b"warning"][0]))
             with raises(redis.ResponseError, match="FORMAT what is not supported"):
                 r2.execute_command("FT.SEARCH", "idx", "*", "FORMAT", "what")
     finally:
@@ -339,7 +355,8 @@ def test_queries_while_memory_is_short(r3, r2, policy):
 
 
 def test_time_limits_are_capped_where_there_are_no_workers(r3):
-    r3.execute_command("FT.CREATE", "idx", "SCHEMA", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 2, "DISTANCE_METRIC", "L2")
+    r3.execute_command("FT.CREATE", "idx", "SCHEMA", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 2,
+                       "DISTANCE_METRIC", "L2")
     workers = r3.config_get("search-workers")["search-workers"]
     try:
         r3.config_set("search-_max-foreground-timeout-limit", 1000)
@@ -360,19 +377,28 @@ def test_what_redis_flex_does_not_have():
 def _check_flex(one):
     vector = "v", "VECTOR", "HNSW", "8", "TYPE", "FLOAT32", "DIM", "2", "DISTANCE_METRIC", "L2", "RERANK", "TRUE"
     assert one.call("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "g", "TAG", *vector) == "OK"
-    assert one.call("HSET", "a", "t", "x", "g", "x", "v", bytes(8)) == 3 and one.call("FT.SEARCH", "idx", "x", "NOCONTENT") == [1, b"a"]
+    assert one.call("HSET", "a", "t", "x", "g", "x", "v", bytes(8)) == 3
+    assert one.call("FT.SEARCH", "idx", "x", "NOCONTENT") == [1, b"a"]
     assert one.call("CONFIG", "SET", "search-workers", "0") == "OK" and one.call("CONFIG", "GET", "search-workers")[1] == b"1"
     knn = "PARAMS", "2", "b", bytes(8), "DIALECT", "2"
-    assert one.call("FT.SEARCH", "idx", "x=>[KNN 1 @v $b HYBRID_POLICY BATCHES]", "NOCONTENT", "SORTBY", "__v_score", *knn) == [1, b"a"]
+    assert one.call("FT.SEARCH", "idx", "x=>[KNN 1 @v $b HYBRID_POLICY BATCHES]", "NOCONTENT", "SORTBY", "__v_score",
+                    *knn) == [1, b"a"]
     for words, refusal in (
-            (("FT.HYBRID", "idx", "SEARCH", "x"), "FT.HYBRID is not supported"), (("FT.SUGLEN", "x"), "FT.SUGLEN is not supported"),
-            (("FT.PROFILE", "idx", "HYBRID", "QUERY", "x"), "FT.HYBRID is not supported"), (("FT.DROPINDEX", "idx", "DD"), "DD is not supported"),
-            (("FT.SEARCH", "idx", "x", "SLOP", "1"), "SLOP is not supported"), (("FT.SEARCH", "idx", "x", "DIALECT", "4"), "DIALECT 4 is not"),
+            (("FT.HYBRID", "idx", "SEARCH", "x"), "FT.HYBRID is not supported"),
+            (("FT.SUGLEN", "x"), "FT.SUGLEN is not supported"),
+            (("FT.PROFILE", "idx", "HYBRID", "QUERY", "x"), "FT.HYBRID is not supported"),
+            (("FT.DROPINDEX", "idx", "DD"), "DD is not supported"),
+            (("FT.SEARCH", "idx", "x", "SLOP", "1"), "SLOP is not supported"),
+            (("FT.SEARCH", "idx", "x", "DIALECT", "4"), "DIALECT 4 is not"),
             (("FT.SEARCH", "idx", "x", "SORTBY", "t"), "SORTBY in Redis Flex"), (("FT.SEARCH", "idx", "@g:{x*}"), "TAG prefix"),
-            (("FT.SEARCH", "idx", "x=>[KNN 1 @v $b]", *knn), "require explicit HYBRID_POLICY"), (("FT.AGGREGATE", "idx", "*", "WITHCURSOR"), "WITHCURSOR"),
-            (("FT.SEARCH", "idx", "x", "WITHOUTCOUNT"), "WITHOUTCOUNT is not"), (("FT.CREATE", "b", "NOHL", "SCHEMA", "t", "TEXT"), "`NOHL`"),
-            (("FT.CREATE", "b", "SCHEMA", "t", "GEO"), "GEO fields are not"), (("FT.CREATE", "b", "SCHEMA", "t", "TEXT", "SORTABLE"), "SORTABLE fields"),
-            (("FT.CREATE", "b", "SCHEMA", *vector[:-2]), "argument"), (("FT.CREATE", "b", "SCHEMA", "v", "VECTOR", "HNSW", "6", *vector[4:-2]), "requires RERANK"),
+            (("FT.SEARCH", "idx", "x=>[KNN 1 @v $b]", *knn), "require explicit HYBRID_POLICY"),
+            (("FT.AGGREGATE", "idx", "*", "WITHCURSOR"), "WITHCURSOR"),
+            (("FT.SEARCH", "idx", "x", "WITHOUTCOUNT"), "WITHOUTCOUNT is not"),
+            (("FT.CREATE", "b", "NOHL", "SCHEMA", "t", "TEXT"), "`NOHL`"),
+            (("FT.CREATE", "b", "SCHEMA", "t", "GEO"), "GEO fields are not"),
+            (("FT.CREATE", "b", "SCHEMA", "t", "TEXT", "SORTABLE"), "SORTABLE fields"),
+            (("FT.CREATE", "b", "SCHEMA", *vector[:-2]), "argument"),
+            (("FT.CREATE", "b", "SCHEMA", "v", "VECTOR", "HNSW", "6", *vector[4:-2]), "requires RERANK"),
             (("FT.CREATE", "b", "SCHEMA", "t", "TAG", "WITHSUFFIXTRIE"), "WITHSUFFIXTRIE is not")):
         assert refusal in one.error(*words), words
     for i in range(9):

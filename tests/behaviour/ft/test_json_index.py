@@ -78,8 +78,8 @@ def test_expanded_replies(r3, r2):
     reply = r3.execute_command("FT.SEARCH", "idx", "*", "FORMAT", "EXPAND", "SORTBY", "n")
     assert reply[b"format"] == b"EXPAND"
     assert reply[b"results"][0][b"extra_attributes"] == {b"n": [5], b"$": [{b"t": b"a", b"n": 5, b"o": {b"p": [1, 2.5]}}]}
-    reply = r3.execute_command("FT.AGGREGATE", "idx", "*", "LOAD", 2, "@t", "$.o.p", "APPLY", "upper(@t)", "AS", "u", "FORMAT",
-                               "EXPAND")
+    reply = r3.execute_command("FT.AGGREGATE", "idx", "*", "LOAD", 2, "@t", "$.o.p", "APPLY", "upper(@t)", "AS", "u",
+                               "FORMAT", "EXPAND")
     assert reply[b"results"][0][b"extra_attributes"] == {b"t": [b"a"], b"$.o.p": [[1, 2.5]], b"u": b"A"}
     for name in ("FT.SEARCH", "FT.AGGREGATE"):
         with pytest.raises(redis.ResponseError, match="requires dialect 3"):
@@ -93,8 +93,7 @@ def test_expanded_replies(r3, r2):
 
 def test_fields_of_several_values(both):
     create(both, "$..tag", "AS", "deep", "TAG", "$.tags[*]", "AS", "tags", "TAG", "SEPARATOR", "|", "$.nums", "AS", "nums",
-           "NUMERIC",
-           "$.flags", "AS", "flag", "TAG", "$.text[*]", "AS", "text", "TEXT")
+           "NUMERIC", "$.flags", "AS", "flag", "TAG", "$.text[*]", "AS", "text", "TEXT")
     put(both, 1, {"tag": "x", "in": {"tag": "Y"}, "tags": ["a|b", "c", None], "nums": [1, 50, -3.5], "flags": True,
                   "text": ["red fox", "dog"]})
     put(both, 2, {"nums": 7, "tags": [], "flags": False, "text": ["blue"]})

@@ -34,8 +34,8 @@ def test_documents(both):
     assert not both.exists("a") and both.execute_command("FT.GET", "idx", "a") is None
 
 
-@mark.parametrize("condition, holds", [("@t=='x'", True), ("@n>5", False), ("!exists(@e)", True), ("@e", False), ("!@t==@e", False),
-                                       ("@t||@e", True)])
+@mark.parametrize("condition, holds", [("@t=='x'", True), ("@n>5", False), ("!exists(@e)", True), ("@e", False),
+                                       ("!@t==@e", False), ("@t||@e", True)])
 def test_conditions(r2, condition, holds):
     r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "n", "NUMERIC", "e", "TEXT")
     assert add(r2, "a", 1, "IF", "nonsense(", "FIELDS", "t", "x", "n", 5) == "OK"
@@ -49,7 +49,8 @@ def test_conditions(r2, condition, holds):
 def test_scores_of_additions(r2):
     r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT")
     add(r2, "a", "0.25", "LANGUAGE", "french", "PAYLOAD", "p", "FIELDS", "t", "majestueuse")
-    found = r2.execute_command("FT.SEARCH", "idx", "majestueux", "LANGUAGE", "french", "SCORER", "DOCSCORE", "WITHSCORES", "WITHPAYLOADS", "NOCONTENT")
+    found = r2.execute_command("FT.SEARCH", "idx", "majestueux", "LANGUAGE", "french", "SCORER", "DOCSCORE", "WITHSCORES",
+                               "WITHPAYLOADS", "NOCONTENT")
     assert found == [1, b"a", b"0.25", b"p"]
     add(r2, "a", 1, "REPLACE", "PARTIAL", "FIELDS")
     assert r2.execute_command("FT.SEARCH", "idx", "*", "SCORER", "DOCSCORE", "WITHSCORES", "NOCONTENT") == [1, b"a", b"1"]

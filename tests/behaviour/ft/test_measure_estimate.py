@@ -17,8 +17,8 @@ def as_dict(reply):
 
 
 def schema(algorithm, *options):
-    return ("ON", "HASH", "PREFIX", 1, "doc:", "SCHEMA", "tag", "TAG", "price", "NUMERIC", "SORTABLE", "title", "TEXT", "NOSTEM", "SORTABLE",
-            "v", "VECTOR", algorithm, len(VECTOR) + len(options), *VECTOR, *options)
+    return ("ON", "HASH", "PREFIX", 1, "doc:", "SCHEMA", "tag", "TAG", "price", "NUMERIC", "SORTABLE", "title", "TEXT",
+            "NOSTEM", "SORTABLE", "v", "VECTOR", algorithm, len(VECTOR) + len(options), *VECTOR, *options)
 
 
 def estimate(client, *words):
@@ -33,7 +33,8 @@ def filled(module_server):
         vectors = np.random.default_rng(1).standard_normal((N, DIM)).astype("<f4")
         pipe = client.pipeline(False)
         for i, vector in enumerate(vectors):
-            pipe.hset(f"doc:{i:05d}", mapping={"tag": f"tag-{i % 500:04d}", "price": i, "title": f"of {i % 300:03d} and {i % 77:04d}", "v": vector.tobytes()})
+            pipe.hset(f"doc:{i:05d}", mapping={"tag": f"tag-{i % 500:04d}", "price": i,
+                                               "title": f"of {i % 300:03d} and {i % 77:04d}", "v": vector.tobytes()})
         pipe.execute()
 
         def make(*words):
@@ -59,7 +60,8 @@ def _sizes(said, shown):
     for name, size in (("total_index_memory_sz_mb", said["bytes"]), ("vector_index_sz_mb", by_type[b"VECTOR"][b"bytes"]),
                        ("inverted_sz_mb offset_vectors_sz_mb text_overhead_sz_mb tag_overhead_sz_mb",
                         by_type[b"NUMERIC"][b"bytes"] + by_type[b"TAG"][b"bytes"] + said["text_index"]),
-                       ("sortable_values_size_mb", by_type[b"TEXT"][b"bytes"]), ("doc_table_size_mb key_table_size_mb", said["document_table"])):
+                       ("sortable_values_size_mb", by_type[b"TEXT"][b"bytes"]),
+                       ("doc_table_size_mb key_table_size_mb", said["document_table"])):
         yield name, size, sum(shown[one.encode()] for one in name.split()) * (1 << 20)
 
 
@@ -75,7 +77,8 @@ def test_it_takes_that(filled, algorithm, options):
                     *schema(algorithm, *options))
     try:
         shown = make(*schema(algorithm, *options))
-        deadline = time.monotonic() + 10        # what was trained on goes when its last reader has gone; what searches take comes with them
+        # what was trained on goes when its last reader has gone; what searches take comes with them
+        deadline = time.monotonic() + 10
         while time.monotonic() < deadline and any(size != pytest.approx(held, rel=0.05) for _, size, held in _sizes(said, shown)):
             time.sleep(0.05)
             shown = client.execute_command("FT.INFO", "i")
@@ -89,8 +92,8 @@ def test_it_takes_that(filled, algorithm, options):
 
 def test_the_reply(both):
     said = estimate(both, 1_000_000, "idx", *schema("SVS-VAMANA", "COMPRESSION", "LVQ4x4"))
-    assert list(said) == ["documents", "bytes", "bytes_per_document", "document_table", "text_index", "peak_training", "peak_retraining",
-                          "originals_bytes", "fields", "assumed"]
+    assert list(said) == ["documents", "bytes", "bytes_per_document", "document_table", "text_index", "peak_training",
+                          "peak_retraining", "originals_bytes", "fields", "assumed"]
     fields = [as_dict(one) for one in said["fields"]]
     assert [one["attribute"] for one in fields] == [b"tag", b"price", b"title", b"v"]
     vector = fields[-1]
@@ -98,8 +101,9 @@ def test_the_reply(both):
                                 "originals_bytes"]
     assert sum(vector[part] for part in native.PARTS) == vector["bytes"]
     assert said["bytes"] == said["document_table"] + said["text_index"] + sum(one["bytes"] for one in fields)
-    assert as_dict(said["assumed"]) == {"KEY_BYTES": 16, "TAG_VALUES": 1000, "TAG_BYTES": 10, "TAGS_PER_DOCUMENT": 1, "TEXT_WORDS": 20,
-                                       "TEXT_POSTINGS": 25, "TEXT_TERMS": 50000, "TEXT_TERM_BYTES": 7, "SORTABLE_BYTES": 16}
+    assert as_dict(said["assumed"]) == {"KEY_BYTES": 16, "TAG_VALUES": 1000, "TAG_BYTES": 10, "TAGS_PER_DOCUMENT": 1,
+                                        "TEXT_WORDS": 20, "TEXT_POSTINGS": 25, "TEXT_TERMS": 50000, "TEXT_TERM_BYTES": 7,
+                                        "SORTABLE_BYTES": 16}
     small = estimate(both, 1_000_000, "idx", "SCHEMA", "v", "VECTOR", "FLAT", 6, *VECTOR)
     assert list(as_dict(small["assumed"])) == ["KEY_BYTES"]
     assert not both.execute_command("FT._LIST")

@@ -38,8 +38,8 @@ def fill(client, data):
 
 
 def knn(client, vector, attributes=""):
-    reply = client.execute_command("FT.SEARCH", "i", f"*=>[KNN 10 @v $q]{attributes}", "PARAMS", 2, "q", vector.tobytes(), "NOCONTENT",
-                                   "DIALECT", 2)
+    reply = client.execute_command("FT.SEARCH", "i", f"*=>[KNN 10 @v $q]{attributes}", "PARAMS", 2, "q", vector.tobytes(),
+                                   "NOCONTENT", "DIALECT", 2)
     return {row[b"id"] for row in reply[b"results"]} if isinstance(reply, dict) else set(reply[1:])
 
 
@@ -64,7 +64,8 @@ def truth(client, data, queries, attributes=""):
     return np.mean(shares)
 
 
-@pytest.mark.parametrize("options", [("COMPRESSION", "LVQ8", "TRAINING_THRESHOLD", 1024), ("GRAPH_MAX_DEGREE", 16, "SEARCH_WINDOW_SIZE", 10)])
+@pytest.mark.parametrize("options", [("COMPRESSION", "LVQ8", "TRAINING_THRESHOLD", 1024),
+                                     ("GRAPH_MAX_DEGREE", 16, "SEARCH_WINDOW_SIZE", 10)])
 def test_measured_recall_is_the_true_one(both, options):
     data, queries = np.split(vectors(6300), [6000])
     create(both, *options)
@@ -76,8 +77,8 @@ def test_measured_recall_is_the_true_one(both, options):
     assert found["source"] == b"recent queries" and found["exact_by"] == b"originals" and int(found["queries"]) == 300
     assert abs(float(found["recall"]) - true) < 0.005
     assert float(found["low"]) <= true <= float(found["high"]) and float(found["high"]) - float(found["low"]) < 0.1
-    # A document that the walk goes round leaves a gap: on such clusters measured 0.013 too low, and 300 of them are off by 0.006 more.
-    # (With 8 neighbours whole clusters are out of reach of a narrow window, and no small sample says how many.)
+    # A document that the walk goes round leaves a gap: on such clusters measured 0.013 too low, and 300 of them are off by 0.006
+    # more. (With 8 neighbours whole clusters are out of reach of a narrow window, and no small sample says how many.)
     assert -0.045 < float(by_documents["recall"]) - true < 0.02
     assert int(found["k"]) == 10 and int(found["window"]) >= 10 and float(found["ms"]) > 0
     wide = recall(both, "K", 5, "SEARCH_WINDOW_SIZE", 500, "RERANK", 50, "SOURCE", "QUERIES")
@@ -108,7 +109,8 @@ def test_every_algorithm(r3, algorithm, options):
 @pytest.mark.parametrize("words, text", [
     (("X", 1), "Unknown argument `X`: there are K, SAMPLE"), (("K", 0), "K must be an integer from 1 to 1000"),
     (("K",), "K must be"), (("SAMPLE", "many"), "SAMPLE must be an integer from 1 to 10000"),
-    (("SEARCH_WINDOW_SIZE", -1), "SEARCH_WINDOW_SIZE must be an integer from 1 to 1048576"), (("RERANK", "TRUE"), "RERANK must be AUTO, OFF"),
+    (("SEARCH_WINDOW_SIZE", -1), "SEARCH_WINDOW_SIZE must be an integer from 1 to 1048576"),
+    (("RERANK", "TRUE"), "RERANK must be AUTO, OFF"),
     (("SOURCE", "X"), "SOURCE must be QUERIES or DOCUMENTS"), (("SOURCE",), "SOURCE must be")])
 def test_bad_arguments_name_what_is_allowed(both, words, text):
     create(both)
@@ -194,8 +196,8 @@ def test_target_recall(both):
     assert truth(both, data, queries) >= 0.78
     few, many = (truth(both, data, queries, "=>{$TARGET_RECALL: %s}" % target) for target in ("0.8", "0.98"))
     assert many >= 0.96 and few < many
-    pipelined = both.execute_command("FT.SEARCH", "i", "*=>[KNN 3 @v $q TARGET_RECALL $t]", "PARAMS", 4, "q", queries[0].tobytes(), "t",
-                                     "0.9", "NOCONTENT", "DIALECT", 2)
+    pipelined = both.execute_command("FT.SEARCH", "i", "*=>[KNN 3 @v $q TARGET_RECALL $t]", "PARAMS", 4, "q",
+                                     queries[0].tobytes(), "t", "0.9", "NOCONTENT", "DIALECT", 2)
     assert len(pipelined[b"results"] if isinstance(pipelined, dict) else pipelined[1:]) == 3
 
 

@@ -45,9 +45,10 @@ def tune(client, *words):
 def test_the_reply(both):
     fill(both, 1500)
     found, trials = tune(both, "K", 5, "SAMPLE", 1000)
-    assert list(found) == ["vectors", "queries", "source", "k", "target_recall", "smallest", "smallest_rerank", "fastest", "fastest_rerank",
-                           "compressions", "ms"]
-    assert int(found["vectors"]) == 900 and int(found["queries"]) == 100 and found["source"] == b"documents" and int(found["k"]) == 5
+    assert list(found) == ["vectors", "queries", "source", "k", "target_recall", "smallest", "smallest_rerank", "fastest",
+                           "fastest_rerank", "compressions", "ms"]
+    assert int(found["vectors"]) == 900 and int(found["queries"]) == 100 and found["source"] == b"documents"
+    assert int(found["k"]) == 5
     assert float(found["target_recall"]) == 0.95
     assert list(trials) == ["NO_COMPRESSION", *native.COMPRESSIONS]
     for name, one in trials.items():
@@ -76,12 +77,15 @@ def test_recent_queries_and_target(r3):
     for query in vectors(60, 3):
         r3.execute_command("FT.SEARCH", "i", "*=>[KNN 3 @v $q]", "PARAMS", 2, "q", query.tobytes(), "NOCONTENT", "DIALECT", 2)
     found, trials = tune(r3, "SAMPLE", 800)
-    assert found["source"] == b"recent queries" and found["queries"] == 60 and found["vectors"] == 800 and found["target_recall"] == 0.9
-    assert trials["LeanVec4x8"]["bytes_per_vector"] == native.bytes_per_vector(DIM, compression="LeanVec4x8", reduce=16, metric="L2")
+    assert found["source"] == b"recent queries" and found["queries"] == 60 and found["vectors"] == 800
+    assert found["target_recall"] == 0.9
+    expected = native.bytes_per_vector(DIM, compression="LeanVec4x8", reduce=16, metric="L2")
+    assert trials["LeanVec4x8"]["bytes_per_vector"] == expected
 
 
 @pytest.mark.parametrize("algorithm, options, kind, metric", [
-    ("FLAT", (), "FLOAT32", "IP"), ("HNSW", ("M", 8), "INT8", "COSINE"), ("FLAT", (), "BFLOAT16", "COSINE"), ("HNSW", (), "FLOAT64", "L2"),
+    ("FLAT", (), "FLOAT32", "IP"), ("HNSW", ("M", 8), "INT8", "COSINE"), ("FLAT", (), "BFLOAT16", "COSINE"),
+    ("HNSW", (), "FLOAT64", "L2"),
     ("SVS-VAMANA", ("COMPRESSION", "LVQ4", "SEARCH_WINDOW_SIZE", 20), "FLOAT16", "IP")])
 def test_every_kind_of_field(r3, algorithm, options, kind, metric):
     fill(r3, 700, algorithm, *options, kind=kind, metric=metric)
@@ -91,7 +95,8 @@ def test_every_kind_of_field(r3, algorithm, options, kind, metric):
 
 
 @pytest.mark.parametrize("words, text", [
-    (("X", 1), "Unknown argument `X`: there are K, SAMPLE"), (("K", 0), "K must be an integer from 1 to 100"), (("SAMPLE",), "SAMPLE must be"),
+    (("X", 1), "Unknown argument `X`: there are K, SAMPLE"), (("K", 0), "K must be an integer from 1 to 100"),
+    (("SAMPLE",), "SAMPLE must be"),
     (("SAMPLE", 10), "SAMPLE must be an integer from 500 to 50000")])
 def test_bad_arguments(both, words, text):
     fill(both, 3)

@@ -1,5 +1,5 @@
-"""Searches that arrive together: the replies that the engine writes are those that commands/ft/reply.py would write, in the order of
-each client's commands, whatever else its clients do meanwhile."""
+"""Searches that arrive together: the replies that the engine writes are those that commands/ft/reply.py would write, in the
+order of each client's commands, whatever else its clients do meanwhile."""
 import sys
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from samples import create, fill, vectors  # noqa: E402
 
 
 def search(vector, *options, where="*", k=10):
-    return pack("FT.SEARCH", "idx", f"{where}=>[KNN {k} @v $b AS d]", "PARAMS", "2", "b", vector.tobytes(), "SORTBY", "d", *options,
-                "DIALECT", "2")
+    return pack("FT.SEARCH", "idx", f"{where}=>[KNN {k} @v $b AS d]", "PARAMS", "2", "b", vector.tobytes(), "SORTBY", "d",
+                *options, "DIALECT", "2")
 
 
-OPTIONS = [("RETURN", "1", "d"), ("NOCONTENT",), ("RETURN", "0"), ("RETURN", "3", "d", "AS", "other"), ("LIMIT", "0", "20", "NOCONTENT"),
-           ("RETURN", "2", "tag", "d"), ("RETURN", "3", "num", "d", "tag"), ()]
+OPTIONS = [("RETURN", "1", "d"), ("NOCONTENT",), ("RETURN", "0"), ("RETURN", "3", "d", "AS", "other"),
+           ("LIMIT", "0", "20", "NOCONTENT"), ("RETURN", "2", "tag", "d"), ("RETURN", "3", "num", "d", "tag"), ()]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
@@ -58,9 +58,10 @@ def test_fields_are_shown_as_they_are_now(connect, r2):
 
     for i in range(60):
         r2.hset(f"d:{i}", "other", "x" * (20 * i))
-    for change in ([], ["HSET", "d:3", "other", "changed"], ["HDEL", "d:4", "other"], ["HSET", "d:5", "tag", "y" * 300], ["DEL", "d:6"],
-                   ["HSET", "d:6", "other", "again", "v", base[3].tobytes()], ["RENAME", "d:7", "d:77"], ["HSET", "d:77", "other", ""],
-                   ["HEXPIRE", "d:8", "1000", "FIELDS", "1", "other"], ["HPERSIST", "d:8", "FIELDS", "1", "other"]):
+    for change in ([], ["HSET", "d:3", "other", "changed"], ["HDEL", "d:4", "other"], ["HSET", "d:5", "tag", "y" * 300],
+                   ["DEL", "d:6"], ["HSET", "d:6", "other", "again", "v", base[3].tobytes()], ["RENAME", "d:7", "d:77"],
+                   ["HSET", "d:77", "other", ""], ["HEXPIRE", "d:8", "1000", "FIELDS", "1", "other"],
+                   ["HPERSIST", "d:8", "FIELDS", "1", "other"]):
         if change:
             r2.execute_command(*change)
         rows = found()
@@ -74,8 +75,8 @@ def test_searches_of_several_kinds_in_one_turn(connect, r2):
     base = vectors(400, 8)
     create(r2, algorithm="SVS-VAMANA")
     fill(r2, base)
-    kinds = [("*", 10, ("NOCONTENT",)), ("@num:[0 50]", 3, ("RETURN", "2", "d", "tag")), ("@num:[9 9]", 400, ()), ("@num:[1e6 inf]", 5, ()),
-             ("@num:[20 300]", 7, ("RETURN", "1", "d")), ("*", 2000, ("LIMIT", "0", "2"))]
+    kinds = [("*", 10, ("NOCONTENT",)), ("@num:[0 50]", 3, ("RETURN", "2", "d", "tag")), ("@num:[9 9]", 400, ()),
+             ("@num:[1e6 inf]", 5, ()), ("@num:[20 300]", 7, ("RETURN", "1", "d")), ("*", 2000, ("LIMIT", "0", "2"))]
     kinds = [search(base[i], *options, where=where, k=k) for i, (where, k, options) in enumerate(kinds)]
     clients = [connect() for _ in kinds]
     expected = []
@@ -96,7 +97,8 @@ def test_each_client_gets_its_own_replies_in_order(connect, r2):
     for turn in range(30):
         for i, one in enumerate(clients):
             row = (turn * 6 + i) % 300
-            one.send(search(base[row], "NOCONTENT", k=1) + pack("ECHO", str(row)) + search(base[row], "NOCONTENT", k=1) + pack("PING"))
+            one.send(search(base[row], "NOCONTENT", k=1) + pack("ECHO", str(row)) + search(base[row], "NOCONTENT", k=1)
+                     + pack("PING"))
         for i, one in enumerate(clients):
             row = (turn * 6 + i) % 300
             found = [1, f"d:{row}".encode()]
@@ -110,8 +112,9 @@ def test_a_search_sees_what_its_client_wrote_before_it_and_not_what_it_wrote_aft
     clients = [connect() for _ in range(5)]
     for turn in range(20):
         for i, one in enumerate(clients):
-            one.send(search(base[i], "NOCONTENT", k=1) + pack("HSET", f"d:new{i}", "v", (base[i] * 3).tobytes()) + pack("DEL", f"d:{i}")
-                     + search(base[i], "NOCONTENT", k=1) + pack("HSET", f"d:{i}", "v", base[i].tobytes()) + pack("DEL", f"d:new{i}"))
+            one.send(search(base[i], "NOCONTENT", k=1) + pack("HSET", f"d:new{i}", "v", (base[i] * 3).tobytes())
+                     + pack("DEL", f"d:{i}") + search(base[i], "NOCONTENT", k=1)
+                     + pack("HSET", f"d:{i}", "v", base[i].tobytes()) + pack("DEL", f"d:new{i}"))
         for i, one in enumerate(clients):
             got = [one.read() for _ in range(6)]
             assert got[0] == [1, f"d:{i}".encode()] and got[3] == [1, f"d:new{i}".encode()]
@@ -125,8 +128,8 @@ def test_searches_in_transactions_of_busy_turns(connect, r2):
     clients = [connect() for _ in range(5)]
     for _ in range(20):
         for i, one in enumerate(clients):
-            one.send(search(base[i], "NOCONTENT", k=1) + pack("MULTI") + search(base[i + 9], "NOCONTENT", k=1) + pack("INCR", f"n{i}")
-                     + pack("EXEC") + search(base[i], "NOCONTENT", k=1))
+            one.send(search(base[i], "NOCONTENT", k=1) + pack("MULTI") + search(base[i + 9], "NOCONTENT", k=1)
+                     + pack("INCR", f"n{i}") + pack("EXEC") + search(base[i], "NOCONTENT", k=1))
     for turn in range(20):
         for i, one in enumerate(clients):
             got = [one.read() for _ in range(6)]
@@ -136,8 +139,8 @@ def test_searches_in_transactions_of_busy_turns(connect, r2):
 
 def test_filters_hold_for_what_changed_in_the_same_turn(connect, r2):
     base = vectors(300, 8)
-    r2.execute_command("FT.CREATE", "idx", "PREFIX", "1", "d:", "SCHEMA", "t", "TAG", "v", "VECTOR", "SVS-VAMANA", "6", "TYPE", "FLOAT32", "DIM", "8",
-                       "DISTANCE_METRIC", "L2")
+    r2.execute_command("FT.CREATE", "idx", "PREFIX", "1", "d:", "SCHEMA", "t", "TAG", "v", "VECTOR", "SVS-VAMANA", "6",
+                       "TYPE", "FLOAT32", "DIM", "8", "DISTANCE_METRIC", "L2")
     for i, row in enumerate(base):
         r2.hset(f"d:{i}", mapping={"v": row.tobytes(), "t": "a" if i % 2 else "b"})
     clients = [connect() for _ in range(6)]

@@ -11,7 +11,8 @@ DOCUMENTS = {"d:1": "The quick brown fox jumps over the lazy dog", "d:2": "Quick
 
 
 def library(client, *words):
-    client.execute_command("FT.CREATE", "idx", "PREFIX", 1, "d:", *words, "SCHEMA", "t", "TEXT", "SORTABLE", "n", "NUMERIC", "g", "TAG")
+    client.execute_command("FT.CREATE", "idx", "PREFIX", 1, "d:", *words, "SCHEMA", "t", "TEXT", "SORTABLE", "n",
+                           "NUMERIC", "g", "TAG")
     for i, (key, words) in enumerate(DOCUMENTS.items()):
         client.hset(key, mapping={"t": words, "n": i, "g": "even" if i % 2 == 0 else "odd"})
 
@@ -22,10 +23,12 @@ def ids(client, query, *words):
 
 def test_queries(both):
     library(both)
-    for query, expected in (("fox", {"d:1", "d:2"}), ("foxes run", {"d:2"}), ('"brown fox"', {"d:1"}), ("qui* -run", {"d:1", "d:3"}), ("%quack%", {"d:1", "d:2", "d:3"}),
-                            ("slow|lazy", {"d:1", "d:4"}), ("w'?u*k'", {"d:1", "d:2", "d:3"}), ("*ails", {"d:4"}), ("*row*", {"d:1", "d:3"}), ("the", set()),
-                            ("quick @n:[1 2]", {"d:2", "d:3"}), ("dog @g:{even}", {"d:1", "d:3"}), ("-quick", {"d:4"}), ("~quick @g:{odd}", {"d:2", "d:4"}),
-                            ("(quick dog)=>{$slop:1}", {"d:3"}), ("(dog quick)=>{$inorder:true}", {"d:3"}), ("@t:(brown (cat|fox))", {"d:1", "d:3"})):
+    for query, expected in (("fox", {"d:1", "d:2"}), ("foxes run", {"d:2"}), ('"brown fox"', {"d:1"}),
+                            ("qui* -run", {"d:1", "d:3"}), ("%quack%", {"d:1", "d:2", "d:3"}), ("slow|lazy", {"d:1", "d:4"}),
+                            ("w'?u*k'", {"d:1", "d:2", "d:3"}), ("*ails", {"d:4"}), ("*row*", {"d:1", "d:3"}), ("the", set()),
+                            ("quick @n:[1 2]", {"d:2", "d:3"}), ("dog @g:{even}", {"d:1", "d:3"}), ("-quick", {"d:4"}),
+                            ("~quick @g:{odd}", {"d:2", "d:4"}), ("(quick dog)=>{$slop:1}", {"d:3"}),
+                            ("(dog quick)=>{$inorder:true}", {"d:3"}), ("@t:(brown (cat|fox))", {"d:1", "d:3"})):
         assert set(ids(both, query)) == expected, query
     assert ids(both, "fox", "VERBATIM") == ["d:1"]
     assert ids(both, "quick", "INFIELDS", 1, "nope") == []
@@ -38,7 +41,8 @@ def test_expansions_of_fields_that_do_not_stem(both):
     both.hset("d:2", "a", "candies")
     assert ids(both, "@a|b:candy") == ["d:2"] and ids(both, "@a|b:candi") == ["d:1", "d:2"]
     both.hset("d:3", "a", "705")
-    for query, expected in (("@a|b:candy", "@a|b:UNION {\n  @a|b:candy\n  @a:+candi(expanded)\n  @a:candi(expanded)\n}\n"), ("705", "705\n"),
+    for query, expected in (("@a|b:candy", "@a|b:UNION {\n  @a|b:candy\n  @a:+candi(expanded)\n  @a:candi(expanded)\n}\n"),
+                            ("705", "705\n"),
                             ("(a)=>{$slop:2}", "UNION {\n  a => {$slop: 2; $inorder: false;}\n  +a(expanded)\n}\n")):
         assert text(both.execute_command("FT.EXPLAIN", "idx", query, "NOSTOPWORDS", "DIALECT", 2)) == expected
     assert ids(both, "705") == ["d:3"]
@@ -53,7 +57,8 @@ def test_raw_ids_and_sort_keys(both):
     library(both)
     reply = both.execute_command("FT.SEARCH", "idx", "snails", "WITHRAWIDS", "NOCONTENT")
     assert (reply[1:] == [b"d:4", 4]) if both.protocol == 2 else reply[b"results"][0][b"docId"] == 4
-    reply = both.execute_command("FT.AGGREGATE", "idx", "@n:[2 3]", "WITHSORTKEYS", "LOAD", 1, "@n", "SORTBY", 2, "@t", "DESC", "LIMIT", 0, 1)
+    reply = both.execute_command("FT.AGGREGATE", "idx", "@n:[2 3]", "WITHSORTKEYS", "LOAD", 1, "@n", "SORTBY", 2, "@t",
+                                 "DESC", "LIMIT", 0, 1)
     assert (reply[1] if both.protocol == 2 else reply[b"results"][0][b"sortkey"]) == b"$slow snails"
 
 
@@ -66,7 +71,8 @@ def test_removed_words_do_not_count_as_expansions(both):
     both.execute_command("_FT.DEBUG", "GC_FORCEINVOKE", "idx")
     assert ids(both, "term*") == ["last"]
     shown = results_of_info(both)
-    assert float(shown["gc_stats"]["bytes_collected"]) > 0 and float(shown["offset_vectors_sz_mb"]) > 0 and float(shown["key_table_size_mb"]) > 0
+    assert float(shown["gc_stats"]["bytes_collected"]) > 0 and float(shown["offset_vectors_sz_mb"]) > 0
+    assert float(shown["key_table_size_mb"]) > 0
 
 
 def results_of_info(client):
@@ -116,10 +122,13 @@ def test_scores(r3):
     assert text(first[b"score"][1][0]).startswith("Final BM25 : words BM25")
     plain = r3.execute_command("FT.SEARCH", "idx", "quick fox", "WITHSCORES", "NOCONTENT", "DIALECT", 2)[b"results"]
     assert [row[b"score"] for row in plain] == approx([first[b"score"][0], second[b"score"][0]])
-    best = r3.execute_command("FT.SEARCH", "idx", "quick", "WITHSCORES", "SCORER", "BM25STD.NORM", "NOCONTENT", "DIALECT", 2)[b"results"]
+    best = r3.execute_command("FT.SEARCH", "idx", "quick", "WITHSCORES", "SCORER", "BM25STD.NORM", "NOCONTENT",
+                              "DIALECT", 2)[b"results"]
     assert best[0][b"score"] == 1
-    rows = r3.execute_command("FT.AGGREGATE", "idx", "quick", "ADDSCORES", "SORTBY", 2, "@__score", "DESC", "DIALECT", 2)[b"results"]
-    assert [float(row[b"extra_attributes"][b"__score"]) for row in rows] == sorted([float(row[b"extra_attributes"][b"__score"]) for row in rows])[::-1]
+    rows = r3.execute_command("FT.AGGREGATE", "idx", "quick", "ADDSCORES", "SORTBY", 2, "@__score", "DESC",
+                              "DIALECT", 2)[b"results"]
+    assert ([float(row[b"extra_attributes"][b"__score"]) for row in rows]
+            == sorted([float(row[b"extra_attributes"][b"__score"]) for row in rows])[::-1])
 
 
 def test_what_lacks_a_word_has_no_score(r3):
@@ -135,9 +144,11 @@ def test_text_filters_vectors(r3):
     fill(r3, base)
     for i in range(0, 60, 3):
         r3.hset(f"d:{i}", "t", "chosen ones" if i % 2 else "others")
-    rows = results(r3.execute_command("FT.SEARCH", "idx", "@t:choose=>[KNN 5 @v $b AS d]", "PARAMS", 2, "b", base[9].tobytes(), "DIALECT", 2))[1]
+    rows = results(r3.execute_command("FT.SEARCH", "idx", "@t:choose=>[KNN 5 @v $b AS d]", "PARAMS", 2, "b", base[9].tobytes(),
+                                      "DIALECT", 2))[1]
     assert rows == []
-    rows = results(r3.execute_command("FT.SEARCH", "idx", "@t:chosen=>[KNN 5 @v $b AS d]", "PARAMS", 2, "b", base[9].tobytes(), "SORTBY", "d", "NOCONTENT", "DIALECT", 2))[1]
+    rows = results(r3.execute_command("FT.SEARCH", "idx", "@t:chosen=>[KNN 5 @v $b AS d]", "PARAMS", 2, "b", base[9].tobytes(),
+                                      "SORTBY", "d", "NOCONTENT", "DIALECT", 2))[1]
     assert rows[0][0] == "d:9" and len(rows) == 5 and all(int(key[2:]) % 6 == 3 for key, _ in rows)
 
 
@@ -150,7 +161,8 @@ def test_a_changed_schema(both):
 
 def test_explain(both):
     library(both)
-    assert text(both.execute_command("FT.EXPLAIN", "idx", "running")) == "UNION {\n  running\n  +run(expanded)\n  run(expanded)\n}\n"
+    assert text(both.execute_command("FT.EXPLAIN", "idx",
+                                     "running")) == "UNION {\n  running\n  +run(expanded)\n  run(expanded)\n}\n"
     assert text(both.execute_command("FT.EXPLAIN", "idx", "running", "VERBATIM")) == "running\n"
     with raises(redis.ResponseError, match="No such scorer"):
         ids(both, "fox", "SCORER", "NOPE")
@@ -163,8 +175,10 @@ def test_geo(both):
     both.execute_command("FT.CREATE", "idx", "SCHEMA", "l", "GEO", "SORTABLE", "n", "TAG")
     for name, place in PLACES.items():
         both.hset(name, mapping={"l": place, "n": name})
-    for query, expected in (("@l:[2.35 48.85 10 km]", {"paris"}), ("@l:[2.35 48.85 30000 m]", {"paris", "versailles"}), ("@l:[2.35 48.85 220 mi]", {"paris", "versailles", "london"}),
-                            ("-@l:[2.35 48.85 30 km]", {"london", "tokyo"}), ("@l:[139 35 200 km] | @n:{london}", {"london", "tokyo"}), ("@l:[0 0 20015 km]", set(PLACES))):
+    for query, expected in (("@l:[2.35 48.85 10 km]", {"paris"}), ("@l:[2.35 48.85 30000 m]", {"paris", "versailles"}),
+                            ("@l:[2.35 48.85 220 mi]", {"paris", "versailles", "london"}),
+                            ("-@l:[2.35 48.85 30 km]", {"london", "tokyo"}),
+                            ("@l:[139 35 200 km] | @n:{london}", {"london", "tokyo"}), ("@l:[0 0 20015 km]", set(PLACES))):
         assert set(ids(both, query)) == expected, query
     assert set(ids(both, "*", "GEOFILTER", "l", 2.35, 48.85, 30, "km")) == {"paris", "versailles"}
     both.hset("paris", "l", "10,10")
@@ -174,8 +188,8 @@ def test_geo(both):
 
 def test_shapes(both):
     both.execute_command("FT.CREATE", "idx", "SCHEMA", "g", "GEOSHAPE", "FLAT")
-    shapes = {"big": "POLYGON((1 1, 1 10, 10 10, 10 1, 1 1))", "small": "POLYGON((2 2, 2 4, 4 4, 4 2, 2 2))", "point": "POINT(3 3)", "far": "POINT(25 25)",
-              "bad": "LINESTRING(0 0, 1 1)"}
+    shapes = {"big": "POLYGON((1 1, 1 10, 10 10, 10 1, 1 1))", "small": "POLYGON((2 2, 2 4, 4 4, 4 2, 2 2))",
+              "point": "POINT(3 3)", "far": "POINT(25 25)", "bad": "LINESTRING(0 0, 1 1)"}
     for key, shape in shapes.items():
         both.hset(key, "g", shape)
 
@@ -196,15 +210,19 @@ def test_shapes(both):
 
 def test_highlighted_and_summarized(both):
     both.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "b", "TEXT")
-    both.hset("d1", mapping={"t": "The Quick brown fox", "b": "Lorem ipsum dolor sit amet, the quick brown fox jumps over the lazy dog. " * 2})
+    both.hset("d1", mapping={"t": "The Quick brown fox",
+                             "b": "Lorem ipsum dolor sit amet, the quick brown fox jumps over the lazy dog. " * 2})
     both.hset("d2", mapping={"t": "nothing at all", "b": "fox"})
 
     def fields(*words):
-        return {key: {name: text(value) for name, value in one.items()} for key, one in results(both.execute_command("FT.SEARCH", "idx", "fox", *words, "DIALECT", 2))[1]}
+        return {key: {name: text(value) for name, value in one.items()}
+                for key, one in results(both.execute_command("FT.SEARCH", "idx", "fox", *words, "DIALECT", 2))[1]}
 
     found = fields("HIGHLIGHT", "FIELDS", 1, "t", "TAGS", "[", "]")
-    assert found["d1"]["t"] == "The Quick brown [fox]" and "[" not in found["d1"]["b"] and found["d2"] == {"t": "nothing at all", "b": "fox"}
-    found = fields("SUMMARIZE", "FIELDS", 1, "b", "FRAGS", 2, "LEN", 5, "SEPARATOR", " / ", "HIGHLIGHT", "FIELDS", 1, "b", "RETURN", 1, "b")
+    assert found["d1"]["t"] == "The Quick brown [fox]" and "[" not in found["d1"]["b"]
+    assert found["d2"] == {"t": "nothing at all", "b": "fox"}
+    found = fields("SUMMARIZE", "FIELDS", 1, "b", "FRAGS", 2, "LEN", 5, "SEPARATOR", " / ", "HIGHLIGHT", "FIELDS", 1, "b",
+                   "RETURN", 1, "b")
     assert found["d1"] == {"b": "brown <b>fox</b> jumps over / brown <b>fox</b> jumps over / "}
     assert fields("SUMMARIZE", "FIELDS", 1, "t")["d2"]["t"] == "nothing at"
     with raises(redis.ResponseError, match="No such property `nope`"):
@@ -213,7 +231,8 @@ def test_highlighted_and_summarized(both):
 
 def test_what_summaries_keep(r2):
     r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "u", "TEXT")
-    r2.hset("a", mapping={"t": "\nOne fox\n\n  here. " + "x " * 20 + "one fox and one fox again " + "yyyyyyyy " * 9 + "a fox\nand a dog", "u": "Great (Clips)"})
+    r2.hset("a", mapping={"t": "\nOne fox\n\n  here. " + "x " * 20 + "one fox and one fox again " + "yyyyyyyy " * 9
+                          + "a fox\nand a dog", "u": "Great (Clips)"})
 
     def texts(*words):
         found = r2.execute_command("FT.SEARCH", "idx", "fox|dog", "SUMMARIZE", *words)[2]
@@ -221,13 +240,15 @@ def test_what_summaries_keep(r2):
 
     # As many of the terms as there are, however often; ends of lines are blanks that do not end a word.
     assert texts("FRAGS", 1, "LEN", 2)["t"] == "a fox and a dog... " and texts()["u"] == "Great (Clips)"
-    assert r2.execute_command("FT.SEARCH", "idx", "-cat", "SUMMARIZE", "LEN", 1, "FRAGS", 1, "RETURN", 1, "t")[2] == [b"t", b" One fox"]
+    assert (r2.execute_command("FT.SEARCH", "idx", "-cat", "SUMMARIZE", "LEN", 1, "FRAGS", 1, "RETURN", 1, "t")[2]
+            == [b"t", b" One fox"])
 
 
 def test_totals_as_far_as_needed(both):
     library(both)
     reply = both.execute_command("FT.SEARCH", "idx", "*", "LIMIT", 0, 2, "NOCONTENT", "WITHOUTCOUNT")
-    assert results(reply)[0] == 2 == results(both.execute_command("FT.SEARCH", "idx", "*", "LIMIT", 0, 2, "NOCONTENT", "DIALECT", 4))[0]
+    assert results(reply)[0] == 2
+    assert results(both.execute_command("FT.SEARCH", "idx", "*", "LIMIT", 0, 2, "NOCONTENT", "DIALECT", 4))[0] == 2
     assert results(both.execute_command("FT.SEARCH", "idx", "*", "LIMIT", 0, 2, "WITHCOUNT", "NOCONTENT", "DIALECT", 4))[0] > 2
 
 
@@ -235,8 +256,10 @@ def test_sorted_by_what_is_loaded(r2):
     r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "AS", "name", "TEXT", "SORTABLE")
     for key, name in (("b", "Bee"), ("c", "ant"), ("a", "Cat")):
         r2.hset(key, "t", name)
-    assert r2.execute_command("FT.SEARCH", "idx", "*", "LOAD", 1, "@__key", "SORTBY", "__key", "NOCONTENT") == [3, b"a", b"b", b"c"]
-    assert r2.execute_command("FT.SEARCH", "idx", "*", "LOAD", "*", "SORTBY", "name", "LIMIT", 0, 1) == [3, b"c", [b"name", b"ant", b"t", b"ant"]]
+    assert (r2.execute_command("FT.SEARCH", "idx", "*", "LOAD", 1, "@__key", "SORTBY", "__key", "NOCONTENT")
+            == [3, b"a", b"b", b"c"])
+    assert (r2.execute_command("FT.SEARCH", "idx", "*", "LOAD", "*", "SORTBY", "name", "LIMIT", 0, 1)
+            == [3, b"c", [b"name", b"ant", b"t", b"ant"]])
     assert r2.execute_command("FT.SEARCH", "idx", "bee", "SORTBY", "name") == [1, b"b", [b"name", b"bee", b"t", b"Bee"]]
     with raises(redis.ResponseError, match="not loaded nor in schema"):
         r2.execute_command("FT.SEARCH", "idx", "*", "SORTBY", "__key")
@@ -254,8 +277,10 @@ def test_profiles_of_intersections_and_scores(r2):
 
     steps = profile("SEARCH", "QUERY", "common rare", "SCORER", "BM25STD.NORM")
     assert [child[5] for child in steps[b"Iterators profile"][5]] == [1, 1]       # as often as asked
-    assert [one[1] for one in steps[b"Result processors profile"]] == [b"Index", b"Scorer", b"Score Max Normalizer", b"Sorter", b"Loader"]
-    assert [child[1] for child in profile("SEARCH", "QUERY", "rare", "INKEYS", 1, "a")[b"Iterators profile"][5]] == [b"ID-LIST-SORTED", b"TEXT"]
+    assert ([one[1] for one in steps[b"Result processors profile"]]
+            == [b"Index", b"Scorer", b"Score Max Normalizer", b"Sorter", b"Loader"])
+    assert ([child[1] for child in profile("SEARCH", "QUERY", "rare", "INKEYS", 1, "a")[b"Iterators profile"][5]]
+            == [b"ID-LIST-SORTED", b"TEXT"])
     for words, stages in ((("ADDSCORES", "SCORER", "BM25STD.NORM"), [b"Index", b"Scorer", b"Score Max Normalizer"]),
                           (("GROUPBY", 1, "@t"), [b"Index", b"Loader", b"Grouper"])):
         assert [one[1] for one in profile("AGGREGATE", "QUERY", "common", *words)[b"Result processors profile"]] == stages
@@ -273,10 +298,12 @@ def test_empty_strings(r2):
         return set(r2.execute_command("FT.SEARCH", index, query, *words, "NOCONTENT", "DIALECT", dialect)[1:])
 
     assert found('@t:("")', index="json") == {b"j"} and found('@t:("")') == found("@t:($p)", "PARAMS", 2, "p", "") == {b"a"}
-    assert found("@t:%s%") == found("%%''%%") == {b"a", b"b"} and found('@u:(%""%)') == {b"a"} and found("@t:%s%", dialect=1) == {b"b"}
+    assert found("@t:%s%") == found("%%''%%") == {b"a", b"b"} and found('@u:(%""%)') == {b"a"}
+    assert found("@t:%s%", dialect=1) == {b"b"}
     with raises(redis.ResponseError, match="INDEXEMPTY"):
         found("@u:($p)", "PARAMS", 2, "p", "")
-    assert r2.execute_command("FT.SEARCH", "idx", '@t:("")', "HIGHLIGHT", "FIELDS", 1, "t", "RETURN", 1, "t", "DIALECT", 2)[2] == [b"t", b"<b></b>"]
+    assert (r2.execute_command("FT.SEARCH", "idx", '@t:("")', "HIGHLIGHT", "FIELDS", 1, "t", "RETURN", 1, "t", "DIALECT", 2)[2]
+            == [b"t", b"<b></b>"])
     assert r2.execute_command("FT.SEARCH", "idx", '@t:("")', "SUMMARIZE", "RETURN", 1, "t", "DIALECT", 2)[2] == [b"t", b"... "]
 
 
@@ -290,7 +317,8 @@ def test_what_highlighting_needs(r2):
 def test_letters_without_case(r2):
     r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT", "g", "TAG")
     r2.hset("a", mapping={"t": "ΝΕΑΝΊΑΣ", "g": "ΣΣ"})
-    assert r2.execute_command("FT.SEARCH", "idx", "νεανίασ", "NOCONTENT") == r2.execute_command("FT.SEARCH", "idx", "@g:{σσ}", "NOCONTENT") == [1, b"a"]
+    assert (r2.execute_command("FT.SEARCH", "idx", "νεανίασ", "NOCONTENT")
+            == r2.execute_command("FT.SEARCH", "idx", "@g:{σσ}", "NOCONTENT") == [1, b"a"])
 
 
 def test_scores_to_the_last_digit(r2):
@@ -314,22 +342,23 @@ def test_chinese(both):
     for key, words in {"a": "我喜欢编程", "b": "编写程序，喜欢redis客户端。", "c": "Programming is fun"}.items():
         both.hset(key, "t", words)
     both.hset("d", mapping={"t": "我喜欢编程", "lang": "english"})
-    for query, found in (("编程", {"a"}), ("喜欢", {"a", "b"}), ("喜欢 我", {"a"}), ('"喜欢编程"', {"a"}), ("redis", {"b"}), ("redis客户端", {"b"}), ("程编", set()),
-                         ("fun", {"c"}), ("。", set()), ("我喜欢编程 -喜欢", set())):
+    for query, found in (("编程", {"a"}), ("喜欢", {"a", "b"}), ("喜欢 我", {"a"}), ('"喜欢编程"', {"a"}), ("redis", {"b"}),
+                         ("redis客户端", {"b"}), ("程编", set()), ("fun", {"c"}), ("。", set()), ("我喜欢编程 -喜欢", set())):
         assert set(ids(both, query)) == found, query
         assert set(ids(both, query, "LANGUAGE", "chinese", "SCORER", "TFIDF")) == found, query
     assert ids(both, "我喜欢编程", "LANGUAGE", "english") == ["d"]
 
 
-@mark.parametrize("options", [("RETURN", "1", "t"), ("RETURN", "3", "t", "AS", "u"), ("NOCONTENT",), ("RETURN", "2", "g", "t", "LIMIT", "1", "2")],
-                  ids=" ".join)
+@mark.parametrize("options", [("RETURN", "1", "t"), ("RETURN", "3", "t", "AS", "u"), ("NOCONTENT",),
+                              ("RETURN", "2", "g", "t", "LIMIT", "1", "2")], ids=" ".join)
 def test_repeated_searches_tell_what_is_there_now(r2, r3, options):
     r2.execute_command("FT.CREATE", "idx", "PREFIX", "1", "d:", "SCHEMA", "t", "TEXT", "g", "TAG", "n", "NUMERIC")
 
     def found(query, r):
         replies = [r.execute_command("FT.SEARCH", "idx", query, *options, "DIALECT", "2") for _ in range(3)]
         assert replies[0] == replies[1] == replies[2]
-        usual = r.execute_command("FT.SEARCH", "idx", query, *options, "DIALECT", "2", "INKEYS", "9", *(f"d:{i}" for i in range(9)))
+        usual = r.execute_command("FT.SEARCH", "idx", query, *options, "DIALECT", "2", "INKEYS", "9",
+                                  *(f"d:{i}" for i in range(9)))
         assert replies[0] == usual
         return replies[0]
 

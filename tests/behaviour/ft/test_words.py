@@ -10,7 +10,8 @@ def ids(client, query, *words):
 
 
 def flat(reply):
-    return {text(key): [text(one) for one in value] for key, value in (reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2]))}
+    return {text(key): [text(one) for one in value]
+            for key, value in (reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2]))}
 
 
 def test_synonyms(both):
@@ -24,9 +25,11 @@ def test_synonyms(both):
     assert ids(both, "kids") == {"c"}
     both.hset("c", "t", "more kids")
     assert ids(both, "boy") == {"a", "b", "c", "d"}
-    assert flat(both.execute_command("FT.SYNDUMP", "idx")) == {"boy": ["g1", "g2"], "child": ["g1"], "girl": ["g1"], "kids": ["g2"]}
+    assert flat(both.execute_command("FT.SYNDUMP", "idx")) == {"boy": ["g1", "g2"], "child": ["g1"], "girl": ["g1"],
+                                                               "kids": ["g2"]}
     assert "~g1(expanded)" in text(both.execute_command("FT.EXPLAIN", "idx", "boy"))
-    for words in (("FT.SYNUPDATE", "nope", "g", "a"), ("FT.SYNUPDATE", "idx", "g"), ("FT.SYNDUMP", "nope"), ("FT.SYNADD", "idx", "a", "b")):
+    for words in (("FT.SYNUPDATE", "nope", "g", "a"), ("FT.SYNUPDATE", "idx", "g"), ("FT.SYNDUMP", "nope"),
+                  ("FT.SYNADD", "idx", "a", "b")):
         with raises(redis.ResponseError):
             both.execute_command(*words)
 
@@ -41,7 +44,8 @@ def test_dictionaries_and_spelling(both):
     def near(*words):
         reply = both.execute_command("FT.SPELLCHECK", "idx", *words)
         if isinstance(reply, dict):
-            return {text(term): {text(name): score for one in found for name, score in one.items()} for term, found in reply[b"results"].items()}
+            return {text(term): {text(name): score for one in found for name, score in one.items()}
+                    for term, found in reply[b"results"].items()}
         return {text(term): {text(name): float(score) for score, name in found} for _, term, found in reply}
 
     assert near("apl pie") == {"apl": {}} and near("appel") == {"appel": {"apple": 1.0}}
@@ -65,7 +69,8 @@ def test_suggestions(both):
         return [text(word) if isinstance(word, bytes) else word for word in both.execute_command("FT.SUGGET", "ac", *words)]
 
     assert get("hel") == ["help", "Hello World", "hello"] == get("HEL") and get("hello", "MAX", 1) == ["hello"]
-    assert get("hel", "MAX", 1, "WITHPAYLOADS") == ["help", "p1"] and get("jel") == [] and set(get("jel", "FUZZY")) == {"help", "Hello World", "hello", "yellow"}
+    assert get("hel", "MAX", 1, "WITHPAYLOADS") == ["help", "p1"] and get("jel") == []
+    assert set(get("jel", "FUZZY")) == {"help", "Hello World", "hello", "yellow"}
     string, score = get("yel", "WITHSCORES")
     assert string == "yellow" and float(score) == approx(0.5)
     both.execute_command("FT.SUGADD", "ac", "yellow", 5, "INCR")
@@ -83,7 +88,8 @@ def test_suggestions(both):
     assert both.execute_command("FT.SUGGET", "ties", "one", "WITHPAYLOADS") == [b"One b", b"p", b"one a", None, b"ONE A", None]
     assert both.execute_command("FT.SUGGET", "ties", "ONE A") == [b"one a", b"ONE A"]
     both.set("s", "x")
-    for words in (("FT.SUGADD", "s", "x", 1), ("FT.SUGADD", "ac", "x", "y"), ("FT.SUGGET", "s", "x"), ("FT.SUGGET", "ac", "x", "MAX", 0)):
+    for words in (("FT.SUGADD", "s", "x", 1), ("FT.SUGADD", "ac", "x", "y"), ("FT.SUGGET", "s", "x"),
+                  ("FT.SUGGET", "ac", "x", "MAX", 0)):
         with raises(redis.ResponseError):
             both.execute_command(*words)
 

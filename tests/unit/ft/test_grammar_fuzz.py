@@ -14,13 +14,17 @@ from commands.ft.query import parse_query
 from commands.ft.search_options import parse_search
 
 CORPUS = Path(__file__).parents[2] / "corpus"
-TEXTS = [json.loads(line)["query"].encode() for name in ("query_texts.jsonl", "query_explain.jsonl") for line in (CORPUS / name).read_text().splitlines()]
-TEXTS += [b"(@cat:{a})=>{$weight: 2}=>[KNN $k @v $b EF_RUNTIME 20 AS d]=>{$YIELD_DISTANCE_AS: d}", b"@v:[VECTOR_RANGE $r $b]=>{$EPSILON: 0.1}",
+TEXTS = [json.loads(line)["query"].encode() for name in ("query_texts.jsonl", "query_explain.jsonl")
+         for line in (CORPUS / name).read_text().splitlines()]
+TEXTS += [b"(@cat:{a})=>{$weight: 2}=>[KNN $k @v $b EF_RUNTIME 20 AS d]=>{$YIELD_DISTANCE_AS: d}",
+          b"@v:[VECTOR_RANGE $r $b]=>{$EPSILON: 0.1}",
           b"@s:[WITHIN $w] ismissing(@rank) @loc:[$x 2 3 $u] -\"a $b\" w'$w*' *'x'*"]
-PIECES = [b"(", b")", b"{", b"}", b"[", b"]", b"=>", b"=>[KNN 3 @v $b", b"=>{$weight:", b"|", b"-", b"~", b"%", b"*", b'"', b"'", b"\\", b"@", b"@cat:{", b"@rank:[",
-          b"$", b"$b", b":", b";", b"==", b"!=", b"<", b"inf", b"the", b"w'", b"ismissing(", b" ", b"\0", b"\xff", "é".encode(), b"1e999", b"0x", b"9" * 400]
+PIECES = [b"(", b")", b"{", b"}", b"[", b"]", b"=>", b"=>[KNN 3 @v $b", b"=>{$weight:", b"|", b"-", b"~", b"%", b"*", b'"',
+          b"'", b"\\", b"@", b"@cat:{", b"@rank:[", b"$", b"$b", b":", b";", b"==", b"!=", b"<", b"inf", b"the", b"w'",
+          b"ismissing(", b" ", b"\0", b"\xff", "é".encode(), b"1e999", b"0x", b"9" * 400]
 FIELDS = {spec.name: spec for spec in parse_create(
-    b"SCHEMA title TEXT cat TAG rank NUMERIC loc GEO s GEOSHAPE v VECTOR HNSW 6 TYPE FLOAT32 DIM 2 DISTANCE_METRIC L2".split()).fields}
+    b"SCHEMA title TEXT cat TAG rank NUMERIC loc GEO s GEOSHAPE v VECTOR HNSW 6 TYPE FLOAT32 DIM 2 "
+    b"DISTANCE_METRIC L2".split()).fields}
 PARAMS = {b"b": b"\x00\xff345678", b"k": b"3", b"r": b"1", b"w": b"Word*", b"p": b"", b"x": b"1", b"u": b"km"}
 
 
@@ -62,7 +66,8 @@ def test_mutated_queries(seed):
     assert parsed > 300
 
 
-@pytest.mark.parametrize("piece", [*PIECES, b"a ", b"a|", b"(a", b"@cat:{a}", b"'\\", b'"\\"', b"@rank  ", b"=>{$a:1}", b"*\"", b"%a"])
+@pytest.mark.parametrize("piece",
+                         [*PIECES, b"a ", b"a|", b"(a", b"@cat:{a}", b"'\\", b'"\\"', b"@rank  ", b"=>{$a:1}", b"*\"", b"%a"])
 def test_huge_texts_take_linear_time(piece):
     text = piece * (200_000 // len(piece))
     start = time.process_time()
@@ -74,9 +79,10 @@ def test_huge_texts_take_linear_time(piece):
     assert time.process_time() - start < 5
 
 
-WORDS = (b"SCHEMA ON HASH PREFIX 1 2 a AS TEXT TAG NUMERIC GEO VECTOR FLAT HNSW SVS-VAMANA 6 8 TYPE FLOAT32 DIM DISTANCE_METRIC L2 COMPRESSION LVQ8 REDUCE M "
-         b"SORTABLE NOINDEX SEPARATOR , STOPWORDS LIMIT 0 10 SORTBY RETURN PARAMS DIALECT FILTER GEOFILTER km SUMMARIZE FIELDS FRAGS HIGHLIGHT TAGS TIMEOUT "
-         b"-1 1.5 inf nan x").split() + [b"", b"\0", b"\xff\xfe", b"9" * 400, b"1e999"]
+WORDS = (b"SCHEMA ON HASH PREFIX 1 2 a AS TEXT TAG NUMERIC GEO VECTOR FLAT HNSW SVS-VAMANA 6 8 TYPE FLOAT32 DIM "
+         b"DISTANCE_METRIC L2 COMPRESSION LVQ8 REDUCE M SORTABLE NOINDEX SEPARATOR , STOPWORDS LIMIT 0 10 SORTBY RETURN PARAMS "
+         b"DIALECT FILTER GEOFILTER km SUMMARIZE FIELDS FRAGS HIGHLIGHT TAGS "
+         b"TIMEOUT -1 1.5 inf nan x").split() + [b"", b"\0", b"\xff\xfe", b"9" * 400, b"1e999"]
 
 
 @pytest.mark.parametrize("seed", range(4))

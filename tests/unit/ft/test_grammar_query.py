@@ -9,8 +9,8 @@ from commands.ft.create_options import parse_create
 from commands.ft.errors import CommandError
 from commands.ft.explain import explain, explain_lines
 from commands.ft.query import MAX_DEPTH, parse_query
-from commands.ft.tree import (Affix, And, Attributes, Empty, Fuzzy, Geo, GeoShape, Knn, Missing, Not, Numeric, Optional, Or, Param, Pattern, Phrase,
-                              Tag, TagValue, Term, VectorAttribute, VectorRange, Wildcard)
+from commands.ft.tree import (Affix, And, Attributes, Empty, Fuzzy, Geo, GeoShape, Knn, Missing, Not, Numeric, Optional, Or,
+                              Param, Pattern, Phrase, Tag, TagValue, Term, VectorAttribute, VectorRange, Wildcard)
 
 CORPUS = Path(__file__).parents[2] / "corpus"
 INF = float("inf")
@@ -66,8 +66,9 @@ def refusal(text, dialect=2, **params) -> str:
     ("@u|t:x1", Term(b"x1", (b"t", b"u"))),
     ("@t:(x1 y1)", And([Term(b"x1", (b"t",)), Term(b"y1", (b"t",))], (b"t",))),
     ("@t:(x1|y1)=>{$weight: 2}", Or([Term(b"x1", (b"t",)), Term(b"y1", (b"t",))], (b"t",), attributes=Attributes(weight=2.0))),
-    ("@g:{Red | b1 c1|pre*|*suf|*mid*|w'x?'|\"q|Q\"}", Tag(b"g", [TagValue("exact", b"red"), TagValue("exact", b"b1 c1", (b"b1", b"c1")), TagValue("prefix", b"pre"),
-     TagValue("suffix", b"suf"), TagValue("infix", b"mid"), TagValue("wildcard", b"x?"), TagValue("exact", b"q|q")])),
+    ("@g:{Red | b1 c1|pre*|*suf|*mid*|w'x?'|\"q|Q\"}", Tag(
+        b"g", [TagValue("exact", b"red"), TagValue("exact", b"b1 c1", (b"b1", b"c1")), TagValue("prefix", b"pre"),
+               TagValue("suffix", b"suf"), TagValue("infix", b"mid"), TagValue("wildcard", b"x?"), TagValue("exact", b"q|q")])),
     (r"@c:{Self\-Help|\ x}", Tag(b"c", [TagValue("exact", b"Self-Help"), TagValue("exact", b" x")])),
     ('@g:{"a-"*|*"-b"|*"c"*}', Tag(b"g", [TagValue("prefix", b"a-"), TagValue("suffix", b"-b"), TagValue("infix", b"c")])),
     ("@n:[1 (2.5]", Numeric(b"n", 1.0, 2.5, True, False)),
@@ -76,12 +77,14 @@ def refusal(text, dialect=2, **params) -> str:
     ("@n:[5]", Numeric(b"n", 5.0, 5.0)),
     ("@n==5", Numeric(b"n", 5.0, 5.0)),
     ("@n != -5", Not(Numeric(b"n", -5.0, -5.0))),
-    ("@n>1 @n>=2 @n<3 @n<=4e0", And([Numeric(b"n", 1.0, INF, False, True), Numeric(b"n", 2.0, INF), Numeric(b"n", -INF, 3.0, True, False), Numeric(b"n", -INF, 4.0)])),
+    ("@n>1 @n>=2 @n<3 @n<=4e0", And([Numeric(b"n", 1.0, INF, False, True), Numeric(b"n", 2.0, INF),
+                                     Numeric(b"n", -INF, 3.0, True, False), Numeric(b"n", -INF, 4.0)])),
     ("@l:[1.5, -2, 10 KM]", Geo(b"l", 1.5, -2.0, 10.0, b"km")),
     ("@s:[within $w]", GeoShape(b"s", "WITHIN", Param(b"w", "exact"))),
     ("ISMISSING(@n)", Missing(b"n")),
     ("@v:[VECTOR_RANGE 0.5 $b]=>{$YIELD_DISTANCE_AS: d; $epsilon: 0.1; $weight:3}",
-     VectorRange(b"v", 0.5, Param(b"b", "blob"), b"b", (VectorAttribute(b"epsilon", b"0.1", True),), b"d", attributes=Attributes(weight=3.0))),
+     VectorRange(b"v", 0.5, Param(b"b", "blob"), b"b", (VectorAttribute(b"epsilon", b"0.1", True),), b"d",
+                 attributes=Attributes(weight=3.0))),
     ("*=>[KNN 10 @v $b]", Knn(None, b"v", 10, Param(b"b", "blob"), b"b", (), b"__v_score")),
     ("(*)=>[knn $k @v $b as D]", Knn(None, b"v", Param(b"k", "size"), Param(b"b", "blob"), b"b", (), b"D")),
     ("@g:{x}=>[KNN 2 @v $b HYBRID_POLICY BATCHES batch_size 10 AS d]",
@@ -89,7 +92,8 @@ def refusal(text, dialect=2, **params) -> str:
          (VectorAttribute(b"HYBRID_POLICY", b"BATCHES"), VectorAttribute(b"batch_size", b"10")), b"d")),
     ("(@g:{x})=>{$weight: 2}=>[KNN 2 @v $b SEARCH_WINDOW_SIZE $w]=>{$YIELD_DISTANCE_AS: d; $SEARCH_BUFFER_CAPACITY: 9}",
      Knn(Tag(b"g", [TagValue("exact", b"x")], attributes=Attributes(weight=2.0)), b"v", 2, Param(b"b", "blob"), b"b",
-         (VectorAttribute(b"SEARCH_WINDOW_SIZE", Param(b"w", "exact")), VectorAttribute(b"SEARCH_BUFFER_CAPACITY", b"9", True)), b"d")),
+         (VectorAttribute(b"SEARCH_WINDOW_SIZE", Param(b"w", "exact")),
+          VectorAttribute(b"SEARCH_BUFFER_CAPACITY", b"9", True)), b"d")),
     ("the=>[KNN 2 @v $b]", Knn(Empty(), b"v", 2, Param(b"b", "blob"), b"b", (), b"__v_score")),
 ])
 def test_shapes(text, tree):
@@ -98,13 +102,16 @@ def test_shapes(text, tree):
 
 def test_what_clients_send():
     """The texts that redisvl, langchain and others send parse, and mean the filter that they were built from."""
-    fields = schema("cat TAG _index_name TAG genre TAG body TEXT n NUMERIC emb VECTOR HNSW 6 TYPE FLOAT32 DIM 2 DISTANCE_METRIC COSINE")
+    fields = schema(
+        "cat TAG _index_name TAG genre TAG body TEXT n NUMERIC emb VECTOR HNSW 6 TYPE FLOAT32 DIM 2 DISTANCE_METRIC COSINE")
     for text in ("*=>[KNN 10 @emb $vector AS vector_distance]", "@genre:{x}=>[KNN 2 @emb $v]", "@n:[(0 +inf]", "@body:(x1)",
                  "@emb:[VECTOR_RANGE $distance_threshold $vector]=>{$YIELD_DISTANCE_AS: vector_distance}",
-                 "*=>[KNN 10 @emb $vector SEARCH_WINDOW_SIZE $SEARCH_WINDOW_SIZE USE_SEARCH_HISTORY $USE_SEARCH_HISTORY SEARCH_BUFFER_CAPACITY $C AS d]",
+                 "*=>[KNN 10 @emb $vector SEARCH_WINDOW_SIZE $SEARCH_WINDOW_SIZE USE_SEARCH_HISTORY $USE_SEARCH_HISTORY "
+                 "SEARCH_BUFFER_CAPACITY $C AS d]",
                  "(~@body:(x1))=>[KNN 3 @emb $vector AS d]"):
         assert parse_query(text.encode(), 2, fields)
-    tree = parse('((@cat:{x} @_index_name:("lc")))=>[KNN 2 @emb $v]', fields=fields | {b"_index_name": schema("_index_name TEXT")[b"_index_name"]})
+    tree = parse('((@cat:{x} @_index_name:("lc")))=>[KNN 2 @emb $v]',
+                 fields=fields | {b"_index_name": schema("_index_name TEXT")[b"_index_name"]})
     assert tree.child == And([Tag(b"cat", [TagValue("exact", b"x")]), Term(b"lc", (b"_index_name",), True, True)])
 
 
@@ -122,7 +129,8 @@ def test_dialect_1():
     assert parse("@nope:x1", 1) == Term(b"x1", ())
     assert parse('"quick the fox"', 1) == Phrase([b"quick", b"fox"])
     assert parse("@n:[1 2]", 1) == Numeric(b"n", 1.0, 2.0)
-    for text, offset, near in (("*=>[KNN 3 @v $b]", 1, ">["), ("@n==5", 4, "5"), ("@n:[5]", 5, "5"), ("$p", 0, "p"), ('@t:""', 4, "t")):
+    for text, offset, near in (("*=>[KNN 3 @v $b]", 1, ">["), ("@n==5", 4, "5"), ("@n:[5]", 5, "5"), ("$p", 0, "p"),
+                               ('@t:""', 4, "t")):
         assert refusal(text, 1) == f"SEARCH_SYNTAX Syntax error at offset {offset} near {near}"
 
 
@@ -145,7 +153,8 @@ def test_stop_words_are_the_index_s():
 
 @pytest.mark.parametrize("text, message", [
     ("*=>[KN 3 @v $b]", "SEARCH_SYNTAX Syntax error: Expecting Vector Similarity command at offset 4 near KN"),
-    ("@v:[VECTOR_RANG 1 $b]", "SEARCH_SYNTAX Syntax error: expecting vector similarity range command at offset 4 near VECTOR_RANG"),
+    ("@v:[VECTOR_RANG 1 $b]",
+     "SEARCH_SYNTAX Syntax error: expecting vector similarity range command at offset 4 near VECTOR_RANG"),
     ("@s:[FOO $b]", "SEARCH_SYNTAX Syntax error: Expecting a geoshape predicate at offset 8"),
     ("*=>[KNN 3 @n $b]", "SEARCH_SYNTAX Expected a VECTOR field at offset 10 near n"),
     ("*=>[KNN 3 @nope $b]", "SEARCH_SYNTAX Unknown field at offset 10 near nope"),
@@ -164,8 +173,10 @@ def test_stop_words_are_the_index_s():
     ("@l:[200 1 1 km]", "SEARCH_GEO_COORDINATES_INVALID Invalid GeoFilter lat/lon"),
     ("@l:[1 1 0 km]", "SEARCH_SYNTAX Invalid GeoFilter radius"),
     ("*=>[KNN 3 @v $b AS n]", "SEARCH_INDEX_EXISTS Property `n` already exists in schema"),
-    ("*=>[KNN 3 @v $b AS a]=>{$YIELD_DISTANCE_AS: a}", "SEARCH_FIELD_DUP Distance field was specified twice for vector query: a and a"),
-    ("(@v:[VECTOR_RANGE 1 $b]=>{$YIELD_DISTANCE_AS: d})=>[KNN 3 @v $b AS d]", "SEARCH_FIELD_DUP Property `d` specified more than once"),
+    ("*=>[KNN 3 @v $b AS a]=>{$YIELD_DISTANCE_AS: a}",
+     "SEARCH_FIELD_DUP Distance field was specified twice for vector query: a and a"),
+    ("(@v:[VECTOR_RANGE 1 $b]=>{$YIELD_DISTANCE_AS: d})=>[KNN 3 @v $b AS d]",
+     "SEARCH_FIELD_DUP Property `d` specified more than once"),
 ])
 def test_errors(text, message):
     assert refusal(text, b=b"12345678") == message
@@ -197,7 +208,8 @@ def test_binding():
     assert bind(parse_query(b"a1", 2), {}) == Term(b"a1")
     assert bind(parse_query(b"@n:[$a]", 2, FIELDS), {b"a": b"-inf"}) == Numeric(b"n", -INF, -INF)
     assert bind(parse_query(b"$w", 2), {b"w": rb"john\ doe"}) == Term(b"john doe")
-    assert bind(parse_query(b"@g:{$x b $y}", 2, FIELDS), {b"x": b"A", b"y": b"1"}) == Tag(b"g", [TagValue("exact", b"a b 1", (b"a", b"b", b"1"))])
+    assert bind(parse_query(b"@g:{$x b $y}", 2,
+                            FIELDS), {b"x": b"A", b"y": b"1"}) == Tag(b"g", [TagValue("exact", b"a b 1", (b"a", b"b", b"1"))])
 
 
 def test_the_hot_query_needs_no_binding():
@@ -262,7 +274,8 @@ def test_explain_of_vector_clauses():
     root = bind(parse_query(b"@n:[0 9]=>[KNN 10 @v $vec SEARCH_WINDOW_SIZE 20 AS d]", 2, FIELDS), {b"vec": b"12345678"})
     assert explain_lines(root) == [
         "VECTOR {", "  NUMERIC {0.000000 <= @n <= 9.000000}",
-        "} => {K=10 nearest vectors to `$vec` in vector index associated with field @v, SEARCH_WINDOW_SIZE = 20, yields distance as `d`}", ""]
+        "} => {K=10 nearest vectors to `$vec` in vector index associated with field @v, SEARCH_WINDOW_SIZE = 20, "
+        "yields distance as `d`}", ""]
 
 
 @pytest.mark.parametrize("text, dialect, lines", [

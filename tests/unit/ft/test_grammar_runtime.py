@@ -62,7 +62,8 @@ def test_table(name, value, algorithms, raised, place, algorithm):
     attributes = f"{name} {value}" if inline else f"${name}: {value}"
     if algorithm not in algorithms:
         in_block = not inline and algorithms == SVS          # Redis knows these names only inside the clause
-        assert refusal(algorithm, place, attributes) == (f"SEARCH_OPTION_INVALID Invalid attribute {name}" if in_block else OPTION)
+        assert refusal(algorithm, place, attributes) == (f"SEARCH_OPTION_INVALID Invalid attribute {name}"
+                                                         if in_block else OPTION)
     elif place in raised:
         assert refusal(algorithm, place, attributes) == raised[place]
     else:
@@ -92,7 +93,8 @@ def test_table(name, value, algorithms, raised, place, algorithm):
     ("HNSW", "range", "$EPSILON: 1; $EPSILON: 2", TWICE),
     ("FLAT", "range", "$EPSILON: 0.1", OPTION),
     ("FLAT", "block", "$SHARD_K_RATIO: x", "SEARCH_VALUE_BAD Invalid shard k ratio value 'x'"),
-    ("FLAT", "block", "$SHARD_K_RATIO: 2", "SEARCH_VALUE_BAD Invalid shard k ratio value: Shard k ratio must be greater than 0 and at most 1 (got 2)"),
+    ("FLAT", "block", "$SHARD_K_RATIO: 2",
+     "SEARCH_VALUE_BAD Invalid shard k ratio value: Shard k ratio must be greater than 0 and at most 1 (got 2)"),
 ])
 def test_refusals(algorithm, place, attributes, message):
     assert refusal(algorithm, place, attributes) == message
@@ -116,7 +118,8 @@ def test_blob_radius_and_k():
     check_blob(b"12345678", spec)
     with pytest.raises(CommandError) as caught:
         check_blob(b"1234567", spec)
-    assert caught.value.text == "SEARCH_QUERY_BAD Error parsing vector similarity query: query vector blob size (7) does not match index's expected size (8)."
+    assert caught.value.text == ("SEARCH_QUERY_BAD Error parsing vector similarity query: query vector blob size (7) does not "
+                                 "match index's expected size (8).")
     for text, message in ((b"@v:[VECTOR_RANGE -1 $b]", "negative radius (-1) given in a range query"),
                           (b"*=>[KNN %d @v $b]" % (MAX_K + 1), f"query KNN K parameter is too large, must not exceed {MAX_K}")):
         node = bind(parse_query(text, 2, fields("FLAT")), {b"b": b"12345678"})

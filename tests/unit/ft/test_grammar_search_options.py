@@ -18,14 +18,16 @@ def refusal(text: str, **options) -> str:
 
 def test_defaults():
     options = search("", default_dialect=2)
-    assert (options.offset, options.count, options.dialect, options.params, options.returns, options.sort_by) == (0, 10, 2, {}, None, None)
+    assert ((options.offset, options.count, options.dialect, options.params, options.returns, options.sort_by)
+            == (0, 10, 2, {}, None, None))
 
 
 def test_every_option():
-    options = search("nocontent VERBATIM NOSTOPWORDS WITHSCORES EXPLAINSCORE WITHPAYLOADS WITHSORTKEYS INORDER SLOP -1 FILTER n (1 +inf "
-                     "GEOFILTER l 1 2 3 KM INKEYS 2 a b INFIELDS 1 t RETURN 5 a $.b AS c d SUMMARIZE FIELDS 1 t FRAGS 2 LEN 5 SEPARATOR ; "
-                     "HIGHLIGHT TAGS < > LANGUAGE French EXPANDER SBSTEM SCORER TFIDF PAYLOAD p SORTBY n DESC WITHCOUNT LIMIT 5 20 TIMEOUT 0 "
-                     "PARAMS 4 x 1 y 2 FORMAT string BM25STD_TANH_FACTOR 7 DIALECT 3")
+    options = search("nocontent VERBATIM NOSTOPWORDS WITHSCORES EXPLAINSCORE WITHPAYLOADS WITHSORTKEYS INORDER SLOP -1 FILTER "
+                     "n (1 +inf GEOFILTER l 1 2 3 KM INKEYS 2 a b INFIELDS 1 t RETURN 5 a $.b AS c d SUMMARIZE FIELDS 1 t "
+                     "FRAGS 2 LEN 5 SEPARATOR ; HIGHLIGHT TAGS < > LANGUAGE French EXPANDER SBSTEM SCORER TFIDF PAYLOAD p "
+                     "SORTBY n DESC WITHCOUNT LIMIT 5 20 TIMEOUT 0 PARAMS 4 x 1 y 2 FORMAT string BM25STD_TANH_FACTOR 7 "
+                     "DIALECT 3")
     assert options.no_content and options.verbatim and options.no_stopwords and options.with_scores and options.explain_score
     assert options.with_payloads and options.with_sort_keys and options.in_order and options.slop == -1 and options.with_count
     assert options.filters == [NumericFilter(b"n", 1.0, float("inf"), False, True)]
@@ -90,7 +92,8 @@ def test_values_are_binary_and_formats_follow_the_protocol():
 
 
 @pytest.mark.parametrize("word, value", [
-    (b"10", 10), (b"10.0", 10), (b"1e3", 1000), (b"-3", -3), (b"+4", 4), (b"0x10", 16), (b"3.14", None), (b"", None), (b"1_0", None), (b"inf", None),
+    (b"10", 10), (b"10.0", 10), (b"1e3", 1000), (b"-3", -3), (b"+4", 4), (b"0x10", 16), (b"3.14", None), (b"", None),
+    (b"1_0", None), (b"inf", None),
     (b"9" * 5000, None), (b"abc", None), (b"10 ", None), ("１".encode(), None)])
 def test_integers(word, value):
     if len(word) > 1000:
@@ -99,7 +102,7 @@ def test_integers(word, value):
         assert to_integer(word) == value
 
 
-@pytest.mark.parametrize("word, value", [(b".5", 0.5), (b"3.", 3.0), (b"-inf", float("-inf")), (b"nan", None), (b"1e", None), (b"0x1p3", 8.0),
-                                         (b"0x" + b"f" * 400, None)])
+@pytest.mark.parametrize("word, value", [(b".5", 0.5), (b"3.", 3.0), (b"-inf", float("-inf")), (b"nan", None), (b"1e", None),
+                                         (b"0x1p3", 8.0), (b"0x" + b"f" * 400, None)])
 def test_floats(word, value):
     assert to_float(word) == value

@@ -55,7 +55,8 @@ def test_a_row_map_that_is_filled_at_once_is_the_same(n):
     for row, key in enumerate(keys):
         if key is not None:
             other.add(row)
-    assert len(rows) == len(other) and all(rows.get(key) == i for i, key in enumerate(keys) if key is not None) and rows.get(b"none") is None
+    assert len(rows) == len(other) and all(rows.get(key) == i for i, key in enumerate(keys) if key is not None)
+    assert rows.get(b"none") is None
     for row in range(0, n, 3):
         if keys[row] is not None:
             assert rows.remove(keys[row]) == row
@@ -78,4 +79,5 @@ def test_documents_are_found_in_the_keyspace_again():
             found = images._documents(text, lengths, wrong, data)
             assert found == wanted and all(key is None or any(key is one for one in data) for key in found[0])
         data.pop(b"")
-    assert images._documents(b"0gone", np.array([1, 4], np.uint32), np.arange(2, dtype=np.int32), data) == ([b"0", b"gone"], [[0], None])
+    assert (images._documents(b"0gone", np.array([1, 4], np.uint32), np.arange(2, dtype=np.int32), data)
+            == ([b"0", b"gone"], [[0], None]))

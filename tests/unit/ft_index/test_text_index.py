@@ -35,7 +35,8 @@ def text_index(*names, **options):
 
 
 def put(index, key, **fields):
-    index.put(key, Document({name.encode(): value if isinstance(value, bytes) else value.encode() for name, value in fields.items()}))
+    index.put(key, Document({name.encode(): value if isinstance(value, bytes) else value.encode()
+                             for name, value in fields.items()}))
 
 
 def found(index, query, dialect=2, **options):
@@ -99,7 +100,8 @@ WORDS = "apple banana cherry dates elder fig grape".split()
 
 
 def test_queries_under_random_changes():
-    """Terms, phrases, fields, unions, negation and optional parts against a naive evaluator, while documents come, change and go."""
+    """Terms, phrases, fields, unions, negation and optional parts against a naive evaluator,
+    while documents come, change and go."""
     rng = random.Random(5)
     index, truth = text_index(b"t", b"u"), {}
     for step in range(1500):
@@ -126,9 +128,11 @@ def test_queries_under_random_changes():
             return any(words[i:i + 2] == [a, b] for i in range(len(words)))
 
         for query, fits in (
-                (a, lambda d: has(d, a)), (f"@t:{a}", lambda d: has(d, a, (b"t",))), (f"{a} {b}", lambda d: has(d, a) and has(d, b)),
+                (a, lambda d: has(d, a)), (f"@t:{a}", lambda d: has(d, a, (b"t",))),
+                (f"{a} {b}", lambda d: has(d, a) and has(d, b)),
                 (f"({a}|{b}) -{c}", lambda d: (has(d, a) or has(d, b)) and not has(d, c)), (f"~{a}", lambda d: True),
-                (f"{a} ~{b}", lambda d: has(d, a)), (f'"{a} {b}"', follows), (f"@u:({a} -{b})", lambda d: has(d, a, (b"u",)) and not has(d, b, (b"u",))),
+                (f"{a} ~{b}", lambda d: has(d, a)), (f'"{a} {b}"', follows),
+                (f"@u:({a} -{b})", lambda d: has(d, a, (b"u",)) and not has(d, b, (b"u",))),
                 (f"{a[:3]}*", lambda d: has(d, a)), (f"*{a[-3:]}", lambda d: has(d, a)), (f"%{a[1:]}%", lambda d: has(d, a))):
             assert found(index, query, verbatim=True) == sorted(key for key, document in truth.items() if fits(document)), query
     live = sum(any(words for words in document.values()) for document in truth.values())
@@ -197,8 +201,9 @@ def test_scores_by_their_formulas():
     rows = row_array(match.rows)
     freqs, lengths, mean, n = np.array([5.0, 1.0]), np.array([8.0, 5.0]), 15 / 3, 2
     idf = probabilistic_idf(3, n)
-    truth = {"BM25STD": idf * freqs * 2.2 / (freqs + 1.2 * (0.25 + 0.75 * lengths / mean)), "DISMAX": freqs, "DOCSCORE": np.ones(2),
-             "TFIDF": freqs * whole_idf(3, n) / np.array([5, 2]), "TFIDF.DOCNORM": freqs * whole_idf(3, n) / lengths,
+    truth = {"BM25STD": idf * freqs * 2.2 / (freqs + 1.2 * (0.25 + 0.75 * lengths / mean)), "DISMAX": freqs,
+             "DOCSCORE": np.ones(2), "TFIDF": freqs * whole_idf(3, n) / np.array([5, 2]),
+             "TFIDF.DOCNORM": freqs * whole_idf(3, n) / lengths,
              "BM25": whole_idf(3, n) * freqs / (freqs + 1.2 * (0.5 + 0.5 * mean)), "HAMMING": np.zeros(2)}
     truth["BM25STD.TANH"] = np.tanh(truth["BM25STD"] / 4)
     truth["BM25STD.NORM"] = truth["BM25STD"] / truth["BM25STD"].max()
@@ -227,7 +232,8 @@ def test_many_sets_of_fields():
     index = text_index(*[b"f%d" % i for i in range(40)])
     for i in range(40):
         index.put(b"d%d" % i, Document({b"f%d" % i: b"word", b"f0": b"other"}))
-    assert found(index, "@f39:word") == [b"d39"] and len(found(index, "word")) == 39 and len(found(index, "@f0|f1:(other|word)")) == 40
+    assert found(index, "@f39:word") == [b"d39"] and len(found(index, "word")) == 39
+    assert len(found(index, "@f0|f1:(other|word)")) == 40
 
 
 def test_freed():

@@ -147,5 +147,5 @@ def test_random_patterns_agree_with_pythons():
             fits = _Machine(tree, is_whole).fits
             for _ in range(4):
                 subject = "".join(rnd.choices("ab1 ", k=rnd.randrange(7)))
-                assert fits(subject) == bool((python.fullmatch if is_whole else python.search)(subject)), (text, subject,
-                    is_whole)
+                assert (fits(subject)
+                        == bool((python.fullmatch if is_whole else python.search)(subject))), (text, subject, is_whole)

@@ -16,9 +16,9 @@ def as_text(distance):
     return b"%.12g" % distance
 
 
-EDGES = [0.0, -0.0, 1.0, -1.0, 2.0**53, 1e16, 1e17, -1e17, 1.5e17, 1e300, 5e-324, 1e-4, 9.99999999999949e-5, 9.9999999999995e-5, 0.1, 0.001,
-         0.00099999999999999, 0.5, 0.25, 99999999999.9, 99999999999.96, 9.9999999999996, 0.9999999999996, 1.0000000000005, 123456789012.5,
-         12345678901.25, 0.0001220703125, math.inf, -math.inf, math.nan, -math.nan]
+EDGES = [0.0, -0.0, 1.0, -1.0, 2.0**53, 1e16, 1e17, -1e17, 1.5e17, 1e300, 5e-324, 1e-4, 9.99999999999949e-5, 9.9999999999995e-5,
+         0.1, 0.001, 0.00099999999999999, 0.5, 0.25, 99999999999.9, 99999999999.96, 9.9999999999996, 0.9999999999996,
+         1.0000000000005, 123456789012.5, 12345678901.25, 0.0001220703125, math.inf, -math.inf, math.nan, -math.nan]
 
 
 def test_distances_are_written_as_python_writes_them():
@@ -60,7 +60,8 @@ def test_names():
     names[5] = kept[5] = b""
     assert [names[i] for i in range(len(kept))] == kept and names.nbytes == native.Names.bytes_of(len(kept), 20)
     names = native.Names()
-    names.fill(b"".join(key for key in keys if key is not None), np.array([2**32 - 1 if key is None else len(key) for key in keys], np.uint32))
+    names.fill(b"".join(key for key in keys if key is not None),
+               np.array([2**32 - 1 if key is None else len(key) for key in keys], np.uint32))
     assert [names[i] for i in range(501)] == [b"" if key is None else b"$%d\r\n%b\r\n" % (len(key), key) for key in [*keys, None]]
 
 

@@ -142,7 +142,8 @@ def test_equal_distances_come_in_the_order_of_their_labels():
         ix.add(labels, x)
         for got, distances in (ix.search(x[::100], 70), one_by_one(ix, x[::100][:4], 70)):
             for row, (of_row, d) in enumerate(zip(got, distances, strict=True)):
-                if (d == d[0]).all() and len(np.unique(x[::100], axis=0)) == 30 and "dtype" in kind:   # codes of equal vectors may differ a little
+                # codes of equal vectors may differ a little
+                if (d == d[0]).all() and len(np.unique(x[::100], axis=0)) == 30 and "dtype" in kind:
                     np.testing.assert_array_equal(of_row, np.sort(labels[100 * row:100 * row + 100])[:70])
                 assert (np.diff(of_row)[np.diff(d) == 0] > 0).all()
 

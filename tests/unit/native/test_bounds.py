@@ -7,10 +7,10 @@ import native
 
 N, DIM = (300, 40) if SMALL else (700, 40)
 DATA = clustered(N + 40, DIM, 11)
-LEAST = {"LVQ4": 0.7, "BIN": 0.32, "PQ": 0.4, "LVQ8": 0.93, "SQ8": 0.9, "LVQ4x4": 0.93, "LVQ4x8": 0.97, "LVQ8x8": 0.97, "LeanVec4x8": 0.9,
-         "LeanVec8x8": 0.9}
-MOST_ERROR = {"LVQ4": 0.15, "BIN": 0.6, "PQ": 0.6, "LVQ8": 0.01, "SQ8": 0.06, "LVQ4x4": 0.01, "LVQ4x8": 0.002, "LVQ8x8": 0.002, "LeanVec4x8": 0.01,
-              "LeanVec8x8": 0.01}
+LEAST = {"LVQ4": 0.7, "BIN": 0.32, "PQ": 0.4, "LVQ8": 0.93, "SQ8": 0.9, "LVQ4x4": 0.93, "LVQ4x8": 0.97, "LVQ8x8": 0.97,
+         "LeanVec4x8": 0.9, "LeanVec8x8": 0.9}
+MOST_ERROR = {"LVQ4": 0.15, "BIN": 0.6, "PQ": 0.6, "LVQ8": 0.01, "SQ8": 0.06, "LVQ4x4": 0.01, "LVQ4x8": 0.002, "LVQ8x8": 0.002,
+              "LeanVec4x8": 0.01, "LeanVec8x8": 0.01}
 
 
 def typed(x, dtype):
@@ -55,12 +55,14 @@ def steps(y, levels):
 
 
 def bound_lvq(metric, queries, x, mean, per_element):
-    """|d' - d| for codes that are off by at most per_element (n,) in each of d elements, a query of two 7-bit digits, and constants scaled
-    by g with |g - 1| <= 2 |e| / |y|:
+    """|d' - d| for codes that are off by at most per_element (n,) in each of d elements, a query of two 7-bit digits, and
+    constants scaled by g with |g - 1| <= 2 |e| / |y|:
 
         y' = y + e, |e| <= sqrt(d) per_element;  |y - g y'| <= |e| + |g - 1| |y'| <= |e| (3 + 2 |e| / |y|)
         query: |q - q'| <= sqrt(d) max |q| / (2 * 16256)
-        |<q, y> - <q', g y'>| <= |q| |y - g y'| + |q - q'| (|y| + |y - g y'|);  twice that for L2; float32 constants add 1e-6 of all."""
+        |<q, y> - <q', g y'>| <= |q| |y - g y'| + |q - q'| (|y| + |y - g y'|)
+
+    Twice that for L2; float32 constants add 1e-6 of all."""
     d = x.shape[1]
     q = queries - mean if metric == "L2" else queries
     y = x - mean
@@ -76,8 +78,8 @@ def bound_lvq(metric, queries, x, mean, per_element):
 @pytest.mark.parametrize("metric", ["L2", "IP", "COSINE"])
 @pytest.mark.parametrize("compression", ["LVQ8", "LVQ4x4", "LVQ4x8", "LVQ8x8", "LeanVec4x8", "LeanVec8x8", "SQ8"])
 def test_distances_keep_their_bound(compression, metric):
-    """LVQ-B1: half a step, (max - min) / (2^B1 - 1) / 2; LVQ-B1xB2: at most step / 2^B2, for the residual's uppermost code is missing;
-    SQ8: half of the one step. The mean is that of all vectors, decoded from 16-bit codes."""
+    """LVQ-B1: half a step, (max - min) / (2^B1 - 1) / 2; LVQ-B1xB2: at most step / 2^B2, for the residual's uppermost code is
+    missing; SQ8: half of the one step. The mean is that of all vectors, decoded from 16-bit codes."""
     n, dim = 400, 64
     x, queries = clustered(n + 50, dim, 3)[:n].astype("f8"), clustered(n + 50, dim, 3)[n:].astype("f8")
     if compression == "SQ8":                        # nothing to cut off
@@ -89,8 +91,8 @@ def test_distances_keep_their_bound(compression, metric):
     ix.wait()
     mean = x.mean(0)
     y = x - mean
-    per_element = {"LVQ8": steps(y, 255) / 2, "LVQ4x4": steps(y, 15) / 16, "LVQ4x8": steps(y, 15) / 256, "LVQ8x8": steps(y, 255) / 256,
-                   "LeanVec4x8": steps(y, 255) / 2, "LeanVec8x8": steps(y, 255) / 2,
+    per_element = {"LVQ8": steps(y, 255) / 2, "LVQ4x4": steps(y, 15) / 16, "LVQ4x8": steps(y, 15) / 256,
+                   "LVQ8x8": steps(y, 255) / 256, "LeanVec4x8": steps(y, 255) / 2, "LeanVec8x8": steps(y, 255) / 2,
                    "SQ8": np.full(n, (y.max() - y.min()) / 255 / 2 * 1.001)}[compression] + 1e-7
     labels, distances = ix.search(queries.astype("f4"), n)
     exact = brute(metric, queries.astype("f4"), x)
@@ -118,15 +120,16 @@ def test_integers_given_as_floats_lose_nothing(metric, compression):
     labels, distances = ix.search(queries, 10)
     exact = np.take_along_axis(brute(metric, queries, x), labels, 1)
     # What remains is the query's 15 bits and the float norm.
-    assert np.abs(distances - exact).max() <= (2e-4 if compression in ("LVQ8", "SQ8", "LeanVec4x8") else 5e-3) * np.abs(brute(metric, queries, x)).mean()
+    assert np.abs(distances - exact).max() <= (2e-4 if compression in ("LVQ8", "SQ8", "LeanVec4x8")
+                                               else 5e-3) * np.abs(brute(metric, queries, x)).mean()
     if metric == "L2":
         assert recall(labels, brute(metric, queries, x), 10) >= 0.99
 
 
 @pytest.mark.parametrize("metric", ["L2", "IP", "COSINE"])
 @pytest.mark.parametrize("compression", [None, *native.COMPRESSIONS])
-@pytest.mark.parametrize(("dtype", "scale"), [("FLOAT32", 1e38), ("FLOAT32", 1e-38), ("FLOAT32", 1e-44), ("FLOAT64", 1e300), ("FLOAT64", 1e-300),
-                                              ("BFLOAT16", 1e38), ("FLOAT16", 6e4), ("FLOAT16", 1e-7)])
+@pytest.mark.parametrize(("dtype", "scale"), [("FLOAT32", 1e38), ("FLOAT32", 1e-38), ("FLOAT32", 1e-44), ("FLOAT64", 1e300),
+                                              ("FLOAT64", 1e-300), ("BFLOAT16", 1e38), ("FLOAT16", 6e4), ("FLOAT16", 1e-7)])
 def test_extreme_sizes_never_give_nan(dtype, scale, compression, metric):
     x = np.sign(DATA[:100, :16]) * np.minimum(np.abs(DATA[:100, :16].astype("f8")), 1) * scale
     x[7] = 0

@@ -81,8 +81,8 @@ def test_product_codes_are_those_of_the_nearest_centroids(dim):
 
 @pytest.mark.parametrize("metric", ["L2", "IP", "COSINE"])
 def test_bits_give_estimates_within_their_bound(metric):
-    """BIN's distances are estimates: unbiased, off by less than RaBitQ's bound for nearly all pairs, and the ten nearest are nearly
-    always among the hundred that seem nearest."""
+    """BIN's distances are estimates: unbiased, off by less than RaBitQ's bound for nearly all pairs, and the ten nearest are
+    nearly always among the hundred that seem nearest."""
     dim = 200
     x, queries = clustered(N + 100, dim, 2)[:N], clustered(N + 100, dim, 2)[N:]
     ix = native.Index(dim, metric, algorithm="FLAT", compression="BIN", training_threshold=N // 2)
@@ -95,7 +95,8 @@ def test_bits_give_estimates_within_their_bound(metric):
     scale = (2 if metric == "L2" else 1) * 1.9 * np.sqrt(1 / 0.8**2 - 1) / np.sqrt(dim - 1)
     if metric == "COSINE":
         x, queries = (a / np.linalg.norm(a, axis=1, keepdims=True) for a in (x, queries))
-    sizes = np.linalg.norm(x - x.mean(0), axis=1)[labels] * np.linalg.norm(queries - (x.mean(0) if metric == "L2" else 0), axis=1)[:, None]
+    sizes = np.linalg.norm(x - x.mean(0),
+                           axis=1)[labels] * np.linalg.norm(queries - (x.mean(0) if metric == "L2" else 0), axis=1)[:, None]
     assert (np.abs(error) <= scale * sizes).mean() > 0.93
     true = np.argsort(exact, axis=1)[:, :10]
     assert np.mean([len(set(a[:100].tolist()) & set(b.tolist())) / 10 for a, b in zip(labels, true, strict=True)]) > 0.97
@@ -222,7 +223,8 @@ def test_bytes_per_vector():
 
 @pytest.mark.parametrize("metric", ["L2", "COSINE"])
 @pytest.mark.parametrize("algorithm", ["FLAT", "SVS-VAMANA"])
-@pytest.mark.parametrize(("dim", "reduce", "n"), [(2, 1, 300), (4, 2, 300), (8, 3, 1500), (8, 4, 5000), (48, 20, 3000), (100, 10, 900)])
+@pytest.mark.parametrize(("dim", "reduce", "n"),
+                         [(2, 1, 300), (4, 2, 300), (8, 3, 1500), (8, 4, 5000), (48, 20, 3000), (100, 10, 900)])
 def test_leanvec_of_few_dimensions(dim, reduce, n, algorithm, metric):
     x = np.random.default_rng(dim).standard_normal((n, dim)).astype("f4")
     ix = native.Index(dim, metric, algorithm=algorithm, compression="LeanVec4x8", reduce=reduce, training_threshold=n // 2)

@@ -57,7 +57,8 @@ def test_another_kind_is(compression):
     ix.recode(np.arange(8000), everything)
     ix.retrain_end()
     ix.wait()
-    ix.add(np.arange(8000, 10000), np.concatenate([kind(1000, 5), other_kind(1000, 6)])[np.random.default_rng(0).permutation(2000)])
+    ix.add(np.arange(8000, 10000),
+           np.concatenate([kind(1000, 5), other_kind(1000, 6)])[np.random.default_rng(0).permutation(2000)])
     assert ix.stats()["drift"] < 1.4
 
 

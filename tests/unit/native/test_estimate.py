@@ -13,7 +13,8 @@ SIZES = [(3000, 64)] if SMALL else [(1000, 64), (4000, 300)]
 @pytest.mark.parametrize("compression", [None, *native.COMPRESSIONS])
 @pytest.mark.parametrize("n, dim", SIZES)
 def test_what_it_takes(compression, n, dim):
-    options = dict(metric="COSINE", compression=compression, training_threshold=2000, construction_window_size=40, graph_max_degree=32)
+    options = dict(metric="COSINE", compression=compression, training_threshold=2000, construction_window_size=40,
+                   graph_max_degree=32)
     said = native.estimate(n, dim, widest=40, **options)
     ix = native.Index(dim, **options)
     data = clustered(n, dim)
@@ -44,8 +45,9 @@ def test_what_it_takes(compression, n, dim):
 
 
 @pytest.mark.parametrize("options", [
-    dict(algorithm="FLAT"), dict(algorithm="FLAT", dtype="FLOAT64"), dict(dtype="UINT8", metric="L2"), dict(dtype="FLOAT16", metric="IP"),
-    dict(graph_max_degree=64, compression="SQ8"), dict(compression="LeanVec4x8", reduce=32, metric="L2")])
+    dict(algorithm="FLAT"), dict(algorithm="FLAT", dtype="FLOAT64"), dict(dtype="UINT8", metric="L2"),
+    dict(dtype="FLOAT16", metric="IP"), dict(graph_max_degree=64, compression="SQ8"),
+    dict(compression="LeanVec4x8", reduce=32, metric="L2")])
 def test_other_options(options):
     n, dim = 4000, 96
     ix = native.Index(dim, training_threshold=2000, **options)

@@ -13,7 +13,8 @@ X, QUERIES = clustered(N + 40, DIM)[:N], clustered(N + 40, DIM)[N:]
 
 @pytest.fixture(scope="module", params=[None, "LVQ4x4"])
 def ix(request):
-    ix = native.Index(DIM, "L2", compression=request.param, training_threshold=1000, construction_window_size=100, search_window_size=12)
+    ix = native.Index(DIM, "L2", compression=request.param, training_threshold=1000, construction_window_size=100,
+                      search_window_size=12)
     ix.add(np.arange(N), X)
     ix.wait()
     return ix
@@ -91,8 +92,8 @@ def test_range_search(metric, compression):
 def test_range_search_by_walking(compression):
     n = 3000 if SMALL else 24_000
     x = clustered(n, 16)
-    ix = native.Index(16, "L2", compression=compression, training_threshold=1000, graph_max_degree=24, construction_window_size=48,
-                      search_window_size=20)
+    ix = native.Index(16, "L2", compression=compression, training_threshold=1000, graph_max_degree=24,
+                      construction_window_size=48, search_window_size=20)
     ix.add(np.arange(n), x)
     ix.wait()
     share = []
@@ -133,7 +134,8 @@ def test_timeouts_of_every_plan():
     ix = native.Index(8, "L2", graph_max_degree=16, construction_window_size=32)
     ix.add(np.arange(n), x)
     ix.wait()
-    for share, window, plan in ((None, 100, "graph"), (0.95, 100, "filter-post"), (0.6, 100, "filter-walk"), (0.1, 300, "filter-exact")):
+    for share, window, plan in ((None, 100, "graph"), (0.95, 100, "filter-post"), (0.6, 100, "filter-walk"),
+                                (0.1, 300, "filter-exact")):
         labels = np.sort(np.random.default_rng(5).permutation(n)[:int((share or 1) * n)])
         allowed = None if share is None else native.Allowed.of_labels(labels)
         if not SMALL:                           # few vectors are scanned before anybody looks at the clock
@@ -158,7 +160,8 @@ def test_deleted_vectors_and_filters_that_bar_what_is_near():
     order = np.argsort(brute("L2", QUERIES[:1], X)[0])
     mine.remove(order[:20])
     far = order[N // 2:]
-    found, _ = mine.search_blob(QUERIES[0].tobytes(), 10, allowed=native.Allowed.of_labels(np.sort(np.concatenate([far, order[:20]]))))
+    found, _ = mine.search_blob(QUERIES[0].tobytes(), 10,
+                                allowed=native.Allowed.of_labels(np.sort(np.concatenate([far, order[:20]]))))
     assert len(found) == 10 and len(set(found) & set(far[:10].tolist())) >= 8
 
 
@@ -169,7 +172,8 @@ def test_a_walk_among_the_allowed(labelling):
     x = clustered(n + 60, dim, seed=3, spread=0.6)
     x, queries = x[:n], x[n:]
     rng = np.random.default_rng(4)
-    label_of = {"in order": np.arange(n), "shifted": np.arange(n) + 777, "shuffled": rng.permutation(n), "sparse": np.arange(n) * 50 + 3}[labelling]
+    label_of = {"in order": np.arange(n), "shifted": np.arange(n) + 777, "shuffled": rng.permutation(n),
+                "sparse": np.arange(n) * 50 + 3}[labelling]
     ix = native.Index(dim, "L2", compression="LVQ8", training_threshold=1000, construction_window_size=100)
     ix.add(label_of, x)
     if labelling == "in order":
@@ -179,7 +183,8 @@ def test_a_walk_among_the_allowed(labelling):
     side = x @ (x[:200].mean(0) - x[200:400].mean(0))
     found_by = set()
     for share in (0.5, 0.1):
-        for rows in (rng.choice(n, int(share * n), replace=False), np.argsort(side)[:int(share * n)], np.argsort(-side)[:int(share * n)]):
+        for rows in (rng.choice(n, int(share * n), replace=False), np.argsort(side)[:int(share * n)],
+                     np.argsort(-side)[:int(share * n)]):
             allowed = native.Allowed.of_labels(label_of[rows])
             places = {int(label): i for i, label in enumerate(label_of[rows])}
             found = []

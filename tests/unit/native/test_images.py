@@ -27,7 +27,8 @@ def same_answers(a, b, queries=QUERIES, window=64):
 @pytest.mark.parametrize("algorithm", ["FLAT", "SVS-VAMANA"])
 @pytest.mark.parametrize("compression", [None, *native.COMPRESSIONS])
 def test_round_trip(tmp_path, compression, algorithm, copy):
-    ix = native.Index(DIM, "IP" if compression == "LVQ8" else "L2", algorithm=algorithm, compression=compression, training_threshold=N // 2)
+    ix = native.Index(DIM, "IP" if compression == "LVQ8" else "L2", algorithm=algorithm, compression=compression,
+                      training_threshold=N // 2)
     ix.add(np.arange(N) * 3, X)
     ix.remove(np.arange(100) * 3)
     ix.wait()
@@ -38,10 +39,12 @@ def test_round_trip(tmp_path, compression, algorithm, copy):
     assert (got.dim, got.metric, got.dtype, got.algorithm, got.compression) == (DIM, ix.metric, "FLOAT32", algorithm, compression)
     same_answers(ix, got)
     old, new = ix.stats(), got.stats()
-    for name in ("n_vectors", "n_linked", "codec", "is_trained", "training", "code_bytes", "residual_bytes", "is_calibrated", "window"):
+    for name in ("n_vectors", "n_linked", "codec", "is_trained", "training", "code_bytes", "residual_bytes",
+                 "is_calibrated", "window"):
         assert new[name] == old[name], name
     chunks = -(-new["n_slots"] // 1024)
-    for name, least in (("codes", new["code_bytes"]), ("residuals", new["residual_bytes"]), ("graph", 128 if algorithm != "FLAT" else 0)):
+    for name, least in (("codes", new["code_bytes"]), ("residuals", new["residual_bytes"]),
+                        ("graph", 128 if algorithm != "FLAT" else 0)):
         assert chunks * 1024 * least <= new["bytes"][name] <= chunks * 1024 * least + 16384
     # It goes on living: additions, replacements, removals.
     got.add(np.arange(4 * N, 4 * N + 50), QUERIES)
@@ -111,8 +114,8 @@ def test_labels_far_apart(tmp_path):
 
 @pytest.mark.parametrize("compression", [None, "LVQ4x8"])
 def test_save_while_everything_moves(tmp_path, compression):
-    """Labels below half stay and must all be in every image, in one version of the two that each has; the others come and go; training
-    happens on the way."""
+    """Labels below half stay and must all be in every image, in one version of the two that each has; the others come and go;
+    training happens on the way."""
     half = N // 2
     ix = native.Index(DIM, "L2", compression=compression, training_threshold=half + 100, threads=2)
     ix.add(np.arange(half), X[:half])
@@ -168,8 +171,8 @@ def test_every_instruction_set_reads_it(tmp_path):
         ix.save(tmp_path / name)
     said = set()
     for isa in ("scalar", native.isa()):
-        done = subprocess.run([sys.executable, "-c", READ, str(DIM), *(str(tmp_path / name) for name in names)], capture_output=True, text=True,
-                              env={**os.environ, "VAMANA_ISA": isa}, check=True)
+        done = subprocess.run([sys.executable, "-c", READ, str(DIM), *(str(tmp_path / name) for name in names)],
+                              capture_output=True, text=True, env={**os.environ, "VAMANA_ISA": isa}, check=True)
         said.add(done.stdout)
     assert len(said) == 1 and len(said.pop().splitlines()) == len(names)
 
@@ -287,11 +290,14 @@ def test_check_sums_are_crc32c(image):
 @pytest.mark.parametrize("field, value, reason", [
     ("dim", 0, "out of range"), ("dim", 40000, "out of range"), ("dim", 25, "layout|part"), ("metric", 3, "out of range"),
     ("dtype", 6, "out of range"), ("algorithm", 2, "out of range"), ("reduce", 25, "out of range"),
-    ("max_degree", 33, "section 0"), ("max_degree", 0, "section 0"), ("threads", 0, "out of range"), ("alpha", 0x7FC00000, "out of range"),
-    ("wanted", 0x51465050, "unknown compression"), ("codec", 0x51465050, "does not go with"), ("primary_stride", 1 << 30, "layout"),
+    ("max_degree", 33, "section 0"), ("max_degree", 0, "section 0"), ("threads", 0, "out of range"),
+    ("alpha", 0x7FC00000, "out of range"),
+    ("wanted", 0x51465050, "unknown compression"), ("codec", 0x51465050, "does not go with"),
+    ("primary_stride", 1 << 30, "layout"),
     ("is_trained", 0, "does not go with"), ("n_slots", 1 << 29, "section 0"), ("n_slots", 2**32 - 1, "out of range"),
     ("n_linked", 2**32 - 1, "out of range"), ("n_linked", 1, "counts"), ("n_deleted", 1, "counts|out of range"),
-    ("most_norm2", 0x7FC00000, "out of range"), ("usual_norm2", 0x7FC00000, "out of range"), ("window", 2**32 - 1, "out of range"), ("n_seeds", 65, "out of range"),
+    ("most_norm2", 0x7FC00000, "out of range"), ("usual_norm2", 0x7FC00000, "out of range"),
+    ("window", 2**32 - 1, "out of range"), ("n_seeds", 65, "out of range"),
     ("first_seed", 300, "seed"), ("first_seed", 2**32 - 1, "seed")])
 def test_wrong_headers(image, field, value, reason):
     data, path = image

@@ -55,7 +55,8 @@ def test_one_bad_query_fails_the_call_and_nothing_else():
 
 
 def test_threads_search_many_while_everything_changes():
-    ix = native.Index(DIM, "L2", compression="LVQ4x4", training_threshold=N // 2, construction_window_size=40, search_window_size=20)
+    ix = native.Index(DIM, "L2", compression="LVQ4x4", training_threshold=N // 2, construction_window_size=40,
+                      search_window_size=20)
     ix.add(np.arange(N // 3), X[:N // 3])
     done, errors = threading.Event(), []
 

@@ -48,7 +48,8 @@ def test_the_window_is_the_first_search_s():
 
 
 def test_survives_every_change_between_batches():
-    """Removals, replacements, additions, training and sweeps between batches: what stayed comes exactly once, what went does not."""
+    """Removals, replacements, additions, training and sweeps between batches:
+    what stayed comes exactly once, what went does not."""
     rng = np.random.default_rng(12)
     for seed in range(2 if SMALL else 6):
         ix = native.Index(DIM, "L2", compression="LVQ4x4", training_threshold=N // 2 + 200, construction_window_size=60)

@@ -129,7 +129,8 @@ for compression in native.COMPRESSIONS:
 def test_every_instruction_set_answers_the_same():
     answers = {}
     for isa in ISAS:
-        done = subprocess.run([sys.executable, "-c", SCRIPT], env={**os.environ, "VAMANA_ISA": isa}, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", SCRIPT], env={**os.environ, "VAMANA_ISA": isa},
+                              capture_output=True, text=True)
         if done.returncode == 0:
             first, *rest = done.stdout.splitlines()
             assert first == isa
@@ -140,5 +141,6 @@ def test_every_instruction_set_answers_the_same():
 
 
 def test_an_unknown_instruction_set_is_an_error():
-    done = subprocess.run([sys.executable, "-c", "import native"], env={**os.environ, "VAMANA_ISA": "pentium"}, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", "import native"], env={**os.environ, "VAMANA_ISA": "pentium"},
+                          capture_output=True, text=True)
     assert done.returncode != 0 and "pentium" in done.stderr and "scalar" in done.stderr

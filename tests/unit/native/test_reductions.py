@@ -35,7 +35,8 @@ def built(x, **options):
 def test_every_reduction_finds(reduction, algorithm, compression, metric):
     x, queries = mismatched()
     x, queries = x[:1000], x[:40] + 0.1 * queries[:40]
-    ix = native.Index(DIM, metric, algorithm=algorithm, compression=compression, reduce=48, reduction=reduction, training_threshold=500)
+    ix = native.Index(DIM, metric, algorithm=algorithm, compression=compression, reduce=48,
+                      reduction=reduction, training_threshold=500)
     ix.add(np.arange(400), x[:400])
     for start in range(0, 300, 50):
         ix.search(x[start:start + 50], 1)               # something to learn from
@@ -87,14 +88,17 @@ def test_retrain_changes_codecs():
     queries = x[:50] + 0.01
     for metric in ("L2", "IP", "COSINE"):
         ix = built(x, metric=metric, compression="LVQ8x8")
-        for compression, options in (("LeanVec4x8", {"reduce": 40, "reduction": "PCA"}), ("LVQ8", {}), ("SQ8", {}), ("LVQ4x4", {}), ("BIN", {})):
+        for compression, options in (("LeanVec4x8", {"reduce": 40, "reduction": "PCA"}), ("LVQ8", {}), ("SQ8", {}),
+                                     ("LVQ4x4", {}), ("BIN", {})):
             ix.retrain(compression=compression, **options)
             ix.wait()
             ix.validate()
             stats = ix.stats()
             assert stats["codec"] == ix.compression == compression and stats["is_trained"] and stats["training"] == "done"
-            assert stats["code_bytes"] + stats["residual_bytes"] == native.bytes_per_vector(DIM, "FLOAT32", compression, 40, metric)
-            assert recall(ix.search(queries, 10, window=100)[0], brute(metric, queries, x), 10) >= (0.3 if compression == "BIN" else 0.8)
+            n_bytes = native.bytes_per_vector(DIM, "FLOAT32", compression, 40, metric)
+            assert stats["code_bytes"] + stats["residual_bytes"] == n_bytes
+            found = ix.search(queries, 10, window=100)[0]
+            assert recall(found, brute(metric, queries, x), 10) >= (0.3 if compression == "BIN" else 0.8)
 
 
 def test_retrain_while_everything_goes_on():
@@ -144,8 +148,8 @@ def test_what_retrain_refuses():
     with pytest.raises(native.NativeError):
         built(x[:100], compression=None).retrain()
     ix = built(x[:100], compression="LVQ8")
-    for wrong in ({"reduction": "PCA"}, {"reduce": 8}, {"compression": "LVQ4", "reduction": "OOD"}, {"compression": "PQ9"}, {"reduction": "SVD"},
-                  {"compression": "LeanVec4x8", "reduce": DIM + 1}):
+    for wrong in ({"reduction": "PCA"}, {"reduce": 8}, {"compression": "LVQ4", "reduction": "OOD"}, {"compression": "PQ9"},
+                  {"reduction": "SVD"}, {"compression": "LeanVec4x8", "reduce": DIM + 1}):
         with pytest.raises(native.NativeError):
             ix.retrain(**wrong)
     assert ix.stats()["codec"] == "LVQ8"

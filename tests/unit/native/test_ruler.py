@@ -11,7 +11,8 @@ def as_type(x, dtype):
     if dtype == "BFLOAT16":
         return (x.astype("<f4").view("<u4") >> 16).astype("<u2")
     if dtype in ("INT8", "UINT8"):
-        return np.clip(np.rint(np.abs(x) * 30 if dtype == "UINT8" else x * 30), 0 if dtype == "UINT8" else -127, 127).astype(native.DTYPES[dtype][1])
+        return np.clip(np.rint(np.abs(x) * 30 if dtype == "UINT8"
+                               else x * 30), 0 if dtype == "UINT8" else -127, 127).astype(native.DTYPES[dtype][1])
     return x.astype(native.DTYPES[dtype][1])
 
 

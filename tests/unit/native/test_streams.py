@@ -1,7 +1,9 @@
-"""Random streams of adding, replacing, removing and every kind of search, over codecs, metrics, types and shapes, against brute force.
+"""Random streams of adding, replacing, removing and every kind of search, over codecs, metrics, types and shapes, against brute
+force.
 
-Each stream is one seed: it draws an index, then operations, some of them degenerate (duplicates, zeros, constant vectors, everything removed
-and refilled). After every operation a few searches are compared with what is stored; every few, the invariants are checked."""
+Each stream is one seed: it draws an index, then operations, some of them degenerate (duplicates, zeros, constant vectors,
+everything removed and refilled). After every operation a few searches are compared with what is stored; every few, the
+invariants are checked."""
 import itertools
 
 import numpy as np
@@ -10,11 +12,13 @@ from common import SMALL, brute, clustered, recall
 
 import native
 
-# What codes may lose: error of a distance, relative to the sizes that go into it; share of the true nearest that has to be found over a
-# whole stream. Trained on what a stream begins with, which may be constant, one range for all (SQ8), centroids and bits promise nothing.
-ERROR = {None: 2e-6, "LVQ8": 0.02, "LVQ4x4": 0.02, "LVQ4x8": 0.005, "LVQ8x8": 0.005, "LeanVec4x8": 0.02, "LeanVec8x8": 0.02, "LVQ4": 0.3}
-LEAST = {None: 0.97, "LVQ8": 0.97, "LVQ4x4": 0.97, "LVQ4x8": 0.97, "LVQ8x8": 0.97, "LeanVec4x8": 0.85, "LeanVec8x8": 0.85, "LVQ4": 0.9, "SQ8": 0.4,
-         "PQ": 0.5, "BIN": 0.5}
+# What codes may lose: error of a distance, relative to the sizes that go into it; share of the true nearest that has to be found
+# over a whole stream. Trained on what a stream begins with, which may be constant, one range for all (SQ8), centroids and bits
+# promise nothing.
+ERROR = {None: 2e-6, "LVQ8": 0.02, "LVQ4x4": 0.02, "LVQ4x8": 0.005, "LVQ8x8": 0.005, "LeanVec4x8": 0.02,
+         "LeanVec8x8": 0.02, "LVQ4": 0.3}
+LEAST = {None: 0.97, "LVQ8": 0.97, "LVQ4x4": 0.97, "LVQ4x8": 0.97, "LVQ8x8": 0.97, "LeanVec4x8": 0.85, "LeanVec8x8": 0.85,
+         "LVQ4": 0.9, "SQ8": 0.4, "PQ": 0.5, "BIN": 0.5}
 ROUNDED = {"FLOAT16": 5e-4, "BFLOAT16": 4e-3}
 MOST = {"INT8": 127, "UINT8": 255}
 
@@ -39,10 +43,11 @@ class Stream:
         self.compression, self.metric, self.dtype, self.algorithm = compression, metric, dtype, algorithm
         self.dim = int(rng.choice([1, 2, 7, 16, 40, 65]))
         self.pool = clustered(1200, self.dim, seed) * np.float32(np.sqrt(self.dim))
-        options = {} if algorithm == "FLAT" else {"graph_max_degree": int(rng.choice([4, 16, 32])), "threads": int(rng.choice([1, 1, 3])),
-                                                   "construction_window_size": int(rng.choice([20, 64]))}
-        self.index = native.Index(self.dim, metric, dtype, algorithm, compression=compression, training_threshold=int(rng.choice([60, 500])),
-                                  search_window_size=16, epsilon=0.2, **options)
+        options = {} if algorithm == "FLAT" else {"graph_max_degree": int(rng.choice([4, 16, 32])),
+                                                  "threads": int(rng.choice([1, 1, 3])),
+                                                  "construction_window_size": int(rng.choice([20, 64]))}
+        self.index = native.Index(self.dim, metric, dtype, algorithm, compression=compression,
+                                  training_threshold=int(rng.choice([60, 500])), search_window_size=16, epsilon=0.2, **options)
         self.held = {}                                  # label -> vector as stored, double
         self.longest = 1                                # of all that were stored: codes are relative to their mean
         self.n_found = self.n_wanted = 0
@@ -102,8 +107,10 @@ class Stream:
     # Checks
 
     def query(self):
-        """One query as given, and the exact distances of all that is stored: labels (n,), distances (n,), the size that errors go with."""
-        given, held = as_type(self.pool[self.rng.integers(0, len(self.pool))][None], self.dtype) if self.rng.random() < 0.8 else self.vectors(1)
+        """One query as given, and the exact distances of all that is stored:
+        labels (n,), distances (n,), the size that errors go with."""
+        given, held = (as_type(self.pool[self.rng.integers(0, len(self.pool))][None], self.dtype) if self.rng.random() < 0.8
+                       else self.vectors(1))
         labels, x = np.array(list(self.held), np.int64), np.array(list(self.held.values())).reshape(-1, self.dim)
         size = 2 if self.metric == "COSINE" else (np.linalg.norm(held) + self.longest) ** 2
         return given, labels, brute(self.metric, held, x)[0], size
@@ -119,7 +126,7 @@ class Stream:
             assert (off <= self.tolerance(size)).all(), (off.max(), size)
 
     def tolerance(self, size):
-        if self.metric == "COSINE" and self.compression is None and self.dtype in ROUNDED:      # scaled to length 1 and rounded again
+        if self.metric == "COSINE" and self.compression is None and self.dtype in ROUNDED:  # scaled to length 1 and rounded again
             return ROUNDED[self.dtype] * size
         return ERROR[self.compression] * size
 
@@ -127,7 +134,8 @@ class Stream:
         """Notes how many of the `wanted` nearest were found; what is as near as the last of them counts."""
         if not wanted:
             return
-        last = np.partition(exact, wanted - 1)[wanted - 1] + (2 * self.tolerance(size) if self.compression in ERROR else 1e-6 * size)
+        last = np.partition(exact, wanted - 1)[wanted - 1]
+        last += 2 * self.tolerance(size) if self.compression in ERROR else 1e-6 * size
         true = dict(zip(known.tolist(), exact.tolist(), strict=True))
         self.n_found += min(wanted, sum(true[label] <= last for label in labels))
         self.n_wanted += wanted
@@ -146,7 +154,8 @@ class Stream:
         given, known, exact, size = self.query()
         passes = self.rng.random(len(known)) < self.rng.choice([0.02, 0.3, 0.95])
         far = known < 10**9                             # a bitmap over the others would take too much memory
-        labels, distances = self.index.search_blob(self.index._matrix(given)[0].tobytes(), k, allowed=native.Allowed.of_labels(known[passes & far]))
+        labels, distances = self.index.search_blob(self.index._matrix(given)[0].tobytes(),
+                                                   k, allowed=native.Allowed.of_labels(known[passes & far]))
         known, exact = known[passes & far], exact[passes & far]
         assert len(labels) == min(k, len(known))
         self.check_rows(labels, np.array(distances), known, exact, size)
@@ -165,7 +174,7 @@ class Stream:
             sure = known[exact < radius - 2 * self.tolerance(size)]
             self.n_found += len(set(sure.tolist()) & set(labels.tolist()))
             self.n_wanted += len(sure)
-            if self.algorithm == "FLAT" and not (self.compression or "").startswith("Lean"):    # a projection's error has no bound
+            if self.algorithm == "FLAT" and not (self.compression or "").startswith("Lean"):  # a projection's error has no bound
                 assert set(sure.tolist()) <= set(labels.tolist())
 
     def run(self, n):
@@ -189,7 +198,8 @@ class Stream:
 
 
 KINDS = [*itertools.product([None], ["L2", "IP", "COSINE"], native.DTYPES, ["FLAT", "SVS-VAMANA"]),
-         *itertools.product(native.COMPRESSIONS, ["L2", "IP", "COSINE"], ["FLOAT32", "FLOAT16", "INT8"], ["FLAT", "SVS-VAMANA", "SVS-VAMANA"])]
+         *itertools.product(native.COMPRESSIONS, ["L2", "IP", "COSINE"], ["FLOAT32", "FLOAT16", "INT8"],
+                            ["FLAT", "SVS-VAMANA", "SVS-VAMANA"])]
 CHOSEN = [KINDS[i] for i in np.random.default_rng(5).permutation(len(KINDS))[:12 if SMALL else 50]]
 
 
@@ -200,9 +210,10 @@ def test_a_stream(seed, kind):
     assert stream.n_found >= LEAST[kind[0]] * stream.n_wanted, (stream.n_found, stream.n_wanted)
 
 
-# Recall@10 with a window of 20 that building, inserting and deleting have to reach: what such codes can at best, less a few points.
-REACHED = {None: 0.97, "LVQ8": 0.96, "LVQ4x4": 0.96, "LVQ4x8": 0.96, "LVQ8x8": 0.96, "LeanVec4x8": 0.93, "LeanVec8x8": 0.75, "LVQ4": 0.86, "SQ8": 0.93,
-           "PQ": 0.66, "BIN": 0.5}
+# Recall@10 with a window of 20 that building, inserting and deleting have to reach: what such codes can at best, less a few
+# points.
+REACHED = {None: 0.97, "LVQ8": 0.96, "LVQ4x4": 0.96, "LVQ4x8": 0.96, "LVQ8x8": 0.96, "LeanVec4x8": 0.93, "LeanVec8x8": 0.75,
+           "LVQ4": 0.86, "SQ8": 0.93, "PQ": 0.66, "BIN": 0.5}
 
 
 @pytest.mark.parametrize("compression", REACHED)

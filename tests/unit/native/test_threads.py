@@ -15,8 +15,8 @@ X = clustered(N, DIM)
 
 @pytest.mark.parametrize(("algorithm", "linkers"), [("FLAT", 1), ("SVS-VAMANA", 1), ("SVS-VAMANA", 3)])
 def test_threads_search_while_others_write(algorithm, linkers):
-    ix = native.Index(DIM, "L2", algorithm=algorithm, compression="LVQ4x4", training_threshold=N // 3, construction_window_size=50,
-                      threads=linkers)
+    ix = native.Index(DIM, "L2", algorithm=algorithm, compression="LVQ4x4", training_threshold=N // 3,
+                      construction_window_size=50, threads=linkers)
     ix.add(np.arange(200), X[:200])
     stop, wrong = threading.Event(), []
 

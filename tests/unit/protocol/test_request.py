@@ -131,7 +131,8 @@ class TestBad:
 def test_random_streams_do_not_depend_on_the_cuts():
     rng = random.Random(5)
     for _ in range(300):
-        pieces = [pack(*[rng.randbytes(rng.choice((0, 1, 5, 200))) for _ in range(rng.randrange(1, 6))]) for _ in range(rng.randrange(1, 12))]
+        pieces = [pack(*[rng.randbytes(rng.choice((0, 1, 5, 200))) for _ in range(rng.randrange(1, 6))])
+                  for _ in range(rng.randrange(1, 12))]
         if rng.random() < 0.3:
             pieces.insert(rng.randrange(len(pieces)), rng.choice([b"PING\r\n", b"*0\r\n", b"*x\r\n", b"*1\r\n:1\r\n"]))
         data = b"".join(pieces)
@@ -239,7 +240,8 @@ class TestRepeatedCommands:
 
     def test_vectors_that_look_like_commands(self):
         vector = pack("PING") * 60
-        self.check([self.search(vector), self.search(vector[::-1]), self.search(vector), self.search(b"\r\n" * (len(vector) // 2))])
+        self.check([self.search(vector), self.search(vector[::-1]), self.search(vector),
+                    self.search(b"\r\n" * (len(vector) // 2))])
 
     def test_other_words_of_the_same_size(self):
         r = random.Random(2)
@@ -247,7 +249,8 @@ class TestRepeatedCommands:
 
     def test_the_same_size_cut_differently(self):
         x = b"x" * 600
-        same = [[b"SET", x, b"ab"], [b"SET", x + b"a", b"b"], [b"SET", b"ab", x], [b"SET", x, b"ab"], [b"SET", x, b"ab"], [b"SET", x, b"cd"]]
+        same = [[b"SET", x, b"ab"], [b"SET", x + b"a", b"b"], [b"SET", b"ab", x], [b"SET", x, b"ab"], [b"SET", x, b"ab"],
+                [b"SET", x, b"cd"]]
         assert len({len(pack(*words)) for words in same}) == 1
         self.check(same * 100)
 
@@ -288,17 +291,17 @@ class TestPipelines:
         r = random.Random(7)
         for _ in range(2000):
             n_words = r.choice((1, 3, 4))
-            commands = [[r.choice((b"x", b"", b"\r\n", b"$1", b"*1\r\n$1\r\nx", b"\r", b"\n", r.randbytes(40), b"y" * 511, b"z" * 600))
-                         if r.random() < 0.3 else b"word%d" % r.randrange(100) for _ in range(n_words if r.random() < 0.99 else 2)]
-                        for _ in range(r.choice((2, 5, 16)))]
+            commands = [[r.choice((b"x", b"", b"\r\n", b"$1", b"*1\r\n$1\r\nx", b"\r", b"\n", r.randbytes(40), b"y" * 511,
+                                   b"z" * 600)) if r.random() < 0.3 else b"word%d" % r.randrange(100)
+                         for _ in range(n_words if r.random() < 0.99 else 2)] for _ in range(r.choice((2, 5, 16)))]
             data = b"".join(pack(*words) for words in commands)
             assert list(RequestParser().feed(data)) == commands
             cut = r.randrange(1, len(data))
             parser = RequestParser()
             assert [*parser.feed(data[:cut]), *parser.feed(data[cut:])] == commands and parser.error is None
 
-    @pytest.mark.parametrize("spoilt", [b"*1\r\n$5\r\nPING\r\n\r\n", b"*2\r\n$4\r\nPING\r\n", b"*01\r\n$4\r\nPING\r\n", b"*1\r\n$04\r\nPING\r\n",
-                                        b"*1\r\n$-1\r\nPING\r\n", b"*1\r\n:4\r\nPING\r\n"])
+    @pytest.mark.parametrize("spoilt", [b"*1\r\n$5\r\nPING\r\n\r\n", b"*2\r\n$4\r\nPING\r\n", b"*01\r\n$4\r\nPING\r\n",
+                                        b"*1\r\n$04\r\nPING\r\n", b"*1\r\n$-1\r\nPING\r\n", b"*1\r\n:4\r\nPING\r\n"])
     def test_another_spelling_among_them(self, spoilt):
         whole, single = RequestParser(), RequestParser()
         data = pack("PING") * 3 + spoilt + pack("PING") * 3
@@ -310,16 +313,18 @@ class TestPipelines:
     def test_long_words(self):
         r = random.Random(9)
         for _ in range(300):
-            commands = [[b"HSET", b"doc:%d" % r.randrange(9999), b"v", r.randbytes(r.choice((700, 1536, 9000))), b"t", r.choice((b"", b"tag", b"\r\n*1"))]
-                        if r.random() < 0.95 else [b"GET", b"k%d" % r.randrange(9)] for _ in range(r.choice((1, 2, 12)))]
+            commands = [[b"HSET", b"doc:%d" % r.randrange(9999), b"v", r.randbytes(r.choice((700, 1536, 9000))), b"t",
+                         r.choice((b"", b"tag", b"\r\n*1"))] if r.random() < 0.95 else [b"GET", b"k%d" % r.randrange(9)]
+                        for _ in range(r.choice((1, 2, 12)))]
             data = b"".join(pack(*words) for words in commands)
             cuts = sorted(r.sample(range(len(data)), r.choice((0, 1, 4))))
             found, parser = parse([part for part in (data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)])) if part])
             assert found == commands and parser.error is None and not parser.buffered
 
-    @pytest.mark.parametrize("head, text", [(b"$01000", "invalid bulk length"), (b"$-1", "invalid bulk length"), (b"$1_00", "invalid bulk length"),
-                                            (b"$ 1000", "invalid bulk length"), (b"#1000", "expected '$', got '#'"),
-                                            (b"$99999999999", "invalid bulk length"), (b"$+1000", "invalid bulk length")])
+    @pytest.mark.parametrize("head, text", [(b"$01000", "invalid bulk length"), (b"$-1", "invalid bulk length"),
+                                            (b"$1_00", "invalid bulk length"), (b"$ 1000", "invalid bulk length"),
+                                            (b"#1000", "expected '$', got '#'"), (b"$99999999999", "invalid bulk length"),
+                                            (b"$+1000", "invalid bulk length")])
     def test_another_length_among_long_words(self, head, text):
         good = pack("SET", "k", b"x" * 1000)
         found, parser = parse([good * 3 + good.replace(b"$1000", head) + good])
