@@ -38,16 +38,20 @@ def contents(r) -> dict:
 
 def fill(r) -> None:
     """A little of everything, by commands whose words alone do not tell what happens above all."""
-    r.set("a", 1), r.incr("a"), r.set("e", "x", ex=10_000), r.set("e", "no", ex=5, nx=True), r.execute_command("SETEX", "e2", 10_000, "y"), r.set("gone", 1, px=1)
+    r.set("a", 1), r.incr("a"), r.set("e", "x", ex=10_000), r.set("e", "no", ex=5, nx=True)
+    r.execute_command("SETEX", "e2", 10_000, "y"), r.set("gone", 1, px=1)
     r.execute_command("GETEX", "a", "EX", 10_000), r.execute_command("MSETEX", 1, "m", 1, "EX", 10_000)
     r.execute_command("INCRBYFLOAT", "f", "0.1"), r.execute_command("HINCRBYFLOAT", "h", "n", "1.5")
     r.append("b", "text"), r.setbit("b", 77, 1), r.set("x", 1), r.getdel("x")
     r.hset("h", mapping={"f": "v", "g": "w" * 300}), r.hset("h2", mapping={"f": "v", "g": "w", "k": "z"})
     r.execute_command("HEXPIRE", "h2", 10_000, "FIELDS", 1, "f"), r.execute_command("HPEXPIRE", "h2", 0, "FIELDS", 1, "g")
     r.execute_command("HSETEX", "h2", "EX", 10_000, "FIELDS", 1, "new", "value")
-    r.rpush("l", *range(10)), r.rpoplpush("l", "l2"), r.ltrim("l", 1, 5), r.blpop("l"), r.execute_command("LMPOP", 1, "l", "RIGHT")
-    r.sadd("s", *"abcdefgh"), r.spop("s"), r.spop("s", 2), r.sadd("s2", "x"), r.spop("s2"), r.sort("s", alpha=True, store="sorted")
-    r.zadd("z", {"a": 1.5, "b": -2, "c": float("inf"), "d": 1e17}), r.zincrby("z", 0.1, "a"), r.bzpopmin("z"), r.zadd("z2", {"x": 1}), r.zpopmax("z2")
+    r.rpush("l", *range(10)), r.rpoplpush("l", "l2"), r.ltrim("l", 1, 5), r.blpop("l")
+    r.execute_command("LMPOP", 1, "l", "RIGHT")
+    r.sadd("s", *"abcdefgh"), r.spop("s"), r.spop("s", 2), r.sadd("s2", "x"), r.spop("s2")
+    r.sort("s", alpha=True, store="sorted")
+    r.zadd("z", {"a": 1.5, "b": -2, "c": float("inf"), "d": 1e17}), r.zincrby("z", 0.1, "a"), r.bzpopmin("z")
+    r.zadd("z2", {"x": 1}), r.zpopmax("z2")
     r.rename("m", "m2"), r.copy("h", "h3"), r.expire("h3", 50_000), r.persist("e2"), r.move("f", 1)
     r.execute_command("JSON.SET", "j", "$", '{"a":[1.5,2],"b":"x"}'), r.execute_command("JSON.NUMINCRBY", "j", "$.a[0]", 2)
     with r.pipeline() as pipe:
@@ -62,8 +66,10 @@ def fill(r) -> None:
     r.execute_command("FT.ALTER", "ix", "SCHEMA", "ADD", "tag", "TAG")
     for i in range(20):
         r.hset(f"d:{i}", mapping={"t": f"word number{i}", "v": bytes([0, 0, 128, 63]) * 2, "tag": f"x{i % 3}"})
-    r.execute_command("FT.ALIASADD", "al", "ix"), r.execute_command("FT.DICTADD", "dd", "w1"), r.execute_command("FT.SYNUPDATE", "ix", "g", "word", "term")
-    r.execute_command("FT.SUGADD", "sg", "hello", "2", "PAYLOAD", "pp"), r.execute_command("FT.SUGADD", "sg", "hello", "2", "INCR")
+    r.execute_command("FT.ALIASADD", "al", "ix"), r.execute_command("FT.DICTADD", "dd", "w1")
+    r.execute_command("FT.SYNUPDATE", "ix", "g", "word", "term")
+    r.execute_command("FT.SUGADD", "sg", "hello", "2", "PAYLOAD", "pp")
+    r.execute_command("FT.SUGADD", "sg", "hello", "2", "INCR")
     r.execute_command("FT.CREATE", "dropped", "PREFIX", 1, "dd:", "SCHEMA", "t", "TEXT"), r.hset("dd:1", "t", "x")
     r.execute_command("FT.DROPINDEX", "dropped", "DD")
     time.sleep(0.01)
@@ -72,5 +78,6 @@ def fill(r) -> None:
 
 def searches(r) -> list:
     """What the indexes have to say."""
-    return [r.execute_command("FT._LIST"), r.execute_command("FT.SEARCH", "al", "term", "LIMIT", 0, 30), r.execute_command("FT.DICTDUMP", "dd"),
-            r.execute_command("FT.SEARCH", "ix", "@tag:{x1}", "NOCONTENT"), r.execute_command("FT.SYNDUMP", "ix")]
+    return [r.execute_command("FT._LIST"), r.execute_command("FT.SEARCH", "al", "term", "LIMIT", 0, 30),
+            r.execute_command("FT.DICTDUMP", "dd"), r.execute_command("FT.SEARCH", "ix", "@tag:{x1}", "NOCONTENT"),
+            r.execute_command("FT.SYNDUMP", "ix")]

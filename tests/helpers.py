@@ -31,7 +31,8 @@ def client(server, protocol: int = 2, **options):
     """redis-py, which would by itself wait for five seconds and then send the command once more. `server`: a handle or a port."""
     import redis
     host, port = ("127.0.0.1", server) if isinstance(server, int) else (server.host, server.port)
-    return redis.Redis(**{"host": host, "port": port, "protocol": protocol, "socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE, **options})
+    return redis.Redis(**{"host": host, "port": port, "protocol": protocol, "socket_timeout": PATIENCE,
+                          "socket_connect_timeout": PATIENCE, **options})
 
 
 class Left:

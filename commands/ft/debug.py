@@ -19,8 +19,8 @@ def _flat(pairs) -> list:
 
 
 def _head(field: VectorField, algorithm: str, size: int, memory: int, n_labels: int | None = None) -> list:
-    """What every index and each of its two parts begins with. `size`: vectors, with those that are marked as deleted; `n_labels`: without
-    them, None: there are none."""
+    """What every index and each of its two parts begins with. `size`: vectors, with those that are marked as deleted;
+    `n_labels`: without them, None: there are none."""
     spec = field.spec
     return [("ALGORITHM", algorithm), ("TYPE", spec.dtype), ("DIMENSION", spec.dim), ("METRIC", spec.metric),
             ("IS_MULTI_VALUE", int(spec.is_multi)),
@@ -115,7 +115,8 @@ def _workers(client, words):
     raise CommandError(errors.BAD_WORKERS)
 
 
-_WORDS = {b"VECSIM_INFO": _vecsim, b"FT.SEARCH": ft_search, b"FT.AGGREGATE": ft_aggregate, b"FT.HYBRID": ft_hybrid, b"WORKERS": _workers, **DUMPS}
+_WORDS = {b"VECSIM_INFO": _vecsim, b"FT.SEARCH": ft_search, b"FT.AGGREGATE": ft_aggregate, b"FT.HYBRID": ft_hybrid,
+          b"WORKERS": _workers, **DUMPS}
 
 
 @command("_FT.DEBUG", arity=-2, group="search", since="1.0.0", flags="readonly admin", categories="admin slow dangerous",

@@ -53,9 +53,10 @@ def _mixed(base, queries, metric, compression):
             index.add_blob(half + (i // 2) % half, base[half + (i // 2) % half].tobytes())
         calls.append(1e6 * (time.perf_counter() - start))
     busy = _latencies(index, queries, SECONDS, step)
-    return {"idle p50": float(np.percentile(idle, 50)), "idle p99": float(np.percentile(idle, 99)), "idle longest":
-            float(idle.max()), "busy p50": float(np.percentile(busy, 50)), "busy p99": float(np.percentile(busy, 99)),
-            "busy longest": float(busy.max()), "longest write": max(calls), "searches/s": len(busy) / SECONDS}
+    return {"idle p50": float(np.percentile(idle, 50)), "idle p99": float(np.percentile(idle, 99)),
+            "idle longest": float(idle.max()), "busy p50": float(np.percentile(busy, 50)),
+            "busy p99": float(np.percentile(busy, 99)), "busy longest": float(busy.max()), "longest write": max(calls),
+            "searches/s": len(busy) / SECONDS}
 
 
 def _switch(base, queries, metric, compression):

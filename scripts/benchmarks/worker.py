@@ -17,9 +17,8 @@ def main() -> None:
         for _ in sys.stdin:
             print(json.dumps({"measure": measure()}), flush=True)
     except Exception as error:
-        print(json.dumps({"failure":
-                          f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"}),
-              flush=True)
+        text = str(error).strip()
+        print(json.dumps({"failure": f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"}), flush=True)
         raise
 
 

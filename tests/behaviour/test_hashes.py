@@ -200,8 +200,8 @@ def test_notifications(own_server, connect, raw):
     try:
         listener = connect()
         listener.call("PSUBSCRIBE", "__keyspace@0__:h")
-        for words in ("HSET h a 1 b 2", "HDEL h none", "HDEL h a", "HEXPIRE h 100 FIELDS 1 b", "HPERSIST h FIELDS 1 b", "HINCRBY h b 1",
-                      "HSETEX h EX 1000 FIELDS 1 c 1", "HGETDEL h FIELDS 1 c", "HPEXPIRE h 5 FIELDS 1 b"):
+        for words in ("HSET h a 1 b 2", "HDEL h none", "HDEL h a", "HEXPIRE h 100 FIELDS 1 b", "HPERSIST h FIELDS 1 b",
+                      "HINCRBY h b 1", "HSETEX h EX 1000 FIELDS 1 c 1", "HGETDEL h FIELDS 1 c", "HPEXPIRE h 5 FIELDS 1 b"):
             raw.call(*words.split())
         time.sleep(0.02)
         raw.call("HLEN", "h")
