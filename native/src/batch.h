@@ -1,10 +1,11 @@
 /* A batch: up to MOST_QUERIES prepared queries that one scan answers together, a block of records at a time (scan.c).
 
-   A codec with blocks has two functions: batch_begin lays the queries out, batch_keys scores up to BLOCK records against all of them. Keys
-   are those that codec->keys gives, to the bit; they come in groups of GROUP queries: keys[(group * n + record) * GROUP + query].
+   A codec with blocks has two functions: batch_begin lays the queries out, batch_keys scores up to BLOCK records against all of
+   them. Keys are those that codec->keys gives, to the bit; they come in groups of GROUP queries: keys[(group * n + record) *
+   GROUP + query].
 
-   Most codecs' keys are base - factor * (a * sum + b * dot) + c, with a, b and c of the record and dot in integers: they set base, factor
-   and sum of each query, call batch_pack, and leave the rest to batch_affine_keys. */
+   Most codecs' keys are base - factor * (a * sum + b * dot) + c, with a, b and c of the record and dot in integers: they set
+   base, factor and sum of each query, call batch_pack, and leave the rest to batch_affine_keys. */
 #ifndef BATCH_H
 #define BATCH_H
 #include "codec.h"

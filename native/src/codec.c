@@ -127,8 +127,8 @@ int is_nonfinite(int dtype, const uint8_t *given, uint32_t dim) {
     return bad != 0;
 }
 
-/* Lengths beyond these are cut to them where a difference of large sums could be nan: squares then stay inside float and double. L2
-   of floats as given adds up squares only, so it needs no cut. */
+/* Lengths beyond these are cut to them where a difference of large sums could be nan: squares then stay inside float and double.
+   L2 of floats as given adds up squares only, so it needs no cut. */
 #define LONGEST 1e18f
 #define LONGEST_F64 1e150
 

@@ -1,12 +1,12 @@
-/* Codecs: how a vector is stored and how distances are taken on what is stored. A codec is one const struct; a coder is one trained
-   instance of it (dimension, metric, mean, matrices), immutable once it is published.
+/* Codecs: how a vector is stored and how distances are taken on what is stored. A codec is one const struct; a coder is one
+   trained instance of it (dimension, metric, mean, matrices), immutable once it is published.
 
    A record has two levels: the primary, which the traversal reads, and the residual (may be 0 bytes), which the re-rank adds.
    Adding a codec: one file, one line in CODEC_LIST.
 
    Keys are float approximations of the distance (traversal); exact() gives the distance a client sees. Pruning works on rows: a
-   neighbour's vector unpacked into a contiguous block, squared L2 between rows; for unnormalised IP rows carry one more coordinate
-   that turns maximum inner product into nearest neighbour (e = sqrt(M^2 - |x|^2)). */
+   neighbour's vector unpacked into a contiguous block, squared L2 between rows; for unnormalised IP rows carry one more
+   coordinate that turns maximum inner product into nearest neighbour (e = sqrt(M^2 - |x|^2)). */
 #ifndef CODEC_H
 #define CODEC_H
 #include <stddef.h>
@@ -36,7 +36,8 @@ typedef struct coder {
     double mean_norm2;
     uint32_t wanted_reduction, reduction; /* LeanVec: VEC_REDUCE_*, as asked for and as learned */
     float *matrix;                  /* LeanVec: reduced x dim, for what is stored; NULL: the first dimensions */
-    uint8_t *matrix_codes;          /* the one for queries in LVQ8: reduced x padded, and l, D of each row. The same matrix but for OOD */
+    uint8_t *matrix_codes;          /* the one for queries in LVQ8: reduced x padded, and l, D of
+                                       each row. The same matrix but for OOD */
     float *matrix_constants;
     uint32_t table_entries;         /* PQ: of the table that a query brings; 0: none */
     uint64_t id;                    /* no two coders have the same, whatever their addresses */
@@ -104,8 +105,8 @@ static inline int is_compressed(const codec *c) { return c->bits1 != 0; }
 coder *coder_new(const codec *codec, const vec_params *p, mem_account *account);
 coder *coder_new_like(const codec *codec, const coder *like, uint32_t reduce, int reduction, mem_account *account);
 void coder_free(coder *c);
-/* What training left in a coder, piece by piece, for images: either bytes of the coder itself, or blocks that it points to (NULL where
-   the codec has none). A coder that learns something new lists it here. */
+/* What training left in a coder, piece by piece, for images: either bytes of the coder itself, or blocks that it points to (NULL
+   where the codec has none). A coder that learns something new lists it here. */
 typedef struct { void *at; int is_block; size_t bytes; } coder_part;
 enum { CODER_PARTS = 8 };
 void coder_parts(coder *c, coder_part parts[CODER_PARTS]);
@@ -113,9 +114,9 @@ void coder_parts(coder *c, coder_part parts[CODER_PARTS]);
 int coder_is_whole(const coder *c);
 
 size_t dtype_bytes(int dtype);
-/* Reads a vector of any type into floats, dividing by its norm if metric is COSINE (a zero vector stays zero); under IP, and under L2
-   but for raw codecs, one longer than 1e18 is shortened to that length, so that squares stay finite. VEC_ENONFINITE: it holds nan or
-   infinity. *norm2: of the vector as it is returned, COSINE's before scaling being lost. */
+/* Reads a vector of any type into floats, dividing by its norm if metric is COSINE (a zero vector stays zero); under IP, and
+   under L2 but for raw codecs, one longer than 1e18 is shortened to that length, so that squares stay finite. VEC_ENONFINITE: it
+   holds nan or infinity. *norm2: of the vector as it is returned, COSINE's before scaling being lost. */
 int ingest(int dtype, int metric, int is_raw, const uint8_t *given, uint32_t dim, float *out, double *norm2);
 /* The same for the raw FLOAT64 codec, in doubles; the length is then 1e150. */
 int ingest_f64(int metric, const uint8_t *given, uint32_t dim, double *out, double *norm2);

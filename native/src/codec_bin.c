@@ -1,18 +1,21 @@
 /* BIN: one bit per dimension with the RaBitQ correction (SIGMOD 2024).
 
    y = x - mean is rotated, z = R y, and only the signs of z are kept, with two numbers: f = |z|^2 / sum |z_j| and |z|. Then
-   <y, q> ~ f * sum sign(z_j) (R q)_j: unbiased over rotations, exact for q = y. With co = |z| / (f sqrt d), about 0.8, the error is below
+   <y, q> ~ f * sum sign(z_j) (R q)_j: unbiased over rotations, exact for q = y.
+   With co = |z| / (f sqrt d), about 0.8, the error is below
    |z| |q| sqrt(1 / co^2 - 1) * 1.9 / sqrt(d - 1) for nearly all pairs: a tenth of |z| |q| for a few hundred dimensions. There is no second
    level: the distance that is returned is this estimate (of a 15-bit query; an int8 one traverses), and recall is what it allows.
-   Measured, recall@10 of an exact scan and share of the true ten among the first hundred: sentence embeddings of 384 dimensions (56 bytes)
-   0.74 and 0.996, of 768 (104 bytes) 0.81 and 0.9998; SIFT, 128 dimensions (24 bytes), 0.45 and 0.94. So ask for more than is needed and
-   take exact distances of those from the originals, where ten of ten are wanted.
+   Measured, recall@10 of an exact scan and share of the true ten among the first hundred: sentence embeddings of 384 dimensions
+   (56 bytes) 0.74 and 0.996, of 768 (104 bytes) 0.81 and 0.9998; SIFT, 128 dimensions (24 bytes), 0.45 and 0.94. So ask for more
+   than is needed and take exact distances of those from the originals, where ten of ten are wanted.
 
-   R is a fast rotation: four rounds of random signs, a Hadamard transform over the first and over the last power of two that fits, in
-   turn, and, where that is not everything, a butterfly between the halves. It needs no memory; its seed is part of the image format.
+   R is a fast rotation: four rounds of random signs, a Hadamard transform over the first and over the last power of two that
+   fits, in turn, and, where that is not everything, a butterfly between the halves.
+   It needs no memory; its seed is part of the image format.
 
-   Linking knows stored vectors by their bits alone. A stored vector as a query is its bits times sum |z_j| / d, the best fit, so that
-   the estimate stays exact for equal vectors; pruning takes the angle from the share of bits that differ: |z| |z'| cos(pi h / d).
+   Linking knows stored vectors by their bits alone. A stored vector as a query is its bits times sum |z_j| / d, the best fit, so
+   that the estimate stays exact for equal vectors; pruning takes the angle from the share of bits that differ:
+   |z| |z'| cos(pi h / d).
 
    Record: bits, float32 f, |z| and (IP) |x|^2. Row: bits, then f, |z| and the extra coordinate. */
 #include <math.h>

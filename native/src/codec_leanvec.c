@@ -1,18 +1,19 @@
 /* LeanVec (TMLR 2024): the primary is LVQ of a projection to `reduced` dimensions, the residual level is LVQ8 of
    the whole vector. Traversal and linking see the projection, the distance that is returned comes from the second level.
 
-   The projection is PCA of the training sample followed by a random rotation inside the reduced space: PCA coordinates have steeply
-   falling variances, the worst case for one scale per vector; rotated ones are alike. Both are one matrix, so the rotation costs nothing.
-   Queries go through the same matrix (its rows are orthonormal): <q, x> ~ <P q, P x>.
+   The projection is PCA of the training sample followed by a random rotation inside the reduced space: PCA coordinates have
+   steeply falling variances, the worst case for one scale per vector; rotated ones are alike. Both are one matrix, so the
+   rotation costs nothing. Queries go through the same matrix (its rows are orthonormal): <q, x> ~ <P q, P x>.
 
-   Out of distribution (OOD) data and queries have a matrix each, learned from the sample and from recent queries: <q, x> ~ <A q, B x>, see
-   eigen.h. What is stored is then nothing that distances between stored vectors could be taken from: pruning rows are the second level.
-   With fewer than LEAST_QUERIES it is PCA. PREFIX takes the first dimensions as they are, RANDOM random directions.
+   Out of distribution (OOD) data and queries have a matrix each, learned from the sample and from recent queries: <q, x> ~ <A q,
+   B x>, see eigen.h. What is stored is then nothing that distances between stored vectors could be taken from: pruning rows are
+   the second level. With fewer than LEAST_QUERIES it is PCA.
+   PREFIX takes the first dimensions as they are, RANDOM random directions.
 
-   l and D of the primary are stored times a factor, as LVQ's are, that also makes up for a third of what the projection leaves out: of
-   those that a query is near, queries have some of it in common (all would be right for x itself, nothing for vectors that have nothing
-   to do with each other). Measured with 32 of SIFT's 128 dimensions: of the true ten 0.87 are among the best 20 by the primary, 0.81
-   without; with 96 of 384 of sentence embeddings 0.92 and 0.86.
+   l and D of the primary are stored times a factor, as LVQ's are, that also makes up for a third of what the projection leaves
+   out: of those that a query is near, queries have some of it in common (all would be right for x itself, nothing for vectors
+   that have nothing to do with each other). Measured with 32 of SIFT's 128 dimensions: of the true ten 0.87 are among the best 20
+   by the primary, 0.81 without; with 96 of 384 of sentence embeddings 0.92 and 0.86.
 
    Primary record: codes, l, D and (L2, IP) |x|^2 of the whole vector. Residual record: LVQ8 codes of all dimensions, l, D. */
 #include <math.h>

@@ -5,19 +5,19 @@
    e_j = round(residual * 2^B2 / D), stored with 2^(B2-1) added so that both levels use the same unsigned kernels.
 
    Deviations from the paper: constants in float32 (float16 would add an error common to all dimensions); distances take an int8
-   query against the codes in integers while traversing, and two int8 digits (15 bits) for the distance that is returned; L2 uses the
-   true |y|^2, stored with the record; IP stores |x|^2, which linking needs.
+   query against the codes in integers while traversing, and two int8 digits (15 bits) for the distance that is returned; L2 uses
+   the true |y|^2, stored with the record; IP stores |x|^2, which linking needs.
 
-   l and D are stored times g = <t, y> / <t, y'>, y' what the codes stand for, t = y for L2 and x otherwise (RaBitQ's rescaling, SIGMOD
-   2024, on other codes). What queries near x ask of x is then right but for the part of the error that lies across x: SIFT's recall@10
-   from 4 bits rises from 0.88 to 0.91, from 8 bits from 0.987 to 0.995. Where a second level follows, which needs l and D as they were,
-   the record also holds 1 / g.
+   l and D are stored times g = <t, y> / <t, y'>, y' what the codes stand for, t = y for L2 and x otherwise (RaBitQ's rescaling,
+   SIGMOD 2024, on other codes). What queries near x ask of x is then right but for the part of the error that lies across x:
+   SIFT's recall@10 from 4 bits rises from 0.88 to 0.91, from 8 bits from 0.987 to 0.995. Where a second level follows, which
+   needs l and D as they were, the record also holds 1 / g.
 
-   Vectors of integers (bytes given as floats are common) keep an integer mean and steps that divide one: 8 bits then lose nothing of
-   vectors that span up to 255.
+   Vectors of integers (bytes given as floats are common) keep an integer mean and steps that divide one: 8 bits then lose nothing
+   of vectors that span up to 255.
 
-   Record: codes, then float32 g l, g D, (L2, IP) the norm and (two levels) 1 / g. Row (pruning): one byte per dimension of both levels'
-   high bits, then l, D, code sum, squared norm of the decoded vector, extra coordinate. */
+   Record: codes, then float32 g l, g D, (L2, IP) the norm and (two levels) 1 / g. Row (pruning): one byte per dimension of both
+   levels' high bits, then l, D, code sum, squared norm of the decoded vector, extra coordinate. */
 #include <math.h>
 #include <string.h>
 
@@ -25,7 +25,8 @@
 #include "codec_lvq.h"
 #include "kernels.h"
 
-typedef struct { float bias, step, norm2, shrink; } constants;   /* bias and step as stored; shrink times them: as the second level knows them */
+/* bias and step as stored; shrink times them: as the second level knows them */
+typedef struct { float bias, step, norm2, shrink; } constants;
 typedef struct { float bias, step, sum, norm2, extra; } row_constants;
 
 size_t lvq_padded(size_t dim, int bits) { return round_up(dim, bits == 4 ? 32 : 16); }
@@ -66,8 +67,8 @@ void lvq_pack_u4(const uint8_t *codes, size_t padded, uint8_t *out) {
     }
 }
 
-/* What to multiply the decoded vector (bias + step * codes) by, so that its product with `towards` is `wanted`; within twice the codes' own
-   relative error of y, for a vector that lies nearly across `towards` has no factor that would do. */
+/* What to multiply the decoded vector (bias + step * codes) by, so that its product with `towards` is `wanted`; within twice the
+   codes' own relative error of y, for a vector that lies nearly across `towards` has no factor that would do. */
 float lvq_rescale(const float *y, const float *towards, double wanted, const uint8_t *codes, size_t dim, float bias, float step) {
     double sums[3][8] = {{0}};
     for (size_t i = 0; i < dim; i++) {
@@ -92,7 +93,8 @@ static double dot_of(const float *x, const float *y, size_t n) {
     return sum;
 }
 
-/* y as the integers that it is up to the rounding of another codec, if this is the codec of integers and it is a vector of them. */
+/* y as the integers that it is up to the rounding of another codec,
+   if this is the codec of integers and it is a vector of them. */
 int lvq_make_whole(const coder *c, float *y) {
     int is_whole = c->is_integral != 0;
     for (size_t i = 0; i < c->dim && is_whole; i++) is_whole = fabsf(y[i] - rintf(y[i])) < 0.02f;
@@ -141,8 +143,8 @@ void lvq_quantise(const float *y, size_t dim, size_t padded, int bits, float *bi
     memset(codes + dim, 0, padded - dim);
 }
 
-/* Where no second level mends the error of 16 levels, outliers are clipped if that lowers the squared error, and the constants are
-   then fitted to the codes by least squares. */
+/* Where no second level mends the error of 16 levels, outliers are clipped if that lowers the squared error, and the constants
+   are then fitted to the codes by least squares. */
 void lvq_quantise_clipped(const float *y, size_t dim, size_t padded, int bits, float *bias, float *step, uint8_t *codes) {
     static const float keep[] = {1.0f, 0.92f, 0.85f, 0.78f, 0.7f};
     float lo, hi, best_lo = 0, best_step = 1;

@@ -1,12 +1,12 @@
-/* PQ: product quantisation (Jegou, Douze, Schmid, "Product Quantization for Nearest Neighbor Search", PAMI 2011), four dimensions to a
-   byte: a sixteenth of FLOAT32. Each group of four dimensions has 256 centroids of its own, found by k-means on the sample.
+/* PQ: product quantisation (Jegou, Douze, Schmid, "Product Quantization for Nearest Neighbor Search", PAMI 2011), four dimensions
+   to a byte: a sixteenth of FLOAT32. Each group of four dimensions has 256 centroids of its own, found by k-means on the sample.
 
-   Distances add up one table entry per byte: |q - c|^2 or -<q, c> of each group. The traversal reads entries rounded to 8 bits, with
-   one step for all groups so that integers can be added; what is returned adds the floats. Only the order is PQ's: with so few bytes the
-   nearest want to be scored again with the originals.
+   Distances add up one table entry per byte: |q - c|^2 or -<q, c> of each group. The traversal reads entries rounded to 8 bits,
+   with one step for all groups so that integers can be added; what is returned adds the floats. Only the order is PQ's: with so
+   few bytes the nearest want to be scored again with the originals.
 
-   Record: codes, then (IP) |x|^2, float32. Rows are decoded floats and the extra coordinate of IP. The centroids of a group lie by
-   dimension, so that one query element meets 256 of them in a row. */
+   Record: codes, then (IP) |x|^2, float32. Rows are decoded floats and the extra coordinate of IP. The centroids of a group lie
+   by dimension, so that one query element meets 256 of them in a row. */
 #include <math.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* Raw codecs: vectors as given. FLOAT32, FLOAT16, BFLOAT16 are queried in float, FLOAT64 in double, INT8 and UINT8 in exact
-   integers. COSINE normalises floats when they come in; integers keep their squared norm behind the code (all metrics: L2 needs it
-   too, since |a - b|^2 = |a|^2 + |b|^2 - 2ab in exact integers). */
+   integers. COSINE normalises floats when they come in; integers keep their squared norm behind the code (all metrics: L2 needs
+   it too, since |a - b|^2 = |a|^2 + |b|^2 - 2ab in exact integers). */
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -255,7 +255,8 @@ static void keys_int(const query *q, const uint8_t *const *primaries, size_t n, 
     }
 }
 
-/* One operand of a block is unsigned, the other signed: INT8 records, or UINT8 queries, are shifted by 128, and the dots mended. */
+/* One operand of a block is unsigned, the other signed: INT8 records, or UINT8 queries,
+   are shifted by 128, and the dots mended. */
 static void batch_begin_int(batch *b) {
     const coder *c = b->coder;
     for (uint32_t j = 0; j < b->n; j++) {

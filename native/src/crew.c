@@ -1,11 +1,12 @@
 /* A crew: threads that help the caller's with the searches of one call.
 
-   Each takes the next few searches until none is left, so a helper that comes late leaves more to the others. One that is interrupted (it
-   has no processor of its own) is not waited for longer than its searches take: the caller then does these too and the helper's results
-   are dropped. So helpers work in memory of their own, and a task lives until the last of them has let it go.
+   Each takes the next few searches until none is left, so a helper that comes late leaves more to the others. One that is
+   interrupted (it has no processor of its own) is not waited for longer than its searches take: the caller then does these too
+   and the helper's results are dropped.
+   So helpers work in memory of their own, and a task lives until the last of them has let it go.
 
-   Helpers that have just worked look out for the next call for a few tens of microseconds before they sleep: waking a thread takes about
-   as long as a search. The word `n_calls` is what they look at, and what they sleep on. */
+   Helpers that have just worked look out for the next call for a few tens of microseconds before they sleep: waking a thread
+   takes about as long as a search. The word `n_calls` is what they look at, and what they sleep on. */
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>

@@ -1,12 +1,13 @@
 /* Drift: whether what comes in still is what the coder was trained on.
 
-   One vector in 16 that is added after training is compared with some of the last ones of these: its distance to them by key, the way a
-   walk takes it, against the distance of the vectors as given. The variance of the error, divided by that of the distances, is what
-   disturbs the order of a walk's candidates, whatever the codec: truncation by a projection, a clipped range, foreign centroids, a mean
-   that has moved. The same figure was taken of the training sample; the score is the root of their ratio: 1 is as trained.
+   One vector in 16 that is added after training is compared with some of the last ones of these: its distance to them by key, the
+   way a walk takes it, against the distance of the vectors as given. The variance of the error, divided by that of the distances,
+   is what disturbs the order of a walk's candidates, whatever the codec: truncation by a projection, a clipped range, foreign
+   centroids, a mean that has moved. The same figure was taken of the training sample;
+   the score is the root of their ratio: 1 is as trained.
 
-   Beside it, for those who want to know why: how far the mean has moved, the share of |x - mean|^2 that LeanVec's projection keeps, and
-   the share of coordinates outside SQ8's range. */
+   Beside it, for those who want to know why: how far the mean has moved, the share of |x - mean|^2 that LeanVec's projection
+   keeps, and the share of coordinates outside SQ8's range. */
 #include "index.h"
 
 #include <math.h>

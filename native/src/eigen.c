@@ -1,6 +1,6 @@
 /* The strongest principal axes by subspace iteration: Q <- orthonormalise(C Q) with C the covariance of the sample. Only the span
-   matters, since the caller wants a random basis of it: axes whose strengths are so close that a dozen rounds do not tell them apart
-   are worth the same. */
+   matters, since the caller wants a random basis of it: axes whose strengths are so close that a dozen rounds do not tell them
+   apart are worth the same. */
 #include "eigen.h"
 
 #include <math.h>

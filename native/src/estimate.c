@@ -1,5 +1,5 @@
-/* What an index will take, before there is one: the same sums as the counting allocator's, from the parameters and the number of vectors.
-   Sizes that have a formula of their own elsewhere (slabs, label maps, codes, a query's block) are asked there. */
+/* What an index will take, before there is one: the same sums as the counting allocator's, from the parameters and the number of
+   vectors. Sizes that have a formula of their own elsewhere (slabs, label maps, codes, a query's block) are asked there. */
 #include <string.h>
 
 #include "search.h"

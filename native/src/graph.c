@@ -1,16 +1,17 @@
 /* The graph: one flat layer, Vamana (Subramanya et al., 2019), built in one pass.
 
-   Linking x: walk for x with the construction window; prune what was found to at most R - slack neighbours; write x's row; add x to each
-   neighbour's row, pruning that row when it is full. Pruning takes the nearest candidate p and drops every p' with
-   alpha * |p - p'|^2 < |x - p'|^2, and so on. All candidates are first unpacked into one contiguous block, where a distance costs a
-   few nanoseconds. All metrics prune in L2 (unit vectors for COSINE; IP with the coordinate that makes it one), so alpha means one thing;
-   IP with differing norms also keeps edges to the greatest products, found by a second walk.
+   Linking x: walk for x with the construction window; prune what was found to at most R - slack neighbours; write x's row; add x
+   to each neighbour's row, pruning that row when it is full. Pruning takes the nearest candidate p and drops every p' with alpha
+   * |p - p'|^2 < |x - p'|^2, and so on. All candidates are first unpacked into one contiguous block, where a distance costs a few
+   nanoseconds. All metrics prune in L2 (unit vectors for COSINE; IP with the coordinate that makes it one), so alpha means one
+   thing; IP with differing norms also keeps edges to the greatest products, found by a second walk.
 
-   Deviations: strictly less in the rule, and at most half a row for neighbours at distance 0, newest first, so that masses of equal
-   vectors form a connected band instead of a clique without exits; a new vector always gets at least one edge towards it.
+   Deviations: strictly less in the rule, and at most half a row for neighbours at distance 0, newest first, so that masses of
+   equal vectors form a connected band instead of a clique without exits; a new vector always gets at least one edge towards it.
 
-   Deleting: deleted vectors stay as stepping stones. A sweep then goes over all rows in slices: a row with doomed ids is pruned anew from
-   its live neighbours and the live neighbours of the doomed ones. Afterwards nothing leads to the doomed slots and they are reused. */
+   Deleting: deleted vectors stay as stepping stones. A sweep then goes over all rows in slices: a row with doomed ids is pruned
+   anew from its live neighbours and the live neighbours of the doomed ones.
+   Afterwards nothing leads to the doomed slots and they are reused. */
 #include "index.h"
 
 #include <math.h>
@@ -86,15 +87,15 @@ static int nearer(const void *a, const void *b) {
     return x->id < y->id ? 1 : -1;              /* equal: the newer slot */
 }
 
-/* Inner products of vectors whose norms differ: what a query's best are has little to do with what is near, and large vectors are the
-   best of many. There half of a row is kept for those with the greatest product, whatever lies near. */
+/* Inner products of vectors whose norms differ: what a query's best are has little to do with what is near, and large vectors are
+   the best of many. There half of a row is kept for those with the greatest product, whatever lies near. */
 static int mixes_products(const vec_index *ix) {
     vec_index *x = (vec_index *)ix;
     return ix->params.metric == VEC_IP && atomic_load_explicit(&x->usual_norm2, memory_order_relaxed) < 0.97f * most_norm2(x);
 }
 
-/* Puts the slots of the greatest products with centre into p->chosen and marks their places in is_out. p->distances are the augmented
-   ones, in which 2 <x, y> = 2 M^2 - d^2 - 2 e_x e_y. */
+/* Puts the slots of the greatest products with centre into p->chosen and marks their places in is_out. p->distances are the
+   augmented ones, in which 2 <x, y> = 2 M^2 - d^2 - 2 e_x e_y. */
 static uint32_t choose_products(vec_index *ix, const store *st, prune_space *p, uint32_t centre, uint32_t n, uint32_t limit) {
     const coder *c = st->coder;
     float most = most_norm2(ix), own = most - (float)c->codec->norm2(c, slab_at(&st->primary, centre)), best[512];
@@ -204,15 +205,15 @@ static int add_edge(vec_index *ix, const store *st, prune_space *p, uint32_t fro
     return is_there;
 }
 
-/* Puts `to` behind `from` without taking anything out of reach: in a free place, or in place of the last neighbour, which `to` then
-   leads to itself. Under both rows' locks. */
+/* Puts `to` behind `from` without taking anything out of reach: in a free place, or in place of the last neighbour, which `to`
+   then leads to itself. Under both rows' locks. */
 static void insert_behind_locked(vec_index *ix, uint32_t from, uint32_t to, uint32_t *ids) {
     const uint32_t degree = ix->params.max_degree;
     uint32_t n = read_row(ix, from, ids);
     for (uint32_t i = 0; i < n; i++)
         if (ids[i] == to) return;
     uint32_t place = n < degree ? n : degree - 1, moved = n < degree ? NO_EDGE : ids[place];
-    if (moved != NO_EDGE && !(ix->sweep_end && is_deleted(ix, moved))) {        /* let go: a sweep may have passed to's row already */
+    if (moved != NO_EDGE && !(ix->sweep_end && is_deleted(ix, moved))) {  /* let go: a sweep may have passed to's row already */
         n = read_row(ix, to, ids);
         int is_there = moved == to;
         for (uint32_t i = 0; i < n; i++) is_there |= ids[i] == moved;
@@ -335,7 +336,7 @@ int sweep_begin(vec_index *ix) {
     tail_ring *t = atomic_load_explicit(&ix->tail, memory_order_acquire);
     uint64_t end = atomic_load_explicit(&ix->tail_end, memory_order_acquire);
     uint32_t in_tail = 0;
-    for (uint64_t i = atomic_load(&ix->tail_head); i < end; i++) {              /* deleted before they were linked: the tail's to drop */
+    for (uint64_t i = atomic_load(&ix->tail_head); i < end; i++) {  /* deleted before they were linked: the tail's to drop */
         uint32_t slot = atomic_load(&t->slot[i & t->mask]);
         if (slot >= n) continue;
         ix->doomed_bits[slot / 8] |= (uint8_t)(1 << slot % 8);
@@ -446,7 +447,8 @@ static void see(vec_index *ix, uint32_t slot) {
     ix->mending.stack[ix->mending.n_stack++] = slot;
 }
 
-/* Starts at the seeds. Linking goes on between the slices; what comes later is linked with the others in sight and needs no look. */
+/* Starts at the seeds.
+   Linking goes on between the slices; what comes later is linked with the others in sight and needs no look. */
 int mend_begin(vec_index *ix) {
     uint32_t n = ix->mending.n_slots = atomic_load(&ix->n_slots);
     ix->mending.seen = mem_zeroed(&ix->account, VEC_MEM_OTHER, n / 8 + 1);
@@ -464,7 +466,8 @@ int mend_begin(vec_index *ix) {
     return VEC_OK;
 }
 
-/* Follows the rows of what is reached; when nothing is left to follow, mends the next slot that was not reached and goes on there. */
+/* Follows the rows of what is reached;
+   when nothing is left to follow, mends the next slot that was not reached and goes on there. */
 int mend_slice(vec_index *ix, uint32_t n_rows) {
     uint32_t ids[512], n_slots = ix->mending.n_slots;
     int rc = VEC_OK;

@@ -1,8 +1,9 @@
 /* Images: an index in one file, the same on every machine (little endian).
 
-   File: a header page, then the sections of SECTION_LIST in that order, each starting at a multiple of 4,096 bytes and filled up to
-   one. Slots are written in whole chunks of 1,024 records, laid out as slabs hold them, so that a mapped section serves as a slab's
-   memory. The header holds a CRC-32C of itself and one of every section, filling included: no byte of the file is unguarded.
+   File: a header page, then the sections of SECTION_LIST in that order, each starting at a multiple of 4,096 bytes and filled up
+   to one. Slots are written in whole chunks of 1,024 records, laid out as slabs hold them, so that a mapped section serves as a
+   slab's memory. The header holds a CRC-32C of itself and one of every section, filling included:
+   no byte of the file is unguarded.
 
    What a section holds:
      rows       n_slots x max_degree slot numbers, NO_EDGE after the last      (graphs only)

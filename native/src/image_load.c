@@ -1,12 +1,13 @@
-/* Loading an image. Nothing in the file is believed: header and sections are checked against their CRCs, every count against what is
-   counted, every slot number and label against its range, the parameters as vec_create checks them. A file that fails is refused with
-   the reason; what was taken so far is freed.
+/* Loading an image. Nothing in the file is believed: header and sections are checked against their CRCs, every count against what
+   is counted, every slot number and label against its range, the parameters as vec_create checks them. A file that fails is
+   refused with the reason; what was taken so far is freed.
 
-   Sections become slab memory: mapped privately, so that a page is read when it is first touched and copied when it is first written.
-   Where pages are larger than the file's alignment, or on request, they are read into memory instead, in huge pages.
+   Sections become slab memory: mapped privately, so that a page is read when it is first touched and copied when it is first
+   written. Where pages are larger than the file's alignment, or on request, they are read into memory instead, in huge pages.
 
-   CRC policy: all of them at loading. VEC_LOAD_UNCHECKED leaves out those of the code sections: damage there gives wrong distances for
-   the vectors concerned, and nothing worse, since codes are numbers only; slot numbers and labels are always checked. */
+   CRC policy: all of them at loading. VEC_LOAD_UNCHECKED leaves out those of the code sections: damage there gives wrong
+   distances for the vectors concerned, and nothing worse, since codes are numbers only;
+   slot numbers and labels are always checked. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>

@@ -1,20 +1,22 @@
 /* Saving an image while everything else goes on.
 
-   The image is the index at one moment. At that moment, under the lock, the saver enters as a reader and copies the meta words (about
-   a millisecond per million slots); everything else is read afterwards without any lock:
+   The image is the index at one moment. At that moment, under the lock, the saver enters as a reader and copies the meta words
+   (about a millisecond per million slots); everything else is read afterwards without any lock:
 
-     Codes. A slot that was in use then keeps its codes until its reader has left, for its reuse waits for that epoch; slots that were
-     free then may be written any time and are not read. A store that training replaces meanwhile is kept by the same epoch: the image
-     holds the codes of the store that was in effect.
+     Codes. A slot that was in use then keeps its codes until its reader has left, for its reuse waits for that epoch; slots that
+   were free then may be written any time and are not read. A store that training replaces meanwhile is kept by the same epoch:
+   the image holds the codes of the store that was in effect.
 
-     Rows. Linking and sweeping change rows meanwhile, one id at a time. A row is taken as it is found, without the ids that were not in
-     the graph at that moment (later slots, the tail) and without repetitions that a row being rewritten may show. Rows are written first,
-     in a fraction of a second per million, so that few change; if any edge had to be left out, the loaded index mends what it cannot reach.
+     Rows. Linking and sweeping change rows meanwhile, one id at a time. A row is taken as it is found, without the ids that were
+   not in the graph at that moment (later slots, the tail) and without repetitions that a row being rewritten may show. Rows are
+   written first, in a fraction of a second per million, so that few change; if any edge had to be left out, the loaded index
+   mends what it cannot reach.
 
-     The tail. Vectors that were stored but not linked are saved as such and linked after loading. What was deleted before it was linked
-     is saved as a free slot; deleted vectors in the graph stay stepping stones until a sweep of the loaded index.
+     The tail. Vectors that were stored but not linked are saved as such and linked after loading. What was deleted before it was
+   linked is saved as a free slot; deleted vectors in the graph stay stepping stones until a sweep of the loaded index.
 
-   The file is written under a temporary name beside its place, synchronised, then renamed: a reader sees the old image or the new one. */
+   The file is written under a temporary name beside its place, synchronised, then renamed:
+   a reader sees the old image or the new one. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>

@@ -11,12 +11,13 @@
      recent.c   a sample of queries, for codecs that learn from them
      train.c    learning a coder and re-encoding into a fresh store   (a thread of its own while it runs)
 
-   A slot's life: FREE -> TAIL (stored, found by scanning the tail) -> LINKED (in the graph) -> DELETED (still walked through, never
-   returned) -> swept out of every row -> after the last reader that may hold it has left -> FREE. FLAT: FREE -> LINKED -> DELETED -> FREE.
-   What is deleted while it waits in the tail is FREE as soon as readers have left; its place in the tail stays, empty.
+   A slot's life: FREE -> TAIL (stored, found by scanning the tail) -> LINKED (in the graph) -> DELETED (still walked through,
+   never returned) -> swept out of every row -> after the last reader that may hold it has left -> FREE. FLAT: FREE -> LINKED ->
+   DELETED -> FREE. What is deleted while it waits in the tail is FREE as soon as readers have left;
+   its place in the tail stays, empty.
 
-   Readers announce an epoch while they search. What a writer replaces (a store, a table, a slot) is retired under the epoch of that
-   moment and reused once every active reader is younger. */
+   Readers announce an epoch while they search. What a writer replaces (a store, a table, a slot) is retired under the epoch of
+   that moment and reused once every active reader is younger. */
 #ifndef INDEX_H
 #define INDEX_H
 #include <pthread.h>
@@ -91,7 +92,8 @@ typedef struct tail_ring { uint32_t mask; _Atomic uint32_t slot[]; } tail_ring;
 
 struct retired { struct retired *next; uint64_t epoch; void *block; store *store; uint32_t n_slots, slots[]; };
 
-/* A turn: the oldest slots of the tail, linked by all linkers at once. Filled and ended by the writer while none of them works. */
+/* A turn: the oldest slots of the tail, linked by all linkers at once.
+   Filled and ended by the writer while none of them works. */
 typedef struct turn {
     int is_left;                                /* it ended early: the same slots again */
     uint32_t n, slots[MAX_LINKERS * LINKS_PER_TURN];
@@ -128,11 +130,13 @@ struct vec_index {
     struct recent *_Atomic recent;
     struct drift *drift, *next_drift;           /* under the lock; NULL until something was learned */
     uint32_t n_epochs;                          /* trainings that came to an end */
-    uint64_t *recoded;                          /* under the lock; while originals are given: slots that the next store has from them */
+    uint64_t *recoded;                          /* under the lock; while originals are given: slots that
+                                                   the next store has from them */
     uint32_t recoded_slots;
 
     slab meta;                                  /* uint64: state and label */
-    slab bases;                                 /* uint64 for 64 slots: the first one's label, where the others' follow it; or NO_BASE */
+    slab bases;                                 /* uint64 for 64 slots: the first one's label, where the
+                                                   others' follow it; or NO_BASE */
     slab rows;                                  /* graph: max_degree ids, NO_EDGE after the last */
     label_map labels;
     _Atomic uint32_t n_slots;                   /* slots ever used */
@@ -212,7 +216,8 @@ struct vec_index {
     _Alignas(64) _Atomic uint64_t n_linkings, link_ns;      /* from here on written while others search */
     _Atomic float scan_ns, batch_ns, walk_ns;   /* of filtered searches (search.c): per vector scanned, alone and for several queries; per
                                                    unit of a walk */
-    _Atomic float past_barred_fails;            /* of walks that leave what is barred out at their end: the share that found too little */
+    _Atomic float past_barred_fails;            /* of walks that leave what is barred out at their end:
+                                                   the share that found too little */
     _Atomic int last_plan;
     _Atomic uint32_t n_pins;                    /* jobs in pools */
 };
@@ -238,17 +243,20 @@ static inline int is_trained(const vec_index *ix) {                     /* under
 }
 
 /* drift.c */
-/* What the coder's errors are on its training sample, n x dim; is_exact: it is not from coarse codes; work as for encode. NULL: no memory. */
+/* What the coder's errors are on its training sample, n x dim; is_exact: it is not from coarse codes;
+   work as for encode. NULL: no memory. */
 struct drift *drift_begin(vec_index *ix, const coder *c, const float *sample, size_t n, int is_exact, float *work);
 /* Puts vectors of a sample, n x dim, at its end that training is not to see; how many. */
 size_t drift_hold_out(float *sample, size_t n, uint32_t dim);
 /* What an image keeps of it. NULL: no memory. */
 struct drift *drift_resume(vec_index *ix, const coder *c, double error, double energy, uint32_t n_added);
-/* How often links are worth choosing again because the new codes' distances are so much better than the old ones' that they were chosen by. */
+/* How often links are worth choosing again because the new codes' distances are so much better than the old ones' that they were
+   chosen by. */
 int drift_relinkings(const struct drift *new, const struct drift *old);
 void drift_free(struct drift *d);
 uint64_t drift_bytes(const coder *c);                                           /* what they count */
-void drift_note(vec_index *ix, const store *s, uint32_t slot, const float *x);  /* under the lock; x as ingested, just stored there */
+/* under the lock; x as ingested, just stored there */
+void drift_note(vec_index *ix, const store *s, uint32_t slot, const float *x);
 void drift_stats(const vec_index *ix, vec_stats_t *out);                        /* under the lock */
 
 /* recent.c */
@@ -303,7 +311,8 @@ int relink_slice(vec_index *ix, uint32_t n_rows);                     /* likewis
 int mend_begin(vec_index *ix);
 int mend_slice(vec_index *ix, uint32_t n_rows);
 
-/* The lock, for what a client waits for; and for long work that takes it again and again: a mutex is not fair, those others go first. */
+/* The lock, for what a client waits for; and for long work that takes it again and again:
+   a mutex is not fair, those others go first. */
 static inline void lock_hurriedly(vec_index *ix) {
     if (!pthread_mutex_trylock(&ix->lock)) return;
     atomic_fetch_add(&ix->n_hurried, 1);
@@ -336,7 +345,8 @@ int links_turn(vec_index *ix);                                        /* links s
 
 /* calibrate.c */
 void calibrate(vec_index *ix);
-/* The least window whose measured recall reaches the target (0: 0.95) or comes as near to it as is worth while; 0: nothing measured. */
+/* The least window whose measured recall reaches the target (0: 0.95) or comes as near to it as is worth while; 0: nothing
+   measured. */
 uint32_t curve_window(const vec_index *ix, double target);
 double curve_recall(const vec_index *ix, uint32_t window);           /* 0: nothing measured */
 uint64_t next_random(uint64_t *state);

@@ -1,9 +1,9 @@
 /* Several queries at once on one thread: while one's row or codes are on their way from memory, another's are worked on.
 
-   A walk is two steps again and again: gather the best candidate's unseen neighbours and send for their codes; score those, and send for
-   the row of what is best then. Two walks take their steps by turns, so nothing is waited for that was asked for just before. Measured
-   against one after the other: 1.06 to 1.15 times as many searches of 20,000 to 100,000 vectors in the third-level cache (384 and 768
-   dimensions, 128 of SIFT), 1.13 times of 700,000 x 128 in memory; four at once are no better. */
+   A walk is two steps again and again: gather the best candidate's unseen neighbours and send for their codes; score those, and
+   send for the row of what is best then. Two walks take their steps by turns, so nothing is waited for that was asked for just
+   before. Measured against one after the other: 1.06 to 1.15 times as many searches of 20,000 to 100,000 vectors in the
+   third-level cache (384 and 768 dimensions, 128 of SIFT), 1.13 times of 700,000 x 128 in memory; four at once are no better. */
 #include "search.h"
 
 #include <math.h>

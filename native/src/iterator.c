@@ -1,9 +1,10 @@
 /* The batch iterator: all vectors from the nearest on, a batch at a time.
 
-   It holds nothing of the index's: no slot, no epoch, no code. What it knows are the labels that it has given and the query. When the
-   ones found ahead run out it searches again, for half as many more than were ever found: then the searches of a whole iteration take
-   about three times what the last of them does, and adds, removals, sweeps and another coder between two batches need no care. Once
-   everything is asked for, a search returns every live vector, and the iteration ends with what is left of it. */
+   It holds nothing of the index's: no slot, no epoch, no code. What it knows are the labels that it has given and the query. When
+   the ones found ahead run out it searches again, for half as many more than were ever found: then the searches of a whole
+   iteration take about three times what the last of them does, and adds, removals, sweeps and another coder between two batches
+   need no care.
+   Once everything is asked for, a search returns every live vector, and the iteration ends with what is left of it. */
 #include "search.h"
 
 #include <math.h>
@@ -59,12 +60,13 @@ void vec_iterator_free(vec_iterator *it) {
     mem_free(it->given.entries), mem_free(it->ahead), mem_free(it);
 }
 
-/* Searches for `batch` more, or half as many again as the last time if that is more, and puts what was not given yet into it->ahead. */
+/* Searches for `batch` more, or half as many again as the last time if that is more,
+   and puts what was not given yet into it->ahead. */
 static int search_ahead(vec_iterator *it, uint32_t batch, uint64_t timeout_us) {
     vec_index *ix = it->index;
     const uint64_t n_vectors = atomic_load(&ix->n_vectors), wanted = it->given.n + batch, more = it->reach + it->reach / 2;
     uint64_t k = wanted > more ? wanted : more;
-    if (k > n_vectors - n_vectors / 4) k = n_vectors;           /* nearly everything: the rest comes at the price of a scan in any case */
+    if (k > n_vectors - n_vectors / 4) k = n_vectors;  /* nearly everything: the rest comes at the price of a scan in any case */
     uint64_t *labels = mem_alloc(NULL, 0, (k + 1) * sizeof *labels);
     double *distances = mem_alloc(NULL, 0, (k + 1) * sizeof *distances);
     /* A window that was given is for the first batch: what comes on top of it is searched as well as that. */

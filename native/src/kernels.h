@@ -2,8 +2,8 @@
    elements, one result per record. Integer kernels give the same bits on every ISA; float ones differ by rounding only.
 
    A new kernel: one line in KERNEL_LIST, its scalar body; other ISAs add theirs where measured faster. A new ISA: one file with a
-   `const kernel_table kernels_X` (slots that do not gain stay NULL) and one line in ISA_LIST, best first; what stands behind scalar is
-   for tests and used only where VAMANA_ISA asks for it. */
+   `const kernel_table kernels_X` (slots that do not gain stay NULL) and one line in ISA_LIST, best first; what stands behind
+   scalar is for tests and used only where VAMANA_ISA asks for it. */
 #ifndef KERNELS_H
 #define KERNELS_H
 #include <stddef.h>
@@ -27,14 +27,14 @@ typedef void kernel_fn(const void *query, const uint8_t *const *records, size_t 
     X(dot_u4s8)   /* int8      uint4 code             int32; dim a multiple of 32, layout below */                                 \
     X(dot_u1s8)   /* int8      bits, lowest first     int32; dim a multiple of 64 */
 
-/* Blocks: up to GROUP queries against records, out[record][query] in rows of GROUP; only float rows of fewer queries leave their end alone.
-   Float blocks add in the same order as the kernels above, so that a batch finds what its queries find one by one.
-   Integer queries come packed: per 4 dimensions, the 4 bytes of each of GROUP queries, zeros where there are no more; dimensions that
-   make it a multiple of 64 are zeros, too; then the sums of the queries. */
+/* Blocks: up to GROUP queries against records, out[record][query] in rows of GROUP; only float rows of fewer queries leave their
+   end alone. Float blocks add in the same order as the kernels above, so that a batch finds what its queries find one by one.
+   Integer queries come packed: per 4 dimensions, the 4 bytes of each of GROUP queries, zeros where there are no more; dimensions
+   that make it a multiple of 64 are zeros, too; then the sums of the queries. */
 enum { GROUP = 16, BLOCK = 64 };
 static inline size_t packed_bytes(size_t dim) { return GROUP * ((dim + 63) / 64 * 64) + GROUP * sizeof(int32_t); }
-/* n_groups groups, packed_bytes(dim) apart; out: n rows of the first, n rows of the second ...; dim a multiple of 16. A record's bytes
-   beyond dim are not read. */
+/* n_groups groups, packed_bytes(dim) apart; out: n rows of the first, n rows of the second ...; dim a multiple of 16. A record's
+   bytes beyond dim are not read. */
 typedef void block_bytes_fn(const uint8_t *packed, size_t n_groups, const uint8_t *const *records, size_t n, size_t dim, int32_t *out);
 typedef void block_floats_fn(const void *const *queries, size_t n_queries, const uint8_t *const *records, size_t n, size_t dim, void *out);
 /* Bit j of masks[r]: keys[r][j] is not greater than limits[j]. */

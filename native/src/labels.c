@@ -1,5 +1,6 @@
-/* See labels.h. The dense part: a table of pages of 1,024 slots, made to cover a label when the map is at least an eighth full up to
-   it. The hash: linear probing, at most half full; a key stays where it is within one table, a removed one keeps its place empty. */
+/* See labels.h. The dense part: a table of pages of 1,024 slots, made to cover a label when the map is at least an eighth full up
+   to it. The hash: linear probing, at most half full;
+   a key stays where it is within one table, a removed one keeps its place empty. */
 #include "labels.h"
 
 #include <string.h>
@@ -8,7 +9,7 @@ enum { PAGE = 1024 };
 
 typedef struct label_page { _Atomic uint32_t slot[PAGE]; } label_page;
 typedef struct label_pages { uint64_t limit; _Atomic(label_page *) page[]; } label_pages;      /* labels below limit are dense */
-typedef struct { _Atomic uint64_t label; _Atomic uint32_t slot; } hash_entry;             /* label stored plus one; 0: never used */
+typedef struct { _Atomic uint64_t label; _Atomic uint32_t slot; } hash_entry;  /* label stored plus one; 0: never used */
 typedef struct label_hash { uint64_t size, n_used; hash_entry entry[]; } label_hash;
 
 static label_pages *new_pages(label_map *m, uint64_t limit) {

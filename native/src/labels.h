@@ -1,6 +1,6 @@
-/* The label map: label -> slot. Labels that are dense (a server's row numbers) cost 4 bytes each in pages of a table; others live in
-   an open-addressing hash. One writer; readers take no lock and may see an answer that is just out of date: they check the slot's
-   own label. Replaced tables are handed to `retire`, to be freed when no reader can hold them. */
+/* The label map: label -> slot. Labels that are dense (a server's row numbers) cost 4 bytes each in pages of a table; others live
+   in an open-addressing hash. One writer; readers take no lock and may see an answer that is just out of date: they check the
+   slot's own label. Replaced tables are handed to `retire`, to be freed when no reader can hold them. */
 #ifndef LABELS_H
 #define LABELS_H
 #include "mem.h"

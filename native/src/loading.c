@@ -7,8 +7,8 @@ typedef struct {
     const uint8_t *at, *end;
 } cursor;
 
-/* A string as snapshots have it, by its length: in 6 bits, in 14, or in 4 bytes. Sets where it begins; returns its length, or -1 for one that
-   is encoded otherwise or does not end here. */
+/* A string as snapshots have it, by its length: in 6 bits, in 14, or in 4 bytes. Sets where it begins; returns its length, or -1
+   for one that is encoded otherwise or does not end here. */
 static int64_t take_string(cursor *c, const uint8_t **text) {
     const uint8_t *p = c->at;
     uint64_t left = (uint64_t)(c->end - p), n;

@@ -1,6 +1,6 @@
-/* Many queries in one call. Those that scan (search.c's plans) go through the records together, MOST_QUERIES at a time: each block of
-   records is read once and scored against all of them while it is in the cache. Plain walks run two at a time (interleave.c), the others
-   one after another. */
+/* Many queries in one call. Those that scan (search.c's plans) go through the records together, MOST_QUERIES at a time: each
+   block of records is read once and scored against all of them while it is in the cache. Plain walks run two at a time
+   (interleave.c), the others one after another. */
 #include "search.h"
 
 #include <math.h>
@@ -55,7 +55,8 @@ static int search_batch(vec_index *ix, const char *given, uint32_t n, vec_query 
         return VEC_OK;
     }
     q->plan = o.plan;
-    if (q->timeout_us) c.deadline_ns = now_ns() + 1000 * q->timeout_us * n;        /* each has its time, and they are answered together */
+    /* each has its time, and they are answered together */
+    if (q->timeout_us) c.deadline_ns = now_ns() + 1000 * q->timeout_us * n;
     label_set allowed = {q->allowed, q->n_words};
     const uint64_t start = q->allowed ? thread_ns() : 0;
     int rc = prepare_batch(ix, s, st, given, n);
@@ -96,8 +97,8 @@ int vec_search_many(vec_index *ix, const char *queries, size_t n, vec_query *q, 
         if (found < 0) return (int)found;
         counts[i++] = (uint32_t)found;
         if (!start || n - i < 2) continue;
-        /* What a walk takes depends on how much the filter keeps away from the query. Queries that come together tend to be alike: where
-           the first two took longer than one scan for the others will, that is what they get. */
+        /* What a walk takes depends on how much the filter keeps away from the query. Queries that come together tend to be
+           alike: where the first two took longer than one scan for the others will, that is what they get. */
         const double ns = (double)(thread_ns() - start);
         if (!n_walks++ || ns < least_ns) least_ns = ns;
         if (n_walks == 2 && least_ns > scan_cost(ix, shown_to(ix, q), n - i < MOST_QUERIES ? (uint32_t)(n - i) : MOST_QUERIES))

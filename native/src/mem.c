@@ -1,5 +1,6 @@
-/* Counting allocator and slabs. A block carries a 64-byte head with its size, part and account, so that freeing needs no arguments.
-   Slab arenas double up to a huge page, then take an eighth of what the slab holds: few mappings, little slack, huge pages. */
+/* Counting allocator and slabs. A block carries a 64-byte head with its size, part and account, so that freeing needs no
+   arguments. Slab arenas double up to a huge page, then take an eighth of what the slab holds:
+   few mappings, little slack, huge pages. */
 #include "mem.h"
 
 #include <stdlib.h>
@@ -7,8 +8,8 @@
 #include <sys/mman.h>
 
 enum { HEAD = 64, HUGE_PAGE = 2 << 20, LARGE_ARENA = 2 * HUGE_PAGE };
-/* Blocks from this size on are mapped one by one, so that freeing them gives the memory back: malloc may keep what a thread has freed, and
-   what training needs is as much as all codes. */
+/* Blocks from this size on are mapped one by one, so that freeing them gives the memory back: malloc may keep what a thread has
+   freed, and what training needs is as much as all codes. */
 enum { MAPPED = 1 << 20 };
 
 static _Atomic int is_kept_from_children;
@@ -100,14 +101,15 @@ void slab_free(slab *s) {
     slab_init(s, s->account, s->part, s->stride, s->fill);
 }
 
-/* Has the pages of a full arena made huge. A huge page is resident as soon as one byte of it is used, which in a slab of some megabytes
-   is much; so its newest arena has small pages until there is another. Collapsing takes a millisecond or so for each huge page: larger
-   arenas, which are a small part of their slab, are huge from the start. */
+/* Has the pages of a full arena made huge. A huge page is resident as soon as one byte of it is used, which in a slab of some
+   megabytes is much; so its newest arena has small pages until there is another. Collapsing takes a millisecond or so for each
+   huge page: larger arenas, which are a small part of their slab, are huge from the start. */
 static void make_huge(const struct arena *a) {
     if (!a || a->bytes < HUGE_PAGE || a->bytes >= LARGE_ARENA) return;
     madvise(a->base, a->bytes, MADV_HUGEPAGE);
 #ifdef MADV_COLLAPSE
-    madvise(a->base, a->bytes & ~(size_t)(HUGE_PAGE - 1), MADV_COLLAPSE);       /* where it is not known, the system does it by and by */
+    /* where it is not known, the system does it by and by */
+    madvise(a->base, a->bytes & ~(size_t)(HUGE_PAGE - 1), MADV_COLLAPSE);
 #endif
 }
 

@@ -26,7 +26,7 @@ void mem_keep(void *base, size_t bytes);
 
 typedef struct slab {
     size_t stride;                              /* bytes per record */
-    _Atomic(uint8_t **) chunks;                 /* table of chunk addresses; replaced when it grows, old tables live on with the slab */
+    _Atomic(uint8_t **) chunks;  /* table of chunk addresses; replaced when it grows, old tables live on with the slab */
     uint32_t n_chunks, table_size;
     struct arena *arenas;                       /* what the chunks are cut from */
     uint8_t *cursor;                            /* next chunk in the newest arena */

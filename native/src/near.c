@@ -1,8 +1,8 @@
 /* Which of many sorted words are few edits from another (V. Levenshtein, 1966): a walk over the words as over a trie.
 
-   For each character of the word at hand there is a row of the table of edits; what a word shares with the one before keeps its rows, and
-   where no cell of a row is within the distance all words that begin like that are stepped over. Only cells near the diagonal can be within
-   it, so a row has 2 * distance + 1 of them. */
+   For each character of the word at hand there is a row of the table of edits; what a word shares with the one before keeps its
+   rows, and where no cell of a row is within the distance all words that begin like that are stepped over. Only cells near the
+   diagonal can be within it, so a row has 2 * distance + 1 of them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +34,8 @@ typedef struct {
     uint32_t *target;
     uint32_t *characters, *ends;                /* of the word at hand: its characters, and where each ends; LOOSE where more bytes
                                                    might have made it another */
-    uint8_t *cells;                             /* row i: edits from its first i characters to the target's first i + b - distance */
+    uint8_t *cells;                             /* row i: edits from its first i characters to the
+                                                   target's first i + b - distance */
 } table;
 
 static void make_row(table *t, uint32_t i) {
@@ -92,8 +93,8 @@ static uint64_t after(const char *words, const uint64_t *starts, uint64_t n_word
     return low + 1;
 }
 
-/* Continues the table with a word from its `depth` first characters on. Returns how many it has come to; *dead: how many bytes no word
-   near the target begins with, 0 if it came to the end. */
+/* Continues the table with a word from its `depth` first characters on. Returns how many it has come to; *dead: how many bytes no
+   word near the target begins with, 0 if it came to the end. */
 static uint32_t read_word(table *t, const char *word, uint32_t n, uint32_t depth, uint32_t *dead) {
     *dead = 0;
     for (uint32_t at = depth ? t->ends[depth] : 0, size; at < n; at += size) {

@@ -1,5 +1,5 @@
-/* The pool: threads that take whole jobs off a list, and an eventfd that becomes readable when one is done. A job carries its queries
-   and results; the filter bitmap stays the caller's. */
+/* The pool: threads that take whole jobs off a list, and an eventfd that becomes readable when one is done. A job carries its
+   queries and results; the filter bitmap stays the caller's. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Range search: a walk to the region, then a flood through everything within reach; small indexes and small filters are scanned, and so is
-   everything when the region turns out to be a large part of it. */
+/* Range search: a walk to the region, then a flood through everything within reach; small indexes and small filters are scanned,
+   and so is everything when the region turns out to be a large part of it. */
 #include "search.h"
 
 #include <math.h>
@@ -32,8 +32,9 @@ static int flood(vec_index *ix, const store *st, scratch *s, float reach, uint64
     return VEC_OK;
 }
 
-/* How far keys lie above exact distances at most, for this query: 4.5 standard deviations beyond the mean over the seeds, which are
-   vectors at random. Negative: not known. Not for projections, whose error is not that of vectors at random near the query. */
+/* How far keys lie above exact distances at most, for this query: 4.5 standard deviations beyond the mean over the seeds, which
+   are vectors at random. Negative: not known.
+   Not for projections, whose error is not that of vectors at random near the query. */
 static double error_of_keys(vec_index *ix, const store *st, scratch *s) {
     const coder *c = st->coder;
     uint32_t n = atomic_load_explicit(&ix->n_seeds, memory_order_acquire), n_slots = atomic_load(&ix->n_slots), m = 0;
@@ -57,10 +58,11 @@ static double error_of_keys(vec_index *ix, const store *st, scratch *s) {
 static float reach_of(const vec_index *ix, const coder *c, const query *q, const vec_query *order, double epsilon, double error) {
     double r = order->radius, slack = 1e-5 * (1 + fabs(r));
     if (is_compressed(c->codec) && error >= 0) {
-        double least = 0.01 * (c->metric == VEC_L2 ? q->base + r : 1 + fabs(r));        /* it is also what a flood flows through */
+        double least = 0.01 * (c->metric == VEC_L2 ? q->base + r : 1 + fabs(r));  /* it is also what a flood flows through */
         slack = error > least ? error : least;
     } else if (is_compressed(c->codec)) {
-        double scale = c->metric == VEC_L2 ? q->base + r : 1 + fabs(r);         /* first levels err in proportion to the vectors' sizes */
+        /* first levels err in proportion to the vectors' sizes */
+        double scale = c->metric == VEC_L2 ? q->base + r : 1 + fabs(r);
         if (c->metric == VEC_IP && most_norm2(ix) > 0) scale = sqrt(q->norm2 * most_norm2(ix)) + fabs(r);
         slack = (c->bits1 == 4 ? 0.1 : 0.01) * scale;
         if (c->codec->reduces) slack *= 4;

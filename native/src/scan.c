@@ -1,7 +1,7 @@
-/* Scans: every slot, or every slot of a filter, against one query or a batch of them. Slots are looked at 64 at a time, in memory order;
-   where all of them may be returned, as is usual, no slot is tested on its own. Their keys are compared with the worst that is still
-   wanted, 16 in one instruction, and what passes is put at the end of a list; when the list is full, its worst half is thrown out.
-   What is kept in the end are the `capacity` best by (key, label). */
+/* Scans: every slot, or every slot of a filter, against one query or a batch of them. Slots are looked at 64 at a time, in memory
+   order; where all of them may be returned, as is usual, no slot is tested on its own. Their keys are compared with the worst
+   that is still wanted, 16 in one instruction, and what passes is put at the end of a list; when the list is full, its worst half
+   is thrown out. What is kept in the end are the `capacity` best by (key, label). */
 #include "search.h"
 
 #include <math.h>
@@ -34,7 +34,8 @@ static float keep_best(const vec_index *ix, entry *e, uint32_t n, uint32_t most)
     return e[last].key;
 }
 
-/* Lists up to this long are kept in order, so that the limit falls with each entry; longer ones are cheaper to thin out now and then. */
+/* Lists up to this long are kept in order, so that the limit falls with each entry;
+   longer ones are cheaper to thin out now and then. */
 enum { IN_ORDER = 32 };
 
 /* One more entry of a list; *limit falls when the list was full. */
@@ -138,8 +139,8 @@ static inline int show(scan *c, uint32_t slot, const uint8_t *record) {
 
 /* 3. What to look at. */
 
-/* Which of `count` <= 64 slots may be returned. Slots that hold labels in a row, as those of an index that was only added to do, take
-   theirs from the filter in one piece. */
+/* Which of `count` <= 64 slots may be returned. Slots that hold labels in a row, as those of an index that was only added to do,
+   take theirs from the filter in one piece. */
 static uint64_t returnable(const vec_index *ix, const label_set *allowed, uint32_t slot, uint32_t count) {
     const _Atomic uint64_t *metas = meta_at(ix, slot);
     const uint64_t all = count < 64 ? (1ull << count) - 1 : ~0ull;
@@ -147,7 +148,7 @@ static uint64_t returnable(const vec_index *ix, const label_set *allowed, uint32
     if (!allowed->words)
         for (uint32_t i = 0; i < count; i++) {
             uint64_t meta = atomic_load_explicit(metas + i, memory_order_acquire);
-            live &= meta ^ meta << 1;           /* the top bit: whether the two state bits differ, which they do in TAIL and LINKED */
+            live &= meta ^ meta << 1;  /* the top bit: whether the two state bits differ, which they do in TAIL and LINKED */
         }
     else
         for (uint32_t i = 0; i < count; i++) {

@@ -1,5 +1,5 @@
-/* What the parts of searching share: walks (walk.c, walk_filtered.c), scans (scan.c), plans for the k nearest (search.c), range search
-   (range.c), many queries (many.c, interleave.c). */
+/* What the parts of searching share: walks (walk.c, walk_filtered.c), scans (scan.c), plans for the k nearest (search.c), range
+   search (range.c), many queries (many.c, interleave.c). */
 #ifndef SEARCH_H
 #define SEARCH_H
 #include <string.h>
@@ -72,15 +72,16 @@ static inline void prefetch_row(const vec_index *ix, uint32_t slot) {
     __builtin_prefetch(row + 64);
 }
 
-/* What a walk without barred entries keeps: the best `capacity` of what it has scored, in order; at: none before is unexpanded. */
+/* What a walk without barred entries keeps: the best `capacity` of what it has scored, in order;
+   at: none before is unexpanded. */
 typedef struct { entry *buffer; uint32_t n, at, capacity; float worst; } candidates;
 
-/* So many are put into a buffer together, which has room for as many beyond its capacity. In one of few entries, one by one is faster:
-   measured, by 5 to 10 % of the search at 10 to 20, nothing at 40; at 160 together is faster by 15 %. */
+/* So many are put into a buffer together, which has room for as many beyond its capacity. In one of few entries, one by one is
+   faster: measured, by 5 to 10 % of the search at 10 to 20, nothing at 40; at 160 together is faster by 15 %. */
 enum { KEPT_TOGETHER = 32, FEW = 48 };
 
-/* Those that are good enough are put in order, then merged into the buffer from behind, so that what is worse moves once for all of them.
-   Equal keys stay in the order in which they came. Out of line: its registers are not for those who have few. */
+/* Those that are good enough are put in order, then merged into the buffer from behind, so that what is worse moves once for all
+   of them. Equal keys stay in the order in which they came. Out of line: its registers are not for those who have few. */
 static __attribute__((noinline, unused)) void keep_some(candidates *c, const uint32_t *ids, const float *keys, uint32_t m) {
     entry few[KEPT_TOGETHER], *buffer = c->buffer;
     uint32_t n = 0, at = c->n;

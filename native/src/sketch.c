@@ -1,13 +1,14 @@
-/* Vectors that are stored as floats are linked by 8-bit codes of theirs while there are many to link: walks and pruning then take less than
-   half the time at a few hundred dimensions, and the graphs are as good. The codes are a quarter of FLOAT32 vectors and are freed as soon
-   as the tail is empty. Searches know nothing of them. Where codes are too coarse to tell neighbours apart, as in dense clusters that lie
-   far from each other, there are none.
+/* Vectors that are stored as floats are linked by 8-bit codes of theirs while there are many to link: walks and pruning then take
+   less than half the time at a few hundred dimensions, and the graphs are as good. The codes are a quarter of FLOAT32 vectors and
+   are freed as soon as the tail is empty. Searches know nothing of them. Where codes are too coarse to tell neighbours apart, as
+   in dense clusters that lie far from each other, there are none.
 
    Only the writer changes them, between turns: all linkers then wait. */
 #include "codec_lvq.h"
 #include "index.h"
 
-/* Doubles may be too large for codes. Below LEAST_DIM codes are no faster. Coding takes a microsecond for each vector that is linked already, linking 100 or more. */
+/* Doubles may be too large for codes. Below LEAST_DIM codes are no faster. Coding takes a microsecond for each vector that is
+   linked already, linking 100 or more. */
 enum { LEAST_DIM = 96, LEAST_LINKED = 1000, LEAST_TAIL = 4096, SAMPLE = 1024, CODED_PER_TURN = 8192,
        TRIED = 64 };
 #define LARGEST_ERROR 0.002                     /* squared, over the squared distance of neighbours */

@@ -1,11 +1,12 @@
 /* Training: learn a coder from a sample, encode everything anew into a second store, replace the first in one step.
 
-   Runs on a thread of its own. Searches go on reading the old store; adds write both (under the lock they hold anyway); the encoder
-   takes that lock for a few dozen slots at a time. The old store is freed when its last reader has left.
+   Runs on a thread of its own. Searches go on reading the old store; adds write both (under the lock they hold anyway); the
+   encoder takes that lock for a few dozen slots at a time. The old store is freed when its last reader has left.
 
-   Training again is the same thing, from the codes that there are to another codec, or to the same with what has been learned since.
-   What codes have lost stays lost; so a caller that has the vectors as they were given can begin with a sample of them (vec_retrain_begin),
-   give them all (vec_recode), and end (vec_retrain_end): only what was not given is then taken from the codes. */
+   Training again is the same thing, from the codes that there are to another codec, or to the same with what has been learned
+   since. What codes have lost stays lost; so a caller that has the vectors as they were given can begin with a sample of them
+   (vec_retrain_begin), give them all (vec_recode), and end (vec_retrain_end):
+   only what was not given is then taken from the codes. */
 #include "index.h"
 
 #include <math.h>
@@ -21,7 +22,7 @@ static void read_vector(const store *s, uint32_t slot, float *out) {
     const coder *c = s->coder;
     c->codec->decode(c, slab_at(&s->primary, slot), c->residual_bytes ? slab_at(&s->residual, slot) : NULL, out);
     if (c->metric != VEC_COSINE || !c->mean) return;
-    double norm2 = K.sum_squares(out, c->dim);                  /* coarse codes stand for vectors of other lengths than 1; 0 stays 0 */
+    double norm2 = K.sum_squares(out, c->dim);  /* coarse codes stand for vectors of other lengths than 1; 0 stays 0 */
     if (norm2 < 0.25) return;
     float inverse = (float)(1 / sqrt(norm2));
     for (uint32_t i = 0; i < c->dim; i++) out[i] *= inverse;
@@ -308,7 +309,8 @@ int vec_recode(vec_index *ix, const uint64_t *labels, const char *vectors, size_
             double norm2;
             /* What was added since the beginning is there already, and may be newer than what is given now. */
             if (slot >= ix->recoded_slots || ix->recoded[slot / 64] >> slot % 64 & 1) continue;
-            if (ingest(p->dtype, p->metric, 0, given, p->dim, ix->add_vector, &norm2) != VEC_OK) continue;     /* its code is what there is */
+            /* its code is what there is */
+            if (ingest(p->dtype, p->metric, 0, given, p->dim, ix->add_vector, &norm2) != VEC_OK) continue;
             to->coder->codec->encode(to->coder, ix->add_vector, given, slab_at(&to->primary, slot),
                                      to->coder->residual_bytes ? slab_at(&to->residual, slot) : NULL, ix->add_work);
             note_recoded(ix, slot);

@@ -68,7 +68,7 @@ void store_free(store *s) {
 
 static void list_retired(vec_index *ix, void *block, store *s, const uint32_t *slots, uint32_t n_slots) {
     struct retired *r = mem_alloc(&ix->account, VEC_MEM_OTHER, sizeof *r + n_slots * sizeof *slots);
-    if (!r) return;                             /* out of memory: what cannot be listed is leaked to the index's end, never reused */
+    if (!r) return;  /* out of memory: what cannot be listed is leaked to the index's end, never reused */
     r->next = ix->retired, r->epoch = atomic_fetch_add(&ix->epoch, 1);
     r->block = block, r->store = s, r->n_slots = n_slots;
     if (n_slots) memcpy(r->slots, slots, n_slots * sizeof *slots);
@@ -284,8 +284,8 @@ void note_label(vec_index *ix, uint32_t slot, uint64_t label, int is_first) {
     else if (atomic_load_explicit(base, memory_order_relaxed) + slot % 64 != label) atomic_store_explicit(base, NO_BASE, memory_order_relaxed);
 }
 
-/* Takes a slot out of the tail, unless the writer has it already. Were it kept until its turn, writes faster than the writer would take
-   ever more slots. */
+/* Takes a slot out of the tail, unless the writer has it already. Were it kept until its turn, writes faster than the writer
+   would take ever more slots. */
 static int leave_tail(vec_index *ix, uint32_t slot) {
     if (ix->params.max_degree < 2) return 0;
     tail_ring *t = atomic_load(&ix->tail);

@@ -1,12 +1,13 @@
 /* The walk, and the scratch that every search takes for its duration.
 
-   The walk keeps one sorted array of candidates, an exact bitset of the slots it has scored, and per expansion: the row is compacted to
-   the ids not seen yet, all their codes are prefetched, while they fly the rows of the next two candidates are prefetched, then the
-   codes are scored several at a time and inserted. What is worse than a full buffer's last is turned away by one comparison.
+   The walk keeps one sorted array of candidates, an exact bitset of the slots it has scored, and per expansion: the row is
+   compacted to the ids not seen yet, all their codes are prefetched, while they fly the rows of the next two candidates are
+   prefetched, then the codes are scored several at a time and inserted.
+   What is worse than a full buffer's last is turned away by one comparison.
 
-   With deleted vectors in the graph, entries that may not be returned are kept and walked through but do not count: the keys of those
-   that may are also kept in an array of their own, the window-th of which ends the walk and the capacity-th of which turns away what is
-   worse. */
+   With deleted vectors in the graph, entries that may not be returned are kept and walked through but do not count: the keys of
+   those that may are also kept in an array of their own, the window-th of which ends the walk and the capacity-th of which turns
+   away what is worse. */
 #include "search.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 /* The background thread of a graph index: links the tail in order, sweeps out deleted vectors in slices, calibrates the window.
    Started by the first add; sleeps when there is nothing to do.
 
-   Linking goes in turns over the oldest few dozen slots of the tail. With more threads than one, helpers take slots of the same turn;
-   they walk and prune side by side and write rows under sharded locks. Everything else happens between turns, alone. */
+   Linking goes in turns over the oldest few dozen slots of the tail. With more threads than one, helpers take slots of the same
+   turn; they walk and prune side by side and write rows under sharded locks. Everything else happens between turns, alone. */
 #include "index.h"
 
 #include <errno.h>
@@ -107,8 +107,8 @@ static void stop_linkers(vec_index *ix) {
     for (uint32_t i = 0; i < ix->n_linkers; i++) pthread_join(ix->linkers[i].thread, NULL);
 }
 
-/* Fills the turn from the tail; what a turn left over for want of memory comes first. In a small graph a turn is short: those that are
-   linked at the same time do not see each other. */
+/* Fills the turn from the tail; what a turn left over for want of memory comes first. In a small graph a turn is short: those
+   that are linked at the same time do not see each other. */
 static int fill_turn(vec_index *ix) {
     turn *t = &ix->turn;
     uint32_t n_linked = atomic_load(&ix->n_linked), most = LINKS_PER_TURN * (n_linked < 1000 ? 1 : ix->params.threads);
@@ -133,8 +133,8 @@ static int fill_turn(vec_index *ix) {
 
 enum { LONG_TAIL = 2048, LEAST_WINDOW = 48 };
 
-/* Every search scans the tail. While there are searches and it is long, a smaller window shortens it sooner: a third of the window links
-   twice as many, at 0.01 less recall of the same search window, half of it 1.5 times as many. */
+/* Every search scans the tail. While there are searches and it is long, a smaller window shortens it sooner: a third of the
+   window links twice as many, at 0.01 less recall of the same search window, half of it 1.5 times as many. */
 static uint32_t window_of_turn(vec_index *ix) {
     uint64_t n_compared, n_searches = count_searches(ix, &n_compared), n_new = n_searches - ix->n_searches_then;
     uint64_t n_vectors = atomic_load(&ix->n_vectors), n_linked = atomic_load(&ix->n_linked), n_tail = n_vectors > n_linked ? n_vectors - n_linked : 0;
@@ -184,8 +184,8 @@ int is_mended(const vec_index *ix) {
     return !ix->is_swept && !ix->mending.seen && atomic_load(&((vec_index *)ix)->n_linkings) == atomic_load(&((vec_index *)ix)->mended_at);
 }
 
-/* Every edge that pruning drops may have been the only one to its end, or to many. A look at all rows costs about what linking one of a
-   thousand does: it follows when that is little, or nobody else wants anything. */
+/* Every edge that pruning drops may have been the only one to its end, or to many. A look at all rows costs about what linking
+   one of a thousand does: it follows when that is little, or nobody else wants anything. */
 enum { FEW = 1024, LINKS_PER_LOOK = 64 };
 static int wants_mending(const vec_index *ix) {
     uint64_t n = atomic_load(&((vec_index *)ix)->n_linked);
@@ -213,8 +213,8 @@ static int wants_calibration(const vec_index *ix) {
     return (!ix->params.search_window || atomic_load(&((vec_index *)ix)->is_curve_wanted)) && n >= then + then / 2 + 1;
 }
 
-/* Under the lock. A reader that still holds something is looked at again soon; what was not mended is after a while of quiet, which is the
-   longer the more there is to look at. */
+/* Under the lock. A reader that still holds something is looked at again soon; what was not mended is after a while of quiet,
+   which is the longer the more there is to look at. */
 static void sleep_idle(vec_index *ix) {
     if (!ix->retired && is_mended(ix)) { pthread_cond_wait(&ix->wake, &ix->lock); return; }
     uint64_t ns = 20000000, quiet = 2000 * (uint64_t)atomic_load(&ix->n_linked);

@@ -1,9 +1,10 @@
-/* AMX int8 (Sapphire Rapids and later): blocks of queries against records on tiles, 16 x 16 x 64 multiplications an instruction; all else
-   is AVX-512's. It is used where the processor and the kernel allow it, gives the scalar kernel's bits on a block, and is faster on it than
-   AVX-512 VNNI (a few hundred microseconds at the start, once per process); VAMANA_ISA=amx asks for it without the race.
+/* AMX int8 (Sapphire Rapids and later): blocks of queries against records on tiles, 16 x 16 x 64 multiplications an instruction;
+   all else is AVX-512's. It is used where the processor and the kernel allow it, gives the scalar kernel's bits on a block, and
+   is faster on it than AVX-512 VNNI (a few hundred microseconds at the start, once per process); VAMANA_ISA=amx asks for it
+   without the race.
 
-   State of knowledge: none of this has run on a processor with AMX. What has run, everywhere the tests run, is the same kernel over tiles
-   emulated in plain C (amx-emulated), which is never chosen unless it is asked for. */
+   State of knowledge: none of this has run on a processor with AMX. What has run, everywhere the tests run, is the same kernel
+   over tiles emulated in plain C (amx-emulated), which is never chosen unless it is asked for. */
 #include <string.h>
 
 #include "kernels.h"

@@ -1,6 +1,6 @@
-/* block_u8s8 on tiles (amx_tile.h): 32 records against 32 queries at a time, 64 dimensions a step. A packed group of queries is a column
-   of tiles as it stands. Records that lie at equal distances are loaded where they are; others, the last few, and those whose last 64
-   bytes are not all codes, are copied together first. */
+/* block_u8s8 on tiles (amx_tile.h): 32 records against 32 queries at a time, 64 dimensions a step. A packed group of queries is a
+   column of tiles as it stands. Records that lie at equal distances are loaded where they are; others, the last few, and those
+   whose last 64 bytes are not all codes, are copied together first. */
 
 /* How far apart 16 records lie, if equally far; else 0. */
 static size_t NAME(stride_of)(const uint8_t *const *records) {

@@ -1,5 +1,5 @@
-/* Tiles: what AMX does to them, or the same in plain C. A tile is 16 rows of 64 bytes; there are eight. amx_block.h is written over these
-   names alone, and amx.c compiles it both ways.
+/* Tiles: what AMX does to them, or the same in plain C. A tile is 16 rows of 64 bytes; there are eight. amx_block.h is written
+   over these names alone, and amx.c compiles it both ways.
 
      TILES                    declares what a function that uses tiles needs, and makes them ready
      TILE_ZERO(t)             clears tile t (a constant, as all t are)

@@ -52,7 +52,8 @@ static void NAME(quantise_digits)(const float *x, size_t n, float inverse, int8_
         v = v > -16256.0f ? v : -16256.0f;
         v = v < 16256.0f ? v : 16256.0f;
         int32_t c = (int32_t)(v + __builtin_copysignf(0.5f, v));
-        int32_t up = (c + 64 + 16384) / 128 - 128, down = c - 128 * up;       /* the shift keeps the division one of positive numbers */
+        /* the shift keeps the division one of positive numbers */
+        int32_t up = (c + 64 + 16384) / 128 - 128, down = c - 128 * up;
         high[i] = (int8_t)up;
         low[i] = (int8_t)down;
         h += up;
@@ -83,7 +84,7 @@ static void NAME(expand_u4)(const uint8_t *high, const uint8_t *low, size_t dim,
 static int32_t NAME(sum_u8)(const uint8_t *x, size_t n, int64_t *squares) {
     int32_t sum = 0;
     int64_t total = 0;
-    for (size_t i = 0; i < n;) {                                              /* 32-bit inner sums: 32,768 * 255 * 255 still fits */
+    for (size_t i = 0; i < n;) {  /* 32-bit inner sums: 32,768 * 255 * 255 still fits */
         size_t end = n - i > 32768 ? i + 32768 : n;
         int32_t part = 0;
         for (; i < end; i++) {
@@ -155,7 +156,7 @@ static void NAME(pack_s8)(const int8_t *const *queries, size_t n_queries, size_t
 
 static void NAME(expand_u1)(const uint8_t *bits, size_t dim, uint8_t *out) {
     for (size_t i = 0; i < dim / 8; i++) {
-        uint64_t eight = bits[i] * 0x0101010101010101u & 0x8040201008040201u;                 /* byte j holds bit j, in its place */
+        uint64_t eight = bits[i] * 0x0101010101010101u & 0x8040201008040201u;  /* byte j holds bit j, in its place */
         eight = (eight + 0x7F7F7F7F7F7F7F7Fu) >> 7 & 0x0101010101010101u;
         __builtin_memcpy(out + 8 * i, &eight, 8);
     }

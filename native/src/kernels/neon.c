@@ -1,4 +1,5 @@
-/* NEON with the dot product instructions (ARMv8.2: Cortex-A75, Neoverse, Apple M1 and later). Four records share the query's loads.
+/* NEON with the dot product instructions (ARMv8.2: Cortex-A75, Neoverse, Apple M1 and later).
+   Four records share the query's loads.
 
    kernel        instruction                                   elements per step
    dot_u8s8      sdot on c - 128, then + 128 * sum(q)          16
