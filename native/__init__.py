@@ -661,7 +661,7 @@ class Saver:
 
 
 from native.groups import GroupForm, GroupOrder, GroupPlan, Groups, are_ascending  # noqa: E402 (these use what is above)
-from native.lanes import Lane, Lanes, Places  # noqa: E402
+from native.lanes import Lane, Lanes, Places, Road  # noqa: E402
 from native.replies import Form, Names, distance_text  # noqa: E402
 from native.searchers import Crew, Pool, Query  # noqa: E402
 from native.text import TextTop, rows_of  # noqa: E402

@@ -40,42 +40,23 @@ class Places:
 
 
 class Lanes:
-    """Connections whose requests differ in nothing but a vector, served from the socket to the reply; see vec.h. To be used by one thread."""
+    """Connections whose requests are known but for a vector, served from the socket to the reply; see vec.h. To be used by one thread."""
 
     def __init__(self):
         out = ffi.new("vec_lanes **")
         _check(lib.vec_lanes_create(out))
         self._ptr = ffi.gc(out[0], lib.vec_lanes_free)
         self._tallies = ffi.new("vec_lane_tally[]", 64)
-        self.by_address = {}
 
     def fileno(self):
         """Readable while turn() has something to do."""
         return lib.vec_lanes_fd(self._ptr)
 
     def turn(self, crew, budget_us, watch_ns):
-        """Serves what has arrived, and what arrives meanwhile for about budget_us. Returns events: (what, ...), see Lane.join. The crew must
-        be closed before the lanes are."""
+        """Serves what has arrived, and what arrives meanwhile for about budget_us; 0: only what was left by the turn before. Returns
+        events: (what, ...), see Lane.join and Road. The crew must be closed before the lanes are."""
         n = lib.vec_lanes_turn(self._ptr, crew._ptr, budget_us * 1000, min(watch_ns, (1 << 63) - 1))
-        return self._events(lib.vec_lanes_events(self._ptr), n) if n else ()
-
-    def _events(self, first, n):
-        events = []
-        for i in range(n):
-            e = first[i]
-            if e.what == lib.VEC_LANE_MISSING:
-                labels = ffi.unpack(ffi.cast("uint64_t *", e.bytes), e.n_bytes // 8)
-                events.append(("missing", self.by_address[e.tag], labels))
-            elif e.what == lib.VEC_LANE_FOUND:
-                n = e.n_bytes // 16
-                labels, distances = ffi.cast("uint64_t *", e.bytes), ffi.cast("double *", e.bytes) + n
-                events.append(("found", e.tag, ffi.unpack(labels, n), ffi.unpack(distances, n)))
-            elif e.what == lib.VEC_LANE_SLOW:
-                events.append(("slow", e.tag, ffi.unpack(e.bytes, e.n_bytes), e.took_ns))
-            else:
-                events.append(("given" if e.what == lib.VEC_LANE_GIVEN else "unsent", e.tag, ffi.unpack(e.bytes, e.n_bytes),
-                               (e.n, getattr(e, "in"), e.out)))
-        return events
+        return _events(lib.vec_lanes_events(self._ptr), n) if n else ()
 
     def tallies(self):
         """(tag, requests, bytes in, bytes out) of connections since the last time."""
@@ -85,27 +66,88 @@ class Lanes:
         return found
 
     def leave(self, number):
-        """Takes a connection off its lane: the event "given"."""
+        """Takes a connection off its lane: the event "given"; None if it is on none."""
         e = lib.vec_lanes_leave(self._ptr, number)
-        return self._events(e, 1)[0] if e != ffi.NULL else None
+        return _events(e, 1)[0] if e != ffi.NULL else None
 
     def close(self):
         """Frees everything; lanes and crews are closed."""
         ffi.release(self._ptr)
 
 
-class Lane:
-    """One kind of request: `head`, a vector of vector_bytes bytes, `tail`."""
+def _events(first, n):
+    events = []
+    for i in range(n):
+        e = first[i]
+        if e.what == lib.VEC_LANE_DOUBTED:
+            events.append(("doubted", e.tag))
+        elif e.what == lib.VEC_LANE_MISSING:
+            events.append(("missing", e.tag, ffi.unpack(ffi.cast("uint64_t *", e.bytes), e.n_bytes // 8)))
+        elif e.what == lib.VEC_LANE_FOUND:
+            n_found = e.n_bytes // 16
+            labels, distances = ffi.cast("uint64_t *", e.bytes), ffi.cast("double *", e.bytes) + n_found
+            events.append(("found", e.tag, e.road, ffi.unpack(labels, n_found), ffi.unpack(distances, n_found)))
+        elif e.what == lib.VEC_LANE_SLOW:
+            events.append(("slow", e.tag, ffi.unpack(e.bytes, e.n_bytes), e.took_ns))
+        else:
+            events.append(("given" if e.what == lib.VEC_LANE_GIVEN else "unsent", e.tag, ffi.unpack(e.bytes, e.n_bytes),
+                           (e.n, getattr(e, "in"), e.out)))
+    return events
 
-    def __init__(self, lanes, head, tail, vector_bytes):
+
+class Lane:
+    """One shape of request: it begins with `prefix`, then come n_before words, a vector of vector_bytes bytes, n_behind words."""
+
+    def __init__(self, lanes, prefix, n_before, n_behind, vector_bytes):
         out = ffi.new("vec_lane **")
-        _check(lib.vec_lane_create(lanes._ptr, head, len(head), tail, len(tail), vector_bytes, out))
+        _check(lib.vec_lane_create(lanes._ptr, prefix, len(prefix), n_before, n_behind, vector_bytes, out))
         self._ptr = ffi.gc(out[0], lib.vec_lane_free)
-        self._lanes = lanes
-        self._address = int(ffi.cast("uintptr_t", self._ptr))
+        self._lanes = lanes                         # which must not be freed before
         self._vector_bytes = vector_bytes
         self._stats = ffi.new("vec_lane_stats *")
-        lanes.by_address[self._address] = self
+        self._costs = ffi.new("vec_road_cost[]", 64)
+
+    def join(self, fd, tag):
+        """Serves a connected socket that nobody else reads; returns its number. Events about it, by its tag: ("given", tag, bytes, tally):
+        it is off the lane, these bytes were read and not answered; ("unsent", tag, bytes, tally): it is off, this is the rest of a reply;
+        ("slow", tag, bytes, ns): this request took so long; ("found", tag, the road's tag, labels, distances): the caller is to send the
+        reply before the next turn. tally: (requests, bytes in, bytes out) that were not told before."""
+        return _check(lib.vec_lanes_join(self._ptr, fd, tag))
+
+    def doubt(self):
+        """What its roads were set to may no longer be right."""
+        lib.vec_lane_doubt(self._ptr)
+
+    def take_stats(self):
+        """Since the last time: (requests, their ns, requests by the bit length of their ns, the latest vectors)."""
+        s, n = self._stats, self._vector_bytes
+        lib.vec_lane_take_stats(self._ptr, s)
+        return s.n, s.ns, ffi.unpack(s.histogram, 64) if s.n else (), [ffi.unpack(s.recent + i * n, n) for i in range(s.n_recent)]
+
+    def costs(self):
+        """(tag, searches on the caller's thread, their ns, running mean of what one takes in ns) of the roads that were searched on since the
+        last time."""
+        found = []
+        while n := lib.vec_lane_costs(self._ptr, self._costs, 64):
+            found += [(c.tag, c.n_own, c.own_ns, c.search_ns) for c in self._costs[0:n]]
+        return found
+
+    def close(self):
+        """Frees it; its connections have left, its roads are closed."""
+        ffi.release(self._ptr)
+
+
+class Road:
+    """One request of a lane: `head`, a vector, `tail`, and what is done for it. Events about it, by its tag: ("missing", tag, labels): Places
+    has to be told of these before the next turn; ("doubted", tag): it is wanted, but its lane is in doubt; who waits there is "given" with the
+    next turn unless set() or confirm() comes before. Raises NativeError if the lane has such a road."""
+
+    def __init__(self, lane, tag, head, tail):
+        out = ffi.new("vec_road **")
+        _check(lib.vec_road_create(lane._ptr, tag, head, len(head), tail, len(tail), out))
+        self._ptr = ffi.gc(out[0], lib.vec_road_free)
+        self._lane = lane                           # which must not be freed before
+        self._lanes = lane._lanes._ptr
         self._held = None
 
     def set(self, index, query, names, form, order, ruler, places, n_rescored, k):
@@ -115,28 +157,18 @@ class Lane:
         order_pointer = ffi.from_buffer("int64_t[]", order)
         form_pointer = form._pointer if form is not None else ffi.NULL
         ruler_pointer, places_pointer = (ruler._ptr, places._ptr) if ruler is not None else (ffi.NULL, ffi.NULL)
-        _check(lib.vec_lane_set(self._ptr, index._ptr, query._pointer, names._ptr, form_pointer, order_pointer, ruler_pointer, places_pointer,
+        _check(lib.vec_road_set(self._ptr, index._ptr, query._pointer, names._ptr, form_pointer, order_pointer, ruler_pointer, places_pointer,
                                 n_rescored, k))
         self._held = index, query, names, form, order_pointer, ruler, places
 
-    def join(self, fd, tag):
-        """Serves a connected socket that nobody else reads; returns its number. Events about it, by its tag: ("given", tag, bytes, tally):
-        it is off the lane, these bytes were read and not answered; ("unsent", tag, bytes, tally): it is off, this is the rest of a reply;
-        ("slow", tag, bytes, ns): this request took so long. About the lane: ("missing", lane, labels): Places has to be told of these
-        before the next turn. ("found", tag, labels, distances): the caller is to send the reply before the next turn. tally: (requests,
-        bytes in, bytes out) that were not told before."""
-        return _check(lib.vec_lanes_join(self._ptr, fd, tag))
-
-    def take_stats(self):
-        """Since the last time: (requests, their ns, searches on the caller's thread, their ns, requests by the bit length of their ns,
-        the latest vectors)."""
-        s, n = self._stats, self._vector_bytes
-        lib.vec_lane_take_stats(self._ptr, s)
-        return (s.n, s.ns, s.n_own, s.own_ns, ffi.unpack(s.histogram, 64) if s.n else (),
-                [ffi.unpack(s.recent + i * n, n) for i in range(s.n_recent)])
+    def confirm(self):
+        """What it was set to is right."""
+        lib.vec_road_confirm(self._ptr)
 
     def close(self):
-        """Frees it; its connections have left."""
-        del self._lanes.by_address[self._address]
+        """Frees it. Returns events "given" of the connections that waited for an answer on it."""
+        n = lib.vec_road_leave(self._ptr)
+        events = _events(lib.vec_lanes_events(self._lanes), n)
         ffi.release(self._ptr)
         self._held = None
+        return events

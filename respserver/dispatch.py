@@ -142,7 +142,7 @@ class Dispatcher:
     @property
     def is_plain(self) -> bool:
         """Whether nothing applies to all clients' reads but what waits for the next command."""
-        return not (self.monitors or self.loading or self.paused_until or self.hold_back is not None)
+        return not (self.monitors or self.loading or self.paused_until or self.out_of_memory or self.hold_back is not None)
 
     # The hot path
 

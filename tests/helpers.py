@@ -81,13 +81,15 @@ class ServerHandle:
 
 
 @contextlib.contextmanager
-def running_server(*options: str, port: int | None = None, conf: str = ""):
+def running_server(*options: str, port: int | None = None, conf: str = "", before: str = ""):
     """A server from this tree with these options and configuration file, on a free port, in a directory that is removed
-    afterwards. Its searches may take as long as they like, unless an option or a query says otherwise."""
+    afterwards. Its searches may take as long as they like, unless an option or a query says otherwise. before: Python code that runs in its
+    process first."""
+    start = ["-c", f"{before}\nimport runpy; runpy.run_module('respserver', run_name='__main__', alter_sys=True)"] if before else ["-m", "respserver"]
     port = free_port() if port is None else port
     with tempfile.TemporaryDirectory() as directory:
         with open(Path(directory, "log"), "w") as log:
-            process = subprocess.Popen([sys.executable, "-m", "respserver", *([conf] if conf else []), "--port", str(port),
+            process = subprocess.Popen([sys.executable, *start, *([conf] if conf else []), "--port", str(port),
                                         "--dir", directory, "--search-timeout", "60000", *options], cwd=ROOT,
                                        stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT)})
         handle = ServerHandle("127.0.0.1", port, process, directory)

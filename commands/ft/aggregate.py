@@ -23,7 +23,7 @@ from .plan import Evaluation
 from .query import parse_query
 from .reply import RESP3_HEAD, bulk, hidden_fields, sort_key_text
 from .score import Scorer
-from .search import (MAX_PREPARED, MAX_PREPARED_BYTES, Found, default_scorer, find_names, match, is_capped, restrict, stopwords_of,
+from .search import (MAX_PREPARED_BYTES, Found, default_scorer, find_names, match, is_capped, restrict, stopwords_of,
                      time_limit_us)
 from .values import NULL, Record, Several, number_text
 
@@ -186,8 +186,7 @@ def _query(index, text: bytes, options: AggregateOptions):
 def _keep(index, key: tuple, what, n_bytes: int) -> None:
     """Keeps something made of so many bytes of a request with the index, until its schema changes."""
     if n_bytes <= MAX_PREPARED_BYTES:
-        if len(index.plans) >= MAX_PREPARED:
-            index.plans.clear()
+        index.plans.make_room()
         index.plans[key] = what
 
 

@@ -10,8 +10,9 @@ from .aggregate_options import DEFAULT_SORTED, Arrange, Group, Load
 from .binding import bind
 from .grouping import Grouping
 from .pipeline import DocumentLayout, Progress, build
+from .plans import MAX_PREPARED
 from .reply import RESP3_HEAD, RESP3_ROW_END, RESP3_TAIL, bulk, hidden_fields
-from .search import MAX_PREPARED, MAX_PREPARED_BYTES, find_names
+from .search import MAX_PREPARED_BYTES, find_names
 from .text.steps import QuerySteps
 
 #: Of more documents than these the stages take a part at a time.

@@ -11,6 +11,7 @@ from .create_options import LANGUAGES
 from .fields import CLASSES, ErrorCount, Field, FieldError, TextField, VectorField
 from .lexer import DEFAULT_STOPWORDS
 from .measure.recall import Estimate
+from .plans import Plans
 from .rescore import Rescorer
 from .rule import Rule
 from .sources import prepare_json, source_of
@@ -55,7 +56,7 @@ class Index:
         self.move_out = None  # with them: function(hash or view, path, bytes or numbers) that moves one there
         self.revision = 0
         self.n_removals = 0
-        self.plans: dict = {}                       # prepared searches, by query text (commands/ft/search.py)
+        self.plans = Plans()                        # prepared searches, by query text (commands/ft/search.py)
         self.is_dropped = False
         self.scan = None                            # the background scan under way
         self.n_scanned = self.n_to_scan = 0

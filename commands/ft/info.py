@@ -363,6 +363,8 @@ def _queries(server):
     yield "search_engine_time_us", turns.search_ns / 1e3        # on the loop thread
     yield "search_engine_pool_jobs", turns.n_jobs_done
     yield "search_lane_clients", turns.lanes.n_clients
+    yield "search_lane_searches", len(turns.lanes.roads)    # that lanes know
+    yield "search_filter_bytes", sum(index.plans.n_bytes for index in server.search.indexes.values())
 
 
 def _errors_and_warnings(server):

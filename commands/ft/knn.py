@@ -60,6 +60,12 @@ def deliver(searches: list[PendingSearch], replies: list) -> None:
         search.set_result(reply)
 
 
+def _make_room(server, index) -> None:
+    """Has searches that were not sent lately forget what their filters let pass, if that is too much."""
+    server.search.turns.lanes.settle()              # which knows of others
+    index.plans.evict(index.docs.n_rows)
+
+
 class HotKnn:
     """A prepared KNN search; see the module."""
 
@@ -67,7 +73,8 @@ class HotKnn:
                  "timeout_us", "blob_bytes",
                  "revision", "bits", "count", "cost_us", "by_distance", "ascending", "offset", "end", "writer",
                  "per_hit", "paths", "named", "shapes", "forms", "texts", "db", "plain", "fails", "query",
-                 "rescorer", "rerank", "n_rescored", "n_wanted", "asked_window", "target", "recent", "is_laneless", "is_odd")
+                 "rescorer", "rerank", "n_rescored", "n_wanted", "asked_window", "target", "recent", "is_laneless", "is_odd",
+                 "n_noted", "roads", "is_used", "_version")
 
     @staticmethod
     def can_run(options, root) -> bool:
@@ -129,6 +136,10 @@ class HotKnn:
         self.query = None
         self.is_odd = False                     # the latest search took much longer than usual
         self.is_laneless = False                # its candidates' vectors are not where the engine could measure them
+        self.n_noted = 0                        # times that it was asked for the usual way, see lanes.py
+        self.roads: dict[tuple, object] = {}    # its roads there, by the key of the lane
+        self.is_used = True                     # since somebody looked for what is not
+        self._version = index.plans.version
 
     def run(self, client, blob: bytes):
         """The reply for one vector: Raw, or a Deferred. Raises CommandError."""
@@ -144,11 +155,12 @@ class HotKnn:
                 return self.encode(client.proto, [], [])
         elif not self.k:
             return self.encode(client.proto, [], [])
+        self.is_used = True
         self.recent.append(blob)
         self._choose_candidates()
         turns = self.turns
         if not client.in_exec:
-            if self._is_for_the_pool():
+            if self.is_for_the_pool():
                 self.field.note_knn(self.child is not None)
                 return turns.submit(PendingSearch(self, client, blob), self.bits)
             if turns.is_busy():
@@ -158,7 +170,7 @@ class HotKnn:
     def is_ready(self) -> bool:
         """Brings up to date what does not depend on the vector. Whether a lane may do the searches. Raises
         SearchTimeout."""
-        if self.is_laneless or self._is_for_the_pool():
+        if self.is_laneless or self.is_for_the_pool():
             return False
         if self.child is not None:
             if self.revision != self.index.revision:
@@ -170,7 +182,8 @@ class HotKnn:
         self._choose_candidates()
         return self.n_wanted <= _MUCH
 
-    def _is_for_the_pool(self) -> bool:
+    def is_for_the_pool(self) -> bool:
+        """Whether a search of this kind takes longer than the loop thread may."""
         return self.cost_us > DEAR_US and self.turns.pool is not None
 
     def form_now(self, proto: int) -> native.Form | None:
@@ -319,6 +332,23 @@ class HotKnn:
         self.bits = allowed(rows, index.docs.n_rows) if self.count else None
         self.revision = index.revision
         self.query = None
+        self.note_size()
+
+    def note_size(self) -> None:
+        """Takes down what the filter and the roads take."""
+        index = self.index
+        if index.plans.version != self._version:
+            return
+        size = sum([road.nbytes for road in self.roads.values()]) + (self.bits.words.nbytes if self.bits is not None else 0)
+        if index.plans.note_size(self, size, index.docs.n_rows):
+            self.server.loop.call_soon(_make_room, self.server, index)  # when no search is on its way
+
+    def give_up(self) -> None:
+        """Forgets the filter and the roads, for others' sake."""
+        self.bits = self.query = None
+        self.revision = -1
+        for road in self.roads.values():
+            self.turns.lanes.close_soon(road)
 
     def note_cost(self, took_us: float) -> None:
         """Takes down what a search of this kind took."""

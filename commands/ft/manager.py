@@ -135,6 +135,7 @@ class Manager:
         for kind in CLASSES:
             self.n_puts[kind] = self.n_puts.get(kind, 0) + index.n_operations(kind)
         index.close()
+        self.turns.lanes.give_up(index)
         if self.server.background is not None:
             self.server.run_sliced(index.release(), "free index")
         self.server.log.info("Successfully dropped index %s", index.name.decode("utf-8", "replace"))

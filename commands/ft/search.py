@@ -23,6 +23,7 @@ from .knn import HotKnn
 from .explain_score import explain_score
 from .matches import ALL, Group, Match, row_array
 from .plan import Evaluation, allowed, refusal, to_end
+from .plans import forget_older_half
 from .query import parse_query
 from .reply import Hit, RowWriter, bulk, distance_text, encode_page, sort_key_text
 from .runtime import check_blob, knn_runtime
@@ -32,14 +33,12 @@ from .sources import check_order
 from .text.fragments import Editor
 from .text.hot import HotText
 
-#: Prepared searches kept per index; when there are more, all are forgotten.
-MAX_PREPARED = 1024
 #: So many of one text, with other words behind it (each page of a long result, say) ...
 MAX_PER_TEXT = 16
 #: ... and none with more bytes than these in all its words: its tree would take a multiple of them.
 MAX_PREPARED_BYTES = 256 * 1024
-#: Sets of values of the other parameters that one prepared search remembers.
-MAX_VARIANTS = 64
+#: Sets of values of the other parameters that one prepared search remembers; when there are more, the older half is forgotten.
+MAX_VARIANTS = 1024
 #: Up to this many rows ADHOC_BF computes the distances one by one.
 _MAX_ADHOC = 200_000
 #: So many between two pauses.
@@ -103,8 +102,9 @@ class Prepared:
             hot = HotKnn(client.server, index, root, self.options, words[self.vector_at],
                          time_limit_us(client.server.config, self.options))
             if len(self.variants) >= MAX_VARIANTS:
-                self.variants.clear()
-            self.variants[key] = hot
+                forget_older_half(self.variants)
+            if sum(map(len, key)) <= MAX_PREPARED_BYTES:
+                self.variants[key] = hot
         return hot
 
     def params(self, words: tuple) -> dict[bytes, bytes]:
@@ -161,7 +161,7 @@ def ft_search(client, name, text, *words):
     if hot is None and at >= 0:
         hot = prepared.variant(client, index, words)
     if hot is not None:
-        manager.turns.lanes.note(client, hot, prepared, name, text, words, at)
+        manager.turns.lanes.note(client, hot, name, text, words, at)
         return hot.run(client, words[at])
     return _reply(client, index, prepared, words)
 
@@ -239,8 +239,7 @@ def keep(index, text: bytes, words: tuple, prepared: Prepared) -> None:
     """Keeps a prepared search with the index, if it is not too long for that."""
     if len(text) + sum(map(len, words)) > MAX_PREPARED_BYTES:
         return
-    if len(index.plans) >= MAX_PREPARED:
-        index.plans.clear()
+    index.plans.make_room()
     variants = index.plans.setdefault(text, [])
     if len(variants) >= MAX_PER_TEXT:
         variants.clear()

@@ -44,6 +44,7 @@ typedef struct vec_slots vec_slots;
 typedef struct vec_places vec_places;
 typedef struct vec_lane vec_lane;
 typedef struct vec_lanes vec_lanes;
+typedef struct vec_road vec_road;
 
 typedef struct {
     uint32_t dim;                   /* elements per vector, 1 .. 32768 */
@@ -255,55 +256,77 @@ void vec_places_forget(vec_places *places, uint64_t label);
 /* The same of all labels. */
 void vec_places_clear(vec_places *places);
 
-/* Lanes: connections whose requests differ in nothing but a vector are served from the socket to the reply by one call for all of them, in
-   which a crew's helpers search beside the caller. A lane is one kind of request: `head`, a vector, `tail`. Everything is to be called by
-   one thread. The descriptor becomes readable when vec_lanes_turn has something to do. */
+/* Lanes: connections whose requests are known but for a vector are served from the socket to the reply by one call for all of them, in
+   which a crew's helpers search beside the caller. A lane is one shape of request: a command of so many words that begins with `prefix`,
+   bulk strings all, then has n_before other words, the vector, and n_behind words. A road is one request of a lane's: the bytes before the
+   vector and behind it, and what is done for it. A connection is on a lane and sends requests of any road of that. Everything is to be
+   called by one thread. The descriptor becomes readable when vec_lanes_turn has something to do. */
 int vec_lanes_create(vec_lanes **out);
 /* After its lanes, and after the crews that it was used with. */
 void vec_lanes_free(vec_lanes *lanes);
 int vec_lanes_fd(const vec_lanes *lanes);
-int vec_lane_create(vec_lanes *lanes, const char *head, uint32_t n_head, const char *tail, uint32_t n_tail, uint32_t vector_bytes,
+int vec_lane_create(vec_lanes *lanes, const char *prefix, uint32_t n_prefix, uint32_t n_before, uint32_t n_behind, uint32_t vector_bytes,
                     vec_lane **out);
-/* When no connection is on it any more. */
+/* When no connection is on it any more, and after its roads. */
 void vec_lane_free(vec_lane *lane);
+/* What the lane's roads were set to may no longer be right: none is searched on before vec_road_set or vec_road_confirm, see DOUBTED. */
+void vec_lane_doubt(vec_lane *lane);
+/* head: from the begin of the prefix to the vector's first byte; tail: all behind its last. VEC_EARG: there is such a road. `tag` names it
+   in events. */
+int vec_road_create(vec_lane *lane, uint64_t tag, const char *head, uint32_t n_head, const char *tail, uint32_t n_tail, vec_road **out);
+/* After vec_road_leave. */
+void vec_road_free(vec_road *road);
 /* What is done for a request from now on: the search, for query->k results, and the form of the reply. ruler not NULL: the results are
    candidates, of which the first n_rescored are measured again with their vectors at `places`, and the k nearest answered. form NULL: the
-   caller writes the replies, see FOUND; so it does where the form's rest does not know a row. All of it must live until the next vec_lane_set or vec_lane_free. VEC_EARG: more than 2^16
-   results. */
-int vec_lane_set(vec_lane *lane, vec_index *index, const vec_query *query, const vec_names *names, const vec_form *form,
+   caller writes the replies, see FOUND; so it does where the form's rest does not know a row. All of it must live until the next
+   vec_road_set or vec_road_free. VEC_EARG: more than 2^16 results. */
+int vec_road_set(vec_road *road, vec_index *index, const vec_query *query, const vec_names *names, const vec_form *form,
                  const int64_t *order, vec_ruler *ruler, const vec_places *places, uint32_t n_rescored, uint32_t k);
+/* What it was set to is right. */
+void vec_road_confirm(vec_road *road);
+/* Takes off their lane the connections that wait for an answer on this road: as many events GIVEN as it returns, at vec_lanes_events. */
+int64_t vec_road_leave(vec_road *road);
 /* Serves a connected socket, which nobody else reads meanwhile; returns its number, or a negative code. `tag` names it in events. */
 int64_t vec_lanes_join(vec_lane *lane, int fd, uint64_t tag);
 
 /* What became of a connection, or is to be done for it. GIVEN: it is off its lane; the bytes were read and not answered (a request that is
    another, or more than one, or could not be answered). UNSENT: it is off; the bytes are the rest of a reply. SLOW: the bytes are a request
-   that took took_ns. MISSING: the bytes are labels, uint64_t, whose places have to be set before the next turn; the tag is the lane's
-   address. FOUND: the caller is to send the reply before the next turn; the bytes are labels, uint64_t, then as many distances, double.
+   that took took_ns. MISSING: the bytes are labels, uint64_t, whose places have to be set before the next turn; the tag is the road's.
+   FOUND: the caller is to send the reply before the next turn; the bytes are labels, uint64_t, then as many distances, double; `road` is the
+   road's tag. DOUBTED: the tag is that of a road that is wanted; who waits there is given with the next turn unless it is set or confirmed.
    n, in and out: requests answered, and their and the replies' bytes, that no tally has said before; of a connection that is off. */
-enum { VEC_LANE_GIVEN = 0, VEC_LANE_UNSENT = 1, VEC_LANE_SLOW = 2, VEC_LANE_MISSING = 3, VEC_LANE_FOUND = 4 };
+enum { VEC_LANE_GIVEN = 0, VEC_LANE_UNSENT = 1, VEC_LANE_SLOW = 2, VEC_LANE_MISSING = 3, VEC_LANE_FOUND = 4, VEC_LANE_DOUBTED = 5 };
 typedef struct {
     int what;
-    uint64_t tag, n, in, out, took_ns, n_bytes;
+    uint64_t tag, road, n, in, out, took_ns, n_bytes;
     char *bytes;
 } vec_lane_event;
-/* Serves what has arrived, and what arrives meanwhile for about budget_ns. Requests that take watch_ns or longer become events. Returns how
-   many events there are; they live until the next call for any of the lanes. */
+/* Serves what has arrived, and what arrives meanwhile for about budget_ns; 0: only what was left by the turn before. Requests that take
+   watch_ns or longer become events. Returns how many events there are; they live until the next call for any of the lanes. */
 int64_t vec_lanes_turn(vec_lanes *lanes, vec_crew *crew, uint64_t budget_ns, uint64_t watch_ns);
 const vec_lane_event *vec_lanes_events(const vec_lanes *lanes);
-/* Takes a connection off its lane: an event GIVEN. */
+/* Takes a connection off its lane: an event GIVEN. NULL: it is on none, or there is no memory. */
 const vec_lane_event *vec_lanes_leave(vec_lanes *lanes, int64_t connection);
 typedef struct { uint64_t tag, n, in, out; } vec_lane_tally;
 /* What was served since the last time, for up to `most` connections; returns how many it says it of. */
 int64_t vec_lanes_tallies(vec_lanes *lanes, vec_lane_tally *out, size_t most);
-/* Of one lane since the last time: requests answered, nanoseconds from their arrival to the reply, requests by the bit length of that;
-   searches on the caller's thread and their time; and the latest vectors asked for, one behind the other. */
+/* Of one lane since the last time: requests answered, nanoseconds from their arrival to the reply, requests by the bit length of that; and
+   the latest vectors asked for, one behind the other. */
 enum { VEC_LANE_RECENT = 512 };
 typedef struct {
-    uint64_t n, ns, n_own, own_ns, histogram[64];
+    uint64_t n, ns, histogram[64];
     uint32_t n_recent;
     const char *recent;
 } vec_lane_stats;
 void vec_lane_take_stats(vec_lane *lane, vec_lane_stats *out);
+/* Of roads that were searched on since the last time: searches on the caller's thread, their time, and the running mean of what one takes,
+   in which single ones that took much longer (they were interrupted) count little. Says it of up to `most`, and returns of
+   how many. */
+typedef struct {
+    uint64_t tag, n_own, own_ns;
+    double search_ns;
+} vec_road_cost;
+int64_t vec_lane_costs(vec_lane *lane, vec_road_cost *out, size_t most);
 
 /* A reader of values of `width` bytes in an open file of slots, `stride` bytes from one to the next, that begins at `base`. */
 int vec_slots_open(int fd, uint64_t base, uint32_t stride, uint32_t width, vec_slots **out);

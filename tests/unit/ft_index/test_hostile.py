@@ -5,7 +5,8 @@ from functools import lru_cache
 from types import SimpleNamespace
 
 from commands.ft.fields.tag import wildcard
-from commands.ft.search import MAX_PER_TEXT, MAX_PREPARED, MAX_PREPARED_BYTES, keep
+from commands.ft.plans import MAX_PREPARED, Plans
+from commands.ft.search import MAX_PER_TEXT, MAX_PREPARED_BYTES, keep
 
 
 def fits(pattern: bytes, text: bytes) -> bool:
@@ -50,7 +51,7 @@ def test_no_wildcard_pattern_takes_long():
 
 
 def test_prepared_searches_are_bounded():
-    index = SimpleNamespace(plans={})
+    index = SimpleNamespace(plans=Plans())
     for page in range(1000):
         keep(index, b"*", (b"LIMIT", b"%d" % page, b"1"), page)
         assert index.plans[b"*"][-1] == page and len(index.plans[b"*"]) <= MAX_PER_TEXT
