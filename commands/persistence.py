@@ -1,4 +1,5 @@
 """Saving: SAVE, BGSAVE, LASTSAVE, BGREWRITEAOF; single values out and in: DUMP, RESTORE."""
+from respserver.deferred import Deferred
 from respserver.persistence import rdb_read, rdb_write, snapshots
 from respserver.persistence.crc64 import crc64
 from respserver.protocol import errors
@@ -35,9 +36,10 @@ def bgsave(client, *schedule):
     """[SCHEDULE]: a forked process writes the snapshot."""
     if len(schedule) > 1 or (schedule and schedule[0].upper() != b"SCHEDULE"):
         raise CommandError(SYNTAX)
-    if client.server.keeper.background_save(bool(schedule)):
-        return Simple("Background saving started")
-    return Simple("Background saving scheduled")
+    keeper, started, reply = client.server.keeper, Simple("Background saving started"), Deferred()
+    if not keeper.background_save(bool(schedule), None if client.in_exec else lambda error: reply.set_result(error or started)):
+        return Simple("Background saving scheduled")
+    return reply if keeper.is_preparing else started
 
 
 @command("BGREWRITEAOF", arity=1, group="server", flags="admin noscript no_async_loading", complexity="O(1)",

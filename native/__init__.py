@@ -392,8 +392,8 @@ class Index:
         if code < 0:
             raise ImageError(code, ffi.string(why).decode(errors="replace"))
 
-    def begin_save(self):
-        """Notes the index as it is now; returns what writes that later, on any thread: see Saver. Raises NativeError."""
+    def prepare_save(self):
+        """Makes ready what writes the index as it is at a later moment: see Saver. On any thread. Raises NativeError."""
         return Saver(self)
 
     @classmethod
@@ -631,18 +631,24 @@ class Ruler:
 
 
 class Saver:
-    """An index as it was at one moment. Either `write` or `cancel` has to be called, once;
-    it keeps the index from being freed till then."""
+    """An index as it is when `begin` is called, for which memory is made ready before. Either
+    `write` or `cancel` has to be called, once; it keeps the index from being freed till then.
+    Everything but `begin` takes a while, and may be done on any thread. Raises NativeError."""
 
     def __init__(self, index):
         out = ffi.new("vec_saver **")
-        index.hold()
+        if not index.hold():
+            raise NativeError(lib.VEC_EARG, "the index is closed")
         try:
-            _check(lib.vec_save_begin(index._ptr, out))
+            _check(lib.vec_save_prepare(index._ptr, out))
         except NativeError:
             index.let_go()
             raise
         self._ptr, self._index = out[0], index
+
+    def begin(self):
+        """Notes the index as it is now: about a millisecond per million vectors. Raises NativeError; then it can only be cancelled."""
+        _check(lib.vec_save_begin(self._ptr))
 
     def write(self, path):
         """Writes the image to a file that replaces `path` when it is complete. Raises ImageError, with `path` as it was."""

@@ -9,6 +9,7 @@ Where the system has no huge pages, does not know the call, or an administrator 
 import ctypes
 import errno
 import logging
+import math
 import mmap
 import threading
 import time
@@ -62,7 +63,7 @@ class Gatherer:
         self.page = page_bytes()
         self._used = 0                          # bytes of memory then
         self._thread: threading.Thread | None = None
-        self._stops = False
+        self._stops = self._finishes = False
         if self.page:
             try:
                 libc = ctypes.CDLL(None, use_errno=True)
@@ -85,30 +86,38 @@ class Gatherer:
 
     @property
     def is_running(self) -> bool:
-        """Whether the thread is at work."""
-        return self._thread is not None and self._thread.is_alive()
+        """Whether a thread is at work."""
+        return self._finishes or self._thread is not None and self._thread.is_alive()
 
-    def finish(self) -> None:
-        """Gathers what there is and returns then, after a few seconds at most for each GiB: for a thread that prepares a fork."""
-        if self.page and used_memory() >= self.LEAST:
-            thread = self._thread
+    def finish(self, patience: float = math.inf) -> None:
+        """Gathers what there is and returns then, after a few seconds at most for each GiB, or when it has taken as many as `patience`: for a
+        thread that prepares a fork."""
+        if not self.page or used_memory() < self.LEAST:
+            return
+        deadline = time.monotonic() + patience
+        thread, self._finishes = self._thread, True
+        try:
             if thread is not None:
-                thread.join()
+                thread.join(min(patience, threading.TIMEOUT_MAX))
+                if thread.is_alive():
+                    return
             self._stops = False
-            self.gather()
+            self.gather(deadline)
+        finally:
+            self._finishes = False
 
     def give_way(self) -> None:
         """A process is about to be forked: ends the thread soon, for what is replaced while both have it would be memory twice.
         Small pages come about meanwhile, so all is looked through afterwards."""
         self._stops = self.is_due = True
 
-    def gather(self) -> None:
-        """The thread's work: goes through all memory once."""
+    def gather(self, deadline: float = math.inf) -> None:
+        """The thread's work: goes through all memory once, until the deadline (time.monotonic())."""
         started, n, codes = time.monotonic(), 0, set()
         try:
             for start, end in mappings():
                 for at, size in self._dense(start, end):
-                    if self._stops:
+                    if self._stops or time.monotonic() > deadline:
                         return
                     began = time.thread_time()
                     code = self._collapse(at, size)

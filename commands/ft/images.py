@@ -37,32 +37,58 @@ class Unfit(Exception):
 
 
 class Job:
-    """One image being written. `write_tables` runs in the child, `write_vectors` in a thread, the rest on the loop thread."""
+    """One image being written. `prepare`, which may be left out, and `write_vectors` run in a thread, `write_tables` in the child, the rest on
+    the loop thread."""
 
-    def __init__(self, images: "Images", point: tuple):
+    def __init__(self, images: "Images"):
         self.images = images
         self.id = secrets.token_hex(8)
-        self.point = point
+        self.point: tuple | None = None
         self.started = time.monotonic()
+        self._engines = [field.engine for index in images.manager.indexes.values() for field in index.vector_fields]
+        self._prepared: dict[native.Index, native.Saver] = {}
         self._savers: list[tuple[str, native.Saver]] = []
         self._files: dict[tuple[bytes, bytes], str] = {}        # (index, field) -> file name
         self._n_open = 2                                        # the tables and the vectors
         self._is_good = True
+
+    def prepare(self) -> None:
+        """Makes ready what would make `begin` take long."""
+        for engine in self._engines:
+            try:
+                self._prepared[engine] = engine.prepare_save()
+            except native.NativeError:                          # it is gone, or `begin` will say what is wrong
+                pass
+
+    def begin(self, point: tuple) -> None:
+        """The moment is now. Raises NativeError, and is cancelled then."""
+        self.point = point
+        self.started = time.monotonic()
         try:
-            for index in images.manager.indexes.values():
+            for index in self.images.manager.indexes.values():
                 for field in index.vector_fields:
                     name = f"search-{self.id}-{len(self._savers)}.vec"
-                    self._savers.append((name, field.engine.begin_save()))
+                    saver = self._prepared.pop(field.engine, None) or field.engine.prepare_save()
+                    self._savers.append((name, saver))
+                    saver.begin()
                     self._files[index.name, field.name] = name
         except native.NativeError:
             self.cancel()
             raise
+        self._drop_prepared()
+
+    def _drop_prepared(self) -> None:
+        """Of indexes that are not there any more."""
+        for saver in self._prepared.values():
+            saver.cancel()
+        self._prepared.clear()
 
     def cancel(self) -> None:
         """Nothing is to be written after all."""
         for _, saver in self._savers:
             saver.cancel()
         self._savers.clear()
+        self._drop_prepared()
 
     def _table_of(self, index) -> dict:
         docs = index.docs
@@ -134,15 +160,22 @@ class Images:
 
     # Writing
 
-    def begin(self, point: tuple) -> Job | None:
-        """Notes all indexes as they are now; None if there are none, or it cannot be done."""
+    def job(self) -> Job:
+        """One that may be prepared before it is begun: Job.prepare, in a thread."""
+        return Job(self)
+
+    def begin(self, point: tuple, job: Job | None = None) -> Job | None:
+        """Notes all indexes as they are now; None if there are none, or it cannot be done. `job`: one that has been prepared."""
+        job = job or Job(self)
         if not self.manager.indexes:
+            job.cancel()
             return None
         try:
-            return Job(self, point)
+            job.begin(point)
         except native.NativeError as error:
             self.server.log.warning("Index images could not be begun: %s", error)
             return None
+        return job
 
     def save(self, point: tuple) -> None:
         """Writes images at once, unless the newest are of this point."""

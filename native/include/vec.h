@@ -481,10 +481,11 @@ int vec_pool_wait(vec_pool *pool, uint64_t job);
 /* Writes the index as it is at one moment of the call into a file that replaces path when it is complete; everything else may go on
    meanwhile. On an error (VEC_EIO, VEC_ENOMEM) the reason is in why[why_size] and path is as it was. */
 int vec_save(vec_index *index, const char *path, char *why, size_t why_size);
-/* The same in two steps: the moment (a millisecond per million slots), and the writing, which may be done by another thread. Every vec_save_begin
-   that returned VEC_OK needs a vec_save_end; path NULL: nothing is written. The index must not be freed in between by the thread that is
-   to call it. */
-int vec_save_begin(vec_index *index, vec_saver **out);
+/* The same in three steps: memory is made ready, up to 20 ms per million slots; then there is the moment, a millisecond per million; then the
+   writing. The first and the last may be done by other threads. What vec_save_prepare gave needs a vec_save_end; path NULL: nothing is
+   written. The index must not be freed in between by the thread that is to call it. */
+int vec_save_prepare(vec_index *index, vec_saver **out);
+int vec_save_begin(vec_saver *saver);
 int vec_save_end(vec_saver *saver, const char *path, char *why, size_t why_size);
 enum { VEC_LOAD_UNCHECKED = 1, VEC_LOAD_COPY = 2 };
 /* An index from such a file. The file is mapped, privately: it must not be written to while the index lives (replacing it by rename is

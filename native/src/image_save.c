@@ -44,6 +44,7 @@ typedef struct {
     scratch *reader;
     const store *st;
     uint32_t n;                                 /* slots */
+    size_t room;                                /* for so many of them */
     uint64_t *meta;                             /* theirs, as of that moment */
     uint8_t *in_graph;                          /* bit per slot: linked, or deleted in the graph */
     image_header head;
@@ -57,12 +58,16 @@ typedef struct {
 
 static int is_in_graph(const saver *s, uint32_t slot) { return s->in_graph[slot / 8] >> (slot % 8) & 1; }
 
-/* 1. The moment. */
+/* 1. The moment, and what is made ready before it. */
 
-static int allocate(saver *s, uint32_t n) {
+/* Makes room for the meta words, with some to spare for those that come until the moment. It is cleared: page faults are the larger part of
+   the whole, and none are to happen at the moment. */
+static int make_room(saver *s) {
     mem_free(s->meta);
-    size_t bytes = (n + (size_t)1) * sizeof *s->meta;
-    s->meta = mem_zeroed(&s->ix->account, VEC_MEM_OTHER, bytes);        /* cleared: no page faults under the lock */
+    s->room = atomic_load(&s->ix->n_slots);
+    s->room += s->room / 64 + 1024;
+    s->meta = mem_zeroed(&s->ix->account, VEC_MEM_OTHER, s->room * sizeof *s->meta);
+    if (!s->meta) s->room = 0;
     return s->meta ? VEC_OK : VEC_ENOMEM;
 }
 
@@ -70,13 +75,11 @@ static int allocate(saver *s, uint32_t n) {
 static int lock_and_copy(saver *s) {
     vec_index *ix = s->ix;
     for (;;) {
-        uint32_t room = atomic_load(&ix->n_slots);
-        room += room / 64 + 1024;
-        if (allocate(s, room) != VEC_OK) return VEC_ENOMEM;
         pthread_mutex_lock(&ix->lock);
         s->n = atomic_load(&ix->n_slots);
-        if (s->n <= room) break;
+        if (s->n <= s->room) break;
         pthread_mutex_unlock(&ix->lock);
+        if (make_room(s) != VEC_OK) return VEC_ENOMEM;
     }
     reader_enter(ix, s->reader);
     for (uint32_t first = 0; first < s->n; first += CHUNK_RECORDS) {
@@ -302,7 +305,7 @@ static void end_save(vec_saver *whole) {
     atomic_fetch_sub(&ix->n_pins, 1);
 }
 
-int vec_save_begin(vec_index *ix, vec_saver **out) {
+int vec_save_prepare(vec_index *ix, vec_saver **out) {
     vec_saver *whole = calloc(1, sizeof *whole);
     *out = NULL;
     if (!whole) return VEC_ENOMEM;
@@ -310,10 +313,15 @@ int vec_save_begin(vec_index *ix, vec_saver **out) {
     atomic_fetch_add(&ix->n_pins, 1);                           /* vec_free waits */
     whole->s.reader = scratch_take(ix);
     whole->s.buffer = mem_alloc(&ix->account, VEC_MEM_OTHER, BUFFER);
-    int rc = whole->s.buffer ? take_snapshot(&whole->s) : VEC_ENOMEM;
+    int rc = whole->s.buffer ? make_room(&whole->s) : VEC_ENOMEM;
     if (rc == VEC_OK) *out = whole;
     else end_save(whole);
     return rc;
+}
+
+int vec_save_begin(vec_saver *whole) {
+    if (whole->s.st) return VEC_EARG;
+    return take_snapshot(&whole->s);
 }
 
 int vec_save_end(vec_saver *whole, const char *path, char *why, size_t why_size) {
@@ -322,7 +330,8 @@ int vec_save_end(vec_saver *whole, const char *path, char *why, size_t why_size)
     int rc = VEC_OK;
     size_t length = path ? strlen(path) + 40 : 0;
     char *temporary = path ? malloc(length) : NULL;
-    if (path && !temporary) rc = image_fail(why, why_size, VEC_ENOMEM, "out of memory");
+    if (path && !s->st) rc = image_fail(why, why_size, VEC_EARG, "there is no moment to save");
+    else if (path && !temporary) rc = image_fail(why, why_size, VEC_ENOMEM, "out of memory");
     else if (path) {
         snprintf(temporary, length, "%s.%ld-%u.tmp", path, (long)getpid(), atomic_fetch_add(&n_saves, 1));
         if ((s->fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) < 0)
@@ -344,6 +353,7 @@ int vec_save_end(vec_saver *whole, const char *path, char *why, size_t why_size)
 
 int vec_save(vec_index *ix, const char *path, char *why, size_t why_size) {
     vec_saver *whole;
-    int rc = vec_save_begin(ix, &whole);
+    int rc = vec_save_prepare(ix, &whole);
+    if (rc == VEC_OK && (rc = vec_save_begin(whole)) != VEC_OK) end_save(whole);
     return rc == VEC_OK ? vec_save_end(whole, path, why, why_size) : image_fail(why, why_size, rc, "out of memory");
 }

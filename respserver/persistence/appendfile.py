@@ -244,11 +244,11 @@ class AppendFile:
         """To be called ten times a second."""
         journal, config = self.journal, self.server.config
         if journal is None:
-            if self.is_scheduled and not self.is_rewriting and self.keeper.child is None:
+            if self.is_scheduled and not self.is_rewriting and not self.keeper.is_busy:
                 self.rewrite()
             return
         journal.tick()
-        if self.is_rewriting or self.keeper.child is not None:
+        if self.is_rewriting or self.keeper.is_busy:
             return
         is_calm = time.monotonic() - self._failed_at > _RETRY
         if (self.is_scheduled or journal.sync_error is not None or self.manifest.base is None) and is_calm:
@@ -275,12 +275,11 @@ class AppendFile:
         part = manifest.next_increment()
 
         def prepare() -> None:
-            self.server.gatherer.finish()       # the fork will be short
             os.makedirs(self.directory, exist_ok=True)
             os.close(os.open(manifest.path_of(part), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644))
             if manifest.base is not None:       # else there is no file to speak of as long as the first base is not there
                 manifest.save()
-        self.keeper.in_thread(prepare, lambda error: self._switch(manifest, part, error))
+        self.keeper.prepare(prepare, lambda error: self._switch(manifest, part, error))
 
     def _switch(self, manifest: Manifest, part: Part, error: str) -> None:
         """The new increment is there: from here on commands go to it, and the base holds what was before."""

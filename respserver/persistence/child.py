@@ -7,6 +7,7 @@ import os
 import signal
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -80,12 +81,21 @@ class Child:
         os.waitpid(self.pid, 0)
 
 
+def step_back() -> None:
+    """Lowers the priority of this thread, as that of the threads which link vectors."""
+    thread = threading.get_native_id()
+    try:
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + 3)
+    except OSError:
+        pass
+
+
 def _run(work, writer: int, parent: int, keep) -> None:
     """The child's life; does not return."""
     status = 1
     try:
         gc.disable()
-        os.nice(3)                                  # the traffic comes first
+        step_back()                                 # the traffic comes first
         try:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)     # it would keep ports and locks of a dead server
         except (OSError, AttributeError):

@@ -1,6 +1,7 @@
 """What ties persistence to a server: reading at the start, save points, background children, failures, INFO, the end."""
 import asyncio
 import gc
+import math
 import os
 import secrets
 import threading
@@ -9,13 +10,14 @@ from collections.abc import Callable, Generator, Iterable
 
 from ..client import Client
 from ..dispatch import unknown_command
+from ..memory import used_memory
 from ..protocol import errors
 from ..protocol.errors import CommandError
 from ..registry import COMMANDS
 from ..values import slots
 from . import as_commands, snapshots
 from .appendfile import AppendFile
-from .child import Child
+from .child import Child, step_back
 from .files import remove_leftovers
 from .snapshots import Blocked
 
@@ -25,6 +27,8 @@ _BEFORE_LISTENING = 0.1
 _SLICE = 0.01
 #: Seconds between a failed background save and the next one by a save point.
 _RETRY = 5
+#: Bytes of memory from which on BGSAVE has a fork prepared, and the seconds that its client waits for that.
+_LARGE, _PATIENCE = 64 << 20, 1.0
 
 
 class Loading:
@@ -53,6 +57,8 @@ class Keeper:
         self.loading = Loading()
         self.child: Child | None = None
         self._job = None                            # the images that are written beside it
+        self._ready = None                          # images that have been prepared for it
+        self._preparing: object | None = None       # stands for the snapshot that a fork is being prepared for
         self.child_kind = ""                        # "rdb" or "aof"
         self.is_running = False                     # loaded, and not yet stopped
         self.is_scheduled = False                   # BGSAVE SCHEDULE waits for a rewrite to end
@@ -179,9 +185,44 @@ class Keeper:
 
     # Children and threads
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is a child, or one will be forked for a snapshot at once."""
+        return self.child is not None or self._preparing is not None
+
+    @property
+    def is_saving(self) -> bool:
+        """Whether a snapshot is on its way."""
+        return self._preparing is not None or self.child is not None and self.child_kind == "rdb"
+
+    def prepare(self, work: Callable[[], None], on_done: Callable[[str], None], patience: float = math.inf) -> None:
+        """Has a thread do `work`, and before it what would make `fork` take long, for `patience` seconds or so at most. Then on_done(error text
+        or "") is called on the loop thread; that is where to fork."""
+        job = self.images.job() if self.images is not None else None
+
+        def run() -> None:
+            self.server.gatherer.finish(patience)
+            if job is not None:
+                job.prepare()
+            work()
+
+        def done(error: str) -> None:
+            self._ready = job
+            on_done(error)
+            if self._ready is not None:             # nothing was forked
+                self._ready.cancel()
+                self._ready = None
+
+        self.in_thread(run, done)
+
     def fork(self, name: str, work: Callable, on_done: Callable[[str], None], point: tuple | None, kind: str = "aof") -> None:
         """Starts a child; see Child. Images of indexes are written beside it, if this moment is a `point` of the log. Raises OSError."""
-        job = self.images.begin(point) if self.images is not None and point is not None else None
+        job, self._ready = self._ready, None
+        if self.images is not None and point is not None:
+            job = self.images.begin(point, job)
+        elif job is not None:
+            job.cancel()
+            job = None
 
         def done(error: str) -> None:
             self.child = self._job = None
@@ -209,14 +250,15 @@ class Keeper:
             raise
         if job is not None:
             self._job = job
-            self.in_thread(job.write_vectors, job.part_done)
+            self.in_thread(job.write_vectors, job.part_done, steps_back=True)
         self.child_kind = kind
         self.n_forks += 1
         self.fork_us = self.child.fork_us
         self.server.log.info("%s started by pid %d", name, self.child.pid)
 
     def kill_child(self) -> None:
-        """Ends the child that is under way, if there is one."""
+        """Ends the child that is under way or being prepared, if there is one."""
+        self._preparing = None
         if self.child is not None:
             self.child.kill()
             self.child = None
@@ -225,10 +267,13 @@ class Keeper:
                 self._job.part_done("interrupted")
                 self._job = None
 
-    def in_thread(self, work: Callable[[], None], on_done: Callable[[str], None]) -> None:
-        """Runs what may wait for the disk in a thread; on_done(error text or "") is called on the loop thread afterwards."""
+    def in_thread(self, work: Callable[[], None], on_done: Callable[[str], None], steps_back: bool = False) -> None:
+        """Runs what may wait for the disk in a thread; on_done(error text or "") is called on the loop thread afterwards. `steps_back`: it
+        computes for long, and the traffic comes first."""
         def run() -> None:
             error = ""
+            if steps_back:
+                step_back()
             try:
                 work()
             except OSError as failure:
@@ -248,7 +293,7 @@ class Keeper:
 
     def save(self) -> None:
         """SAVE: writes a snapshot now. Raises CommandError."""
-        if self.child is not None and self.child_kind == "rdb":
+        if self.is_saving:
             raise CommandError(errors.SAVE_IN_PROGRESS)
         point = self._point()
         try:
@@ -277,16 +322,47 @@ class Keeper:
             self.server.last_save = int(time.time())
         self._tell()
 
-    def background_save(self, may_wait: bool = False) -> bool:
-        """BGSAVE: has a child write a snapshot. Returns False if it waits for a rewrite to end first. Raises CommandError."""
-        if self.child is not None or self.file.is_rewriting:
-            if self.child_kind == "rdb" and self.child is not None:
+    def background_save(self, may_wait: bool = False, on_started: Callable[[CommandError | None], None] | None = None,
+                        patience: float = _PATIENCE) -> bool:
+        """BGSAVE: has a child write a snapshot of this moment. Returns False if it waits for a rewrite to end first. Raises CommandError.
+
+        With `on_started` a thread may prepare the fork, for `patience` seconds at most, so that it is short: then `is_preparing`, the moment is
+        when that is done, and on_started(error or None) is called."""
+        if self.is_busy or self.file.is_rewriting:
+            if self.is_saving:
                 raise CommandError(errors.SAVE_IN_PROGRESS)
             if not may_wait:
                 raise CommandError(errors.REWRITE_IN_PROGRESS_FOR_SAVE)
             self.is_scheduled = True
             return False
         self._tried_at = time.monotonic()
+        if on_started is None or used_memory() < _LARGE:
+            self._fork_snapshot()
+            return True
+        mark = self._preparing = object()
+
+        def prepared(error: str) -> None:
+            if self._preparing is not mark:
+                on_started(CommandError(errors.SAVE_FAILED))
+                return
+            self._preparing = None
+            try:
+                self._fork_snapshot()
+            except CommandError as failure:
+                on_started(failure)
+            else:
+                on_started(None)
+
+        self.prepare(lambda: None, prepared, patience)
+        return True
+
+    @property
+    def is_preparing(self) -> bool:
+        """Whether a snapshot waits for its fork to be prepared."""
+        return self._preparing is not None
+
+    def _fork_snapshot(self) -> None:
+        """Has a child write a snapshot. Raises CommandError."""
         server, path, dirty = self.server, self.dump_path, self.server.keyspace.dirty
         definitions, point = self.definitions(), self._point()
         place = point[0] if point is not None else ""
@@ -297,7 +373,6 @@ class Keeper:
             self.server.log.warning("Can't save in background: fork: %s", error.strerror)
             self._note_save(False, dirty)
             raise CommandError(errors.SAVE_FAILED) from None
-        return True
 
     def _saved(self, error: str, dirty: int) -> None:
         self.last_seconds = int(time.monotonic() - self._tried_at)
@@ -317,7 +392,7 @@ class Keeper:
         """BGREWRITEAOF. Returns False if it waits for a snapshot to end first. Raises CommandError."""
         if self.file.is_rewriting:
             raise CommandError(errors.REWRITE_IN_PROGRESS)
-        if self.child is not None:
+        if self.is_busy:
             self.file.schedule()
             return False
         self.file.rewrite()
@@ -327,7 +402,7 @@ class Keeper:
         if not self.is_running:
             return
         self.file.tick()
-        if self.child is not None or self.file.is_rewriting:
+        if self.is_busy or self.file.is_rewriting:
             return
         if self.is_scheduled:
             self.is_scheduled = False
@@ -343,7 +418,7 @@ class Keeper:
 
     def _try_background_save(self) -> None:
         try:
-            self.background_save()
+            self.background_save(on_started=lambda error: None, patience=math.inf)
         except CommandError:                        # it has been logged
             pass
 
@@ -402,8 +477,8 @@ class Keeper:
         """The rows of INFO persistence."""
         server, file, child = self.server, self.file, self.child
         journal = file.journal
-        running = int(time.monotonic() - child.started) if child is not None else -1
-        is_rdb = child is not None and self.child_kind == "rdb"
+        running = int(time.monotonic() - child.started) if child is not None else 0 if self.is_preparing else -1
+        is_rdb = self.is_saving
         yield "loading", int(server.dispatcher.loading)
         yield "async_loading", 0
         yield "current_cow_peak", 0

@@ -38,6 +38,26 @@ def test_snapshots_hold_everything(tmp_path):
         assert client_of(handle).get("new") is None
 
 
+def test_a_large_snapshot_is_of_the_moment_of_its_reply(tmp_path):
+    """The fork is prepared first; what the same client sends behind BGSAVE does not get into it."""
+    options, vector = ["--dir", str(tmp_path)], bytes(8)
+    with running_server(*options) as handle:
+        r = client_of(handle)
+        r.execute_command("FT.CREATE", "i", "SCHEMA", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 2, "DISTANCE_METRIC", "L2")
+        r.hset("h", "v", vector)
+        r.setrange("large", 40 << 20, "x")
+        assert r.info("memory")["used_memory"] > 64 << 20
+        pipe = r.pipeline(False)
+        assert pipe.set("a", 1).execute_command("BGSAVE").set("a", 2).execute() == [True, True, True]
+        wait_until(lambda: r.info("persistence")["rdb_saves"] == 1 and "Index images saved" in handle.log(), limit=60)
+        handle.stop(signal.SIGKILL)
+    with running_server(*options) as handle:
+        r = client_of(handle)
+        assert r.get("a") == b"1" and r.strlen("large") == (40 << 20) + 1
+        assert r.execute_command("FT.SEARCH", "i", "*=>[KNN 1 @v $q]", "PARAMS", 2, "q", vector, "NOCONTENT", "DIALECT", 2) == [1, b"h"]
+        handle.stop(signal.SIGKILL)
+
+
 def test_save_points_save(tmp_path):
     with running_server("--dir", str(tmp_path), "--save", "1", "3") as handle:
         r = client_of(handle)
