@@ -5,6 +5,7 @@ import sys
 
 from . import cli, crash, server
 from .config import Config, ConfigError
+from .persistence import settings
 from .persistence.snapshots import Blocked
 from .state import Server
 
@@ -21,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
         state = Server(config)
         commands.load(state)
         cli.apply(config, path, options)
+        settings.set_save_points(config)
         server.prepare_dir(config)
         if config["daemonize"]:
             server.daemonize()

@@ -249,7 +249,10 @@ class Config:
         if len(words) > 1 and not directive.many:
             raise ConfigError(given, WRONG_COUNT)
         try:
-            self._values[name] = self._checked(directive, words)
+            value = self._checked(directive, words)
+            if directive.kind == "save" and value:      # each line adds points
+                value = [*self[name], *value]
+            self._values[name] = value
         except ValueError as error:
             raise ConfigError(given, str(error)) from None
         self._tell(name)

@@ -49,7 +49,7 @@ def our_server(*arguments: str):
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="vamana-") as directory:
         command = [sys.executable, "-m", "respserver", "--port", str(port), "--dir", directory, "--loglevel",
-                   "warning", *arguments]
+                   "warning", "--save", "", *arguments]
         with running(command, port) as process:
             yield port, process
 

@@ -3,6 +3,8 @@ from ..config import register
 from ..directive import INT_MAX, Directive
 
 FSYNC = ("always", "everysec", "no")
+#: Redis's default: after an hour if anything has changed, after five minutes if 100 things have, after a minute if 10,000.
+SAVE_POINTS = ["3600", "1", "300", "100", "60", "10000"]
 
 
 def _plain_name(text: str) -> str:
@@ -31,3 +33,9 @@ def register_directives() -> None:
 
 
 register_directives()
+
+
+def set_save_points(config) -> None:
+    """What a server starts with that was told neither when to save snapshots nor to keep an append-only file: Redis's save points."""
+    if not (config.is_given("save") or config["appendonly"]):
+        config.load("save", SAVE_POINTS)
