@@ -35,7 +35,8 @@ batch *batch_of(batch *b, const coder *c, uint32_t n, mem_account *account) {
         uint32_t groups = (n + GROUP - 1) / GROUP;
         size_t each = (query_bytes(c->dim) + 63) / 64 * 64, wide = ((size_t)c->dim + 127) / 64 * 64, packed = packed_bytes(wide);
         size_t cells = (size_t)groups * BLOCK * GROUP, unpacked = wide * sizeof(float);
-        uint8_t *at = mem_zeroed(account, VEC_MEM_SCRATCH, n * each + groups * packed + BLOCK * unpacked + cells * (8 + 4) + wide);
+        uint8_t *at = mem_zeroed(account, VEC_MEM_SCRATCH,
+                                 n * each + groups * packed + BLOCK * unpacked + cells * (8 + 4) + wide);
         b->block = at;
         if (!at) { batch_free(b); return NULL; }
         for (uint32_t j = 0; j < n; j++, at += each) query_place(&b->queries[j], at, c->dim);
@@ -60,7 +61,8 @@ void batch_pack(batch *b, size_t dim) {
     }
 }
 
-const uint8_t *const *batch_unpack(const batch *b, int bits, const uint8_t *const *records, size_t n, size_t dim, const uint8_t **at) {
+const uint8_t *const *batch_unpack(const batch *b, int bits, const uint8_t *const *records, size_t n, size_t dim,
+                                   const uint8_t **at) {
     if (bits == 8) return records;
     for (size_t r = 0; r < n; r++) {
         uint8_t *to = unpacked_at(b, r, dim);

@@ -30,7 +30,9 @@ struct batch {
 };
 
 /* Where the r-th record of so many bytes is unpacked; strides of powers of two would meet in one set of the cache. */
-static inline uint8_t *unpacked_at(const batch *b, size_t r, size_t bytes) { return b->unpacked + r * ((bytes + 63) / 64 * 64 + 64); }
+static inline uint8_t *unpacked_at(const batch *b, size_t r, size_t bytes) {
+    return b->unpacked + r * ((bytes + 63) / 64 * 64 + 64);
+}
 
 /* What the arrays of one query take, and a query in such memory, zeroed. */
 size_t query_bytes(uint32_t dim);
@@ -42,7 +44,8 @@ void batch_free(batch *b);
 /* Packs b->bytes (b->n of dim bytes). */
 void batch_pack(batch *b, size_t dim);
 /* n records unpacked one after another: 4-bit or 1-bit codes to bytes. Returns where they are. */
-const uint8_t *const *batch_unpack(const batch *b, int bits, const uint8_t *const *records, size_t n, size_t dim, const uint8_t **at);
+const uint8_t *const *batch_unpack(const batch *b, int bits, const uint8_t *const *records, size_t n, size_t dim,
+                                   const uint8_t **at);
 /* Dots of the packed queries with n records of dim bytes into b->dots. */
 void batch_dots(const batch *b, const uint8_t *const *records, size_t n, size_t dim);
 /* Keys from b->dots; constants: a, b, c of each record. */

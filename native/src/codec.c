@@ -22,7 +22,8 @@ const codec *codec_named(const char *name) {
 }
 
 const codec *codec_of_dtype(int dtype) {
-    static const codec *const raw[] = {&codec_raw_f32, &codec_raw_f64, &codec_raw_f16, &codec_raw_bf16, &codec_raw_i8, &codec_raw_u8};
+    static const codec *const raw[] = {&codec_raw_f32,  &codec_raw_f64, &codec_raw_f16,
+                                       &codec_raw_bf16, &codec_raw_i8,  &codec_raw_u8};
     return raw[dtype];
 }
 
@@ -32,7 +33,8 @@ const char *vec_codec_name(int i, int *bits, int *reduces) {
     return codecs[i]->name;
 }
 
-static coder *new_coder(const codec *codec, uint32_t dim, int metric, int dtype, uint32_t reduce, int reduction, mem_account *account) {
+static coder *new_coder(const codec *codec, uint32_t dim, int metric, int dtype, uint32_t reduce, int reduction,
+                        mem_account *account) {
     static _Atomic uint64_t n_coders;
     coder *c = mem_zeroed(account, VEC_MEM_CODEC, sizeof *c);
     if (!c) return NULL;
@@ -64,7 +66,8 @@ void coder_free(coder *c) {
 }
 
 int64_t vec_bytes_per_vector(const vec_params *p) {
-    if (p->dim < 1 || p->dim > 32768 || p->dtype < VEC_FLOAT32 || p->dtype > VEC_UINT8 || p->metric < VEC_L2 || p->metric > VEC_COSINE)
+    if (p->dim < 1 || p->dim > 32768 || p->dtype < VEC_FLOAT32 || p->dtype > VEC_UINT8 || p->metric < VEC_L2
+        || p->metric > VEC_COSINE)
         return VEC_EARG;
     const codec *codec = p->compression && *p->compression ? codec_named(p->compression) : codec_of_dtype(p->dtype);
     coder *c = codec ? coder_new(codec, p, NULL) : NULL;
@@ -92,7 +95,8 @@ int coder_is_whole(const coder *c) {
     if (c->table_entries) return c->matrix != NULL;
     if (c->codec->train && !c->mean) return 0;
     if (!c->codec->reduces) return 1;
-    int has_some = c->matrix || c->matrix_codes || c->matrix_constants, has_all = c->matrix && c->matrix_codes && c->matrix_constants;
+    int has_some = c->matrix || c->matrix_codes || c->matrix_constants,
+        has_all = c->matrix && c->matrix_codes && c->matrix_constants;
     if (c->reduction == VEC_REDUCE_OOD && c->wanted_reduction != VEC_REDUCE_OOD) return 0;      /* its rows would have no room */
     return c->reduction == VEC_REDUCE_PREFIX ? !has_some : c->reduction <= VEC_REDUCE_RANDOM && has_all;
 }

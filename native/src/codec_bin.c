@@ -3,11 +3,11 @@
    y = x - mean is rotated, z = R y, and only the signs of z are kept, with two numbers: f = |z|^2 / sum |z_j| and |z|. Then
    <y, q> ~ f * sum sign(z_j) (R q)_j: unbiased over rotations, exact for q = y.
    With co = |z| / (f sqrt d), about 0.8, the error is below
-   |z| |q| sqrt(1 / co^2 - 1) * 1.9 / sqrt(d - 1) for nearly all pairs: a tenth of |z| |q| for a few hundred dimensions. There is no second
-   level: the distance that is returned is this estimate (of a 15-bit query; an int8 one traverses), and recall is what it allows.
-   Measured, recall@10 of an exact scan and share of the true ten among the first hundred: sentence embeddings of 384 dimensions
-   (56 bytes) 0.74 and 0.996, of 768 (104 bytes) 0.81 and 0.9998; SIFT, 128 dimensions (24 bytes), 0.45 and 0.94. So ask for more
-   than is needed and take exact distances of those from the originals, where ten of ten are wanted.
+   |z| |q| sqrt(1 / co^2 - 1) * 1.9 / sqrt(d - 1) for nearly all pairs: a tenth of |z| |q| for a few hundred dimensions. There is
+   no second level: the distance that is returned is this estimate (of a 15-bit query; an int8 one traverses), and recall is what
+   it allows. Measured, recall@10 of an exact scan and share of the true ten among the first hundred: sentence embeddings of 384
+   dimensions (56 bytes) 0.74 and 0.996, of 768 (104 bytes) 0.81 and 0.9998; SIFT, 128 dimensions (24 bytes), 0.45 and 0.94. So
+   ask for more than is needed and take exact distances of those from the originals, where ten of ten are wanted.
 
    R is a fast rotation: four rounds of random signs, a Hadamard transform over the first and over the last power of two that
    fits, in turn, and, where that is not everything, a butterfly between the halves.
@@ -142,7 +142,8 @@ static void keys(const query *q, const uint8_t *const *primaries, size_t n, floa
         K.dot_u1s8(q->s8, primaries + i, m, c->padded, dots);
         for (size_t j = 0; j < m; j++) {
             constants k = constants_of(c, primaries[i + j]);
-            out[i + j] = base - factor * (k.factor * -(float)q->sum + 2 * k.factor * (float)dots[j]) + (is_l2 ? k.norm * k.norm : 0);
+            out[i + j] = base - factor * (k.factor * -(float)q->sum + 2 * k.factor * (float)dots[j])
+                         + (is_l2 ? k.norm * k.norm : 0);
         }
     }
     if (!q->is_link || c->metric != VEC_IP) return;
@@ -210,6 +211,6 @@ static void row_distances(const coder *c, const uint8_t *row, const uint8_t *con
 
 static double norm2(const coder *c, const uint8_t *primary) { return constants_of(c, primary).norm2; }
 
-const codec codec_bin = {.name = "BIN", .bits = 1, .bits1 = 1, .shape = shape, .train = lvq_train, .encode = encode, .decode = decode,
-                         .prepare = prepare, .keys = keys, .batch_begin = batch_begin, .batch_keys = batch_keys, .exact = exact,
-                         .load_row = load_row, .row_distances = row_distances, .norm2 = norm2};
+const codec codec_bin = {.name = "BIN", .bits = 1, .bits1 = 1, .shape = shape, .train = lvq_train, .encode = encode,
+                         .decode = decode, .prepare = prepare, .keys = keys, .batch_begin = batch_begin, .batch_keys = batch_keys,
+                         .exact = exact, .load_row = load_row, .row_distances = row_distances, .norm2 = norm2};

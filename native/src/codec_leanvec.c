@@ -230,17 +230,17 @@ static int train(coder *c, const float *sample, size_t n, const float *queries, 
     } else if (c->reduction == VEC_REDUCE_RANDOM) rc = random_axes(c->dim, c->reduced, c->matrix, account);
     else rc = principal_axes(sample, n, c->dim, c->mean, c->reduced, c->matrix, account);
     for (uint32_t i = 0; i < c->reduced && rc == VEC_OK; i++)
-        lvq_quantise(of_queries + (size_t)i * c->dim, c->dim, c->padded, 8, c->matrix_constants + 2 * i, c->matrix_constants + 2 * i + 1,
-                     c->matrix_codes + (size_t)i * c->padded);
+        lvq_quantise(of_queries + (size_t)i * c->dim, c->dim, c->padded, 8, c->matrix_constants + 2 * i,
+                     c->matrix_constants + 2 * i + 1, c->matrix_codes + (size_t)i * c->padded);
     if (of_queries != c->matrix) mem_free(of_queries);
     mem_free(other);
     return rc;
 }
 
-#define LEANVEC(id, label, b1)                                                                                                      \
-    const codec codec_##id = {.name = label, .bits = b1 / 2 + 8, .reduces = 1, .is_two_level = 1, .bits1 = b1, .bits2 = 8,          \
-        .shape = shape, .train = train, .encode = encode, .decode = decode, .prepare = prepare, .keys = keys, .exact = exact,       \
-        .batch_begin = batch_begin, .batch_keys = batch_keys, .load_row = load_row, .row_distances = row_distances,         \
+#define LEANVEC(id, label, b1)                                                                                                   \
+    const codec codec_##id = {.name = label, .bits = b1 / 2 + 8, .reduces = 1, .is_two_level = 1, .bits1 = b1, .bits2 = 8,       \
+        .shape = shape, .train = train, .encode = encode, .decode = decode, .prepare = prepare, .keys = keys, .exact = exact,    \
+        .batch_begin = batch_begin, .batch_keys = batch_keys, .load_row = load_row, .row_distances = row_distances,              \
         .norm2 = norm2};
 LEANVEC(leanvec4x8, "LeanVec4x8", 4)
 LEANVEC(leanvec8x8, "LeanVec8x8", 8)

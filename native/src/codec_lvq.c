@@ -247,7 +247,9 @@ static void prepare_digits(const float *x, size_t dim, size_t padded, float most
 }
 
 void lvq_prepare_s8(const float *x, size_t dim, size_t padded, query *q) { prepare_s8(x, dim, padded, greatest(x, dim), q); }
-void lvq_prepare_digits(const float *x, size_t dim, size_t padded, query *q) { prepare_digits(x, dim, padded, greatest(x, dim), q); }
+void lvq_prepare_digits(const float *x, size_t dim, size_t padded, query *q) {
+    prepare_digits(x, dim, padded, greatest(x, dim), q);
+}
 
 /* The metric's constants, and x centred in place for L2. */
 void lvq_prepare_metric(const coder *c, query *q) {
@@ -305,7 +307,8 @@ void lvq_batch_begin(batch *b, size_t padded) {
     int is_l2 = b->coder->metric == VEC_L2;
     for (uint32_t j = 0; j < b->n; j++) {
         const query *q = &b->queries[j];
-        b->base[j] = (float)q->base, b->factor[j] = is_l2 ? 2 * q->scale : q->scale, b->sum[j] = (float)q->sum, b->bytes[j] = q->s8;
+        b->base[j] = (float)q->base, b->factor[j] = is_l2 ? 2 * q->scale : q->scale, b->sum[j] = (float)q->sum,
+        b->bytes[j] = q->s8;
     }
     batch_pack(b, padded);
 }
@@ -384,7 +387,8 @@ static void load_row(const coder *c, const uint8_t *primary, const uint8_t *resi
     lvq_finish_row(row, c->dim, c->padded, bias, step, sqrtf(rest > 0 ? rest : 0));
 }
 
-void lvq_row_distances(size_t dim, size_t padded, const uint8_t *row, const uint8_t *const *rows, size_t n, float *out, int8_t *work) {
+void lvq_row_distances(size_t dim, size_t padded, const uint8_t *row, const uint8_t *const *rows, size_t n, float *out,
+                       int8_t *work) {
     row_constants a, b;
     int32_t dots[BATCH];
     memcpy(&a, row + padded, sizeof a);
@@ -433,10 +437,10 @@ int lvq_train(coder *c, const float *sample, size_t n, const float *queries, siz
     return VEC_OK;
 }
 
-#define LVQ(id, label, b1, b2)                                                                                                      \
-    const codec codec_##id = {.name = label, .bits = b1 + b2, .is_two_level = b2 != 0, .bits1 = b1, .bits2 = b2,                    \
-        .shape = lvq_shape, .train = lvq_train, .encode = encode, .decode = decode, .prepare = prepare, .keys = keys,               \
-        .batch_begin = batch_begin, .batch_keys = batch_keys, .exact = exact, .load_row = load_row,                 \
+#define LVQ(id, label, b1, b2)                                                                                                   \
+    const codec codec_##id = {.name = label, .bits = b1 + b2, .is_two_level = b2 != 0, .bits1 = b1, .bits2 = b2,                 \
+        .shape = lvq_shape, .train = lvq_train, .encode = encode, .decode = decode, .prepare = prepare, .keys = keys,            \
+        .batch_begin = batch_begin, .batch_keys = batch_keys, .exact = exact, .load_row = load_row,                              \
         .row_distances = row_distances, .norm2 = norm2};
 LVQ(lvq4, "LVQ4", 4, 0)
 LVQ(lvq8, "LVQ8", 8, 0)

@@ -20,6 +20,7 @@ void lvq_batch_begin(batch *b, size_t padded);
 void lvq_batch_keys(const batch *b, const uint8_t *const *primaries, size_t n, size_t padded, float *out);
 void lvq_fine_dots(const query *q, int bits, const uint8_t *const *codes, size_t n, size_t padded, double *out);
 void lvq_finish_row(uint8_t *row, size_t dim, size_t padded, float bias, float step, float extra);
-void lvq_row_distances(size_t dim, size_t padded, const uint8_t *row, const uint8_t *const *rows, size_t n, float *out, int8_t *work);
+void lvq_row_distances(size_t dim, size_t padded, const uint8_t *row, const uint8_t *const *rows, size_t n, float *out,
+                       int8_t *work);
 int lvq_train(coder *c, const float *sample, size_t n, const float *queries, size_t n_queries, mem_account *account);
 #endif

@@ -25,7 +25,8 @@ static void shape(coder *c) {
     c->reduced = CENTROIDS;                     /* the matrix: 256 x dim floats */
     c->padded = c->dim;
     c->code_bytes = n_groups(c);
-    c->primary_bytes = round_up(round_up(c->code_bytes, c->metric == VEC_IP ? 4 : 1) + (c->metric == VEC_IP ? 4 : 0), c->code_bytes >= 64 ? 16 : 4);
+    c->primary_bytes = round_up(round_up(c->code_bytes, c->metric == VEC_IP ? 4 : 1) + (c->metric == VEC_IP ? 4 : 0),
+                                c->code_bytes >= 64 ? 16 : 4);
     c->row_bytes = round_up((c->dim + 1) * sizeof(float), 64);
     c->table_entries = CENTROIDS * n_groups(c);
 }
@@ -37,7 +38,8 @@ static float norm2_of(const coder *c, const uint8_t *primary) {
 }
 
 /* Lloyd's algorithm on one group; points are n x width. An empty cell takes over a point of the sample. */
-static void cluster(float *centroids, const float *points, size_t n, uint32_t width, uint8_t *cell, uint32_t *count, double *sums) {
+static void cluster(float *centroids, const float *points, size_t n, uint32_t width, uint8_t *cell, uint32_t *count,
+                    double *sums) {
     for (uint32_t j = 0; j < CENTROIDS; j++)
         for (uint32_t d = 0; d < width; d++) centroids[d * CENTROIDS + j] = points[(j * n / CENTROIDS) * width + d];
     for (int round = 0; round < ROUNDS; round++) {
@@ -66,7 +68,8 @@ static int train(coder *c, const float *sample, size_t n, const float *queries, 
     int rc = c->matrix && points && cell && count && sums ? VEC_OK : VEC_ENOMEM;
     for (uint32_t g = 0; rc == VEC_OK && g < n_groups(c); g++) {
         uint32_t width = width_of(c, g);
-        for (size_t i = 0; i < m; i++) memcpy(points + i * width, sample + (i * n / m) * c->dim + WIDTH * g, width * sizeof *points);
+        for (size_t i = 0; i < m; i++)
+            memcpy(points + i * width, sample + (i * n / m) * c->dim + WIDTH * g, width * sizeof *points);
         cluster(c->matrix + (size_t)CENTROIDS * WIDTH * g, points, m, width, cell, count, sums);
     }
     mem_free(points), mem_free(cell), mem_free(count), mem_free(sums);
@@ -114,7 +117,8 @@ static void keys(const query *q, const uint8_t *const *primaries, size_t n, floa
     for (; i + 4 <= n; i += 4) {                /* four sums at once, for the loads to overlap */
         const uint8_t *a = primaries[i], *b = primaries[i + 1], *d = primaries[i + 2], *e = primaries[i + 3], *t = q->table8;
         uint32_t sums[4] = {0};
-        for (uint32_t g = 0; g < groups; g++, t += CENTROIDS) sums[0] += t[a[g]], sums[1] += t[b[g]], sums[2] += t[d[g]], sums[3] += t[e[g]];
+        for (uint32_t g = 0; g < groups; g++, t += CENTROIDS)
+            sums[0] += t[a[g]], sums[1] += t[b[g]], sums[2] += t[d[g]], sums[3] += t[e[g]];
         for (int j = 0; j < 4; j++) out[i + (size_t)j] = (float)q->base + q->table_step * (float)sums[j];
     }
     for (; i < n; i++) {

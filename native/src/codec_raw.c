@@ -48,22 +48,23 @@ static void decode_f32(const coder *c, const uint8_t *primary, const uint8_t *re
     memcpy(v, primary, c->dim * sizeof *v);
 }
 
-#define HALF_CODER(type, to, from)                                                                                                  \
-    static void encode_##type(const coder *c, const float *v, const uint8_t *given, uint8_t *primary, uint8_t *residual, float *w) { \
-        (void)given, (void)residual, (void)w;                                                                                       \
-        for (uint32_t i = 0; i < c->dim; i++) {                 /* the same bits as given, but for COSINE's scaling */              \
-            uint16_t h = to(v[i]);                                                                                                  \
-            memcpy(primary + 2 * i, &h, 2);                                                                                         \
-        }                                                                                                                           \
-        append_norm2(c, primary);                                                                                                   \
-    }                                                                                                                               \
-    static void decode_##type(const coder *c, const uint8_t *primary, const uint8_t *residual, float *v) {                          \
-        (void)residual;                                                                                                             \
-        for (uint32_t i = 0; i < c->dim; i++) {                                                                                     \
-            uint16_t h;                                                                                                             \
-            memcpy(&h, primary + 2 * i, 2);                                                                                         \
-            v[i] = from(h);                                                                                                         \
-        }                                                                                                                           \
+#define HALF_CODER(type, to, from)                                                                                               \
+    static void encode_##type(const coder *c, const float *v, const uint8_t *given, uint8_t *primary, uint8_t *residual,         \
+                              float *w) {                                                                                        \
+        (void)given, (void)residual, (void)w;                                                                                    \
+        for (uint32_t i = 0; i < c->dim; i++) {                 /* the same bits as given, but for COSINE's scaling */           \
+            uint16_t h = to(v[i]);                                                                                               \
+            memcpy(primary + 2 * i, &h, 2);                                                                                      \
+        }                                                                                                                        \
+        append_norm2(c, primary);                                                                                                \
+    }                                                                                                                            \
+    static void decode_##type(const coder *c, const uint8_t *primary, const uint8_t *residual, float *v) {                       \
+        (void)residual;                                                                                                          \
+        for (uint32_t i = 0; i < c->dim; i++) {                                                                                  \
+            uint16_t h;                                                                                                          \
+            memcpy(&h, primary + 2 * i, 2);                                                                                      \
+            v[i] = from(h);                                                                                                      \
+        }                                                                                                                        \
     }
 HALF_CODER(f16, float_to_half, half_to_float)
 HALF_CODER(bf16, float_to_bfloat, bfloat_to_float)
@@ -103,31 +104,31 @@ static float link_key(const query *q, double dot, double norm2) {
 /* Squares may be too much for a float; a key is finite all the same, so that what is far is found after all else. */
 static inline float finite_key(double sum) { return sum < FLT_MAX ? (float)sum : FLT_MAX; }
 
-#define FLOAT_DISTANCES(type, result, vector)                                                                                       \
-    static void keys_##type(const query *q, const uint8_t *const *primaries, size_t n, float *keys) {                               \
-        const coder *c = q->coder;                                                                                                  \
-        result out[64];                                                                                                             \
-        for (size_t i = 0; i < n; i += 64) {                                                                                        \
-            size_t m = n - i < 64 ? n - i : 64;                                                                                     \
-            (c->metric == VEC_L2 ? K.l2_##type : K.dot_##type)(q->vector, primaries + i, m, c->dim, out);                           \
-            if (c->metric == VEC_L2)                                                                                                \
-                for (size_t j = 0; j < m; j++) keys[i + j] = finite_key(out[j]);                                                    \
-            else if (q->is_link)                                                                                                    \
-                for (size_t j = 0; j < m; j++) keys[i + j] = link_key(q, (double)out[j], float_norm2(c, primaries[i + j]));         \
-            else                                                                                                                    \
-                for (size_t j = 0; j < m; j++) keys[i + j] = (float)(1 - out[j]);                                                   \
-        }                                                                                                                           \
-    }                                                                                                                               \
-    static void exact_##type(const query *q, const uint8_t *const *primaries, const uint8_t *const *residuals, size_t n,            \
-                             double *distances) {                                                                                   \
-        (void)residuals;                                                                                                            \
-        const coder *c = q->coder;                                                                                                  \
-        result out[64];                                                                                                             \
-        for (size_t i = 0; i < n; i += 64) {                                                                                        \
-            size_t m = n - i < 64 ? n - i : 64;                                                                                     \
-            (c->metric == VEC_L2 ? K.l2_##type : K.dot_##type)(q->vector, primaries + i, m, c->dim, out);                           \
-            for (size_t j = 0; j < m; j++) distances[i + j] = c->metric == VEC_L2 ? (double)out[j] : 1 - (double)out[j];            \
-        }                                                                                                                           \
+#define FLOAT_DISTANCES(type, result, vector)                                                                                    \
+    static void keys_##type(const query *q, const uint8_t *const *primaries, size_t n, float *keys) {                            \
+        const coder *c = q->coder;                                                                                               \
+        result out[64];                                                                                                          \
+        for (size_t i = 0; i < n; i += 64) {                                                                                     \
+            size_t m = n - i < 64 ? n - i : 64;                                                                                  \
+            (c->metric == VEC_L2 ? K.l2_##type : K.dot_##type)(q->vector, primaries + i, m, c->dim, out);                        \
+            if (c->metric == VEC_L2)                                                                                             \
+                for (size_t j = 0; j < m; j++) keys[i + j] = finite_key(out[j]);                                                 \
+            else if (q->is_link)                                                                                                 \
+                for (size_t j = 0; j < m; j++) keys[i + j] = link_key(q, (double)out[j], float_norm2(c, primaries[i + j]));      \
+            else                                                                                                                 \
+                for (size_t j = 0; j < m; j++) keys[i + j] = (float)(1 - out[j]);                                                \
+        }                                                                                                                        \
+    }                                                                                                                            \
+    static void exact_##type(const query *q, const uint8_t *const *primaries, const uint8_t *const *residuals, size_t n,         \
+                             double *distances) {                                                                                \
+        (void)residuals;                                                                                                         \
+        const coder *c = q->coder;                                                                                               \
+        result out[64];                                                                                                          \
+        for (size_t i = 0; i < n; i += 64) {                                                                                     \
+            size_t m = n - i < 64 ? n - i : 64;                                                                                  \
+            (c->metric == VEC_L2 ? K.l2_##type : K.dot_##type)(q->vector, primaries + i, m, c->dim, out);                        \
+            for (size_t j = 0; j < m; j++) distances[i + j] = c->metric == VEC_L2 ? (double)out[j] : 1 - (double)out[j];         \
+        }                                                                                                                        \
     }
 FLOAT_DISTANCES(f32, float, x)
 FLOAT_DISTANCES(f16, float, x)
@@ -137,27 +138,27 @@ FLOAT_DISTANCES(f64, double, x64)
 static void batch_begin_float(batch *b) { (void)b; }
 
 /* Keys of a block: result f of each sum of one group. */
-#define FLOAT_BATCH(type, result, vector, block, bytes, widen)                                                                      \
-    static void batch_keys_##type(const batch *b, const uint8_t *const *primaries, size_t n, float *keys) {                         \
-        const coder *c = b->coder;                                                                                                  \
-        const uint8_t *wide[BLOCK];                                                                                                 \
-        result *sums = (result *)(void *)b->dots;                                                                                   \
-        if (bytes == 2) {                                                                                                           \
-            for (size_t r = 0; r < n; r++) {                                                                                        \
-                uint8_t *to = unpacked_at(b, r, c->dim * sizeof(float));                                                            \
-                widen(primaries[r], c->dim, (float *)(void *)to);                                                                   \
-                wide[r] = to;                                                                                                       \
-            }                                                                                                                       \
-            primaries = wide;                                                                                                       \
-        }                                                                                                                           \
-        for (uint32_t from = 0; from < b->n_groups * GROUP; from += GROUP, keys += GROUP * n) {                                     \
-            const void *queries[GROUP];                                                                                             \
-            uint32_t m = b->n - from < GROUP ? b->n - from : GROUP;                                                                 \
-            for (uint32_t j = 0; j < m; j++) queries[j] = b->queries[from + j].vector;                                              \
-            (c->metric == VEC_L2 ? K.block_l2_##block : K.block_dot_##block)(queries, m, primaries, n, c->dim, sums);               \
-            if (c->metric == VEC_L2) for (size_t i = 0; i < GROUP * n; i++) keys[i] = finite_key(sums[i]);                          \
-            else for (size_t i = 0; i < GROUP * n; i++) keys[i] = (float)(1 - sums[i]);                                             \
-        }                                                                                                                           \
+#define FLOAT_BATCH(type, result, vector, block, bytes, widen)                                                                   \
+    static void batch_keys_##type(const batch *b, const uint8_t *const *primaries, size_t n, float *keys) {                      \
+        const coder *c = b->coder;                                                                                               \
+        const uint8_t *wide[BLOCK];                                                                                              \
+        result *sums = (result *)(void *)b->dots;                                                                                \
+        if (bytes == 2) {                                                                                                        \
+            for (size_t r = 0; r < n; r++) {                                                                                     \
+                uint8_t *to = unpacked_at(b, r, c->dim * sizeof(float));                                                         \
+                widen(primaries[r], c->dim, (float *)(void *)to);                                                                \
+                wide[r] = to;                                                                                                    \
+            }                                                                                                                    \
+            primaries = wide;                                                                                                    \
+        }                                                                                                                        \
+        for (uint32_t from = 0; from < b->n_groups * GROUP; from += GROUP, keys += GROUP * n) {                                  \
+            const void *queries[GROUP];                                                                                          \
+            uint32_t m = b->n - from < GROUP ? b->n - from : GROUP;                                                              \
+            for (uint32_t j = 0; j < m; j++) queries[j] = b->queries[from + j].vector;                                           \
+            (c->metric == VEC_L2 ? K.block_l2_##block : K.block_dot_##block)(queries, m, primaries, n, c->dim, sums);            \
+            if (c->metric == VEC_L2) for (size_t i = 0; i < GROUP * n; i++) keys[i] = finite_key(sums[i]);                       \
+            else for (size_t i = 0; i < GROUP * n; i++) keys[i] = (float)(1 - sums[i]);                                          \
+        }                                                                                                                        \
     }
 FLOAT_BATCH(f32, float, x, f32, 4, K.widen_f16)
 FLOAT_BATCH(f16, float, x, f32, 2, K.widen_f16)
@@ -174,7 +175,8 @@ static void load_row_float(const coder *c, const uint8_t *primary, const uint8_t
     }
 }
 
-static void row_distances_float(const coder *c, const uint8_t *row, const uint8_t *const *rows, size_t n, float *out, int8_t *work) {
+static void row_distances_float(const coder *c, const uint8_t *row, const uint8_t *const *rows, size_t n, float *out,
+                                int8_t *work) {
     (void)work;
     K.l2_f32(row, rows, n, c->dim + (c->metric == VEC_IP), out);
     for (size_t i = 0; i < n && c->metric == VEC_L2; i++) out[i] = finite_key(out[i]);
@@ -226,7 +228,8 @@ static double int_distance(const coder *c, double norm2, int32_t dot, int32_t ot
     return product > 0 ? 1.0 - dot / sqrt(product) : 1.0;
 }
 
-static void exact_int(const query *q, const uint8_t *const *primaries, const uint8_t *const *residuals, size_t n, double *distances) {
+static void exact_int(const query *q, const uint8_t *const *primaries, const uint8_t *const *residuals, size_t n,
+                      double *distances) {
     (void)residuals;
     const coder *c = q->coder;
     int32_t dots[64];
@@ -298,7 +301,8 @@ static void batch_keys_int(const batch *b, const uint8_t *const *primaries, size
     for (uint32_t g = 0; g < b->n_groups; g++) {
         size_t at = g * GROUP * n;
         K.shift_dots(b->dots + at, n, offsets, b->offset + g * GROUP);
-        if (c->metric != VEC_COSINE) K.whole_keys(b->dots + at, n, norms, b->norm2 + g * GROUP, c->metric == VEC_L2 ? -2 : -1, keys + at);
+        if (c->metric != VEC_COSINE)
+            K.whole_keys(b->dots + at, n, norms, b->norm2 + g * GROUP, c->metric == VEC_L2 ? -2 : -1, keys + at);
     }
     if (c->metric == VEC_COSINE) batch_affine_keys(b, n, k, keys);
 }
@@ -311,7 +315,8 @@ static void load_row_int(const coder *c, const uint8_t *primary, const uint8_t *
     memcpy(row + c->code_bytes + 4, &extra, 4);
 }
 
-static void row_distances_int(const coder *c, const uint8_t *row, const uint8_t *const *rows, size_t n, float *out, int8_t *work) {
+static void row_distances_int(const coder *c, const uint8_t *row, const uint8_t *const *rows, size_t n, float *out,
+                              int8_t *work) {
     (void)work;
     int32_t dots[64];
     float mine, theirs;
@@ -329,20 +334,20 @@ static void row_distances_int(const coder *c, const uint8_t *row, const uint8_t 
     }
 }
 
-#define FLOAT_CODEC(type, label, width, prep)                                                                                       \
-    const codec codec_raw_##type = {.name = label, .bits = width, .shape = shape_float, .encode = encode_##type,                    \
-        .decode = decode_##type, .prepare = prep, .keys = keys_##type, .batch_begin = batch_begin_float,                            \
-        .batch_keys = batch_keys_##type, .exact = exact_##type, .load_row = load_row_float,                                         \
+#define FLOAT_CODEC(type, label, width, prep)                                                                                    \
+    const codec codec_raw_##type = {.name = label, .bits = width, .shape = shape_float, .encode = encode_##type,                 \
+        .decode = decode_##type, .prepare = prep, .keys = keys_##type, .batch_begin = batch_begin_float,                         \
+        .batch_keys = batch_keys_##type, .exact = exact_##type, .load_row = load_row_float,                                      \
         .row_distances = row_distances_float, .norm2 = float_norm2};
 FLOAT_CODEC(f32, "FLOAT32", 32, prepare_float)
 FLOAT_CODEC(f16, "FLOAT16", 16, prepare_float)
 FLOAT_CODEC(bf16, "BFLOAT16", 16, prepare_float)
 FLOAT_CODEC(f64, "FLOAT64", 64, prepare_f64)
 
-#define INT_CODEC(type, label)                                                                                                      \
-    const codec codec_raw_##type = {.name = label, .bits = 8, .shape = shape_int, .encode = encode_int, .decode = decode_int,       \
-        .prepare = prepare_int, .keys = keys_int, .batch_begin = batch_begin_int, .batch_keys = batch_keys_int,                     \
-        .exact = exact_int, .load_row = load_row_int,                                                                               \
+#define INT_CODEC(type, label)                                                                                                   \
+    const codec codec_raw_##type = {.name = label, .bits = 8, .shape = shape_int, .encode = encode_int, .decode = decode_int,    \
+        .prepare = prepare_int, .keys = keys_int, .batch_begin = batch_begin_int, .batch_keys = batch_keys_int,                  \
+        .exact = exact_int, .load_row = load_row_int,                                                                            \
         .row_distances = row_distances_int, .norm2 = int_norm2};
 INT_CODEC(i8, "INT8")
 INT_CODEC(u8, "UINT8")

@@ -83,7 +83,8 @@ static int train(coder *c, const float *sample, size_t n, const float *queries, 
         }
         for (size_t t = 0; t < sizeof keep / sizeof *keep; t++) {
             uint32_t lo, hi;
-            double error = error_of(bins, width, 4 * squares / (double)(n * c->dim), (uint64_t)((1 - keep[t]) / 2 * (double)(n * c->dim)), &lo, &hi);
+            double error = error_of(bins, width, 4 * squares / (double)(n * c->dim),
+                                    (uint64_t)((1 - keep[t]) / 2 * (double)(n * c->dim)), &lo, &hi);
             if (error >= best) continue;
             best = error;
             c->range[0] = (float)(least + lo * width);

@@ -216,7 +216,9 @@ static size_t share_of(const vec_crew *c, size_t n) {
     return share < MOST_TOGETHER ? share : MOST_TOGETHER;
 }
 
-static size_t at_query(size_t n) { return (sizeof(task) + n + _Alignof(vec_query) - 1) / _Alignof(vec_query) * _Alignof(vec_query); }
+static size_t at_query(size_t n) {
+    return (sizeof(task) + n + _Alignof(vec_query) - 1) / _Alignof(vec_query) * _Alignof(vec_query);
+}
 
 static uint32_t search_all(vec_crew *c, vec_index *ix, const char *queries, size_t n, const vec_query *q, const vec_query *each,
                            uint64_t *labels, double *distances, int64_t *counts) {
@@ -265,8 +267,8 @@ uint32_t vec_search_together(vec_crew *c, vec_index *ix, const char *queries, si
     return search_all(c, ix, queries, n, q, NULL, labels, distances, counts);
 }
 
-uint32_t vec_search_each(vec_crew *c, vec_index *ix, const char *queries, size_t n, const vec_query *each, uint32_t k, uint64_t *labels,
-                         double *distances, int64_t *counts) {
+uint32_t vec_search_each(vec_crew *c, vec_index *ix, const char *queries, size_t n, const vec_query *each, uint32_t k,
+                         uint64_t *labels, double *distances, int64_t *counts) {
     const vec_query rows = {.k = k};
     return search_all(c, ix, queries, n, &rows, each, labels, distances, counts);
 }

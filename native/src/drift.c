@@ -53,8 +53,9 @@ void drift_free(struct drift *d) {
 static uint64_t table_bytes(const coder *c) { return c->table_entries * 5ull + c->table_entries / 256 * 4; }
 
 uint64_t drift_bytes(const coder *c) {
-    return mem_bytes(sizeof(struct drift)) + mem_bytes((uint64_t)RING * c->dim * sizeof(float)) + mem_bytes((uint64_t)RING * c->primary_bytes)
-         + 2 * mem_bytes(c->dim * sizeof(float)) + mem_bytes(query_bytes(c->dim)) + (c->table_entries ? mem_bytes(table_bytes(c)) : 0);
+    return mem_bytes(sizeof(struct drift)) + mem_bytes((uint64_t)RING * c->dim * sizeof(float))
+           + mem_bytes((uint64_t)RING * c->primary_bytes) + 2 * mem_bytes(c->dim * sizeof(float)) + mem_bytes(query_bytes(c->dim))
+           + (c->table_entries ? mem_bytes(table_bytes(c)) : 0);
 }
 
 static struct drift *drift_new(vec_index *ix, const coder *c) {

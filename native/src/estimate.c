@@ -17,8 +17,10 @@ static int scans(const vec_params *p, uint64_t n, uint64_t window) { return p->a
 static uint64_t scratch_bytes(const vec_params *p, const coder *c, uint64_t n, uint32_t window) {
     uint64_t words = (n + 63) / 64, batch = p->max_degree + 2 > 128 ? p->max_degree + 2 : 128, kept = window + 8;
     if (c->codec->is_two_level && scans(p, n, window)) kept = 4ull * window + 24;
-    uint64_t most = kept < n ? kept : n, wide = pow2_of(most, 64), room = pow2_of(scans(p, n, window) ? 2 * kept : most + KEPT_TOGETHER, 64);
-    uint64_t sum = mem_bytes(query_bytes(p->dim)) + 2 * mem_bytes(batch * 8) + 2 * mem_bytes(batch * 4) + mem_bytes((words + words / 4 + 16) * 8);
+    uint64_t most = kept < n ? kept : n, wide = pow2_of(most, 64),
+             room = pow2_of(scans(p, n, window) ? 2 * kept : most + KEPT_TOGETHER, 64);
+    uint64_t sum = mem_bytes(query_bytes(p->dim)) + 2 * mem_bytes(batch * 8) + 2 * mem_bytes(batch * 4)
+                   + mem_bytes((words + words / 4 + 16) * 8);
     if (c->table_entries) sum += mem_bytes((uint64_t)c->table_entries * 5 + c->table_entries / 256 * 4);
     return sum + mem_bytes(room * sizeof(entry)) + mem_bytes(wide * sizeof(hit)) + mem_bytes(wide * sizeof(uint32_t));
 }
@@ -49,7 +51,8 @@ static void estimate(const vec_params *p, const coder *c, int is_trained, uint64
     memset(bytes, 0, VEC_MEM_PARTS * sizeof *bytes);
     bytes[VEC_MEM_CODES] = codes_bytes(c, n, &bytes[VEC_MEM_RESIDUALS]);
     bytes[VEC_MEM_GRAPH] = is_flat ? 0 : slab_bytes(p->max_degree * sizeof(uint32_t), n);
-    bytes[VEC_MEM_LABELS] = slab_bytes(sizeof(uint64_t), n) + slab_bytes(sizeof(uint64_t), n ? (n - 1) / 64 + 1 : 0) + labels_bytes(n);
+    bytes[VEC_MEM_LABELS] = slab_bytes(sizeof(uint64_t), n) + slab_bytes(sizeof(uint64_t), n ? (n - 1) / 64 + 1 : 0)
+                            + labels_bytes(n);
     /* The ring of what waits never shrinks. A bulk load comes several times as fast as it is linked. */
     bytes[VEC_MEM_TAIL] = mem_bytes(sizeof(tail_ring) + (is_flat ? 64 : pow2_of(n / 4 * 3, 64)) * sizeof(uint32_t));
     bytes[VEC_MEM_SCRATCH] = 2 * mem_bytes(8 * ((uint64_t)p->dim + 128) * sizeof(float));
@@ -64,10 +67,12 @@ static void estimate(const vec_params *p, const coder *c, int is_trained, uint64
     bytes[VEC_MEM_OTHER] = ((sizeof(vec_index) + 63) & ~(uint64_t)63) + mem_bytes(sizeof(store));
 }
 
-int vec_estimate(const vec_params *params, uint64_t n, const vec_searchers *by, uint64_t bytes[8], uint64_t *peak_training, uint64_t *peak_retraining) {
+int vec_estimate(const vec_params *params, uint64_t n, const vec_searchers *by, uint64_t bytes[8], uint64_t *peak_training,
+                 uint64_t *peak_retraining) {
     vec_params p = *params;
     if (p.dim < 1 || p.dim > 32768 || p.dtype < VEC_FLOAT32 || p.dtype > VEC_UINT8 || p.metric < VEC_L2 || p.metric > VEC_COSINE
-        || (p.algorithm != VEC_FLAT && (p.max_degree < 1 || p.max_degree > 512 || p.threads < 1 || p.threads > 64)) || n > MAX_SLOTS || by->threads < 1 || by->threads > N_SCRATCH)
+        || (p.algorithm != VEC_FLAT && (p.max_degree < 1 || p.max_degree > 512 || p.threads < 1 || p.threads > 64))
+        || n > MAX_SLOTS || by->threads < 1 || by->threads > N_SCRATCH)
         return VEC_EARG;
     if (p.build_window > MAX_WINDOW) p.build_window = MAX_WINDOW;
     const codec *wanted = p.compression && *p.compression ? codec_named(p.compression) : codec_of_dtype(p.dtype);
@@ -83,11 +88,13 @@ int vec_estimate(const vec_params *params, uint64_t n, const vec_searchers *by, 
     if (trains) bytes[VEC_MEM_OTHER] += drift_bytes(last);
     *peak_training = *peak_retraining = sum_of(bytes);
     if (trains) {
-        uint64_t then[VEC_MEM_PARTS], residuals, codes, most = SAMPLE_BYTES / (p.dim * sizeof(float)), sample = 2ull * p.training_threshold;
+        uint64_t then[VEC_MEM_PARTS], residuals, codes;
+        uint64_t most = SAMPLE_BYTES / (p.dim * sizeof(float)), sample = 2ull * p.training_threshold;
         uint64_t n_then = n < sample ? n : sample;
         if (sample > most) sample = most;
         if (sample < 1024) sample = 1024;
-        sample = mem_bytes(sample * p.dim * sizeof(float)) + 2 * mem_bytes(8 * ((uint64_t)p.dim + 128) * sizeof(float)) + coder_bytes(last, 1);
+        sample = mem_bytes(sample * p.dim * sizeof(float)) + 2 * mem_bytes(8 * ((uint64_t)p.dim + 128) * sizeof(float))
+                 + coder_bytes(last, 1);
         estimate(&p, first, 0, n_then, by, then);
         codes = codes_bytes(last, n_then, &residuals);
         uint64_t during = sum_of(then) + sample + codes + residuals;

@@ -45,8 +45,9 @@ static uint32_t candidates_at_most(const vec_params *p) {
 
 uint64_t prune_bytes(const vec_params *params, const coder *c) {
     uint64_t n = candidates_at_most(params);
-    return mem_bytes(sizeof(prune_space)) + mem_bytes(n * sizeof(entry)) + mem_bytes((n + 1) * c->row_bytes) + mem_bytes(n * sizeof(uint8_t *))
-         + 2 * mem_bytes(n * 4) + mem_bytes(n) + mem_bytes(c->padded + 64) + mem_bytes((params->max_degree + 1) * sizeof(uint32_t));
+    return mem_bytes(sizeof(prune_space)) + mem_bytes(n * sizeof(entry)) + mem_bytes((n + 1) * c->row_bytes)
+           + mem_bytes(n * sizeof(uint8_t *)) + 2 * mem_bytes(n * 4) + mem_bytes(n) + mem_bytes(c->padded + 64)
+           + mem_bytes((params->max_degree + 1) * sizeof(uint32_t));
 }
 
 static prune_space *space_for(vec_index *ix, scratch *s, const coder *c) {
@@ -78,7 +79,8 @@ static uint8_t *row_of(const prune_space *p, uint32_t i) { return p->block + (si
 
 static void load_row(vec_index *ix, const store *st, uint32_t slot, uint8_t *row) {
     const coder *c = st->coder;
-    c->codec->load_row(c, slab_at(&st->primary, slot), c->residual_bytes ? slab_at(&st->residual, slot) : NULL, most_norm2(ix), row);
+    c->codec->load_row(c, slab_at(&st->primary, slot), c->residual_bytes ? slab_at(&st->residual, slot) : NULL, most_norm2(ix),
+                       row);
 }
 
 static int nearer(const void *a, const void *b) {

@@ -52,7 +52,9 @@ typedef struct {
 static inline uint64_t image_round(uint64_t bytes) { return (bytes + IMAGE_PAGE - 1) / IMAGE_PAGE * IMAGE_PAGE; }
 static inline uint64_t image_chunks(uint32_t n_slots) { return ((uint64_t)n_slots + CHUNK_RECORDS - 1) >> CHUNK_SHIFT; }
 /* Bytes of a section of whole chunks. */
-static inline uint64_t image_records(uint32_t n_slots, uint64_t stride) { return image_round((image_chunks(n_slots) * stride) << CHUNK_SHIFT); }
+static inline uint64_t image_records(uint32_t n_slots, uint64_t stride) {
+    return image_round((image_chunks(n_slots) * stride) << CHUNK_SHIFT);
+}
 
 /* Writes the reason into why (if there is room for one) and returns code. */
 __attribute__((format(printf, 4, 5))) int image_fail(char *why, size_t size, int code, const char *format, ...);

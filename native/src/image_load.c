@@ -83,12 +83,14 @@ static int check_header(loader *l, vec_params *p, const codec **effective) {
     if (h->byte_order == __builtin_bswap32(IMAGE_BYTE_ORDER)) return REFUSE(l, "made on a machine of the other byte order");
     if (h->version != IMAGE_VERSION) return REFUSE(l, "version %u; this program reads version %d", h->version, IMAGE_VERSION);
     memset(page + offsetof(image_header, header_crc), 0, sizeof h->header_crc);
-    if (h->byte_order != IMAGE_BYTE_ORDER || crc32c(0, page, sizeof page) != h->header_crc) return REFUSE(l, "the header is damaged");
-    if ((uint64_t)st.st_size != h->file_bytes) return REFUSE(l, "%lld bytes instead of %llu: truncated or damaged", (long long)st.st_size,
-                                                             (unsigned long long)h->file_bytes);
-    if (h->dim > 32768 || h->metric > VEC_COSINE || h->dtype > VEC_UINT8 || h->algorithm > VEC_GRAPH || h->search_window > MAX_WINDOW
-        || h->auto_window > MAX_WINDOW || !(h->target_recall >= 0 && h->target_recall < 1) || !isfinite(h->epsilon)
-        || !isfinite(h->alpha) || (h->algorithm == VEC_GRAPH && h->max_degree > 512))
+    if (h->byte_order != IMAGE_BYTE_ORDER || crc32c(0, page, sizeof page) != h->header_crc)
+        return REFUSE(l, "the header is damaged");
+    if ((uint64_t)st.st_size != h->file_bytes)
+        return REFUSE(l, "%lld bytes instead of %llu: truncated or damaged", (long long)st.st_size,
+                      (unsigned long long)h->file_bytes);
+    if (h->dim > 32768 || h->metric > VEC_COSINE || h->dtype > VEC_UINT8 || h->algorithm > VEC_GRAPH
+        || h->search_window > MAX_WINDOW || h->auto_window > MAX_WINDOW || !(h->target_recall >= 0 && h->target_recall < 1)
+        || !isfinite(h->epsilon) || !isfinite(h->alpha) || (h->algorithm == VEC_GRAPH && h->max_degree > 512))
         return REFUSE(l, "parameters out of range");
     *p = (vec_params){.dim = h->dim, .metric = (int)h->metric, .dtype = (int)h->dtype, .algorithm = (int)h->algorithm,
                       .compression = l->head.wanted, .reduce = h->reduce, .training_threshold = h->training_threshold,
@@ -152,7 +154,8 @@ static int load_coder(loader *l, coder *c) {
         if (s->bytes - at < sizeof n) { rc = REFUSE(l, "the coder is too short"); break; }
         memcpy(&n, bytes + at, sizeof n);
         at += sizeof n;
-        if ((n && n != parts[i].bytes) || n > s->bytes - at) rc = REFUSE(l, "part %d of the coder has %llu bytes", i, (unsigned long long)n);
+        if ((n && n != parts[i].bytes) || n > s->bytes - at)
+            rc = REFUSE(l, "part %d of the coder has %llu bytes", i, (unsigned long long)n);
         else if (!n && !parts[i].is_block) rc = REFUSE(l, "part %d of the coder is missing", i);
         else if (n) {
             void *block = parts[i].at;
@@ -199,7 +202,8 @@ static int load_rows(loader *l) {
     for (uint32_t at = 0; at < n; at += CHUNK_RECORDS) {
         const uint32_t *ids = (const uint32_t *)(const void *)slab_at(&ix->rows, at);
         uint32_t records = n - at < CHUNK_RECORDS ? n - at : CHUNK_RECORDS, is_bad = 0;
-        for (uint64_t i = 0; i < (uint64_t)records * degree; i++) is_bad |= (uint32_t)(ids[i] >= n) & (uint32_t)(ids[i] != NO_EDGE);
+        for (uint64_t i = 0; i < (uint64_t)records * degree; i++)
+            is_bad |= (uint32_t)(ids[i] >= n) & (uint32_t)(ids[i] != NO_EDGE);
         if (is_bad) return REFUSE(l, "an edge leads nowhere");
     }
     const tail_ring *t = atomic_load(&ix->tail);
@@ -232,7 +236,8 @@ static int load_meta(loader *l) {
     atomic_store(&ix->tail, t);
     ix->free_size = n[SLOT_FREE];
     ix->free_slots = ix->free_size ? mem_alloc(&ix->account, VEC_MEM_OTHER, ix->free_size * sizeof *ix->free_slots) : NULL;
-    if ((ix->free_size && !ix->free_slots) || labels_expect(&ix->labels, (uint64_t)h->n_linked + h->n_tail, most) != VEC_OK) return no_memory(l);
+    if ((ix->free_size && !ix->free_slots) || labels_expect(&ix->labels, (uint64_t)h->n_linked + h->n_tail, most) != VEC_OK)
+        return no_memory(l);
     if (slab_reserve(&ix->bases, h->n_slots / 64 + 1) != VEC_OK) return no_memory(l);
     for (uint32_t i = 0, first = 1; i < h->n_slots; i++) {
         if (i % 64 == 0) first = 1;
@@ -260,7 +265,8 @@ static int load_seeds(loader *l) {
     vec_index *ix = l->ix;
     const image_header *h = &l->head;
     for (uint32_t i = 0; i < h->n_seeds; i++) {
-        if (h->seeds[i] >= h->n_slots || meta_state(meta_get(ix, h->seeds[i])) < SLOT_LINKED) return REFUSE(l, "a seed is not in the graph");
+        if (h->seeds[i] >= h->n_slots || meta_state(meta_get(ix, h->seeds[i])) < SLOT_LINKED)
+            return REFUSE(l, "a seed is not in the graph");
         if (i < MAX_SEEDS) atomic_store(&ix->seeds[i], h->seeds[i]);
     }
     atomic_store(&ix->n_seeds, h->n_seeds < MAX_SEEDS ? h->n_seeds : MAX_SEEDS);
@@ -293,7 +299,8 @@ static int load_state(loader *l) {
         ix->is_idle = 0;
         rc = writer_start(ix);
     }
-    if (rc == VEC_OK && ix->wanted->train && !h->is_trained && atomic_load(&ix->n_vectors) >= h->training_threshold) rc = train_start(ix);
+    if (rc == VEC_OK && ix->wanted->train && !h->is_trained && atomic_load(&ix->n_vectors) >= h->training_threshold)
+        rc = train_start(ix);
     pthread_mutex_unlock(&ix->lock);
     return rc == VEC_OK ? rc : image_fail(l->why, l->why_size, rc, "cannot start a thread");
 }

@@ -119,8 +119,8 @@ struct vec_index {
     mem_account account;
 
     _Alignas(64) _Atomic(store *) store;        /* searches read what follows; what precedes it changes with every allocation */
-    store *_Atomic other_store;                 /* written by adds, too: the next one while it is encoded, then the last one until its
-                                                   readers have left */
+    store *_Atomic other_store;                 /* written by adds, too: the next one while it is encoded, then the
+                                                   last one until its readers have left */
     _Atomic(const codec *) wanted;              /* the codec asked for; in effect once trained */
     const codec *next;                          /* the one that training is about, and its projection; under the lock */
     uint32_t next_reduce;
@@ -184,8 +184,8 @@ struct vec_index {
     uint8_t *doomed_bits;
     uint32_t doomed_bits_size;
     int is_swept;                               /* since the last look at what is in reach */
-    int wants_relinking;                        /* under the lock: how often; codes have come that are much better than those that links were
-                                                   chosen by */
+    int wants_relinking;                        /* under the lock: how often; codes have come that are much better than those
+                                                   that links were chosen by */
     uint32_t relink_at, relink_end;             /* slots left of that */
     int n_relinkings;
     atomic_uint n_to_relink;                    /* in all of them */
@@ -214,19 +214,27 @@ struct vec_index {
     _Atomic int is_curve_wanted;                /* though the default window is given */
 
     _Alignas(64) _Atomic uint64_t n_linkings, link_ns;      /* from here on written while others search */
-    _Atomic float scan_ns, batch_ns, walk_ns;   /* of filtered searches (search.c): per vector scanned, alone and for several queries; per
-                                                   unit of a walk */
+    _Atomic float scan_ns, batch_ns, walk_ns;   /* of filtered searches (search.c): per vector scanned, alone and for several
+                                                   queries; per unit of a walk */
     _Atomic float past_barred_fails;            /* of walks that leave what is barred out at their end:
                                                    the share that found too little */
     _Atomic int last_plan;
     _Atomic uint32_t n_pins;                    /* jobs in pools */
 };
 
-static inline _Atomic uint64_t *meta_at(const vec_index *ix, uint32_t slot) { return (_Atomic uint64_t *)(void *)slab_at(&ix->meta, slot); }
+static inline _Atomic uint64_t *meta_at(const vec_index *ix, uint32_t slot) {
+    return (_Atomic uint64_t *)(void *)slab_at(&ix->meta, slot);
+}
 #define NO_BASE UINT64_MAX
-static inline _Atomic uint64_t *base_at(const vec_index *ix, uint32_t block) { return (_Atomic uint64_t *)(void *)slab_at(&ix->bases, block); }
-static inline uint64_t meta_get(const vec_index *ix, uint32_t slot) { return atomic_load_explicit(meta_at(ix, slot), memory_order_acquire); }
-static inline _Atomic uint32_t *row_at(const vec_index *ix, uint32_t slot) { return (_Atomic uint32_t *)(void *)slab_at(&ix->rows, slot); }
+static inline _Atomic uint64_t *base_at(const vec_index *ix, uint32_t block) {
+    return (_Atomic uint64_t *)(void *)slab_at(&ix->bases, block);
+}
+static inline uint64_t meta_get(const vec_index *ix, uint32_t slot) {
+    return atomic_load_explicit(meta_at(ix, slot), memory_order_acquire);
+}
+static inline _Atomic uint32_t *row_at(const vec_index *ix, uint32_t slot) {
+    return (_Atomic uint32_t *)(void *)slab_at(&ix->rows, slot);
+}
 /* The row of a slot in the tail is empty and, where it has room, notes the slot's place there: its lower 32 bits. */
 static inline void note_place(const vec_index *ix, uint32_t slot, uint64_t place) {
     atomic_store_explicit(row_at(ix, slot), NO_EDGE, memory_order_relaxed);

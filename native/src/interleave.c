@@ -101,8 +101,8 @@ static int land(vec_index *ix, flight *f, uint64_t *labels, double *distances, u
     return rc == VEC_OK ? is_enough : rc;
 }
 
-int search_interleaved(vec_index *ix, const char *queries, size_t n, vec_query *q, uint64_t *labels, double *distances, uint32_t *counts,
-                       size_t *n_done) {
+int search_interleaved(vec_index *ix, const char *queries, size_t n, vec_query *q, uint64_t *labels, double *distances,
+                       uint32_t *counts, size_t *n_done) {
     const size_t bytes = ix->params.dim * dtype_bytes(ix->params.dtype), stride = q->k;
     flight flights[AT_ONCE];
     size_t next = *n_done;

@@ -23,7 +23,8 @@ static int64_t take_string(cursor *c, const uint8_t **text) {
 }
 
 /* One record: 1, or 0 if it is not of the form or its text does not fit. */
-static int take_record(cursor *c, const char *data, const vec_hash_form *form, uint64_t *places, uint8_t *text, uint64_t *used, uint64_t size) {
+static int take_record(cursor *c, const char *data, const vec_hash_form *form, uint64_t *places, uint8_t *text, uint64_t *used,
+                       uint64_t size) {
     const uint8_t *start;
     if (c->at == c->end || *c->at++ != form->type) return 0;
     int64_t n = take_string(c, &start);
@@ -52,8 +53,8 @@ static int take_record(cursor *c, const char *data, const vec_hash_form *form, u
     return 1;
 }
 
-uint64_t vec_scan_hashes(const char *data, uint64_t end, uint64_t *at, const vec_hash_form *form, uint64_t most, uint64_t *places, char *text,
-                         uint64_t size) {
+uint64_t vec_scan_hashes(const char *data, uint64_t end, uint64_t *at, const vec_hash_form *form, uint64_t most, uint64_t *places,
+                         char *text, uint64_t size) {
     uint64_t n = 0, used = 0;
     cursor c = {(const uint8_t *)data + *at, (const uint8_t *)data + end};
     for (; n < most && take_record(&c, data, form, places, (uint8_t *)text, &used, size); n++) {
@@ -63,7 +64,8 @@ uint64_t vec_scan_hashes(const char *data, uint64_t end, uint64_t *at, const vec
     return n;
 }
 
-int vec_place_rows(const int64_t *codes, const int32_t *rows, uint64_t n, uint32_t depth, uint32_t slots, int32_t *tables, uint32_t *counts) {
+int vec_place_rows(const int64_t *codes, const int32_t *rows, uint64_t n, uint32_t depth, uint32_t slots, int32_t *tables,
+                   uint32_t *counts) {
     uint64_t part = ((uint64_t)1 << depth) - 1;
     for (uint64_t k = 0; k < n; k++) {
         uint64_t code = (uint64_t)codes[k], i = code >> 40 & (slots - 1);

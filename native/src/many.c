@@ -14,13 +14,15 @@ static int prepare_batch(vec_index *ix, scratch *s, const store *st, const char 
     if (rc != VEC_OK) return rc;
     s->batch = batch_of(s->batch, st->coder, n, &ix->account);
     if (!s->batch) return VEC_ENOMEM;
-    for (uint32_t j = 0; j < n && rc == VEC_OK; j++) rc = prepare_into(ix, st, (const uint8_t *)given + j * bytes, &s->batch->queries[j]);
+    for (uint32_t j = 0; j < n && rc == VEC_OK; j++)
+        rc = prepare_into(ix, st, (const uint8_t *)given + j * bytes, &s->batch->queries[j]);
     if (rc == VEC_OK) st->coder->codec->batch_begin(s->batch);
     return rc;
 }
 
 /* Exact distances of what one query of the batch holds, and its k best into the caller's rows. */
-static int answer(scan *c, uint32_t j, const label_set *allowed, uint32_t k, uint64_t *labels, double *distances, uint32_t *count) {
+static int answer(scan *c, uint32_t j, const label_set *allowed, uint32_t k, uint64_t *labels, double *distances,
+                  uint32_t *count) {
     scratch *s = c->s;
     const entry *held = s->held + j * scan_room(c->capacity);
     uint32_t n_hits = 0;
@@ -39,8 +41,8 @@ static int answer(scan *c, uint32_t j, const label_set *allowed, uint32_t k, uin
 }
 
 /* The n queries together, if their plan is a scan. *is_done: it was. */
-static int search_batch(vec_index *ix, const char *given, uint32_t n, vec_query *q, uint64_t *labels, double *distances, uint32_t *counts,
-                        int plan, int *is_done) {
+static int search_batch(vec_index *ix, const char *given, uint32_t n, vec_query *q, uint64_t *labels, double *distances,
+                        uint32_t *counts, int plan, int *is_done) {
     scratch *s = scratch_take(ix);
     reader_enter(ix, s);
     const store *st = atomic_load_explicit(&ix->store, memory_order_acquire);
@@ -77,14 +79,16 @@ static int search_batch(vec_index *ix, const char *given, uint32_t n, vec_query 
     return rc;
 }
 
-int vec_search_many(vec_index *ix, const char *queries, size_t n, vec_query *q, uint64_t *labels, double *distances, uint32_t *counts) {
+int vec_search_many(vec_index *ix, const char *queries, size_t n, vec_query *q, uint64_t *labels, double *distances,
+                    uint32_t *counts) {
     size_t bytes = ix->params.dim * dtype_bytes(ix->params.dtype);
     int together = 1, plan = VEC_PLAN_NONE, n_walks = 0;
     double least_ns = 0;
     for (size_t i = 0; i < n;) {
         uint32_t m = n - i < MOST_QUERIES ? (uint32_t)(n - i) : MOST_QUERIES;
         if (together && m > 1) {
-            int rc = search_batch(ix, queries + i * bytes, m, q, labels + i * q->k, distances + i * q->k, counts + i, plan, &together);
+            int rc = search_batch(ix, queries + i * bytes, m, q, labels + i * q->k, distances + i * q->k, counts + i, plan,
+                                  &together);
             if (rc != VEC_OK) return rc;
             if (together) { i += m; continue; }
         }

@@ -32,8 +32,8 @@ static int decode(const unsigned char *p, uint32_t n, uint32_t *character, uint3
 typedef struct {
     uint32_t n, distance, width;                /* n: characters of the target; width: cells of a row */
     uint32_t *target;
-    uint32_t *characters, *ends;                /* of the word at hand: its characters, and where each ends; LOOSE where more bytes
-                                                   might have made it another */
+    uint32_t *characters, *ends;                /* of the word at hand: its characters, and where each ends; LOOSE where more
+                                                   bytes might have made it another */
     uint8_t *cells;                             /* row i: edits from its first i characters to the
                                                    target's first i + b - distance */
 } table;
@@ -109,8 +109,8 @@ static uint32_t read_word(table *t, const char *word, uint32_t n, uint32_t depth
     return depth;
 }
 
-int64_t vec_words_near(const char *words, const uint64_t *starts, uint64_t n_words, const char *target, uint32_t n_target, uint32_t distance,
-                       uint32_t *out, uint64_t most) {
+int64_t vec_words_near(const char *words, const uint64_t *starts, uint64_t n_words, const char *target, uint32_t n_target,
+                       uint32_t distance, uint32_t *out, uint64_t most) {
     if (distance > 200) return VEC_EARG;
     table t = {.distance = distance, .width = 2 * distance + 1};
     const size_t rows = (size_t)n_target + distance + 3;
@@ -121,7 +121,8 @@ int64_t vec_words_near(const char *words, const uint64_t *starts, uint64_t n_wor
     if (t.target && t.characters && t.ends && t.cells) {
         for (uint32_t at = 0, size; at < n_target; at += size)
             decode((const unsigned char *)target + at, n_target - at, &t.target[t.n++], &size);
-        for (uint32_t b = 0; b < t.width; b++) t.cells[b] = (uint8_t)(b < distance || b - distance > t.n ? distance + 1 : b - distance);
+        for (uint32_t b = 0; b < t.width; b++)
+            t.cells[b] = (uint8_t)(b < distance || b - distance > t.n ? distance + 1 : b - distance);
         n_found = 0;
         const char *before = NULL;
         uint32_t depth = 0;

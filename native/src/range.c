@@ -91,7 +91,8 @@ static int range_hits(vec_index *ix, scratch *s, const char *given, vec_query *q
     } else {
         q->plan = q->allowed ? VEC_PLAN_FILTER_POST : VEC_PLAN_GRAPH;
         /* What is just within the radius is as hard to find as the last of ten. */
-        uint32_t window = q->window ? q->window : default_window(ix, 10) + default_window(ix, 10) / 2, least = q->window ? 32 : 48;
+        uint32_t window = q->window ? q->window : default_window(ix, 10) + default_window(ix, 10) / 2,
+                 least = q->window ? 32 : 48;
         const uint64_t most_scored = s->n_scored + n_vectors / FLOOD_SHARE;
         label_set all = {NULL, 0};
         rc = clear_visited(ix, s);

@@ -79,7 +79,8 @@ static int score_alone(scan *c, const query *q, entry *list, uint32_t *n, float 
     c->st->coder->codec->keys(q, s->primaries, c->m, s->keys);
     K.below(s->keys, (c->m + GROUP - 1) / GROUP, limits, masks);
     for (uint32_t g = 0; g * GROUP < c->m; g++)
-        for (uint32_t left = c->m - g * GROUP, mask = left < GROUP ? masks[g] & ((1u << left) - 1) : masks[g]; mask; mask &= mask - 1) {
+        for (uint32_t left = c->m - g * GROUP, mask = left < GROUP ? masks[g] & ((1u << left) - 1) : masks[g]; mask;
+             mask &= mask - 1) {
             uint32_t i = g * GROUP + (uint32_t)__builtin_ctz(mask);
             if (!c->is_range) hold(c, list, n, s->keys[i], s->ids[i], limit);
             else if (s->keys[i] <= c->reach && note_found(c->ix, s, s->ids[i]) != VEC_OK) return VEC_ENOMEM;
@@ -159,7 +160,8 @@ static uint64_t returnable(const vec_index *ix, const label_set *allowed, uint32
     if (live >> 63 && !allowed->words) return all;
     if (live >> 63 && !differ) {
         uint64_t word = meta_label(first) >> 6, shift = meta_label(first) & 63;
-        uint64_t low = word < allowed->n_words ? allowed->words[word] : 0, high = word + 1 < allowed->n_words ? allowed->words[word + 1] : 0;
+        uint64_t low = word < allowed->n_words ? allowed->words[word] : 0,
+                 high = word + 1 < allowed->n_words ? allowed->words[word + 1] : 0;
         return (low >> shift | (shift ? high << (64 - shift) : 0)) & all;
     }
     for (uint32_t i = 0; i < count; i++) mask |= (uint64_t)may_return(ix, allowed, slot + i) << i;

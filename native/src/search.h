@@ -50,8 +50,8 @@ static inline uint32_t insert(entry *buffer, uint32_t n, float key, uint32_t id)
 }
 
 /* Ids of a row whose bit is not set yet, behind ids[m - 1]; sets it. Returns how many ids there are then. */
-static inline uint32_t gather_row(const _Atomic uint32_t *row, uint32_t degree, uint32_t n_slots, uint64_t *visited, uint32_t *ids,
-                                  uint32_t m) {
+static inline uint32_t gather_row(const _Atomic uint32_t *row, uint32_t degree, uint32_t n_slots, uint64_t *visited,
+                                  uint32_t *ids, uint32_t m) {
     for (uint32_t i = 0; i < degree; i++) {
         uint32_t v = atomic_load_explicit(&row[i], memory_order_relaxed);
         if (v >= n_slots) {
@@ -122,7 +122,8 @@ static inline void keep_candidates(candidates *c, const uint32_t *ids, const flo
         }
         return;
     }
-    for (uint32_t i = 0; i < m; i += KEPT_TOGETHER) keep_some(c, ids + i, keys + i, m - i < KEPT_TOGETHER ? m - i : KEPT_TOGETHER);
+    for (uint32_t i = 0; i < m; i += KEPT_TOGETHER)
+        keep_some(c, ids + i, keys + i, m - i < KEPT_TOGETHER ? m - i : KEPT_TOGETHER);
 }
 
 /* walk.c */
@@ -196,10 +197,12 @@ uint32_t scan_capacity(vec_index *ix, const store *st, const vec_query *q, uint3
 int scan_any(scan *c, const label_set *allowed, uint64_t n_allowed);
 int prepare_query(vec_index *ix, scratch *s, const store *st, const uint8_t *given);
 int prepare_into(const vec_index *ix, const store *st, const uint8_t *given, query *q);
-int take_hits(vec_index *ix, const store *st, scratch *s, const label_set *allowed, const uint32_t *slots, uint32_t n, uint32_t *n_hits);
+int take_hits(vec_index *ix, const store *st, scratch *s, const label_set *allowed, const uint32_t *slots, uint32_t n,
+              uint32_t *n_hits);
 void sort_hits(hit *h, uint32_t n, uint32_t k);
 /* Exact distances of the first `wanted` of the n entries in s->buffer that are not BARRED, appended to s->hits. */
-int hits_of_buffer(vec_index *ix, const store *st, scratch *s, const label_set *allowed, uint32_t n, uint32_t wanted, uint32_t *n_hits);
+int hits_of_buffer(vec_index *ix, const store *st, scratch *s, const label_set *allowed, uint32_t n, uint32_t wanted,
+                   uint32_t *n_hits);
 void prefetch_seeds(vec_index *ix, const store *st);
 /* Counts n searches, and what was scored. */
 void note_searches(scratch *s, uint64_t n);
@@ -209,6 +212,6 @@ void finish_search(vec_index *ix, scratch *s, int plan);
 
 /* interleave.c */
 /* Answers queries from *n_done on by plain walks, two at a time, as long as that is their plan; *n_done says how far it came. */
-int search_interleaved(vec_index *ix, const char *queries, size_t n, vec_query *q, uint64_t *labels, double *distances, uint32_t *counts,
-                       size_t *n_done);
+int search_interleaved(vec_index *ix, const char *queries, size_t n, vec_query *q, uint64_t *labels, double *distances,
+                       uint32_t *counts, size_t *n_done);
 #endif

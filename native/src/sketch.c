@@ -21,8 +21,9 @@ static int is_wanted(const vec_index *index) {
     vec_index *ix = (vec_index *)index;
     const vec_params *p = &ix->params;
     uint64_t n_linked = atomic_load(&ix->n_linked), n_vectors = atomic_load(&ix->n_vectors);
-    return !is_compressed(ix->wanted) && p->dtype < VEC_INT8 && p->dtype != VEC_FLOAT64 && p->dim >= LEAST_DIM && n_linked >= LEAST_LINKED
-        && n_vectors > n_linked + LEAST_TAIL + n_linked / 16 && n_linked >= 2 * (uint64_t)ix->sketch.refused_at;
+    return !is_compressed(ix->wanted) && p->dtype < VEC_INT8 && p->dtype != VEC_FLOAT64 && p->dim >= LEAST_DIM
+           && n_linked >= LEAST_LINKED && n_vectors > n_linked + LEAST_TAIL + n_linked / 16
+           && n_linked >= 2 * (uint64_t)ix->sketch.refused_at;
 }
 
 static void read_slot(const vec_index *ix, uint32_t slot, float *out) {
@@ -51,7 +52,8 @@ static double squared_distance(const float *x, const float *y, uint32_t dim) {
 
 /* Whether for most of a few vectors the error of the codes is small beside the way to the first neighbour. */
 static int is_fine(vec_index *ix, const coder *c) {
-    uint32_t n_slots = atomic_load(&ix->n_slots), step = atomic_load(&ix->n_linked) / TRIED + 1, n = 0, n_fine = 0, room = c->dim + 128;
+    uint32_t n_slots = atomic_load(&ix->n_slots), step = atomic_load(&ix->n_linked) / TRIED + 1, n = 0, n_fine = 0,
+             room = c->dim + 128;
     float *x = ix->sketch.vector, *y = x + room, *coded = y + room;
     uint8_t *record = mem_alloc(&ix->account, VEC_MEM_OTHER, c->primary_bytes + 64);
     if (!record) return 0;

@@ -52,7 +52,8 @@ static int encode_all(vec_index *ix, const store *from, store *to, uint32_t n, f
         for (uint32_t end = n - slot > SLOTS_PER_LOCK ? slot + SLOTS_PER_LOCK : n; slot < end; slot++) {
             if (slot < ix->recoded_slots && ix->recoded[slot / 64] >> slot % 64 & 1) continue;
             read_vector(from, slot, vector);
-            c->codec->encode(c, vector, NULL, slab_at(&to->primary, slot), c->residual_bytes ? slab_at(&to->residual, slot) : NULL, work);
+            c->codec->encode(c, vector, NULL, slab_at(&to->primary, slot),
+                             c->residual_bytes ? slab_at(&to->residual, slot) : NULL, work);
         }
         pthread_mutex_unlock(&ix->lock);
         atomic_store(&ix->n_encoded, slot);
@@ -102,7 +103,9 @@ static int learn(vec_index *ix, float *given, size_t n, coder **out, struct drif
         if (rc == VEC_OK && c->codec->reduces && ix->next_reduction == VEC_REDUCE_OOD) rc = recent_take(ix, &queries, &n_queries);
         size_t held = rc == VEC_OK ? drift_hold_out(given, n, dim) : 0, first = held ? n - held : 0;
         if (rc == VEC_OK) rc = n ? c->codec->train(c, given, n - held, queries, n_queries, a) : VEC_EARG;
-        if (rc == VEC_OK && !(*drift = drift_begin(ix, c, given + first * dim, n - first, !taken || old->coder->codec->bits >= 12, work))) rc = VEC_ENOMEM;
+        if (rc == VEC_OK
+            && !(*drift = drift_begin(ix, c, given + first * dim, n - first, !taken || old->coder->codec->bits >= 12, work)))
+            rc = VEC_ENOMEM;
     }
     mem_free(taken), mem_free(queries), mem_free(work);
     if (rc != VEC_OK) coder_free(c), c = NULL;
@@ -216,8 +219,9 @@ static int choose_next(vec_index *ix, const char *compression, uint32_t reduce, 
     const codec *next = !compression || !*compression ? atomic_load(&ix->wanted)
                       : !strcmp(compression, "NONE") ? codec_of_dtype(ix->params.dtype) : codec_named(compression);
     if (!next) return VEC_EUNAVAILABLE;
-    if ((!is_compressed(next) && (ix->params.dtype != VEC_FLOAT32 || next == ix->wanted)) || (!next->reduces && (reduce || reduction >= 0))
-        || reduce > ix->params.dim || reduction < -1 || reduction > VEC_REDUCE_RANDOM)
+    if ((!is_compressed(next) && (ix->params.dtype != VEC_FLOAT32 || next == ix->wanted))
+        || (!next->reduces && (reduce || reduction >= 0)) || reduce > ix->params.dim || reduction < -1
+        || reduction > VEC_REDUCE_RANDOM)
         return VEC_EARG;
     if (atomic_load(&ix->training) == VEC_TRAIN_RUNNING) return VEC_EBUSY;
     ix->next = next;
@@ -275,8 +279,10 @@ int vec_retrain_begin(vec_index *ix, const char *compression, uint32_t reduce, i
     size_t n_good = 0;
     double norm2;
     if (!sample) rc = VEC_ENOMEM;
-    for (size_t i = 0; i < n && sample; i++)
-        n_good += ingest(p->dtype, p->metric, 0, (const uint8_t *)vectors + i * n_given / n * bytes, p->dim, sample + n_good * p->dim, &norm2) == VEC_OK;
+    for (size_t i = 0; i < n && sample; i++) {
+        const uint8_t *given = (const uint8_t *)vectors + i * n_given / n * bytes;
+        n_good += ingest(p->dtype, p->metric, 0, given, p->dim, sample + n_good * p->dim, &norm2) == VEC_OK;
+    }
     if (rc == VEC_OK) rc = n_good ? wait_for_room(ix) : VEC_EARG;
     if (rc == VEC_OK) rc = learn(ix, sample, n_good, &c, &ix->next_drift);
     mem_free(sample);

@@ -125,13 +125,14 @@ void reclaim(vec_index *ix) {
 /* 2. Creation. */
 
 static int check_params(const vec_params *p, const codec **wanted) {
-    if (p->dim < 1 || p->dim > 32768 || p->metric < VEC_L2 || p->metric > VEC_COSINE || p->dtype < VEC_FLOAT32 || p->dtype > VEC_UINT8
-        || (p->algorithm != VEC_FLAT && p->algorithm != VEC_GRAPH) || p->reduce > p->dim || !(p->epsilon >= 0)
-        || !(p->target_recall >= 0 && p->target_recall < 1)
-        || p->reduction < VEC_REDUCE_PCA || p->reduction > VEC_REDUCE_RANDOM)
+    if (p->dim < 1 || p->dim > 32768 || p->metric < VEC_L2 || p->metric > VEC_COSINE || p->dtype < VEC_FLOAT32
+        || p->dtype > VEC_UINT8 || (p->algorithm != VEC_FLAT && p->algorithm != VEC_GRAPH) || p->reduce > p->dim
+        || !(p->epsilon >= 0) || !(p->target_recall >= 0 && p->target_recall < 1) || p->reduction < VEC_REDUCE_PCA
+        || p->reduction > VEC_REDUCE_RANDOM)
         return VEC_EARG;
     if (p->algorithm == VEC_GRAPH
-        && (p->max_degree < 1 || p->max_degree > 512 || p->build_window < 1 || !(p->alpha >= 1) || p->threads < 1 || p->threads > 64))
+        && (p->max_degree < 1 || p->max_degree > 512 || p->build_window < 1 || !(p->alpha >= 1) || p->threads < 1
+            || p->threads > 64))
         return VEC_EARG;
     *wanted = p->compression && *p->compression ? codec_named(p->compression) : codec_of_dtype(p->dtype);
     if (*wanted && p->reduction && !(*wanted)->reduces) return VEC_EARG;
@@ -281,7 +282,8 @@ static void encode_into(const vec_index *ix, store *s, uint32_t slot, const uint
 void note_label(vec_index *ix, uint32_t slot, uint64_t label, int is_first) {
     _Atomic uint64_t *base = base_at(ix, slot / 64);
     if (is_first && label >= slot % 64) atomic_store_explicit(base, label - slot % 64, memory_order_relaxed);
-    else if (atomic_load_explicit(base, memory_order_relaxed) + slot % 64 != label) atomic_store_explicit(base, NO_BASE, memory_order_relaxed);
+    else if (atomic_load_explicit(base, memory_order_relaxed) + slot % 64 != label)
+        atomic_store_explicit(base, NO_BASE, memory_order_relaxed);
 }
 
 /* Takes a slot out of the tail, unless the writer has it already. Were it kept until its turn, writes faster than the writer
@@ -326,7 +328,8 @@ static void note_norm(vec_index *ix, const store *s, uint32_t slot) {
 static int add_locked(vec_index *ix, uint64_t label, const uint8_t *given) {
     const vec_params *p = &ix->params;
     store *s = atomic_load(&ix->store), *other = atomic_load(&ix->other_store);
-    int is_flat = p->algorithm == VEC_FLAT, is_raw = !is_compressed(s->coder->codec) && !(other && is_compressed(other->coder->codec));
+    int is_flat = p->algorithm == VEC_FLAT,
+        is_raw = !is_compressed(s->coder->codec) && !(other && is_compressed(other->coder->codec));
     double norm2;
     if (label > MAX_LABEL) return VEC_EARG;
     /* 1. The vector, checked. */

@@ -167,11 +167,13 @@ static uint32_t gather_round(const vec_index *ix, scratch *s, uint32_t m) {
 }
 
 /* `is_checked`: entries are tested for being returnable. A constant in each caller, so that the plain walk pays nothing. */
-static inline __attribute__((always_inline)) int walk(vec_index *ix, const store *st, scratch *s, const walk_order *o, uint32_t *n_out,
-                                                      const int is_checked, const int is_range, const int is_hiding) {
+static inline __attribute__((always_inline)) int walk(vec_index *ix, const store *st, scratch *s, const walk_order *o,
+                                                      uint32_t *n_out, const int is_checked, const int is_range,
+                                                      const int is_hiding) {
     uint64_t wide = o->capacity > 512 ? 32ull * o->capacity : 16384;
     uint32_t most = !is_checked ? o->capacity : wide < s->n_slots ? (uint32_t)wide : s->n_slots;
-    if (GROW(s, buffer, most + KEPT_TOGETHER) != VEC_OK || (is_checked && GROW(s, good, o->capacity + 1) != VEC_OK)) return VEC_ENOMEM;
+    if (GROW(s, buffer, most + KEPT_TOGETHER) != VEC_OK || (is_checked && GROW(s, good, o->capacity + 1) != VEC_OK))
+        return VEC_ENOMEM;
     entry *buffer = s->buffer;
     uint64_t *visited = s->visited;
     uint32_t *ids = s->ids;
@@ -247,7 +249,8 @@ static inline __attribute__((always_inline)) int walk(vec_index *ix, const store
     return VEC_OK;
 }
 
-int walk_plain(vec_index *ix, const store *st, scratch *s, uint32_t window, uint32_t capacity, uint64_t deadline_ns, uint32_t *n) {
+int walk_plain(vec_index *ix, const store *st, scratch *s, uint32_t window, uint32_t capacity, uint64_t deadline_ns,
+               uint32_t *n) {
     walk_order o = {window, capacity > window ? capacity : window, deadline_ns, {NULL, 0}, -INFINITY, UINT64_MAX};
     int rc = clear_visited(ix, s);
     return rc == VEC_OK ? walk(ix, st, s, &o, n, 0, 0, 0) : rc;
@@ -259,4 +262,6 @@ int walk_any(vec_index *ix, const store *st, scratch *s, const walk_order *o, ui
     return is_checked ? walk(ix, st, s, o, n, 1, 0, 0) : walk(ix, st, s, o, n, 0, 0, 0);
 }
 
-int walk_range(vec_index *ix, const store *st, scratch *s, const walk_order *o, uint32_t *n) { return walk(ix, st, s, o, n, 0, 1, 0); }
+int walk_range(vec_index *ix, const store *st, scratch *s, const walk_order *o, uint32_t *n) {
+    return walk(ix, st, s, o, n, 0, 1, 0);
+}

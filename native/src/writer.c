@@ -137,7 +137,8 @@ enum { LONG_TAIL = 2048, LEAST_WINDOW = 48 };
    window links twice as many, at 0.01 less recall of the same search window, half of it 1.5 times as many. */
 static uint32_t window_of_turn(vec_index *ix) {
     uint64_t n_compared, n_searches = count_searches(ix, &n_compared), n_new = n_searches - ix->n_searches_then;
-    uint64_t n_vectors = atomic_load(&ix->n_vectors), n_linked = atomic_load(&ix->n_linked), n_tail = n_vectors > n_linked ? n_vectors - n_linked : 0;
+    uint64_t n_vectors = atomic_load(&ix->n_vectors), n_linked = atomic_load(&ix->n_linked),
+             n_tail = n_vectors > n_linked ? n_vectors - n_linked : 0;
     uint32_t most = ix->params.build_window, pressed = n_tail > 8 * LONG_TAIL ? most / 3 : most / 2;
     if (pressed < LEAST_WINDOW) pressed = LEAST_WINDOW;
     ix->n_searches_then = n_searches;
@@ -181,7 +182,8 @@ static int wants_sweep(const vec_index *ix, int is_quiet) {
 }
 
 int is_mended(const vec_index *ix) {
-    return !ix->is_swept && !ix->mending.seen && atomic_load(&((vec_index *)ix)->n_linkings) == atomic_load(&((vec_index *)ix)->mended_at);
+    return !ix->is_swept && !ix->mending.seen
+           && atomic_load(&((vec_index *)ix)->n_linkings) == atomic_load(&((vec_index *)ix)->mended_at);
 }
 
 /* Every edge that pruning drops may have been the only one to its end, or to many. A look at all rows costs about what linking
@@ -240,7 +242,8 @@ static void *run(void *arg) {
             atomic_store(&ix->n_to_relink, (uint32_t)ix->n_relinkings * ix->relink_end);
         }
         /* A tail that never empties must not keep it from being done for ever. */
-        int relinks = ix->relink_end && atomic_load(&ix->tail_end) - atomic_load(&ix->tail_head) < SHORT_TAIL, sweeps = is_sweeping || wants_sweep(ix, !has_tail);
+        int relinks = ix->relink_end && atomic_load(&ix->tail_end) - atomic_load(&ix->tail_head) < SHORT_TAIL,
+            sweeps = is_sweeping || wants_sweep(ix, !has_tail);
         int calibrates = !has_tail && !relinks && wants_calibration(ix);
         int mends = ix->mending.seen || (!has_tail && (ix->is_swept || wants_mending(ix)));
         int is_over = !has_tail && ix->sketch.store;

@@ -19,7 +19,10 @@ typedef struct { int fd; double sent; size_t have; char *buffer; } connection;
 typedef struct { uint32_t length; char *bytes; } request;
 
 static double now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec + 1e-9 * t.tv_nsec; }
-static int by_value(const void *a, const void *b) { float x = *(const float *)a, y = *(const float *)b; return (x > y) - (x < y); }
+static int by_value(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
 
 /* Bytes of the reply that starts at p, or 0 if it has not arrived in full. */
 static size_t reply_length(const char *p, size_t n) {
@@ -57,7 +60,8 @@ int main(int argc, char **argv) {
         requests[i].bytes = malloc(requests[i].length);
         if (fread(requests[i].bytes, 1, requests[i].length, file) != requests[i].length) return 2;
     }
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])),
+                                  .sin_addr = {htonl(INADDR_LOOPBACK)}};
     connection *c = calloc((size_t)n_connections, sizeof *c);
     struct pollfd *polled = calloc((size_t)n_connections, sizeof *polled);
     float *latency = malloc(MAX_SAMPLES * sizeof *latency);
@@ -95,6 +99,7 @@ int main(int argc, char **argv) {
     size_t samples = done < MAX_SAMPLES ? done : MAX_SAMPLES;
     if (!samples) return 1;
     qsort(latency, samples, sizeof *latency, by_value);
-    printf("%zu %zu %.0f %.1f %.1f %.1f\n", done, errors, done / elapsed, latency[samples / 2], latency[(size_t)(samples * 0.99)], latency[samples - 1]);
+    printf("%zu %zu %.0f %.1f %.1f %.1f\n", done, errors, done / elapsed, latency[samples / 2], latency[(size_t)(samples * 0.99)],
+           latency[samples - 1]);
     return 0;
 }

@@ -88,7 +88,8 @@ static int run_trial(double *gain) {
     const int8_t *queries[QUERIES];
     for (size_t r = 0; r < BLOCK; r++) {
         t->at[r] = t->records[r % 3 ? r : BLOCK - 1 - r];       /* in no order ... */
-        for (size_t i = 0; i < sizeof t->records[r]; i++) t->records[r][i] = (uint8_t)((state = state * 1664525u + 1013904223u) >> 24);
+        for (size_t i = 0; i < sizeof t->records[r]; i++)
+            t->records[r][i] = (uint8_t)((state = state * 1664525u + 1013904223u) >> 24);
     }
     for (size_t j = 0; j < QUERIES; j++)
         for (size_t i = 0; i < DIM; i++) t->queries[j][i] = (int8_t)((state = state * 1664525u + 1013904223u) >> 24);
@@ -122,5 +123,6 @@ static int is_supported(void) { return 0; }
 static int is_worth_it(void) { return 0; }
 #endif
 
-const kernel_table kernels_amx = {.name = "amx", .is_supported = is_supported, .is_worth_it = is_worth_it, .block_u8s8 = block_u8s8_tiles};
+const kernel_table kernels_amx = {.name = "amx", .is_supported = is_supported, .is_worth_it = is_worth_it,
+                                  .block_u8s8 = block_u8s8_tiles};
 #endif

@@ -17,7 +17,8 @@ static const uint8_t *NAME(gather)(const uint8_t *const *records, size_t n, size
     return rows;
 }
 
-static void NAME(block_u8s8)(const uint8_t *packed, size_t n_groups, const uint8_t *const *records, size_t n, size_t dim, int32_t *out) {
+static void NAME(block_u8s8)(const uint8_t *packed, size_t n_groups, const uint8_t *const *records, size_t n, size_t dim,
+                             int32_t *out) {
     const size_t group = packed_bytes(dim);
     _Alignas(64) uint8_t rows[2][16 * 64];
     _Alignas(64) int32_t sums[16 * GROUP];

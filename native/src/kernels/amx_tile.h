@@ -46,10 +46,13 @@ static void emulated_dp(tile t, tile a, tile b) {
 #else
 /* The compilers' intrinsics do not all say that they touch memory: BARRIER does. */
 #define BARRIER __asm__ volatile("" ::: "memory")
-#define TILES                                                                                                                       \
-    static const _Alignas(64) struct { uint8_t palette, start, zero[14]; uint16_t columns[16]; uint8_t rows[16]; } tile_shapes = {  \
-        1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};                                             \
-    BARRIER;                                                                                                                        \
+#define TILES                                                                                                                    \
+    static const _Alignas(64) struct {                                                                                           \
+        uint8_t palette, start, zero[14];                                                                                        \
+        uint16_t columns[16];                                                                                                    \
+        uint8_t rows[16];                                                                                                        \
+    } tile_shapes = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};                             \
+    BARRIER;                                                                                                                     \
     _tile_loadconfig(&tile_shapes)
 #define TILES_END _tile_release()
 #define TILE_ZERO(t) _tile_zero(t)

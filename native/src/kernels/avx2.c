@@ -42,31 +42,31 @@ INLINE double sum_f64(__m256d v) {
     return _mm_cvtsd_f64(_mm_add_sd(h, _mm_unpackhi_pd(h, h)));
 }
 
-#define OVER_RECORDS(name, result)                                                                                                  \
-    static void name(const void *query, const uint8_t *const *records, size_t n, size_t dim, void *out) {                          \
-        size_t i = 0;                                                                                                               \
-        for (; i + 4 <= n; i += 4) name##_few(query, records + i, dim, (result *)out + i, 4);                                       \
-        for (; i < n; i++) name##_few(query, records + i, dim, (result *)out + i, 1);                                               \
+#define OVER_RECORDS(name, result)                                                                                               \
+    static void name(const void *query, const uint8_t *const *records, size_t n, size_t dim, void *out) {                        \
+        size_t i = 0;                                                                                                            \
+        for (; i + 4 <= n; i += 4) name##_few(query, records + i, dim, (result *)out + i, 4);                                    \
+        for (; i < n; i++) name##_few(query, records + i, dim, (result *)out + i, 1);                                            \
     }
 
 #define LOAD16(p) _mm_loadu_si128((const __m128i *)(const void *)(p))
 #define LOAD32(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
 
-#define BYTE_KERNEL(name, qtype, type, widen_q, widen_x)                                                                            \
-    INLINE void name##_few(const qtype *q, const uint8_t *const *r, size_t dim, int32_t *out, const int count) {                    \
-        __m256i s[4];                                                                                                               \
-        for (int j = 0; j < count; j++) s[j] = _mm256_setzero_si256();                                                              \
-        size_t i = 0;                                                                                                               \
-        for (; i + 16 <= dim; i += 16) {                                                                                            \
-            __m256i a = widen_q(LOAD16(q + i));                                                                                     \
-            for (int j = 0; j < count; j++) s[j] = _mm256_add_epi32(s[j], _mm256_madd_epi16(widen_x(LOAD16(r[j] + i)), a));         \
-        }                                                                                                                           \
-        for (int j = 0; j < count; j++) {                                                                                           \
-            int32_t sum = sum_i32(s[j]);                                                                                            \
-            for (size_t t = i; t < dim; t++) sum += (int32_t)q[t] * ((const type *)r[j])[t];                                        \
-            out[j] = sum;                                                                                                           \
-        }                                                                                                                           \
-    }                                                                                                                               \
+#define BYTE_KERNEL(name, qtype, type, widen_q, widen_x)                                                                         \
+    INLINE void name##_few(const qtype *q, const uint8_t *const *r, size_t dim, int32_t *out, const int count) {                 \
+        __m256i s[4];                                                                                                            \
+        for (int j = 0; j < count; j++) s[j] = _mm256_setzero_si256();                                                           \
+        size_t i = 0;                                                                                                            \
+        for (; i + 16 <= dim; i += 16) {                                                                                         \
+            __m256i a = widen_q(LOAD16(q + i));                                                                                  \
+            for (int j = 0; j < count; j++) s[j] = _mm256_add_epi32(s[j], _mm256_madd_epi16(widen_x(LOAD16(r[j] + i)), a));      \
+        }                                                                                                                        \
+        for (int j = 0; j < count; j++) {                                                                                        \
+            int32_t sum = sum_i32(s[j]);                                                                                         \
+            for (size_t t = i; t < dim; t++) sum += (int32_t)q[t] * ((const type *)r[j])[t];                                     \
+            out[j] = sum;                                                                                                        \
+        }                                                                                                                        \
+    }                                                                                                                            \
     OVER_RECORDS(name, int32_t)
 BYTE_KERNEL(dot_u8s8, int8_t, uint8_t, _mm256_cvtepi8_epi16, _mm256_cvtepu8_epi16)
 BYTE_KERNEL(dot_i8, int8_t, int8_t, _mm256_cvtepi8_epi16, _mm256_cvtepi8_epi16)
@@ -128,26 +128,26 @@ INLINE __m256 load_bf16(const uint8_t *x, size_t i) {
 INLINE __m256 add_dot(__m256 s, __m256 a, __m256 b) { return _mm256_fmadd_ps(a, b, s); }
 INLINE __m256 add_l2(__m256 s, __m256 a, __m256 b) { __m256 d = _mm256_sub_ps(a, b); return _mm256_fmadd_ps(d, d, s); }
 
-#define FLOAT_KERNEL(name, bytes, load, add)                                                                                        \
-    INLINE void name##_few(const float *q, const uint8_t *const *r, size_t dim, float *out, const int count) {                      \
-        __m256 s[4];                                                                                                                \
-        for (int j = 0; j < count; j++) s[j] = _mm256_setzero_ps();                                                                 \
-        size_t i = 0;                                                                                                               \
-        for (; i + 8 <= dim; i += 8) {                                                                                              \
-            __m256 a = _mm256_loadu_ps(q + i);                                                                                      \
-            for (int j = 0; j < count; j++) s[j] = add(s[j], a, load(r[j], i));                                                     \
-        }                                                                                                                           \
-        if (i < dim) {                                                                                                              \
-            float a[8] = {0};                                                                                                       \
-            memcpy(a, q + i, (dim - i) * sizeof *a);                                                                                \
-            for (int j = 0; j < count; j++) {                                                                                       \
-                uint8_t x[32] = {0};                                                                                                \
-                memcpy(x, r[j] + i * bytes, (dim - i) * bytes);                                                                     \
-                s[j] = add(s[j], _mm256_loadu_ps(a), load(x, 0));                                                                   \
-            }                                                                                                                       \
-        }                                                                                                                           \
-        for (int j = 0; j < count; j++) out[j] = sum_f32(s[j]);                                                                     \
-    }                                                                                                                               \
+#define FLOAT_KERNEL(name, bytes, load, add)                                                                                     \
+    INLINE void name##_few(const float *q, const uint8_t *const *r, size_t dim, float *out, const int count) {                   \
+        __m256 s[4];                                                                                                             \
+        for (int j = 0; j < count; j++) s[j] = _mm256_setzero_ps();                                                              \
+        size_t i = 0;                                                                                                            \
+        for (; i + 8 <= dim; i += 8) {                                                                                           \
+            __m256 a = _mm256_loadu_ps(q + i);                                                                                   \
+            for (int j = 0; j < count; j++) s[j] = add(s[j], a, load(r[j], i));                                                  \
+        }                                                                                                                        \
+        if (i < dim) {                                                                                                           \
+            float a[8] = {0};                                                                                                    \
+            memcpy(a, q + i, (dim - i) * sizeof *a);                                                                             \
+            for (int j = 0; j < count; j++) {                                                                                    \
+                uint8_t x[32] = {0};                                                                                             \
+                memcpy(x, r[j] + i * bytes, (dim - i) * bytes);                                                                  \
+                s[j] = add(s[j], _mm256_loadu_ps(a), load(x, 0));                                                                \
+            }                                                                                                                    \
+        }                                                                                                                        \
+        for (int j = 0; j < count; j++) out[j] = sum_f32(s[j]);                                                                  \
+    }                                                                                                                            \
     OVER_RECORDS(name, float)
 FLOAT_KERNEL(dot_f32, 4, load_f32, add_dot)
 FLOAT_KERNEL(l2_f32, 4, load_f32, add_l2)
@@ -158,25 +158,25 @@ FLOAT_KERNEL(l2_bf16, 2, load_bf16, add_l2)
 
 INLINE __m256d add_dot_f64(__m256d s, __m256d a, __m256d b) { return _mm256_fmadd_pd(a, b, s); }
 INLINE __m256d add_l2_f64(__m256d s, __m256d a, __m256d b) { __m256d d = _mm256_sub_pd(a, b); return _mm256_fmadd_pd(d, d, s); }
-#define DOUBLE_KERNEL(name, add)                                                                                                    \
-    INLINE void name##_few(const double *q, const uint8_t *const *r, size_t dim, double *out, const int count) {                    \
-        __m256d s[4];                                                                                                               \
-        for (int j = 0; j < count; j++) s[j] = _mm256_setzero_pd();                                                                 \
-        size_t i = 0;                                                                                                               \
-        for (; i + 4 <= dim; i += 4) {                                                                                              \
-            __m256d a = _mm256_loadu_pd(q + i);                                                                                     \
-            for (int j = 0; j < count; j++) s[j] = add(s[j], a, _mm256_loadu_pd((const double *)(const void *)r[j] + i));           \
-        }                                                                                                                           \
-        if (i < dim) {                                                                                                              \
-            double a[4] = {0}, x[4] = {0};                                                                                          \
-            memcpy(a, q + i, (dim - i) * sizeof *a);                                                                                \
-            for (int j = 0; j < count; j++) {                                                                                       \
-                memcpy(x, r[j] + i * sizeof *x, (dim - i) * sizeof *x);                                                             \
-                s[j] = add(s[j], _mm256_loadu_pd(a), _mm256_loadu_pd(x));                                                           \
-            }                                                                                                                       \
-        }                                                                                                                           \
-        for (int j = 0; j < count; j++) out[j] = sum_f64(s[j]);                                                                     \
-    }                                                                                                                               \
+#define DOUBLE_KERNEL(name, add)                                                                                                 \
+    INLINE void name##_few(const double *q, const uint8_t *const *r, size_t dim, double *out, const int count) {                 \
+        __m256d s[4];                                                                                                            \
+        for (int j = 0; j < count; j++) s[j] = _mm256_setzero_pd();                                                              \
+        size_t i = 0;                                                                                                            \
+        for (; i + 4 <= dim; i += 4) {                                                                                           \
+            __m256d a = _mm256_loadu_pd(q + i);                                                                                  \
+            for (int j = 0; j < count; j++) s[j] = add(s[j], a, _mm256_loadu_pd((const double *)(const void *)r[j] + i));        \
+        }                                                                                                                        \
+        if (i < dim) {                                                                                                           \
+            double a[4] = {0}, x[4] = {0};                                                                                       \
+            memcpy(a, q + i, (dim - i) * sizeof *a);                                                                             \
+            for (int j = 0; j < count; j++) {                                                                                    \
+                memcpy(x, r[j] + i * sizeof *x, (dim - i) * sizeof *x);                                                          \
+                s[j] = add(s[j], _mm256_loadu_pd(a), _mm256_loadu_pd(x));                                                        \
+            }                                                                                                                    \
+        }                                                                                                                        \
+        for (int j = 0; j < count; j++) out[j] = sum_f64(s[j]);                                                                  \
+    }                                                                                                                            \
     OVER_RECORDS(name, double)
 DOUBLE_KERNEL(dot_f64, add_dot_f64)
 DOUBLE_KERNEL(l2_f64, add_l2_f64)
@@ -213,7 +213,8 @@ INLINE void block_u8s8_few(const uint8_t *packed, const uint8_t *const *r, size_
         }
 }
 
-static void block_u8s8(const uint8_t *packed, size_t n_groups, const uint8_t *const *records, size_t n, size_t dim, int32_t *out) {
+static void block_u8s8(const uint8_t *packed, size_t n_groups, const uint8_t *const *records, size_t n, size_t dim,
+                       int32_t *out) {
     for (size_t g = 0; g < n_groups; g++, packed += packed_bytes(dim), out += GROUP * n) {
         size_t i = 0;
         for (; i + 2 <= n; i += 2) block_u8s8_few(packed, records + i, dim, out + GROUP * i, 2);
@@ -222,42 +223,42 @@ static void block_u8s8(const uint8_t *packed, size_t n_groups, const uint8_t *co
 }
 
 /* Blocks of floats: two queries against four records at a time, each sum as the kernels above add it. */
-#define FLOAT_BLOCK(kernel, vector, type, step, load, zero, add, sum)                                                               \
-    INLINE void block_##kernel##_few(const void *const *q, const uint8_t *const *r, size_t dim, type *out) {                        \
-        vector s[4][2];                                                                                                             \
-        for (int j = 0; j < 4; j++) s[j][0] = s[j][1] = zero();                                                                     \
-        size_t i = 0;                                                                                                               \
-        for (; i + step <= dim; i += step) {                                                                                        \
-            vector a = load((const type *)q[0] + i), b = load((const type *)q[1] + i);                                              \
-            for (int j = 0; j < 4; j++) {                                                                                           \
-                vector x = load((const type *)(const void *)r[j] + i);                                                              \
-                s[j][0] = add(s[j][0], a, x), s[j][1] = add(s[j][1], b, x);                                                         \
-            }                                                                                                                       \
-        }                                                                                                                           \
-        if (i < dim) {                                                                                                              \
-            type a[2][step] = {{0}};                                                                                                \
-            for (int k = 0; k < 2; k++) memcpy(a[k], (const type *)q[k] + i, (dim - i) * sizeof(type));                             \
-            for (int j = 0; j < 4; j++) {                                                                                           \
-                type x[step] = {0};                                                                                                 \
-                memcpy(x, r[j] + i * sizeof(type), (dim - i) * sizeof(type));                                                       \
-                for (int k = 0; k < 2; k++) s[j][k] = add(s[j][k], load(a[k]), load(x));                                            \
-            }                                                                                                                       \
-        }                                                                                                                           \
-        for (int j = 0; j < 4; j++) out[2 * j] = sum(s[j][0]), out[2 * j + 1] = sum(s[j][1]);                                       \
-    }                                                                                                                               \
-    static void block_##kernel(const void *const *queries, size_t n_queries, const uint8_t *const *records, size_t n, size_t dim,   \
-                               void *out) {                                                                                        \
-        for (size_t i = 0; i < n; i += 4)                                                                                           \
-            for (size_t k = 0; k < n_queries; k += 2) {                                                                             \
-                size_t m = n - i < 4 ? n - i : 4, nk = n_queries - k < 2 ? 1 : 2;                                                   \
-                const void *q[2] = {queries[k], queries[k + nk - 1]};                                                               \
-                const uint8_t *r[4];                                                                                                \
-                type sums[8];                                                                                                       \
-                for (size_t j = 0; j < 4; j++) r[j] = records[i + (j < m ? j : 0)];                                                 \
-                block_##kernel##_few(q, r, dim, sums);                                                                              \
-                for (size_t j = 0; j < m; j++)                                                                                      \
-                    memcpy((type *)out + GROUP * (i + j) + k, sums + 2 * j, nk * sizeof(type));                                     \
-            }                                                                                                                       \
+#define FLOAT_BLOCK(kernel, vector, type, step, load, zero, add, sum)                                                            \
+    INLINE void block_##kernel##_few(const void *const *q, const uint8_t *const *r, size_t dim, type *out) {                     \
+        vector s[4][2];                                                                                                          \
+        for (int j = 0; j < 4; j++) s[j][0] = s[j][1] = zero();                                                                  \
+        size_t i = 0;                                                                                                            \
+        for (; i + step <= dim; i += step) {                                                                                     \
+            vector a = load((const type *)q[0] + i), b = load((const type *)q[1] + i);                                           \
+            for (int j = 0; j < 4; j++) {                                                                                        \
+                vector x = load((const type *)(const void *)r[j] + i);                                                           \
+                s[j][0] = add(s[j][0], a, x), s[j][1] = add(s[j][1], b, x);                                                      \
+            }                                                                                                                    \
+        }                                                                                                                        \
+        if (i < dim) {                                                                                                           \
+            type a[2][step] = {{0}};                                                                                             \
+            for (int k = 0; k < 2; k++) memcpy(a[k], (const type *)q[k] + i, (dim - i) * sizeof(type));                          \
+            for (int j = 0; j < 4; j++) {                                                                                        \
+                type x[step] = {0};                                                                                              \
+                memcpy(x, r[j] + i * sizeof(type), (dim - i) * sizeof(type));                                                    \
+                for (int k = 0; k < 2; k++) s[j][k] = add(s[j][k], load(a[k]), load(x));                                         \
+            }                                                                                                                    \
+        }                                                                                                                        \
+        for (int j = 0; j < 4; j++) out[2 * j] = sum(s[j][0]), out[2 * j + 1] = sum(s[j][1]);                                    \
+    }                                                                                                                            \
+    static void block_##kernel(const void *const *queries, size_t n_queries, const uint8_t *const *records, size_t n,            \
+                               size_t dim, void *out) {                                                                          \
+        for (size_t i = 0; i < n; i += 4)                                                                                        \
+            for (size_t k = 0; k < n_queries; k += 2) {                                                                          \
+                size_t m = n - i < 4 ? n - i : 4, nk = n_queries - k < 2 ? 1 : 2;                                                \
+                const void *q[2] = {queries[k], queries[k + nk - 1]};                                                            \
+                const uint8_t *r[4];                                                                                             \
+                type sums[8];                                                                                                    \
+                for (size_t j = 0; j < 4; j++) r[j] = records[i + (j < m ? j : 0)];                                              \
+                block_##kernel##_few(q, r, dim, sums);                                                                           \
+                for (size_t j = 0; j < m; j++)                                                                                   \
+                    memcpy((type *)out + GROUP * (i + j) + k, sums + 2 * j, nk * sizeof(type));                                  \
+            }                                                                                                                    \
     }
 FLOAT_BLOCK(dot_f32, __m256, float, 8, _mm256_loadu_ps, _mm256_setzero_ps, add_dot, sum_f32)
 FLOAT_BLOCK(l2_f32, __m256, float, 8, _mm256_loadu_ps, _mm256_setzero_ps, add_l2, sum_f32)

@@ -16,7 +16,8 @@
 #include "kernels.h"
 
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,popcnt"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,popcnt"))), \
+                             apply_to = function)
 #else
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,popcnt")
 #endif
@@ -46,17 +47,17 @@ INLINE void sum4_f32(const __m512 a[4], float *out) {
 }
 
 /* One kernel = a step over `count` records (a constant, 4 or 1), then the loop over all. */
-#define OVER_RECORDS(name, result)                                                                                                  \
-    static void name(const void *query, const uint8_t *const *records, size_t n, size_t dim, void *out) {                          \
-        size_t i = 0;                                                                                                               \
-        for (; i + 4 <= n; i += 4) name##_few(query, records + i, dim, (result *)out + i, 4);                                       \
-        if (n - i == 1) name##_few(query, records + i, dim, (result *)out + i, 1);                                                  \
-        else if (i < n) {                                       /* two or three: four, the last one more than once */              \
-            const uint8_t *four[4] = {records[i], records[i + 1], records[n - 1], records[n - 1]};                                  \
-            result results[4];                                                                                                      \
-            name##_few(query, four, dim, results, 4);                                                                               \
-            memcpy((result *)out + i, results, (n - i) * sizeof(result));                                                           \
-        }                                                                                                                           \
+#define OVER_RECORDS(name, result)                                                                                               \
+    static void name(const void *query, const uint8_t *const *records, size_t n, size_t dim, void *out) {                        \
+        size_t i = 0;                                                                                                            \
+        for (; i + 4 <= n; i += 4) name##_few(query, records + i, dim, (result *)out + i, 4);                                    \
+        if (n - i == 1) name##_few(query, records + i, dim, (result *)out + i, 1);                                               \
+        else if (i < n) {                                       /* two or three: four, the last one more than once */            \
+            const uint8_t *four[4] = {records[i], records[i + 1], records[n - 1], records[n - 1]};                               \
+            result results[4];                                                                                                   \
+            name##_few(query, four, dim, results, 4);                                                                            \
+            memcpy((result *)out + i, results, (n - i) * sizeof(result));                                                        \
+        }                                                                                                                        \
     }
 
 INLINE void finish_i32(const __m512i *s, int32_t *out, const int count) {
@@ -133,40 +134,44 @@ INLINE void dot_u1s8_few(const int8_t *q, const uint8_t *const *r, size_t dim, i
 }
 OVER_RECORDS(dot_u1s8, int32_t)
 
-#define BYTE_KERNEL(name, widen)                                                                                                    \
-    INLINE void name##_few(const uint8_t *q, const uint8_t *const *r, size_t dim, int32_t *out, const int count) {                  \
-        __m512i s[4];                                                                                                               \
-        for (int j = 0; j < count; j++) s[j] = _mm512_setzero_si512();                                                              \
-        for (size_t i = 0; i < dim; i += 32) {                                                                                      \
-            __mmask32 m = _cvtu32_mask32(dim - i >= 32 ? ~0u : (1u << (dim - i)) - 1);                                              \
-            __m512i a = widen(_mm256_maskz_loadu_epi8(m, q + i));                                                                   \
-            for (int j = 0; j < count; j++) s[j] = _mm512_dpwssd_epi32(s[j], widen(_mm256_maskz_loadu_epi8(m, r[j] + i)), a);       \
-        }                                                                                                                           \
-        finish_i32(s, out, count);                                                                                                  \
-    }                                                                                                                               \
+#define BYTE_KERNEL(name, widen)                                                                                                 \
+    INLINE void name##_few(const uint8_t *q, const uint8_t *const *r, size_t dim, int32_t *out, const int count) {               \
+        __m512i s[4];                                                                                                            \
+        for (int j = 0; j < count; j++) s[j] = _mm512_setzero_si512();                                                           \
+        for (size_t i = 0; i < dim; i += 32) {                                                                                   \
+            __mmask32 m = _cvtu32_mask32(dim - i >= 32 ? ~0u : (1u << (dim - i)) - 1);                                           \
+            __m512i a = widen(_mm256_maskz_loadu_epi8(m, q + i));                                                                \
+            for (int j = 0; j < count; j++) s[j] = _mm512_dpwssd_epi32(s[j], widen(_mm256_maskz_loadu_epi8(m, r[j] + i)), a);    \
+        }                                                                                                                        \
+        finish_i32(s, out, count);                                                                                               \
+    }                                                                                                                            \
     OVER_RECORDS(name, int32_t)
 BYTE_KERNEL(dot_i8, _mm512_cvtepi8_epi16)
 BYTE_KERNEL(dot_u8, _mm512_cvtepu8_epi16)
 
-INLINE __m512 load_f32(const uint8_t *x, size_t i, __mmask16 m) { return _mm512_maskz_loadu_ps(m, (const float *)(const void *)x + i); }
-INLINE __m512 load_f16(const uint8_t *x, size_t i, __mmask16 m) { return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, x + 2 * i)); }
+INLINE __m512 load_f32(const uint8_t *x, size_t i, __mmask16 m) {
+    return _mm512_maskz_loadu_ps(m, (const float *)(const void *)x + i);
+}
+INLINE __m512 load_f16(const uint8_t *x, size_t i, __mmask16 m) {
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, x + 2 * i));
+}
 INLINE __m512 load_bf16(const uint8_t *x, size_t i, __mmask16 m) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, x + 2 * i)), 16));
 }
 INLINE __m512 add_dot(__m512 s, __m512 a, __m512 b) { return _mm512_fmadd_ps(a, b, s); }
 INLINE __m512 add_l2(__m512 s, __m512 a, __m512 b) { __m512 d = _mm512_sub_ps(a, b); return _mm512_fmadd_ps(d, d, s); }
 
-#define FLOAT_KERNEL(name, load, add)                                                                                               \
-    INLINE void name##_few(const float *q, const uint8_t *const *r, size_t dim, float *out, const int count) {                      \
-        __m512 s[4];                                                                                                                \
-        for (int j = 0; j < count; j++) s[j] = _mm512_setzero_ps();                                                                 \
-        for (size_t i = 0; i < dim; i += 16) {                                                                                      \
-            __mmask16 m = _cvtu32_mask16(dim - i >= 16 ? 0xFFFFu : (1u << (dim - i)) - 1);                                          \
-            __m512 a = _mm512_maskz_loadu_ps(m, q + i);                                                                             \
-            for (int j = 0; j < count; j++) s[j] = add(s[j], a, load(r[j], i, m));                                                  \
-        }                                                                                                                           \
-        finish_f32(s, out, count);                                                                                                  \
-    }                                                                                                                               \
+#define FLOAT_KERNEL(name, load, add)                                                                                            \
+    INLINE void name##_few(const float *q, const uint8_t *const *r, size_t dim, float *out, const int count) {                   \
+        __m512 s[4];                                                                                                             \
+        for (int j = 0; j < count; j++) s[j] = _mm512_setzero_ps();                                                              \
+        for (size_t i = 0; i < dim; i += 16) {                                                                                   \
+            __mmask16 m = _cvtu32_mask16(dim - i >= 16 ? 0xFFFFu : (1u << (dim - i)) - 1);                                       \
+            __m512 a = _mm512_maskz_loadu_ps(m, q + i);                                                                          \
+            for (int j = 0; j < count; j++) s[j] = add(s[j], a, load(r[j], i, m));                                               \
+        }                                                                                                                        \
+        finish_f32(s, out, count);                                                                                               \
+    }                                                                                                                            \
     OVER_RECORDS(name, float)
 FLOAT_KERNEL(dot_f32, load_f32, add_dot)
 FLOAT_KERNEL(l2_f32, load_f32, add_l2)
@@ -177,25 +182,25 @@ FLOAT_KERNEL(l2_bf16, load_bf16, add_l2)
 
 INLINE __m512d add_dot_f64(__m512d s, __m512d a, __m512d b) { return _mm512_fmadd_pd(a, b, s); }
 INLINE __m512d add_l2_f64(__m512d s, __m512d a, __m512d b) { __m512d d = _mm512_sub_pd(a, b); return _mm512_fmadd_pd(d, d, s); }
-#define DOUBLE_KERNEL(name, add)                                                                                                    \
-    INLINE void name##_few(const double *q, const uint8_t *const *r, size_t dim, double *out, const int count) {                    \
-        __m512d s[4];                                                                                                               \
-        for (int j = 0; j < count; j++) s[j] = _mm512_setzero_pd();                                                                 \
-        for (size_t i = 0; i < dim; i += 8) {                                                                                       \
-            __mmask8 m = (__mmask8)(dim - i >= 8 ? 0xFF : (1u << (dim - i)) - 1);                                                   \
-            __m512d a = _mm512_maskz_loadu_pd(m, q + i);                                                                            \
-            for (int j = 0; j < count; j++)                                                                                         \
-                s[j] = add(s[j], a, _mm512_maskz_loadu_pd(m, (const double *)(const void *)r[j] + i));                              \
-        }                                                                                                                           \
-        for (int j = 0; j < count; j++) out[j] = _mm512_reduce_add_pd(s[j]);                                                        \
-    }                                                                                                                               \
+#define DOUBLE_KERNEL(name, add)                                                                                                 \
+    INLINE void name##_few(const double *q, const uint8_t *const *r, size_t dim, double *out, const int count) {                 \
+        __m512d s[4];                                                                                                            \
+        for (int j = 0; j < count; j++) s[j] = _mm512_setzero_pd();                                                              \
+        for (size_t i = 0; i < dim; i += 8) {                                                                                    \
+            __mmask8 m = (__mmask8)(dim - i >= 8 ? 0xFF : (1u << (dim - i)) - 1);                                                \
+            __m512d a = _mm512_maskz_loadu_pd(m, q + i);                                                                         \
+            for (int j = 0; j < count; j++)                                                                                      \
+                s[j] = add(s[j], a, _mm512_maskz_loadu_pd(m, (const double *)(const void *)r[j] + i));                           \
+        }                                                                                                                        \
+        for (int j = 0; j < count; j++) out[j] = _mm512_reduce_add_pd(s[j]);                                                     \
+    }                                                                                                                            \
     OVER_RECORDS(name, double)
 DOUBLE_KERNEL(dot_f64, add_dot_f64)
 DOUBLE_KERNEL(l2_f64, add_l2_f64)
 
 /* Blocks of bytes: a lane is a query, so nothing is added across lanes; 4 bytes of a record are spread over all of them. */
-INLINE void block_u8s8_few(const uint8_t *packed, size_t stride, const uint8_t *const *r, size_t dim, int32_t *out, size_t out_stride,
-                           const int count, const int groups) {
+INLINE void block_u8s8_few(const uint8_t *packed, size_t stride, const uint8_t *const *r, size_t dim, int32_t *out,
+                           size_t out_stride, const int count, const int groups) {
     __m512i s[8][2];
     for (int j = 0; j < count; j++)
         for (int g = 0; g < groups; g++) s[j][g] = _mm512_setzero_si512();
@@ -213,7 +218,8 @@ INLINE void block_u8s8_few(const uint8_t *packed, size_t stride, const uint8_t *
         for (int g = 0; g < groups; g++) _mm512_storeu_si512(out + GROUP * j + (size_t)g * out_stride, s[j][g]);
 }
 
-static void block_u8s8(const uint8_t *packed, size_t n_groups, const uint8_t *const *records, size_t n, size_t dim, int32_t *out) {
+static void block_u8s8(const uint8_t *packed, size_t n_groups, const uint8_t *const *records, size_t n, size_t dim,
+                       int32_t *out) {
     const size_t stride = packed_bytes(dim);
     for (; n_groups; packed += 2 * stride, out += 2 * GROUP * n, n_groups -= n_groups > 1 ? 2 : 1) {
         size_t i = 0;
@@ -227,35 +233,35 @@ static void block_u8s8(const uint8_t *packed, size_t n_groups, const uint8_t *co
 }
 
 /* Blocks of floats: four queries against four records at a time, each sum as the kernels above add it. */
-#define FLOAT_BLOCK(kernel, vector, type, step, mask, mask_of, load, zero, add, sum4)                                     \
-    INLINE void block_##kernel##_few(const void *const *q, const uint8_t *const *r, size_t dim, type *out) {                        \
-        vector s[4][4];                                                                                                             \
-        for (int j = 0; j < 4; j++)                                                                                                 \
-            for (int k = 0; k < 4; k++) s[j][k] = zero();                                                                           \
-        for (size_t i = 0; i < dim; i += step) {                                                                                    \
-            mask m = mask_of(dim - i);                                                                                              \
-            vector a[4];                                                                                                            \
-            for (int k = 0; k < 4; k++) a[k] = load(m, (const type *)q[k] + i);                                                   \
-            for (int j = 0; j < 4; j++) {                                                                                           \
-                vector x = load(m, (const type *)(const void *)r[j] + i);                                                         \
-                for (int k = 0; k < 4; k++) s[j][k] = add(s[j][k], a[k], x);                                                        \
-            }                                                                                                                       \
-        }                                                                                                                           \
-        for (int j = 0; j < 4; j++) sum4(s[j], out + 4 * j);                                                                        \
-    }                                                                                                                               \
-    static void block_##kernel(const void *const *queries, size_t n_queries, const uint8_t *const *records, size_t n, size_t dim,   \
-                               void *out) {                                                                                        \
-        for (size_t i = 0; i < n; i += 4)                                                                                           \
-            for (size_t k = 0; k < n_queries; k += 4) {                                                                             \
-                size_t m = n - i < 4 ? n - i : 4, nk = n_queries - k < 4 ? n_queries - k : 4;                                       \
-                const void *q[4];                                                                                                   \
-                const uint8_t *r[4];                                                                                                \
-                type sums[16];                                                                                                      \
-                for (size_t j = 0; j < 4; j++) q[j] = queries[k + (j < nk ? j : 0)], r[j] = records[i + (j < m ? j : 0)];           \
-                block_##kernel##_few(q, r, dim, sums);                                                                              \
-                for (size_t j = 0; j < m; j++)                                                                                      \
-                    memcpy((type *)out + GROUP * (i + j) + k, sums + 4 * j, nk * sizeof(type));                                     \
-            }                                                                                                                       \
+#define FLOAT_BLOCK(kernel, vector, type, step, mask, mask_of, load, zero, add, sum4)                                            \
+    INLINE void block_##kernel##_few(const void *const *q, const uint8_t *const *r, size_t dim, type *out) {                     \
+        vector s[4][4];                                                                                                          \
+        for (int j = 0; j < 4; j++)                                                                                              \
+            for (int k = 0; k < 4; k++) s[j][k] = zero();                                                                        \
+        for (size_t i = 0; i < dim; i += step) {                                                                                 \
+            mask m = mask_of(dim - i);                                                                                           \
+            vector a[4];                                                                                                         \
+            for (int k = 0; k < 4; k++) a[k] = load(m, (const type *)q[k] + i);                                                  \
+            for (int j = 0; j < 4; j++) {                                                                                        \
+                vector x = load(m, (const type *)(const void *)r[j] + i);                                                        \
+                for (int k = 0; k < 4; k++) s[j][k] = add(s[j][k], a[k], x);                                                     \
+            }                                                                                                                    \
+        }                                                                                                                        \
+        for (int j = 0; j < 4; j++) sum4(s[j], out + 4 * j);                                                                     \
+    }                                                                                                                            \
+    static void block_##kernel(const void *const *queries, size_t n_queries, const uint8_t *const *records, size_t n,            \
+                               size_t dim, void *out) {                                                                          \
+        for (size_t i = 0; i < n; i += 4)                                                                                        \
+            for (size_t k = 0; k < n_queries; k += 4) {                                                                          \
+                size_t m = n - i < 4 ? n - i : 4, nk = n_queries - k < 4 ? n_queries - k : 4;                                    \
+                const void *q[4];                                                                                                \
+                const uint8_t *r[4];                                                                                             \
+                type sums[16];                                                                                                   \
+                for (size_t j = 0; j < 4; j++) q[j] = queries[k + (j < nk ? j : 0)], r[j] = records[i + (j < m ? j : 0)];        \
+                block_##kernel##_few(q, r, dim, sums);                                                                           \
+                for (size_t j = 0; j < m; j++)                                                                                   \
+                    memcpy((type *)out + GROUP * (i + j) + k, sums + 4 * j, nk * sizeof(type));                                  \
+            }                                                                                                                    \
     }
 #define MASK16(left) _cvtu32_mask16(left >= 16 ? 0xFFFFu : (1u << (left)) - 1)
 #define MASK8(left) (__mmask8)(left >= 8 ? 0xFF : (1u << (left)) - 1)

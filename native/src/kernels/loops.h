@@ -62,7 +62,8 @@ static void NAME(quantise_digits)(const float *x, size_t n, float inverse, int8_
     sums[0] = h, sums[1] = l;
 }
 
-static inline void NAME(expand_block)(const uint8_t *restrict high, const uint8_t *restrict low, size_t half, uint8_t *restrict out) {
+static inline void NAME(expand_block)(const uint8_t *restrict high, const uint8_t *restrict low, size_t half,
+                                      uint8_t *restrict out) {
     if (low)
         for (size_t i = 0; i < half; i++) {
             out[i] = (uint8_t)(high[i] << 4 | (low[i] & 15));
@@ -78,7 +79,8 @@ static inline void NAME(expand_block)(const uint8_t *restrict high, const uint8_
 static void NAME(expand_u4)(const uint8_t *high, const uint8_t *low, size_t dim, uint8_t *out) {
     size_t blocks = dim / 128;
     for (size_t b = 0; b < blocks; b++) NAME(expand_block)(high + 64 * b, low ? low + 64 * b : NULL, 64, out + 128 * b);
-    if (u4_tail(dim)) NAME(expand_block)(high + 64 * blocks, low ? low + 64 * blocks : NULL, u4_tail(dim) / 2, out + 128 * blocks);
+    if (u4_tail(dim))
+        NAME(expand_block)(high + 64 * blocks, low ? low + 64 * blocks : NULL, u4_tail(dim) / 2, out + 128 * blocks);
 }
 
 static int32_t NAME(sum_u8)(const uint8_t *x, size_t n, int64_t *squares) {
@@ -188,11 +190,12 @@ static void NAME(shift_dots)(int32_t *restrict dots, size_t n, const int32_t *re
             dots[GROUP * r + j] = (int32_t)((uint32_t)dots[GROUP * r + j] + (uint32_t)records[r] + (uint32_t)queries[j]);
 }
 
-static void NAME(whole_keys)(const int32_t *restrict dots, size_t n, const int32_t *restrict records, const int32_t *restrict queries,
-                             int32_t times, float *restrict keys) {
+static void NAME(whole_keys)(const int32_t *restrict dots, size_t n, const int32_t *restrict records,
+                             const int32_t *restrict queries, int32_t times, float *restrict keys) {
     for (size_t r = 0; r < n; r++)
         for (int j = 0; j < GROUP; j++)
-            keys[GROUP * r + j] = (float)(int32_t)((uint32_t)records[r] + (uint32_t)queries[j] + (uint32_t)times * (uint32_t)dots[GROUP * r + j]);
+            keys[GROUP * r + j] = (float)(int32_t)((uint32_t)records[r] + (uint32_t)queries[j]
+                                                   + (uint32_t)times * (uint32_t)dots[GROUP * r + j]);
 }
 
 static void NAME(table)(const float *x, size_t width, const float *centroids, int is_l2, float *restrict out) {
@@ -220,9 +223,9 @@ static uint32_t NAME(nearest)(const float *x, size_t width, const float *centroi
     return at;
 }
 
-#define LOOPS .range = NAME(range), .quantise = NAME(quantise), .quantise_s8 = NAME(quantise_s8),                                   \
-    .quantise_digits = NAME(quantise_digits), .expand_u4 = NAME(expand_u4), .sum_u8 = NAME(sum_u8),                      \
-    .flip = NAME(flip), .hadamard = NAME(hadamard), .hamming = NAME(hamming), .sum_squares = NAME(sum_squares), \
-    .nearest = NAME(nearest), .table = NAME(table),                                                                                 \
-    .pack_s8 = NAME(pack_s8), .expand_u1 = NAME(expand_u1), .widen_bf16 = NAME(widen_bf16), .affine_keys = NAME(affine_keys),      \
+#define LOOPS .range = NAME(range), .quantise = NAME(quantise), .quantise_s8 = NAME(quantise_s8),                                \
+    .quantise_digits = NAME(quantise_digits), .expand_u4 = NAME(expand_u4), .sum_u8 = NAME(sum_u8),                              \
+    .flip = NAME(flip), .hadamard = NAME(hadamard), .hamming = NAME(hamming), .sum_squares = NAME(sum_squares),                  \
+    .nearest = NAME(nearest), .table = NAME(table),                                                                              \
+    .pack_s8 = NAME(pack_s8), .expand_u1 = NAME(expand_u1), .widen_bf16 = NAME(widen_bf16), .affine_keys = NAME(affine_keys),    \
     .shift_dots = NAME(shift_dots), .whole_keys = NAME(whole_keys)

@@ -8,20 +8,20 @@
 #include "loops.h"
 
 /* Four partial sums: what a compiler may keep in one register, and the same on every build. */
-#define FLOAT_KERNEL(name, type, qtype, load, term)                                                                                 \
-    static void name(const void *query, const uint8_t *const *records, size_t n, size_t dim, void *out) {                          \
-        const qtype *q = query;                                                                                                     \
-        for (size_t r = 0; r < n; r++) {                                                                                            \
-            const uint8_t *x = records[r];                                                                                          \
-            qtype s[4] = {0, 0, 0, 0};                                                                                              \
-            for (size_t i = 0; i < dim; i++) {                                                                                      \
-                type raw;                                                                                                           \
-                memcpy(&raw, x + i * sizeof raw, sizeof raw);                                                                       \
-                qtype a = q[i], b = load(raw);                                                                                      \
-                s[i & 3] += term;                                                                                                   \
-            }                                                                                                                       \
-            ((qtype *)out)[r] = (s[0] + s[2]) + (s[1] + s[3]);                                                                      \
-        }                                                                                                                           \
+#define FLOAT_KERNEL(name, type, qtype, load, term)                                                                              \
+    static void name(const void *query, const uint8_t *const *records, size_t n, size_t dim, void *out) {                        \
+        const qtype *q = query;                                                                                                  \
+        for (size_t r = 0; r < n; r++) {                                                                                         \
+            const uint8_t *x = records[r];                                                                                       \
+            qtype s[4] = {0, 0, 0, 0};                                                                                           \
+            for (size_t i = 0; i < dim; i++) {                                                                                   \
+                type raw;                                                                                                        \
+                memcpy(&raw, x + i * sizeof raw, sizeof raw);                                                                    \
+                qtype a = q[i], b = load(raw);                                                                                   \
+                s[i & 3] += term;                                                                                                \
+            }                                                                                                                    \
+            ((qtype *)out)[r] = (s[0] + s[2]) + (s[1] + s[3]);                                                                   \
+        }                                                                                                                        \
     }
 #define SAME(x) (x)
 FLOAT_KERNEL(dot_f32, float, float, SAME, a * b)
@@ -33,15 +33,15 @@ FLOAT_KERNEL(l2_bf16, uint16_t, float, bfloat_to_float, (a - b) * (a - b))
 FLOAT_KERNEL(dot_f64, double, double, SAME, a * b)
 FLOAT_KERNEL(l2_f64, double, double, SAME, (a - b) * (a - b))
 
-#define INTEGER_KERNEL(name, qtype, type)                                                                                           \
-    static void name(const void *query, const uint8_t *const *records, size_t n, size_t dim, void *out) {                          \
-        const qtype *q = query;                                                                                                     \
-        for (size_t r = 0; r < n; r++) {                                                                                            \
-            const type *x = (const type *)records[r];                                                                               \
-            int32_t sum = 0;                                                                                                        \
-            for (size_t i = 0; i < dim; i++) sum += (int32_t)q[i] * x[i];                                                           \
-            ((int32_t *)out)[r] = sum;                                                                                              \
-        }                                                                                                                           \
+#define INTEGER_KERNEL(name, qtype, type)                                                                                        \
+    static void name(const void *query, const uint8_t *const *records, size_t n, size_t dim, void *out) {                        \
+        const qtype *q = query;                                                                                                  \
+        for (size_t r = 0; r < n; r++) {                                                                                         \
+            const type *x = (const type *)records[r];                                                                            \
+            int32_t sum = 0;                                                                                                     \
+            for (size_t i = 0; i < dim; i++) sum += (int32_t)q[i] * x[i];                                                        \
+            ((int32_t *)out)[r] = sum;                                                                                           \
+        }                                                                                                                        \
     }
 INTEGER_KERNEL(dot_i8, int8_t, int8_t)
 INTEGER_KERNEL(dot_u8, uint8_t, uint8_t)
@@ -73,7 +73,8 @@ static void dot_u1s8(const void *query, const uint8_t *const *records, size_t n,
     }
 }
 
-static void block_u8s8(const uint8_t *packed, size_t n_groups, const uint8_t *const *records, size_t n, size_t dim, int32_t *out) {
+static void block_u8s8(const uint8_t *packed, size_t n_groups, const uint8_t *const *records, size_t n, size_t dim,
+                       int32_t *out) {
     for (size_t g = 0; g < n_groups; g++, packed += packed_bytes(dim))
         for (size_t r = 0; r < n; r++, out += GROUP) {
             int32_t sums[GROUP] = {0};
@@ -84,11 +85,11 @@ static void block_u8s8(const uint8_t *packed, size_t n_groups, const uint8_t *co
         }
 }
 
-#define FLOAT_BLOCK(kernel, type)                                                                                                   \
-    static void block_##kernel(const void *const *queries, size_t n_queries, const uint8_t *const *records, size_t n, size_t dim,   \
-                               void *out) {                                                                                        \
-        for (size_t r = 0; r < n; r++)                                                                                              \
-            for (size_t j = 0; j < n_queries; j++) kernel(queries[j], records + r, 1, dim, (type *)out + GROUP * r + j);            \
+#define FLOAT_BLOCK(kernel, type)                                                                                                \
+    static void block_##kernel(const void *const *queries, size_t n_queries, const uint8_t *const *records, size_t n,            \
+                               size_t dim, void *out) {                                                                          \
+        for (size_t r = 0; r < n; r++)                                                                                           \
+            for (size_t j = 0; j < n_queries; j++) kernel(queries[j], records + r, 1, dim, (type *)out + GROUP * r + j);         \
     }
 FLOAT_BLOCK(dot_f32, float)
 FLOAT_BLOCK(l2_f32, float)

@@ -67,8 +67,8 @@ enum { N_SLOTS = sizeof slots / sizeof *slots };
 
 const char *vec_kernel_name(int i) { return i >= 0 && i < N_SLOTS ? slots[i].name : NULL; }
 
-int vec_run_kernel(const char *isa, const char *kernel, const char *query, const char *records, size_t stride, size_t n, size_t dim,
-                   char *out) {
+int vec_run_kernel(const char *isa, const char *kernel, const char *query, const char *records, size_t stride, size_t n,
+                   size_t dim, char *out) {
     enum { MOST = 64 };
     const kernel_table *t = find(isa);
     if (!t || !t->is_supported()) return VEC_EISA;
@@ -87,8 +87,8 @@ int vec_run_kernel(const char *isa, const char *kernel, const char *query, const
     return VEC_EARG;
 }
 
-int vec_run_block(const char *isa, const char *kernel, const char *queries, size_t query_stride, size_t n_queries, const char *given,
-                  size_t stride, size_t n, size_t dim, char *out) {
+int vec_run_block(const char *isa, const char *kernel, const char *queries, size_t query_stride, size_t n_queries,
+                  const char *given, size_t stride, size_t n, size_t dim, char *out) {
     const kernel_table *t = find(isa);
     if (!t || !t->is_supported()) return VEC_EISA;
     kernel_table all = *t;
@@ -112,8 +112,11 @@ int vec_run_block(const char *isa, const char *kernel, const char *queries, size
         mem_free(packed);
         return VEC_OK;
     }
-    block_floats_fn *fn = !strcmp(kernel, "block_dot_f32") ? all.block_dot_f32 : !strcmp(kernel, "block_l2_f32") ? all.block_l2_f32
-                        : !strcmp(kernel, "block_dot_f64") ? all.block_dot_f64 : !strcmp(kernel, "block_l2_f64") ? all.block_l2_f64 : NULL;
+    block_floats_fn *fn = !strcmp(kernel, "block_dot_f32")   ? all.block_dot_f32
+                          : !strcmp(kernel, "block_l2_f32")  ? all.block_l2_f32
+                          : !strcmp(kernel, "block_dot_f64") ? all.block_dot_f64
+                          : !strcmp(kernel, "block_l2_f64")  ? all.block_l2_f64
+                                                             : NULL;
     if (!fn || n_queries > GROUP) return VEC_EARG;
     fn(pointers, n_queries, records, n, dim, out);
     return VEC_OK;
