@@ -2,6 +2,8 @@
 import pytest
 import redis
 
+from helpers import client
+
 pytest.importorskip("lupa")
 
 
@@ -101,7 +103,7 @@ def test_inside_a_transaction_and_what_scripts_may_not(r2):
     assert pipe.execute() == [True, None, b"1"]
     assert r2.get("there") is None
     r2.execute_command("ACL", "SETUSER", "ann", "reset", "on", "nopass", "~a", "+eval", "+get")
-    ann = redis.Redis(port=r2.connection_pool.connection_kwargs["port"], username="ann", password="x", protocol=2)
+    ann = client(r2.connection_pool.connection_kwargs["port"], username="ann", password="x")
     assert ann.eval("return redis.call('GET', KEYS[1])", 1, "a") == b"1"
     for script in ("return redis.call('GET', 'b')", "return redis.call('SET', 'a', 2)"):
         with pytest.raises(redis.ResponseError, match="permission"):

@@ -172,6 +172,7 @@ def test_config(both):
     reply = both.execute_command("FT.CONFIG", "GET", "timeout")
     pairs = reply if isinstance(reply, dict) else dict(reply)
     assert {text(key): text(value) for key, value in pairs.items()} == {"TIMEOUT": "500"}
+    both.config_set("search-timeout", 60_000)
     with pytest.raises(redis.ResponseError, match="Not modifiable at runtime"):
         both.execute_command("FT.CONFIG", "SET", "EXTLOAD", "x")
     with pytest.raises(redis.ResponseError, match="No such configuration option `NOPE`"):

@@ -1,7 +1,7 @@
 """FT.AGGREGATE end to end, over both protocols."""
+import select
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ import redis
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from helpers import RawConnection, client, pack  # noqa: E402
 from samples import create, distances, fill, text, vectors  # noqa: E402
 
 NO_VALUE = "Could not find the value for a parameter name, consider using EXISTS if applicable for pay"
@@ -255,24 +256,17 @@ LONG = ("FT.AGGREGATE", "idx", "*", "LOAD", 1, "@t", "APPLY", "format('%s-%s', @
 
 def test_long_ones_let_others_in_between(many, server):
     expected = [{"t": f"t{i}", "c": "3000"} for i in range(10)]
-    waits = []
-    done = threading.Event()
-
-    def other():
-        with redis.Redis(host=server.host, port=server.port) as client:
-            while not done.is_set():
-                started = time.monotonic()
-                client.ping()
-                waits.append(time.monotonic() - started)
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    started = time.monotonic()
-    assert rows_of(many.execute_command(*LONG))[1] == expected
-    took = time.monotonic() - started
-    done.set()
-    thread.join()
-    assert max(waits) < max(0.05, took / 2)
+    with RawConnection(server.host, server.port) as slow, RawConnection(server.host, server.port) as other:
+        for _ in range(20):             # this process may itself have to wait while all is done
+            slow.send(pack(*LONG))
+            n_served = 0
+            while not select.select([slow.socket], [], [], 0)[0]:
+                assert other.call("PING") == "PONG"
+                n_served += 1
+            assert rows_of(slow.read())[1] == expected
+            if n_served > 5:
+                break
+        assert n_served > 5             # in one piece it would let one come before it, and none between
     # Inside a transaction the same comes at once, and in order.
     with many.pipeline(transaction=True) as pipe:
         pipe.execute_command(*LONG)
@@ -291,11 +285,14 @@ def test_replies_keep_their_order(many, server):
 
 
 def test_time_limit(many):
-    with redis.Redis(host=many.connection_pool.connection_kwargs["host"],
-                     port=many.connection_pool.connection_kwargs["port"], protocol=3) as r3:
-        total, rows, warnings = rows_of(r3.execute_command("FT.AGGREGATE", "idx", "*", "LOAD", 1, "@t", "GROUPBY", 0,
-                                                           "REDUCE", "COUNT", 0, "AS", "n", "TIMEOUT", 1))
-        assert warnings == ["Timeout limit was reached"] and 0 < int(rows[0]["n"]) < 30000
+    with client(many.connection_pool.connection_kwargs["port"], 3) as r3:
+        for _ in range(20):             # a busy machine may take all of the time before the first row
+            total, rows, warnings = rows_of(r3.execute_command("FT.AGGREGATE", "idx", "*", "LOAD", 1, "@t", "GROUPBY", 0,
+                                                               "REDUCE", "COUNT", 0, "AS", "n", "TIMEOUT", 1))
+            assert warnings == ["Timeout limit was reached"]
+            if rows:
+                break
+        assert 0 < int(rows[0]["n"]) < 30000
         r3.config_set("search-on-timeout", "fail")
         try:
             with pytest.raises(redis.ResponseError, match="Timeout limit was reached"):
@@ -307,8 +304,7 @@ def test_time_limit(many):
 def test_documents_that_go_meanwhile_are_left_out(many, server):
     def tag_of(i):
         return f"t{i % 10}" if i < 30000 else "new"
-    with redis.Redis(host=server.host, port=server.port) as other, redis.Redis(host=server.host,
-            port=server.port) as third:
+    with client(server) as other, client(server) as third:
         result = []
         thread = threading.Thread(target=lambda: result.append(third.execute_command("FT.AGGREGATE", "idx", "*",
                 "LOAD", 2, "@__key", "@t", "TIMEOUT", 0)))

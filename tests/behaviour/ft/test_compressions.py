@@ -1,6 +1,5 @@
 """COMPRESSION values beyond Redis's six, over the socket: they train, search, and say what they are."""
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import native  # noqa: E402
+from helpers import wait_until  # noqa: E402
 from samples import create, distances, fill, knn, text, vectors  # noqa: E402
 
 # Name -> k, and the share of the true ten nearest that are among the k found. BIN returns estimates from one bit for each
@@ -36,11 +36,7 @@ def recall(client, base, k=10, n_queries=40):
 
 
 def wait_until_trained(client):
-    for _ in range(200):
-        if details(client)["training"] == "done":
-            return
-        time.sleep(0.05)
-    raise AssertionError("it does not train")
+    wait_until(lambda: details(client)["training"] == "done", what="the end of training")
 
 
 @pytest.mark.parametrize("compression", EXTENSIONS)

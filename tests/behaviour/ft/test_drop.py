@@ -3,10 +3,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import redis
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import helpers  # noqa: E402
 from helpers import RawConnection, pack, running_server  # noqa: E402
 from samples import create, fill, vectors  # noqa: E402
 
@@ -44,7 +44,7 @@ def test_the_end_of_the_server_in_the_midst_of_writes_and_searches():
     write = b"".join(pack("HSET", f"d:{i}", "v", row) for i, row in enumerate(rows)) * 40
     search = pack("FT.SEARCH", "idx", "*=>[KNN 50 @v $b]", "PARAMS", "2", "b", rows[0], "NOCONTENT", "DIALECT", "2") * 2000
     with running_server() as server:
-        with redis.Redis(port=server.port, protocol=2) as client:
+        with helpers.client(server) as client:
             create(client, algorithm="SVS-VAMANA", options=["COMPRESSION", "LVQ8", "TRAINING_THRESHOLD", 1024])
         busy = [RawConnection(server.host, server.port) for _ in range(6)]
         for one, work in zip(busy, (search, search, write, write, write, write)):

@@ -63,8 +63,9 @@ def test_deletion_expiry_and_other_types(five):
     r, base = five
     r.delete("d:0")
     r.unlink("d:1")
-    r.execute_command("PEXPIRE", "d:2", 30)
+    r.execute_command("PEXPIRE", "d:2", 300_000)
     assert keys(r) == ["d:2", "d:3", "d:4"]                 # an expiry time alone changes nothing
+    r.execute_command("PEXPIRE", "d:2", 30)
     wait_until(lambda: keys(r) == ["d:3", "d:4"])
     r.set("d:3", "now a string")
     assert keys(r) == ["d:4"] == [key for key, _ in knn(r, base[4], 5)]
@@ -99,8 +100,9 @@ def test_rename_and_copy(five):
 
 def test_hash_field_expiry(five):
     r, _ = five
-    r.execute_command("HPEXPIRE", "d:1", 20, "FIELDS", 1, "num")
+    r.execute_command("HPEXPIRE", "d:1", 300_000, "FIELDS", 1, "num")
     assert keys(r, "@num:[1 1]") == ["d:1"]
+    r.execute_command("HPEXPIRE", "d:1", 20, "FIELDS", 1, "num")
     wait_until(lambda: keys(r, "@num:[1 1]") == [])
     assert "d:1" in keys(r)
 
@@ -208,9 +210,9 @@ def test_only_database_0(connect):
 
 
 def test_temporary_indexes_go_with_their_documents(r2):
-    r2.execute_command("FT.CREATE", "tmp", "TEMPORARY", 1, "PREFIX", 1, "d:", "SCHEMA", "num", "NUMERIC")
     r2.hset("d:1", "num", 1)
     r2.hset("e:1", "num", 1)
+    r2.execute_command("FT.CREATE", "tmp", "TEMPORARY", 1, "PREFIX", 1, "d:", "SCHEMA", "num", "NUMERIC")
     wait_until(lambda: r2.execute_command("FT._LIST") == [])
     assert r2.keys("*") == [b"e:1"]
 

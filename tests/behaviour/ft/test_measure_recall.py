@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import redis
 
+from helpers import client as patient_client
+from helpers import wait_until
+
 DIM = 24
 
 
@@ -137,14 +140,14 @@ def test_not_inside_a_transaction(raw):
 def test_an_index_that_is_dropped_meanwhile(server, r3, connect):
     create(r3)
     fill(r3, vectors(4000))
-    asking = connect()
-    for _ in range(5):
-        asking.send(b"VAMANA.RECALL i v SAMPLE 4000\r\n")
-    time.sleep(0.05)
+    asking = [connect() for _ in range(5)]
+    for one in asking:
+        one.send(b"VAMANA.RECALL i v SAMPLE 4000\r\n" * 20)
+    asking[0].read()
     r3.execute_command("FT.DROPINDEX", "i")
-    for _ in range(5):
-        reply = str(asking.read())
-        assert "dropped" in reply or "not found" in reply.lower() or "No such index" in reply
+    replies = [one.read() for one in asking for _ in range(19 if one is asking[0] else 20)]
+    refused = [str(reply) for reply in replies if not isinstance(reply, list)]
+    assert refused and all("dropped" in reply or "not found" in reply.lower() or "No such index" in reply for reply in refused)
     assert r3.ping()
 
 
@@ -165,7 +168,7 @@ def test_beside_writes_and_deletions(server, r3):
     stop = threading.Event()
 
     def write():
-        with redis.Redis(host=server.host, port=server.port) as client:
+        with patient_client(server) as client:
             rng = np.random.default_rng(3)
             while not stop.is_set():
                 i = int(rng.integers(0, 5000))
@@ -188,10 +191,7 @@ def test_target_recall(both):
     data, queries = np.split(vectors(8200), [8000])
     create(both, "GRAPH_MAX_DEGREE", 8, "TARGET_RECALL", "0.8")
     fill(both, data)
-    deadline = time.monotonic() + 10
-    while b"window_recall" not in info(both) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    shown = info(both)
+    shown = wait_until(lambda: b"window_recall" in info(both) and info(both))
     assert float(shown[b"target_recall"]) == 0.8 and float(shown[b"window_recall"]) >= 0.8
     assert truth(both, data, queries) >= 0.78
     few, many = (truth(both, data, queries, "=>{$TARGET_RECALL: %s}" % target) for target in ("0.8", "0.98"))
@@ -224,9 +224,6 @@ def test_the_running_estimate(own_server, r3):
     r3.config_set("search-recall-probe", 16)
     create(r3)
     fill(r3, vectors(3000))
-    deadline = time.monotonic() + 12
-    while b"recall_estimate" not in info(r3) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    shown = info(r3)
+    shown = wait_until(lambda: b"recall_estimate" in info(r3) and info(r3))
     assert 0.8 < shown[b"recall_estimate"] <= 1 and shown[b"recall_low"] <= shown[b"recall_estimate"] <= shown[b"recall_high"]
-    assert shown[b"recall_queries"] == 16 and shown[b"recall_age"] < 12
+    assert shown[b"recall_queries"] == 16 and shown[b"recall_age"] < 100

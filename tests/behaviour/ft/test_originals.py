@@ -6,6 +6,8 @@ import resource
 import numpy as np
 import pytest
 import redis
+
+import helpers
 from helpers import running_server, wait_until
 
 DIM = 32
@@ -453,13 +455,13 @@ def test_the_file_lives_as_long_as_the_server(tmp_path):
     (tmp_path / "originals-mine.slots").write_bytes(b"something else")
     with running_server("--dir", str(tmp_path), "--search-vector-originals", "disk") as server:
         assert not stale.exists() and (tmp_path / "originals-mine.slots").exists()
-        with redis.Redis(port=server.port) as client:
+        with helpers.client(server, 3) as client:
             create(client)
             for i in range(50):
                 client.hset(f"d:{i}", "v", BLOBS[i])
             assert (tmp_path / f"originals-{WIDTH}.slots").stat().st_size > 4096 and client.config_get("search-vector-*") == {
                 "search-vector-originals": "disk"}
-            with running_server("--dir", str(tmp_path)) as second, redis.Redis(port=second.port) as other:
+            with running_server("--dir", str(tmp_path)) as second, helpers.client(second, 3) as other:
                 with pytest.raises(redis.ResponseError, match="cannot be written to disk"):
                     create(other, "DISK")                       # the file belongs to the first
                 with pytest.raises(redis.ResponseError):

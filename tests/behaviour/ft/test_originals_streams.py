@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import redis
+import helpers
 from helpers import running_server, wait_until
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -190,7 +191,7 @@ class Writer:
     def _run(self):
         rng = self.rng
         try:
-            with redis.Redis(port=self.port, retry=Retry(NoBackoff(), 0)) as client:
+            with helpers.client(self.port, 3, retry=Retry(NoBackoff(), 0)) as client:
                 while True:
                     pipe = client.pipeline(transaction=False)
                     for i in rng.integers(0, 600, self.BATCH).tolist():
@@ -246,7 +247,7 @@ def test_what_was_acknowledged_outlives_kills(tmp_path):
     options = ("--dir", str(tmp_path), "--appendonly", "yes", "--appendfsync", "always")
     writer, model = None, {}
     for round_ in range(4):
-        with running_server(*options) as server, redis.Redis(port=server.port, protocol=2) as client:
+        with running_server(*options) as server, helpers.client(server) as client:
             if writer is None:
                 create(client)
                 create_json(client)
@@ -265,7 +266,7 @@ def test_what_was_acknowledged_outlives_kills(tmp_path):
 
 def test_snapshots_hold_vectors_on_disk(tmp_path):
     options = ("--dir", str(tmp_path))
-    with running_server(*options) as server, redis.Redis(port=server.port, protocol=2) as client:
+    with running_server(*options) as server, helpers.client(server) as client:
         create(client)
         create_json(client)
         writer = Writer(server.port, 7, {})
@@ -275,13 +276,13 @@ def test_snapshots_hold_vectors_on_disk(tmp_path):
         wait_until(lambda: writer.n_batches > n + 20 and client.info("persistence")["rdb_saves"] == 1, what="a snapshot under writes")
         assert client.info("persistence")["rdb_last_bgsave_status"] == "ok"
         assert client.execute_command("DEBUG", "RELOAD") in (b"OK", True)       # between two batches
-        client.client_pause(10_000, all=False)
+        client.client_pause(100_000, all=False)
         time.sleep(0.1)
         model = {key: vector_of(client, key.decode()) for key in client.scan_iter(match="}*", count=1000)}
         wait_until(lambda: on_disk(client) == sum(blob is not None for blob in model.values()), what="all on disk")
         assert server.stop(signal.SIGKILL) == -signal.SIGKILL
         writer.thread.join()
-    with running_server(*options) as server, redis.Redis(port=server.port, protocol=2) as client:
+    with running_server(*options) as server, helpers.client(server) as client:
         found = {key: vector_of(client, key.decode()) for key in client.scan_iter(match="}*", count=1000)}
         wait_until(lambda: on_disk(client) == sum(blob is not None for blob in found.values()), what="all on disk")
         assert all(blob is None or len(blob) == WIDTH for blob in found.values()) and len(found) > 100
@@ -293,7 +294,7 @@ def test_killed_while_it_writes(tmp_path):
     rng = np.random.default_rng(2)
     left_over = b""
     for round_ in range(3):
-        with running_server("--dir", str(tmp_path)) as server, redis.Redis(port=server.port, protocol=2) as client:
+        with running_server("--dir", str(tmp_path)) as server, helpers.client(server) as client:
             assert not path.exists() and client.dbsize() == 0
             create(client)
             vectors = rng.normal(size=(3000, DIM)).astype("<f4")
@@ -304,7 +305,7 @@ def test_killed_while_it_writes(tmp_path):
 
             def write():
                 try:
-                    with redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as writer:
+                    with helpers.client(server, 3, retry=Retry(NoBackoff(), 0)) as writer:
                         for start in range(300, 3000, 50):
                             pipe = writer.pipeline(transaction=False)
                             for i in range(start, start + 50):

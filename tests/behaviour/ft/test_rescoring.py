@@ -1,9 +1,10 @@
 """RERANK and OVERSAMPLING: candidates found by codes, scored again with the documents' own vectors."""
-import time
 
 import numpy as np
 import pytest
 import redis
+
+from helpers import wait_until
 
 DIM, N = 32, 600
 RNG = np.random.default_rng(11)
@@ -113,10 +114,7 @@ def test_auto_measures_how_many_it_takes(both):
     for i, vector in enumerate(many):
         pipe.hset(f"d{i}", mapping={"v": vector.tobytes()})
     pipe.execute()
-    deadline = time.monotonic() + 20
-    while not details(both)[b"rerank_measured"] or details(both)[b"effective_compression"] != b"BIN":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: details(both)[b"rerank_measured"] and details(both)[b"effective_compression"] == b"BIN")
     assert details(both)[b"rerank"] == b"AUTO" and details(both)[b"rerank_candidates"] > 20
     right = 0
     for query in QUERIES:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import redis
 
+from helpers import PATIENCE, client, wait_until
+
 DIM = 96
 SCALE = 1 / np.sqrt(1 + np.arange(DIM))
 CENTRES = np.random.default_rng(99).standard_normal((40, DIM)) * SCALE
@@ -41,11 +43,14 @@ def info(r2):
     return attribute if isinstance(attribute, dict) else dict(zip(attribute[::2], attribute[1::2]))
 
 
-def wait_for(r2, condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition(now := info(r2)):
-        assert time.monotonic() < deadline, now
-        time.sleep(0.02)
+def wait_for(r2, condition):
+    now = None
+
+    def holds():
+        nonlocal now
+        now = info(r2)
+        return condition(now)
+    wait_until(holds)
     return now
 
 
@@ -60,7 +65,7 @@ def settled(now):
 def retrain(r2, *words, until=settled):
     listener = r2.pubsub()
     listener.subscribe("__vamana__:i")
-    listener.get_message(timeout=5)
+    listener.get_message(timeout=PATIENCE)
     assert r2.execute_command("VAMANA.RETRAIN", "i", "v", *words) == b"OK"
     told = messages(listener, "retrained")
     listener.close()
@@ -79,8 +84,8 @@ def recall(r2, data, queries, attributes="{$SEARCH_WINDOW_SIZE: 100; $RERANK: OF
     return right / 10 / len(queries)
 
 
-def messages(pubsub, kind, seconds=60):
-    deadline = time.monotonic() + seconds
+def messages(pubsub, kind):
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         message = pubsub.get_message(timeout=0.1)
         if message and message["type"] == "message":
@@ -138,7 +143,7 @@ def test_retraining_while_documents_come_and_go(r2, server):
     stop, failures = threading.Event(), []
 
     def write():
-        mine = redis.Redis(port=r2.connection_pool.connection_kwargs["port"])
+        mine = client(server)
         rng = np.random.default_rng(3)
         try:
             while not stop.is_set():
