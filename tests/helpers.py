@@ -87,8 +87,7 @@ def running_server(*options: str, port: int | None = None, conf: str = "", befor
     say so. before: Python code that runs in its process first."""
     if not conf and "--save" not in options:
         options = ("--save", "", *options)
-    start = ["-c", f"{before}
-import runpy; runpy.run_module('respserver', run_name='__main__', alter_sys=True)"] if before else ["-m", "respserver"]
+    start = ["-c", f"{before}\nimport runpy; runpy.run_module('respserver', run_name='__main__', alter_sys=True)"] if before else ["-m", "respserver"]
     port = free_port() if port is None else port
     with tempfile.TemporaryDirectory() as directory:
         with open(Path(directory, "log"), "w") as log:
