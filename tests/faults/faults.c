@@ -14,7 +14,7 @@
 typedef struct {
     int32_t write_error, sync_error, rename_error, truncate_error;   /* errno, 0: none */
     int64_t budget;                                                  /* bytes that may be written before write_error comes */
-    int64_t sync_ms;                                                 /* what a synchronisation takes longer */
+    int64_t sync_is_held;                                            /* a synchronisation waits until it is not */
 } faults;
 
 static volatile faults *page(void) {
@@ -54,7 +54,7 @@ ssize_t write(int fd, const void *bytes, size_t n) {
 static int fails(int32_t code) { return code ? (errno = code, 1) : 0; }
 
 static int synchronise(int fd, int (*real)(int)) {
-    if (page()->sync_ms && is_meant(fd)) usleep((useconds_t)page()->sync_ms * 1000);
+    while (page()->sync_is_held && is_meant(fd)) usleep(1000);
     return page()->sync_error && is_meant(fd) && fails(page()->sync_error) ? -1 : real(fd);
 }
 
