@@ -9,9 +9,9 @@ import numpy as np
 
 from native._vec import ffi, lib
 
-__all__ = ["Index", "Pool", "Crew", "Query", "Names", "Form", "Lanes", "Lane", "Places", "Ruler", "Allowed",
+__all__ = ["Index", "Pool", "Crew", "Query", "Names", "Form", "Lanes", "Lane", "Road", "Places", "Ruler", "Allowed",
            "NativeError", "NonFiniteError", "SearchTimeout", "ImageError", "COMPRESSIONS", "DTYPES", "isa",
-           "bytes_per_vector", "distance_text", "crc32c", "crc64", "SlotReader", "TextTop", "rows_of", "estimate",
+           "bytes_per_vector", "distance_text", "crc32c", "crc64", "SlotReader", "TextTop", "Words", "rows_of", "estimate",
            "GroupForm", "GroupOrder", "GroupPlan", "Groups", "are_ascending"]
 
 METRICS = {"L2": lib.VEC_L2, "IP": lib.VEC_IP, "COSINE": lib.VEC_COSINE}

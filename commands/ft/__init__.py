@@ -26,7 +26,7 @@ def load(server) -> None:
     native.keep_from_children()
     crc64.use(native.crc64)
     rdb_read.use(HashScanner)
-    server.modules.append(Module("search", VERSION, configure=lambda words: load_arguments.configure(server, words)))
+    server.modules.append(Module("search", VERSION, configure=lambda given: load_arguments.configure(server, given)))
     info.register_sections(server)
     server.acl.prefixes["search"] = manager.prefixes_used
     server.evictor.parts.append(lambda: sum(map(info.index_bytes, manager.indexes.values())))

@@ -109,7 +109,7 @@ class Retraining:
         try:
             sample = yield from self._sample(rows)
             has_begun = True                    # giving up what has not begun does no harm
-            yield lambda: engine.retrain_begin(sample, reduction, compression, now.reduce)
+            yield lambda: engine.retrain_begin(sample, reduction, compression, now.reduce)  # noqa: F821 (called before it goes)
             del sample
             for first in range(0, len(rows), _PIECE):
                 labels, blobs = self._read(rows[first:first + _PIECE].tolist())

@@ -309,6 +309,7 @@ def test_workers_may_be_changed_under_way(r2):
     base = vectors(500, 8)
     create(r2, algorithm="SVS-VAMANA", metric="L2")
     fill(r2, base)
+    n_jobs = 0
     for n in (0, 1, 3):
         r2.config_set("search-workers", n)
         assert r2.execute_command("_FT.DEBUG", "WORKERS", "N_THREADS") == n
