@@ -36,7 +36,7 @@ def pack(*words) -> bytes:
 class Connection:
     """A connection; replies as Python values, errors raised."""
 
-    def __init__(self, port: int, timeout: float = 30.0):
+    def __init__(self, port: int, timeout: float = 120.0):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout)
         self.file = self.socket.makefile("rb")
 

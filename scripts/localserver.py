@@ -25,7 +25,7 @@ def running(command: list[str], port: int):
     """Runs a server until the block ends; yields its process. `command` must make it listen on `port` of 127.0.0.1."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)})
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             try:
                 redis.Redis(port=port).ping()
@@ -38,7 +38,7 @@ def running(command: list[str], port: int):
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
 

@@ -36,7 +36,7 @@ from robustness.fuzz import resident  # noqa: E402
 from robustness.words import damage  # noqa: E402
 
 #: Seconds that reading one file may take.
-PATIENCE = 5
+PATIENCE = 60
 #: Memory may grow by this much after the first tenth. Bytes.
 SLACK = 16 << 20
 

@@ -29,7 +29,7 @@ TAKEN_AWAY = ("SHUTDOWN", "DEBUG", "CONFIG", "SAVE", "BGSAVE", "BGREWRITEAOF", "
 #: Inputs between two looks at the server.
 LOOK = 20_000
 #: Seconds within which the server has to be done with one connection.
-PATIENCE = 30
+PATIENCE = 120
 #: Memory may grow by this much after the first looks, which fill caches. Bytes.
 SLACK = 48 << 20
 #: Looks that count as the beginning.

@@ -20,7 +20,7 @@ from localserver import Progress, our_server  # noqa: E402
 from robustness.words import damage  # noqa: E402
 
 #: Milliseconds that a search may take before it gives up, and seconds within which there must be an answer.
-TIMEOUT, PATIENCE = 200, 5
+TIMEOUT, PATIENCE = 200, 60
 #: Inputs between two looks at the server.
 LOOK = 1000
 N_DOCUMENTS = 300

@@ -1,9 +1,9 @@
 """A server inside the test's own process: replies that come later, background work, clients that leave."""
 import asyncio
-import contextlib
+import time
 
 import pytest
-from helpers import pack
+from helpers import PATIENCE, pack
 
 import commands  # noqa: F401
 from respserver.config import Config
@@ -43,23 +43,46 @@ def later():
         del COMMANDS[name]
 
 
-class Peer:
+async def turns(n: int = 15) -> None:
+    """So many turns of the loop, in which all that is under way gets done: their number counts, not the time that they take."""
+    for _ in range(n):
+        await asyncio.sleep(0.001)
+
+
+async def until(condition) -> None:
+    """Turns until the condition holds."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.001)
+
+
+class Peer(asyncio.Protocol):
     """The client's end of a connection to a server in this process."""
 
-    def __init__(self, reader, writer):
-        self.reader, self.writer = reader, writer
+    def __init__(self):
+        self.data = b""
+
+    def connection_made(self, transport):
+        self.writer = transport
+
+    def data_received(self, data):
+        self.data += data
 
     async def send(self, *calls):
         self.writer.write(b"".join(pack(*call) for call in calls))
-        await asyncio.sleep(0.005)
+        await turns(5)
 
-    async def got(self) -> bytes:
-        """What has come so far."""
-        data = b""
-        with contextlib.suppress(TimeoutError):
-            while True:
-                data += await asyncio.wait_for(self.reader.read(1 << 16), 0.02)
+    async def got(self, n: int = 0) -> bytes:
+        """What has come so far, and at least so many bytes."""
+        await until(lambda: len(self.data) >= n)
+        await turns()
+        data, self.data = self.data, b""
         return data
+
+    async def gets(self, data: bytes) -> None:
+        """Checks that this comes, and nothing else."""
+        assert await self.got(len(data)) == data
 
 
 def run(test):
@@ -74,7 +97,7 @@ def run(test):
         peers = []
 
         async def connect():
-            peers.append(Peer(*await asyncio.open_connection("127.0.0.1", port)))
+            peers.append((await loop.create_connection(Peer, "127.0.0.1", port))[1])
             return peers[-1]
         try:
             await test(server, connect)
@@ -93,14 +116,14 @@ def test_what_follows_waits_and_order_is_kept(later):
     async def test(server, connect):
         peer = await connect()
         await peer.send(["PING"], ["LATER", "a"], ["SET", "k", "1"], ["GET", "k"], ["LATER", "b"], ["ECHO", "x"])
-        assert await peer.got() == b"+PONG\r\n"
+        await peer.gets(b"+PONG\r\n")
         assert b"b" not in later and not server.keyspace.databases[0].data
         later[b"a"].set_result([1, None])
-        assert await peer.got() == b"*2\r\n:1\r\n$-1\r\n+OK\r\n$1\r\n1\r\n"
+        await peer.gets(b"*2\r\n:1\r\n$-1\r\n+OK\r\n$1\r\n1\r\n")
         later[b"b"].set_result(CommandError("ERR late"))
-        assert await peer.got() == b"-ERR late\r\n$1\r\nx\r\n"
+        await peer.gets(b"-ERR late\r\n$1\r\nx\r\n")
         await peer.send(["PING"])
-        assert await peer.got() == b"+PONG\r\n"
+        await peer.gets(b"+PONG\r\n")
         assert COMMANDS[b"later"].stats.calls == 2 and COMMANDS[b"later"].stats.failed == 1 and server.stats.errors["ERR"] == 1
     run(test)
 
@@ -116,7 +139,7 @@ def test_a_result_that_is_there_at_once(later):
         del COMMANDS[b"atonce"]
         peer = await connect()
         await peer.send(["ATONCE"], ["PING"])
-        assert await peer.got() == b"+now\r\n+PONG\r\n"
+        await peer.gets(b"+now\r\n+PONG\r\n")
     run(test)
 
 
@@ -124,13 +147,14 @@ def test_pooled_reads_run_together_and_others_wait(later):
     async def test(server, connect):
         peer = await connect()
         await peer.send(["POOLED", "a"], ["POOLED", "b"], ["SET", "k", "1"], ["POOLED", "c"])
-        assert b"a" in later and b"b" in later and b"c" not in later and not server.keyspace.databases[0].data
+        await until(lambda: b"a" in later and b"b" in later)
+        assert b"c" not in later and not server.keyspace.databases[0].data
         later[b"b"].set_result(b"second")
-        assert await peer.got() == b""
+        await peer.gets(b"")
         later[b"a"].set_result(b"first")
-        assert await peer.got() == b"$5\r\nfirst\r\n$6\r\nsecond\r\n+OK\r\n"
+        await peer.gets(b"$5\r\nfirst\r\n$6\r\nsecond\r\n+OK\r\n")
         later[b"c"].set_result(None)
-        assert await peer.got() == b"$-1\r\n"
+        await peer.gets(b"$-1\r\n")
     run(test)
 
 
@@ -139,14 +163,14 @@ def test_pooled_reads_that_arrive_apart_run_together(later):
         peer = await connect()
         await peer.send(["POOLED", "a"])
         await peer.send(["POOLED", "b"])
-        assert b"b" in later
+        await until(lambda: b"b" in later)
         await peer.send(["LATER", "c"])
         assert b"c" not in later
         later[b"a"].set_result(1)
         later[b"b"].set_result(2)
-        await asyncio.sleep(0.005)
+        await until(lambda: b"c" in later)
         later[b"c"].set_result(3)
-        assert await peer.got() == b":1\r\n:2\r\n:3\r\n"
+        await peer.gets(b":1\r\n:2\r\n:3\r\n")
     run(test)
 
 
@@ -155,7 +179,7 @@ def test_other_clients_do_not_wait(later):
         first, second = await connect(), await connect()
         await first.send(["LATER", "a"])
         await second.send(["PING"])
-        assert await second.got() == b"+PONG\r\n"
+        await second.gets(b"+PONG\r\n")
     run(test)
 
 
@@ -163,7 +187,7 @@ def test_inside_exec_it_is_waited_for(later):
     async def test(server, connect):
         peer = await connect()
         await peer.send(["MULTI"], ["LATER", "a"], ["PING"], ["EXEC"], ["PING"])
-        assert await peer.got() == b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$6\r\nwaited\r\n+PONG\r\n+PONG\r\n"
+        await peer.gets(b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$6\r\nwaited\r\n+PONG\r\n+PONG\r\n")
     run(test)
 
 
@@ -172,7 +196,7 @@ def test_a_client_that_leaves_abandons_its_wait(later):
         peer = await connect()
         await peer.send(["LATER", "a"], ["LATER", "b"])
         peer.writer.close()
-        await asyncio.sleep(0.02)
+        await until(lambda: later["abandoned"] and not server.clients)
         assert later["abandoned"] == [b"a"] and not server.clients and b"b" not in later
         later[b"a"].set_result(1)
     run(test)
@@ -182,16 +206,18 @@ def test_client_unblock(later):
     async def test(server, connect):
         waiting, other = await connect(), await connect()
         await waiting.send(["CLIENT", "ID"], ["BLOCK", "a"], ["PING"])
-        number = int((await waiting.got())[1:])
+        number = int((await waiting.got(1))[1:])
         await other.send(["CLIENT", "UNBLOCK", number])
-        assert await other.got() == b":1\r\n" and await waiting.got() == b"$-1\r\n+PONG\r\n" and later["abandoned"] == [b"a"]
+        await other.gets(b":1\r\n")
+        await waiting.gets(b"$-1\r\n+PONG\r\n")
+        assert later["abandoned"] == [b"a"]
         await waiting.send(["BLOCK", "b"])
         await other.send(["CLIENT", "UNBLOCK", number, "ERROR"], ["CLIENT", "UNBLOCK", number])
-        assert await waiting.got() == b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"
-        assert await other.got() == b":1\r\n:0\r\n"
+        await waiting.gets(b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n")
+        await other.gets(b":1\r\n:0\r\n")
         await waiting.send(["LATER", "c"])
         await other.send(["CLIENT", "UNBLOCK", number])
-        assert await other.got() == b":0\r\n"
+        await other.gets(b":0\r\n")
     run(test)
 
 
@@ -199,12 +225,13 @@ def test_messages_reach_a_client_that_waits(later):
     async def test(server, connect):
         peer, other = await connect(), await connect()
         await peer.send(["HELLO", "3"], ["SUBSCRIBE", "c"])
+        await until(lambda: b"subscribe" in peer.data)
         await peer.got()
         await peer.send(["LATER", "a"])
         await other.send(["PUBLISH", "c", "x"])
-        assert await peer.got() == b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n"
+        await peer.gets(b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n")
         later[b"a"].set_result(1)
-        assert await peer.got() == b":1\r\n"
+        await peer.gets(b":1\r\n")
     run(test)
 
 
@@ -213,7 +240,7 @@ def test_a_reply_without_a_wire_form_is_an_internal_error(later):
         peer = await connect()
         await peer.send(["LATER", "a"], ["PING"])
         later[b"a"].set_result(object())
-        assert (await peer.got()).startswith(b"-ERR internal error: TypeError") and server.stats.internal_errors == 1
+        assert (await peer.got(1)).startswith(b"-ERR internal error: TypeError") and server.stats.internal_errors == 1
     run(test)
 
 
@@ -231,7 +258,7 @@ class TestBackground:
             ended = []
             first.on_done(ended.append)
             assert seen == []
-            await asyncio.sleep(0.02)
+            await until(lambda: first.done and second.done)
             assert seen == ["a", "b", "a", "b", "a"] and first.done and second.done and first.result == 3 and ended == [first]
         run(test)
 
@@ -271,7 +298,7 @@ class TestBackground:
                 finally:
                     closed.append(True)
             failed, cancelled = server.run_sliced(failing(), "failing"), server.run_sliced(endless(), "endless")
-            await asyncio.sleep(0.01)
+            await until(lambda: failed.done)
             assert failed.done and isinstance(failed.error, ValueError)
             cancelled.cancel()
             assert closed == [True]
@@ -285,6 +312,5 @@ class TestBackground:
                 seen.append(1)
                 raise ValueError("goes on all the same")
             server.add_periodic(0.005, job)
-            await asyncio.sleep(0.05)
-            assert len(seen) > 2
+            await until(lambda: len(seen) > 2)
         run(test)

@@ -93,10 +93,10 @@ def test_patterns_against_regular_expressions():
 
 
 def test_no_pattern_is_slow():
-    started = time.monotonic()
+    started = time.process_time()
     assert not matcher(b"a*" * 900 + b"b")(b"a" * 20_000)
     assert not matcher(b"*?" * 900 + b"b")(b"a" * 20_000)
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("size", [5, 255, 256, 257, 1000])

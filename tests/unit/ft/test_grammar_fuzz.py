@@ -76,7 +76,7 @@ def test_huge_texts_take_linear_time(piece):
             parse_query(text, dialect, FIELDS)
         except CommandError:
             pass
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 30
 
 
 WORDS = (b"SCHEMA ON HASH PREFIX 1 2 a AS TEXT TAG NUMERIC GEO VECTOR FLAT HNSW SVS-VAMANA 6 8 TYPE FLOAT32 DIM "

@@ -22,7 +22,7 @@ def other_kind(n, seed=1):
 def trained(x, metric="L2", **options):
     ix = native.Index(DIM, metric=metric, training_threshold=1024, **options)
     ix.add(np.arange(len(x)), x)
-    assert ix.wait(30)
+    assert ix.wait(600)
     return ix
 
 
@@ -92,7 +92,7 @@ def test_from_every_type_to_codes(dtype, algorithm):
     ix.retrain_begin(sample[::2], compression="LVQ8")
     ix.recode(np.arange(2000), sample)
     ix.retrain_end()
-    assert ix.wait(30) and ix.compression == "LVQ8" and ix.stats()["codec"] == "LVQ8" and ix.stats()["n_epochs"] == 1
+    assert ix.wait(600) and ix.compression == "LVQ8" and ix.stats()["codec"] == "LVQ8" and ix.stats()["n_epochs"] == 1
     queries = x[:50].astype("f4") + (0 if "INT" in dtype else 0.3)
     assert recall(ix, x.astype("f4"), queries) > 0.93            # many are equally far
 

@@ -109,4 +109,4 @@ def test_timeout():
     ix.add(np.arange(n), clustered(n, 64))
     with pytest.raises(native.SearchTimeout):
         next(ix.iterator(np.zeros(64, "f4"), batch=10, timeout_us=1))
-    assert len(next(ix.iterator(np.zeros(64, "f4"), batch=10, timeout_us=10_000_000))[0]) == 10
+    assert len(next(ix.iterator(np.zeros(64, "f4"), batch=10, timeout_us=1_000_000_000))[0]) == 10

@@ -39,7 +39,7 @@ class Bench:
         ours.setblocking(False)
         self.ours = getattr(self, "ours", []) + [ours]
         number = self.lane.join(ours.fileno(), tag)
-        theirs.settimeout(10)
+        theirs.settimeout(120)
         return theirs, number
 
     def turn(self, watch_ns=1 << 62):

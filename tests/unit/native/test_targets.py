@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 from common import clustered
+from helpers import wait_until
 
 import native
 
@@ -48,10 +49,7 @@ def test_a_given_window_stays_and_targets_are_measured_when_asked_for(data):
     assert not ix.stats()["is_calibrated"]
     assert ix.window_for(10, 0.9) >= 40         # not measured yet: wide
     ix.wait()
-    for _ in range(500):
-        if ix.stats()["window_recall"]:
-            break
-        ix.wait(0.01)
+    wait_until(lambda: ix.stats()["window_recall"])
     assert ix.window_for(10, 0.5) <= ix.window_for(10, 0.99) and ix.stats()["window"] == 33
 
 
