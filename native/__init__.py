@@ -12,7 +12,7 @@ from native._vec import ffi, lib
 __all__ = ["Index", "Pool", "Crew", "Query", "Names", "Form", "Lanes", "Lane", "Road", "Places", "Ruler", "Allowed",
            "NativeError", "NonFiniteError", "SearchTimeout", "ImageError", "COMPRESSIONS", "DTYPES", "isa",
            "bytes_per_vector", "distance_text", "crc32c", "crc64", "SlotReader", "TextTop", "Words", "rows_of", "estimate",
-           "GroupForm", "GroupOrder", "GroupPlan", "Groups", "are_ascending"]
+           "GroupForm", "GroupOrder", "GroupPlan", "Groups", "are_ascending", "first_rows"]
 
 METRICS = {"L2": lib.VEC_L2, "IP": lib.VEC_IP, "COSINE": lib.VEC_COSINE}
 # Redis's type names -> (code, numpy type of the elements); bfloat16 has no numpy type and travels as its 16 bits.
@@ -666,7 +666,7 @@ class Saver:
         self._ptr = self._index = None
 
 
-from native.groups import GroupForm, GroupOrder, GroupPlan, Groups, are_ascending  # noqa: E402 (these use what is above)
+from native.groups import GroupForm, GroupOrder, GroupPlan, Groups, are_ascending, first_rows  # noqa: E402 (these use what is above)
 from native.lanes import Lane, Lanes, Places, Road  # noqa: E402
 from native.replies import Form, Names, distance_text  # noqa: E402
 from native.searchers import Crew, Pool, Query  # noqa: E402

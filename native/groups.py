@@ -22,12 +22,13 @@ class GroupPlan:
         self._held = [(None, None)] * (n_keys + len(reducers))
 
     def set_codes(self, place, codes, names=None, is_in_order=False):
-        """What the field at a place, keys first, says of rows: int32 codes of values (0: none), or of the rows in the order in which they are
-        given. names: Names of the values, for `sort` and `write`."""
+        """What the field at a place, keys first, says of rows: int32 codes of values (0: none), or of the rows in the order in
+        which they are given. names: Names of the values, for `write`."""
         if self._held[place][0] is codes and self._held[place][1] is names:
             return
         field = self._fields[place]
-        field.codes, field.column, field.n, field.is_in_order = ffi.from_buffer("int32_t[]", codes), ffi.NULL, len(codes), is_in_order
+        field.codes, field.column, field.n = ffi.from_buffer("int32_t[]", codes), ffi.NULL, len(codes)
+        field.is_in_order = is_in_order
         field.names = ffi.NULL if names is None else names._ptr
         self._held[place] = codes, names
 
@@ -41,8 +42,8 @@ class GroupPlan:
 
 
 class GroupForm:
-    """How groups look as rows of a reply: bytes before and after each, those of a value that is not there, and (column, name) of what is shown;
-    columns are keys, then reducers."""
+    """How groups look as rows of a reply: bytes before and after each, those of a value that is not there, and (column, name) of
+    what is shown; columns are keys, then reducers."""
 
     __slots__ = ("_pointer", "_held")
 
@@ -83,7 +84,8 @@ class Groups:
         self._plan, self._n = plan, 0
 
     def add(self, rows):
-        """Takes rows, a uint32 array or what TextSearch.rows returns, of which the plan's fields know. Returns how many groups there are."""
+        """Takes rows, a uint32 array or what TextSearch.rows returns, of which the plan's fields know. Returns how many groups
+        there are."""
         pointer, n = rows if type(rows) is tuple else (ffi.from_buffer("uint32_t[]", rows), len(rows))
         self._n = _check(lib.vec_groups_add(self._ptr, self._plan._fields, pointer, n))
         return self._n
@@ -93,15 +95,17 @@ class Groups:
         return ffi.unpack(lib.vec_groups_of_rows(self._ptr), n) if n else []
 
     def end(self):
-        """Ends it; returns the keys as (n_keys, n) float64, codes or numbers (NaN: none), and results, (n_reducers, n). Both are gone when it
-        begins anew."""
+        """Ends it; returns the keys as (n_keys, n) float64, codes or numbers (NaN: none), and results, (n_reducers, n). Both are
+        gone when it begins anew."""
         plan, n = self._plan, self._n
         _check(lib.vec_groups_end(self._ptr, self._out, self._out + 1))
-        return tuple([np.frombuffer(ffi.buffer(at, 8 * rows * n), np.float64).reshape(rows, n) if rows * n else np.zeros((rows, n))
-                      for at, rows in zip(self._out, (plan.n_keys, plan.n_reducers))])
+        sizes = zip(self._out, (plan.n_keys, plan.n_reducers))
+        return tuple([np.frombuffer(ffi.buffer(at, 8 * rows * n)).reshape(rows, n) if rows * n else np.zeros((rows, n))
+                      for at, rows in sizes])
 
     def write(self, form, first, last, order=None):
-        """Ends it; returns how many the groups first .. last - 1 are, by a GroupOrder if there is one, and their bytes in a GroupForm."""
+        """Ends it; returns how many the groups first .. last - 1 are, by a GroupOrder if there is one, and their bytes in a
+        GroupForm."""
         fields, ptr = self._plan._fields, self._ptr
         _check(lib.vec_groups_end(ptr, self._out, self._out + 1))
         chosen = ffi.NULL
@@ -119,3 +123,11 @@ class Groups:
 def are_ascending(values, rows):
     """Whether values (int64) of rows (uint32) ascend, each greater than the one before."""
     return bool(lib.vec_are_ascending(ffi.from_buffer("int64_t[]", values), ffi.from_buffer("uint32_t[]", rows), len(rows)))
+
+
+def first_rows(values, rows, k):
+    """Those k of rows (uint32) that have the least values (int64), in any order."""
+    out = np.empty(min(k, len(rows)), np.uint32)
+    lib.vec_first_rows(ffi.from_buffer("int64_t[]", values), ffi.from_buffer("uint32_t[]", rows), len(rows), len(out),
+                       ffi.from_buffer("uint32_t[]", out))
+    return out

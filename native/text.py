@@ -13,9 +13,9 @@ class TextTop:
     """Finds the best documents by their words: the working memory of its searches, which one thread runs."""
 
     ANY, FIRST, NOT, PERHAPS = (lib.VEC_TEXT_ANY, lib.VEC_TEXT_FIRST, lib.VEC_TEXT_NOT, lib.VEC_TEXT_PERHAPS)
-    POSTINGS, ROWS, EACH = lib.VEC_TEXT_POSTINGS, lib.VEC_TEXT_ROWS, lib.VEC_TEXT_EACH
-    #: The form of a leaf for struct.pack: address of postings or rows, address of `fits` or 0, how many, POSTINGS, ROWS or EACH,
-    #: weight, address of a column or 0, its length, the range that its numbers must lie in.
+    POSTINGS, ROWS, EACH, SET = lib.VEC_TEXT_POSTINGS, lib.VEC_TEXT_ROWS, lib.VEC_TEXT_EACH, lib.VEC_TEXT_SET
+    #: The form of a leaf for struct.pack: address of postings or rows, address of `fits` or 0, how many, POSTINGS, ROWS, EACH
+    #: or SET, weight, address of a column or 0, its length, the range that its numbers must lie in.
     LEAF = "QQQQdQQdd"
     #: The most groups of one search.
     MAX_GROUPS = 250

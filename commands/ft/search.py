@@ -583,13 +583,12 @@ def default_scorer(config) -> str:
 def top_rows(docs, rows: np.ndarray, values: np.ndarray | None, n: int, ascending: bool) -> np.ndarray:
     """The first `n` rows by value, ties by doc id in the same direction.
     `values` None: by doc id alone. NaN comes last either way."""
+    if values is None and ascending and len(rows) > 4 * n + 64:
+        rows = native.first_rows(docs.doc_ids, rows, n)
     ids = docs.doc_ids[rows]
     if not ascending:
         ids = -ids
     if values is None:
-        if len(rows) > 4 * n + 64:
-            rows_kept = np.argpartition(ids, n)[:n]
-            rows, ids = rows[rows_kept], ids[rows_kept]
         return rows[np.argsort(ids)][:n]
     if not ascending:
         values = -values

@@ -407,10 +407,10 @@ typedef struct {
     uint64_t n_keys, is_descending; /* the greatest keys first, and of equal ones the latest documents; those without come last */
 } vec_text_docs;
 /* Postings of a term, number << 32 | set of fields << 16 | frequency, ascending; or ROWS that stand for documents that have
-   something once; or EACH row that has what the groups before want, not in the first group. fits[set of fields]: whether that
-   will do (NULL: any). column: of rows, which may then be named twice, only those whose number of n_column lies in low .. high
-   count (NULL: all). */
-enum { VEC_TEXT_POSTINGS = 0, VEC_TEXT_ROWS = 1, VEC_TEXT_EACH = 2 };
+   something once, which are a SET if they ascend; or EACH row that has what the groups before want, not in the first group.
+   fits[set of fields]: whether that will do (NULL: any). column: of ROWS, which may then be named twice, or EACH only those whose
+   number of n_column lies in low .. high count (NULL: all). */
+enum { VEC_TEXT_POSTINGS = 0, VEC_TEXT_ROWS = 1, VEC_TEXT_EACH = 2, VEC_TEXT_SET = 3 };
 typedef struct {
     const void *postings;
     const uint8_t *fits;
@@ -490,6 +490,8 @@ int64_t vec_groups_write(vec_groups *groups, const vec_group_field *fields, cons
                          uint64_t first, uint64_t n, const char **text);
 /* Whether the values of rows ascend, each greater than the one before. */
 int vec_are_ascending(const int64_t *values, const uint32_t *rows, uint64_t n);
+/* The k rows with the least values, in any order. Returns how many there are: k, or n. */
+uint64_t vec_first_rows(const int64_t *values, const uint32_t *rows, uint64_t n, uint64_t k, uint32_t *out);
 /* The places of those words, of n_words ascending ones, that `distance` or fewer insertions, deletions and replacements of
    characters make of the target: the first `most` into out. Word i begins at words[starts[i]] and ends one byte before
    starts[i + 1]. Bytes that are not UTF-8 count as U+FFFD; two characters that changed places at the end of a word are one edit.

@@ -512,3 +512,25 @@ int vec_are_ascending(const int64_t *values, const uint32_t *rows, uint64_t n) {
         if (values[rows[i - 1]] >= values[rows[i]]) return 0;
     return 1;
 }
+
+uint64_t vec_first_rows(const int64_t *values, const uint32_t *rows, uint64_t n, uint64_t k, uint32_t *out) {
+    uint64_t n_out = 0;                                             /* a heap, the greatest first */
+    for (uint64_t i = 0; i < n && k; i++) {
+        const uint32_t row = rows[i];
+        const int64_t value = values[row];
+        uint64_t at = n_out;
+        if (n_out < k) {
+            for (n_out++; at && values[out[(at - 1) / 2]] < value; at = (at - 1) / 2) out[at] = out[(at - 1) / 2];
+        } else {
+            if (values[out[0]] <= value) continue;
+            at = 0;
+            for (uint64_t child; (child = 2 * at + 1) < n_out; at = child) {
+                if (child + 1 < n_out && values[out[child + 1]] > values[out[child]]) child++;
+                if (values[out[child]] <= value) break;
+                out[at] = out[child];
+            }
+        }
+        out[at] = row;
+    }
+    return n_out;
+}

@@ -63,6 +63,11 @@ static double saturated(const measure *m, uint32_t freq, uint32_t length) {
     return freq * (m->docs->k1 + 1) / (freq + m->flat + m->slope * length);
 }
 
+/* What a leaf adds to the score of a row, 0 where nobody wants that. */
+static inline double value_of(const measure *m, const vec_text_leaf *leaf, uint32_t freq, uint32_t length) {
+    return m->is_wanted ? leaf->weight * saturated(m, freq, length) : 0;
+}
+
 static uint32_t length_of(const vec_text_docs *d, uint32_t row) {
     int64_t number = row < d->n_rows ? d->number_of[row] : -1;
     return number < 0 ? 0 : d->lengths[number];
@@ -92,16 +97,56 @@ static inline int is_within(const vec_text_leaf *leaf, uint32_t row) {
     return row < leaf->n_column && leaf->column[row] >= leaf->low && leaf->column[row] <= leaf->high;
 }
 
+/* Whether it takes less to look for each of the rows among a leaf's n entries than to go through these. */
+static inline int is_sparse(uint64_t n_rows, uint64_t n) {
+    return n > 64 && n_rows * (uint64_t)(70 - __builtin_clzll(n)) < n;
+}
+
+/* What a leaf has of the rows that the groups before want: postings, or rows in order. */
+static void seek_leaf(vec_text *t, const measure *m, const vec_text_leaf *leaf, uint8_t before, int kind, uint64_t *n_touched) {
+    const vec_text_docs *d = m->docs;
+    const uint64_t *postings = leaf->postings;
+    const uint32_t *rows = leaf->postings;
+    const int is_set = leaf->what == VEC_TEXT_SET;
+    for (uint64_t i = 0, n = *n_touched; i < n; i++) {
+        const uint32_t row = t->touched[i];
+        if (t->marks[row] < before) continue;
+        const int64_t number = row < d->n_rows ? d->number_of[row] : -1;
+        if (number < 0 && !is_set) continue;
+        const uint64_t wanted = is_set ? row : (uint64_t)number << 32;
+        uint64_t first = 0, left = leaf->n;
+        while (left) {                                  /* the first that is not less */
+            const uint64_t half = left / 2;
+            const int is_less = (is_set ? rows[first + half] : postings[first + half]) < wanted;
+            first += is_less ? half + 1 : 0, left = is_less ? left - half - 1 : half;
+        }
+        if (first == leaf->n) continue;
+        if (is_set) {
+            if (rows[first] != row) continue;
+            hit(t, n_touched, row, before, kind, leaf->weight != 0 ? value_of(m, leaf, 1, length_of(d, row)) : 0);
+            continue;
+        }
+        const uint64_t posting = postings[first];
+        if (posting >> 32 != (uint64_t)number || (leaf->fits && !leaf->fits[posting >> 16 & 0xffff])) continue;
+        hit(t, n_touched, row, before, kind, value_of(m, leaf, posting & 0xffff, d->lengths[number]));
+    }
+}
+
 static void run_leaf(vec_text *t, const measure *m, const vec_text_leaf *leaf, uint8_t before, int kind, uint64_t *n_touched) {
     const vec_text_docs *d = m->docs;
     const uint8_t *fits = leaf->fits;
+    if (before && (leaf->what == VEC_TEXT_POSTINGS || leaf->what == VEC_TEXT_SET) && is_sparse(*n_touched, leaf->n)) {
+        seek_leaf(t, m, leaf, before, kind, n_touched);
+        return;
+    }
     if (leaf->what != VEC_TEXT_POSTINGS) {
         const uint32_t *rows = leaf->what == VEC_TEXT_EACH ? t->touched : leaf->postings;
         const uint64_t n = leaf->what == VEC_TEXT_EACH ? *n_touched : leaf->n;
         for (uint64_t i = 0; i < n; i++) {
             uint32_t row = rows[i];
             if (row >= d->n_ids || (leaf->column && !is_within(leaf, row))) continue;
-            double value = m->is_wanted && leaf->weight != 0 && (!before || t->marks[row] >= before) ? leaf->weight * saturated(m, 1, length_of(d, row)) : 0;
+            const int counts = m->is_wanted && leaf->weight != 0 && (!before || t->marks[row] >= before);
+            double value = counts ? value_of(m, leaf, 1, length_of(d, row)) : 0;
             hit(t, n_touched, row, before, kind, value);
         }
         return;
@@ -113,7 +158,7 @@ static void run_leaf(vec_text *t, const measure *m, const vec_text_leaf *leaf, u
         if (fits && !fits[posting >> 16 & 0xffff]) continue;
         uint32_t row = d->row_of[number];
         if (row == NO_ROW || (before && t->marks[row] < before)) continue;
-        hit(t, n_touched, row, before, kind, m->is_wanted ? leaf->weight * saturated(m, posting & 0xffff, d->lengths[number]) : 0);
+        hit(t, n_touched, row, before, kind, value_of(m, leaf, posting & 0xffff, d->lengths[number]));
     }
 }
 
@@ -260,8 +305,8 @@ static int sort_by_id(vec_text *t, const int64_t *doc_ids, uint32_t *rows, uint6
     return VEC_OK;
 }
 
-int64_t vec_text_rows(vec_text *t, const vec_text_docs *docs, const vec_text_leaf *leaves, const uint32_t *groups, uint64_t n_groups,
-                      const uint32_t *phrases, uint64_t n_phrases, const uint32_t **rows) {
+int64_t vec_text_rows(vec_text *t, const vec_text_docs *docs, const vec_text_leaf *leaves, const uint32_t *groups,
+                      uint64_t n_groups, const uint32_t *phrases, uint64_t n_phrases, const uint32_t **rows) {
     if (reserve(t, docs->n_ids)) return VEC_ENOMEM;
     const measure m = {docs, 0, 0, 0};
     uint64_t n_touched = 0, n = 0;

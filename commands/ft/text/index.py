@@ -72,6 +72,7 @@ class TextIndex:
         self._masks: dict[int, int] = {0: 0}            # set of fields -> its number
         self._mask_list: list[int] = [0]
         self._fitting: dict[int, np.ndarray] = {}       # fields -> by set of fields whether one is in it
+        self._fitting_at: dict[int, int] = {}           # the addresses of these
         self._remembered: dict[tuple, dict[bytes, tuple[int, ...]]] = {}
         self.stopwords: frozenset[bytes] = frozenset()
         self.gap = 100                                  # positions from the end of a value to the beginning of the next
@@ -292,11 +293,6 @@ class TextIndex:
         """Which postings are of one of the fields."""
         return self.fitting(fields)[(words >> np.uint64(_FIELDS_SHIFT)).astype(np.uint16)]
 
-    @property
-    def n_masks(self) -> int:
-        """How many sets of fields there are."""
-        return len(self._mask_list)
-
     def fitting(self, fields: int) -> np.ndarray:
         """By the number of a set of fields: whether one of `fields` is in it."""
         known = self._fitting.get(fields)
@@ -306,7 +302,12 @@ class TextIndex:
             known[:n] = [bool(one & fields) for one in self._mask_list]
             known[_ANY_FIELDS:] = True
             self._fitting[fields] = known
+            self._fitting_at[fields] = known.ctypes.data
         return known
+
+    def fitting_at(self, fields: int) -> int:
+        """The address of the array that `fitting` gave for these fields last."""
+        return self._fitting_at[fields]
 
     @property
     def columns(self) -> tuple:

@@ -19,7 +19,7 @@ from .language import CHINESE
 from .leaves import AT_A_TIME, TextReader, expand, field_set, language_of
 
 _ANY, _FIRST, _NOT, _PERHAPS = native.TextTop.ANY, native.TextTop.FIRST, native.TextTop.NOT, native.TextTop.PERHAPS
-_POSTINGS, _ROWS, _EACH = native.TextTop.POSTINGS, native.TextTop.ROWS, native.TextTop.EACH
+_POSTINGS, _ROWS, _EACH, _SET = native.TextTop.POSTINGS, native.TextTop.ROWS, native.TextTop.EACH, native.TextTop.SET
 #: Steps that hold copies of more rows than this are made anew each time.
 _MOST_KEPT = 16_384
 _LEAF = Struct(native.TextTop.LEAF)
@@ -75,7 +75,7 @@ class _Steps:
 class QuerySteps:
     """One query, ready to be run as often as it is asked for, whatever the index holds by then."""
 
-    __slots__ = ("server", "index", "options", "groups", "phrases", "n", "reader", "sort_field", "_fits", "_steps")
+    __slots__ = ("server", "index", "options", "groups", "phrases", "n", "reader", "sort_field", "_steps")
 
     def __init__(self, server, index, root, options, n: int = 0, sort_field: NumericField | None = None):
         """n: how many of the best are wanted, by the numbers of sort_field if there is one. Raises Unfit."""
@@ -85,7 +85,6 @@ class QuerySteps:
         self.groups: list[_Group] = []
         self.phrases: list[list[bytes]] = []
         self.reader = TextReader(index, options, server.config)
-        self._fits: dict[int, tuple[int, np.ndarray]] = {}
         self._read(root, 1.0)
         required = [group for group in self.groups if group.kind in (_ANY, _FIRST)]
         if not required or len(self.groups) > native.TextTop.MAX_GROUPS:
@@ -263,18 +262,13 @@ class QuerySteps:
             packed = array("Q", (packed,))
         address, n = packed.buffer_info()
         held.append(packed)
-        leaves.append(_LEAF.pack(address, 0 if bits is None else self._fitting(bits), n, _POSTINGS,
-                                 weight * probabilistic_idf(n_docs, n), 0, 0, 0.0, 0.0))
+        fits = 0
+        if bits is not None:
+            text = self.index.text
+            held.append(text.fitting(bits))
+            fits = text.fitting_at(bits)
+        leaves.append(_LEAF.pack(address, fits, n, _POSTINGS, weight * probabilistic_idf(n_docs, n), 0, 0, 0.0, 0.0))
         return n
-
-    def _fitting(self, bits: int) -> int:
-        """The address of what says which sets of fields have one of these."""
-        text = self.index.text
-        known = self._fits.get(bits)
-        if known is None or known[0] != text.n_masks:
-            fits = text.fitting(bits).astype(np.uint8)
-            known = self._fits[bits] = text.n_masks, fits, fits.ctypes.data
-        return known[2]
 
     def _between(self, group: _Group) -> tuple | None:
         """For a group that is nothing but a range of a field with one number each: the field, and what it says of the range."""
@@ -323,7 +317,7 @@ class QuerySteps:
                 held.append(numbers)
                 own = weight if kind is tree.Wildcard else weight and kind is tree.Tag and (
                     weight * probabilistic_idf(n_docs, n))
-                leaves.append(_LEAF.pack(numbers.buffer_info()[0], 0, n, _ROWS, own, 0, 0, 0.0, 0.0))
+                leaves.append(_LEAF.pack(numbers.buffer_info()[0], 0, n, _SET, own, 0, 0, 0.0, 0.0))
                 size += n
         return size
 

@@ -34,7 +34,7 @@ def put(index, rng, i):
     fields = {b"g": rng.choice([b"x", b"y", b"x,y"]), b"n": b"%d" % rng.randrange(50)}
     for name in (b"t", b"u"):
         if rng.random() < 0.8:
-            fields[name] = " ".join(rng.choices(WORDS, k=rng.randrange(9))).encode()
+            fields[name] = " ".join(rng.choices(WORDS, k=rng.randrange(9)) + ["zebra"] * (rng.random() < 0.02)).encode()
     index.put(b"d%d" % i, Document(fields))
 
 
@@ -44,7 +44,8 @@ def queries(rng):
             f"%{a}% {b}", f"{a} @g:{{x}}", f"{a} @g:{{x|y}}=>{{$weight:3}}", f"{a} @n:[10 30]", f"{a} -@g:{{x}}", f"{a} -({b} {c})", f"({a}=>{{$weight:2}} {b})=>{{$weight:0.5}}",
             f"@t:{a} (@g:{{y}}|{b})", f"{a} @n:[10 30] -{b} ~{c}", f"w'?{a[1:]}*' {b}", f"*{a[-2:]} -{b[:3]}*", f"@u|t:({a} {b})", f"nothing {a}", f"{a} nothing|{b}",
             "*", "@g:{x}", "@g:{x|y}", "@g:{x|z}=>{$weight:2}", "@n:[10 30]", "@g:{x} @n:[10 (30]", "@g:{z}", "@g:{y} -@n:[3 7]", f"@n:[10 30] ~{a}",
-            "@g:{x}|@g:{y}", f"@g:{{x}}|{a}"]
+            "@g:{x}|@g:{y}", f"@g:{{x}}|{a}", f"zebra {a}", f"zebra @t:{a} ~{b}", f"zebra -{a}", f"zebra @g:{{x}} -{b}", f"zebra -@g:{{x}} ({a}|{b})",
+            "zebra ~@g:{y}", f"zebra ({a}|{a[:2]}*)", f"@u:zebra {b[:2]}*"]
 
 
 @pytest.mark.parametrize("limit", [(0, 3), (0, 1000), (5, 7)])

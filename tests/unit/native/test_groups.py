@@ -147,3 +147,10 @@ def test_rows_of_a_reply_in_order(first, last):
 @pytest.mark.parametrize("rows, is_so", [([], True), ([3], True), ([0, 1, 3], True), ([0, 1, 2], False), ([1, 1], False), ([3, 0], False)])
 def test_whether_values_ascend(rows, is_so):
     assert native.are_ascending(np.array([1, 5, 5, 9]), np.array(rows, dtype=np.uint32)) is is_so
+
+
+@pytest.mark.parametrize("n, k", [(0, 3), (1, 3), (5, 0), (100, 1), (100, 7), (100, 100), (100, 200)])
+def test_the_first_rows(n, k):
+    rng = np.random.default_rng(n + k)
+    values, rows = rng.permutation(150), rng.permutation(150).astype(np.uint32)[:n]
+    assert sorted(native.first_rows(values, rows, k).tolist()) == sorted(sorted(rows.tolist(), key=values.__getitem__)[:k])
