@@ -17,7 +17,7 @@ from respserver.registry import command
 
 from . import errors
 from .errors import fail
-from .measure.recall import find_field
+from .measure.arguments import find_field
 from .options import Words, keyword
 from .plan import refusal, row_array
 from .specs import VectorSpec

@@ -8,11 +8,11 @@ from ..create_options import parse_create
 from ..documents import DocumentTable
 from ..errors import fail
 from ..fields import CLASSES, VectorField
-from ..options import Words, keyword
+from ..options import Words
 from ..sources import prepare_json
 from ..specs import VectorSpec
 from ..text.index import TextIndex
-from .recall import read_number
+from .arguments import read_number, read_options
 
 MOST_DOCUMENTS = 1 << 30
 #: What is taken for granted about the documents where ASSUME says nothing: means, and how many different tags and terms there
@@ -27,15 +27,9 @@ ASSUMED = {"KEY_BYTES": 16, "TAG_VALUES": 1000, "TAG_BYTES": 10, "TAGS_PER_DOCUM
 def vamana_estimate(client, n, *words):
     cursor = Words((n, *words))
     n_documents = read_number(cursor, "The number of documents", 1, MOST_DOCUMENTS)
-    assumed = dict(ASSUMED)
+    assumed = ASSUMED
     if cursor.match(b"ASSUME"):
-        pairs = cursor.counted("ASSUME", 2)
-        while pairs:
-            word = pairs.next()
-            name = keyword(word).decode("utf-8", "replace")
-            if name not in assumed:
-                raise fail(errors.MEASURE_ARGUMENT, word, ", ".join(assumed))
-            assumed[name] = read_number(pairs, name, 0, 1 << 30)
+        assumed = read_options(cursor.counted("ASSUME", 2), ASSUMED, lambda pairs, name: read_number(pairs, name, 0, 1 << 30))
     if not cursor:
         raise fail(errors.BAD_ARGUMENTS, "VAMANA.ESTIMATE", errors.TAIL_MISSING)
     name = cursor.next()

@@ -9,22 +9,21 @@ from time import perf_counter
 import numpy as np
 
 import native
-from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Pairs, Simple
 from respserver.registry import command
 
 from .. import errors
 from ..errors import fail
-from ..fields import VectorField
 from ..options import Words, keyword
 from ..matches import row_array
 from ..plan import refusal
 from ..vector_options import MAX_RERANK
+from .arguments import find_field, read_number, read_options
 from .exact import Nearest
 
 MAX_K = 1000
 MAX_SAMPLE = 10_000
-DEFAULT_SAMPLE = 400
+_DEFAULTS = {"K": 10, "SAMPLE": 400, "SEARCH_WINDOW_SIZE": 0, "RERANK": None, "SOURCE": None}
 #: With fewer recent queries than this the sample is one of documents.
 _FEWEST_RECENT = 50
 #: Candidates more than k that exact answers keep, for those whose document changes meanwhile.
@@ -33,29 +32,19 @@ _SPARE = 16
 _PIECE = 64
 
 
-def find_field(client, name: bytes, field_name: bytes):
-    """The index and its vector field. Raises CommandError."""
-    index = client.server.search.find(name)
-    field = index.by_name.get(field_name)
-    if field is None:
-        raise CommandError(errors.NO_SUCH_FIELD)
-    if type(field) is not VectorField:
-        raise CommandError(errors.NOT_A_VECTOR_FIELD)
-    return index, field
+def _read_option(cursor: Words, name: str):
+    """The value of an argument of VAMANA.RECALL. Raises CommandError that says what is allowed."""
+    if name == "RERANK":
+        return _read_rerank(cursor)
+    if name == "SOURCE":
+        source = keyword(cursor.next()).decode("utf-8", "replace") if cursor else ""
+        if source not in ("QUERIES", "DOCUMENTS"):
+            raise fail(errors.MEASURE_SOURCE)
+        return source
+    return read_number(cursor, name, 1, {"K": MAX_K, "SAMPLE": MAX_SAMPLE}.get(name, 1 << 20))
 
 
-def read_number(cursor: Words, name: str, low, high, is_whole: bool = True):
-    """The value of an argument. Raises CommandError that says what is allowed."""
-    try:
-        value = cursor.integer(name, low, high) if is_whole else cursor.double(name, low)
-    except CommandError:
-        value = None
-    if value is None or value > high:
-        raise fail(errors.MEASURE_VALUE, name, "an integer" if is_whole else "a number", low, high)
-    return value
-
-
-def read_rerank(cursor: Words):
+def _read_rerank(cursor: Words):
     """AUTO, OFF or a number of candidates. Raises CommandError."""
     word = keyword(cursor.next()) if cursor else b""
     if word in (b"AUTO", b"OFF"):
@@ -70,21 +59,7 @@ def read_rerank(cursor: Words):
          complexity="O(N*SAMPLE)")
 def vamana_recall(client, name, field_name, *words):
     index, field = find_field(client, name, field_name)
-    values = {"K": 10, "SAMPLE": DEFAULT_SAMPLE, "SEARCH_WINDOW_SIZE": 0, "RERANK": None, "SOURCE": None}
-    cursor = Words(words)
-    while cursor:
-        word = cursor.next()
-        option = keyword(word).decode("utf-8", "replace")
-        if option not in values:
-            raise fail(errors.MEASURE_ARGUMENT, word, ", ".join(values))
-        if option == "RERANK":
-            values[option] = read_rerank(cursor)
-        elif option == "SOURCE":
-            values[option] = keyword(cursor.next()).decode("utf-8", "replace") if cursor else ""
-            if values[option] not in ("QUERIES", "DOCUMENTS"):
-                raise fail(errors.MEASURE_SOURCE)
-        else:
-            values[option] = read_number(cursor, option, 1, {"K": MAX_K, "SAMPLE": MAX_SAMPLE}.get(option, 1 << 20))
+    values = read_options(Words(words), _DEFAULTS, _read_option)
     work = Measurement(index, field, values["K"], values["SAMPLE"], values["SEARCH_WINDOW_SIZE"], values["RERANK"],
                        values["SOURCE"])
     return client.server.search.jobs.reply(index, [field], work.reply())

@@ -11,10 +11,10 @@ from respserver.registry import command
 from .. import errors
 from ..errors import fail
 from ..fields.vector import engine_options
-from ..options import Words, keyword
+from ..options import Words
 from ..plan import refusal, row_array
 from ..rescore import enough
-from .recall import find_field, read_number
+from .arguments import find_field, read_number, read_options
 
 DEFAULT_SAMPLE, MAX_SAMPLE = 10_000, 50_000
 MAX_K = 100
@@ -48,14 +48,9 @@ _REPEATED = 3
          complexity="O(SAMPLE)")
 def vamana_tune(client, name, field_name, *words):
     index, field = find_field(client, name, field_name)
-    values = {"K": 10, "SAMPLE": DEFAULT_SAMPLE}
-    cursor = Words(words)
-    while cursor:
-        word = cursor.next()
-        option = keyword(word).decode("utf-8", "replace")
-        if option not in values:
-            raise fail(errors.MEASURE_ARGUMENT, word, ", ".join(values))
-        values[option] = read_number(cursor, option, *{"K": (1, MAX_K), "SAMPLE": (FEWEST, MAX_SAMPLE)}[option])
+    allowed = {"K": (1, MAX_K), "SAMPLE": (FEWEST, MAX_SAMPLE)}
+    values = read_options(Words(words), {"K": 10, "SAMPLE": DEFAULT_SAMPLE},
+                          lambda cursor, option: read_number(cursor, option, *allowed[option]))
     jobs = client.server.search.jobs
     return jobs.reply(index, [field], Tuning(jobs, index, field, values["K"], values["SAMPLE"]).reply())
 
