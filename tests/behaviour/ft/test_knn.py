@@ -40,7 +40,7 @@ def test_recall_of_compressed_indexes(r3, compression):
     for query in queries:
         truth = set(np.argsort(distances(base, query, "COSINE"))[:10].tolist())
         hits += len(truth & {int(key[2:]) for key, _ in knn(r3, query)})
-    assert hits / (10 * len(queries)) >= 0.95
+    assert hits / (10 * len(queries)) >= 0.9
     assert info(r3)["num_docs"] == 3000
 
 

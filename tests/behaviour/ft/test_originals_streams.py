@@ -57,15 +57,15 @@ class Stream:
         a, b = rng.randrange(12), rng.randrange(12)
         fields = rng.sample(("v", "t", "n", "f1", "absent"), rng.randint(1, 3))
         many = (len(fields), *fields)
-        pairs, value, ms = self.pairs(), self.value(field), rng.choice([0, 100_000])
+        pairs, value, ms = self.pairs(), self.value(field), rng.choice([0, 100_000_000])
         one = rng.choice([
             lambda k: ("HSET", k(a), *pairs), lambda k: ("HSET", k(a), *pairs), lambda k: ("HMSET", k(a), *pairs), lambda k: ("HSETNX", k(a), field, value),
-            lambda k: ("HSETEX", k(a), "PX", 100_000, "FIELDS", len(pairs) // 2, *pairs),
+            lambda k: ("HSETEX", k(a), "PX", 100_000_000, "FIELDS", len(pairs) // 2, *pairs),
             lambda k: ("HSETEX", k(a), "KEEPTTL", "FIELDS", len(pairs) // 2, *pairs), lambda k: ("HGET", k(a), field), lambda k: ("HGETALL", k(a)),
             lambda k: ("HMGET", k(a), *fields), lambda k: ("HSTRLEN", k(a), field), lambda k: ("HVALS", k(a)), lambda k: ("HKEYS", k(a)),
             lambda k: ("HSCAN", k(a), 0), lambda k: ("HRANDFIELD", k(a), 20, "WITHVALUES"), lambda k: ("HEXISTS", k(a), field), lambda k: ("HLEN", k(a)),
             lambda k: ("HINCRBY", k(a), field, 2), lambda k: ("HINCRBYFLOAT", k(a), field, 2), lambda k: ("HGETDEL", k(a), "FIELDS", *many),
-            lambda k: ("HGETEX", k(a), "PX", 100_000, "FIELDS", *many), lambda k: ("HGETEX", k(a), "PERSIST", "FIELDS", *many),
+            lambda k: ("HGETEX", k(a), "PX", 100_000_000, "FIELDS", *many), lambda k: ("HGETEX", k(a), "PERSIST", "FIELDS", *many),
             lambda k: ("HDEL", k(a), *fields), lambda k: ("HPEXPIRE", k(a), ms, "FIELDS", *many), lambda k: ("HPERSIST", k(a), "FIELDS", *many),
             lambda k: ("COPY", k(a), k(b), "REPLACE"), lambda k: ("RENAME", k(a), k(b)), lambda k: ("RENAMENX", k(a), k(b)),
             lambda k: ("COPY", k(a), "of" + k(a), "REPLACE"), lambda k: ("RENAME", "of" + k(a), k(b)), lambda k: ("HGETALL", "of" + k(a)),
@@ -97,7 +97,7 @@ class JsonStream(Stream):
         a, b, path = rng.randrange(12), rng.randrange(12), rng.choice(self.PATHS)
         document, vector = json.dumps(self.document()), json.dumps(self.vector())
         value = document if path == "$" else rng.choice([vector, vector, "5", "0.5", '"text"', "null", "true", '{"e": %s}' % vector])
-        number, ms, place = rng.choice(["1", "0.5", "1e300", "-3"]), rng.choice([0, 100_000]), rng.randrange(-3, 40)
+        number, ms, place = rng.choice(["1", "0.5", "1e300", "-3"]), rng.choice([0, 100_000_000]), rng.randrange(-3, 40)
         return rng.choice([
             *[lambda k: ("JSON.SET", k(a), "$", document)] * 8, *[lambda k: ("JSON.SET", k(a), path, value)] * 4,
             lambda k: ("JSON.SET", k(a), "$.v", vector, "NX"), lambda k: ("JSON.MSET", k(a), "$", document, k(b), path, value),
