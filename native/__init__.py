@@ -188,7 +188,14 @@ class Allowed:
         self.words = words
         self.n_words = len(words)
         self.count = int(np.unpackbits(words.view(np.uint8)).sum()) if count is None else count
-        self.pointer = ffi.cast("uint64_t *", words.ctypes.data) if len(words) else ffi.new("uint64_t[1]")
+        self.pointer = ffi.from_buffer("uint64_t[]", words) if len(words) else ffi.new("uint64_t[1]")
+
+    @classmethod
+    def of_rows(cls, rows, n_rows):
+        """The filter that lets these labels pass: (n,) uint32, each once, below n_rows."""
+        allowed = cls(np.zeros((n_rows + 63) // 64, dtype="<u8"), len(rows))
+        lib.vec_set_bits(allowed.pointer, ffi.from_buffer("uint32_t[]", rows), len(rows))
+        return allowed
 
     @classmethod
     def of_labels(cls, labels):

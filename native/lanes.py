@@ -40,7 +40,8 @@ class Places:
 
 
 class Lanes:
-    """Connections whose requests are known but for a vector, served from the socket to the reply; see vec.h. To be used by one thread."""
+    """Connections whose requests are known but for a vector, served from the socket to the reply; see vec.h. To be used by one
+    thread."""
 
     def __init__(self):
         out = ffi.new("vec_lanes **")
@@ -53,8 +54,8 @@ class Lanes:
         return lib.vec_lanes_fd(self._ptr)
 
     def turn(self, crew, budget_us, watch_ns):
-        """Serves what has arrived, and what arrives meanwhile for about budget_us; 0: only what was left by the turn before. Returns
-        events: (what, ...), see Lane.join and Road. The crew must be closed before the lanes are."""
+        """Serves what has arrived, and what arrives meanwhile for about budget_us; 0: only what was left by the turn before.
+        Returns events: (what, ...), see Lane.join and Road. The crew must be closed before the lanes are."""
         n = lib.vec_lanes_turn(self._ptr, crew._ptr, budget_us * 1000, min(watch_ns, (1 << 63) - 1))
         return _events(lib.vec_lanes_events(self._ptr), n) if n else ()
 
@@ -108,10 +109,11 @@ class Lane:
         self._costs = ffi.new("vec_road_cost[]", 64)
 
     def join(self, fd, tag):
-        """Serves a connected socket that nobody else reads; returns its number. Events about it, by its tag: ("given", tag, bytes, tally):
-        it is off the lane, these bytes were read and not answered; ("unsent", tag, bytes, tally): it is off, this is the rest of a reply;
-        ("slow", tag, bytes, ns): this request took so long; ("found", tag, the road's tag, labels, distances): the caller is to send the
-        reply before the next turn. tally: (requests, bytes in, bytes out) that were not told before."""
+        """Serves a connected socket that nobody else reads; returns its number. Events about it, by its tag: ("given", tag,
+        bytes, tally): it is off the lane, these bytes were read and not answered; ("unsent", tag, bytes, tally): it is off, this
+        is the rest of a reply; ("slow", tag, bytes, ns): this request took so long; ("found", tag, the road's tag, labels,
+        distances): the caller is to send the reply before the next turn. tally: (requests, bytes in, bytes out) that were not
+        told before."""
         return _check(lib.vec_lanes_join(self._ptr, fd, tag))
 
     def doubt(self):
@@ -125,8 +127,8 @@ class Lane:
         return s.n, s.ns, ffi.unpack(s.histogram, 64) if s.n else (), [ffi.unpack(s.recent + i * n, n) for i in range(s.n_recent)]
 
     def costs(self):
-        """(tag, searches on the caller's thread, their ns, running mean of what one takes in ns) of the roads that were searched on since the
-        last time."""
+        """(tag, searches on the caller's thread, their ns, running mean of what one takes in ns) of the roads that were searched
+        on since the last time."""
         found = []
         while n := lib.vec_lane_costs(self._ptr, self._costs, 64):
             found += [(c.tag, c.n_own, c.own_ns, c.search_ns) for c in self._costs[0:n]]
@@ -138,9 +140,10 @@ class Lane:
 
 
 class Road:
-    """One request of a lane: `head`, a vector, `tail`, and what is done for it. Events about it, by its tag: ("missing", tag, labels): Places
-    has to be told of these before the next turn; ("doubted", tag): it is wanted, but its lane is in doubt; who waits there is "given" with the
-    next turn unless set() or confirm() comes before. Raises NativeError if the lane has such a road."""
+    """One request of a lane: `head`, a vector, `tail`, and what is done for it. Events about it, by its tag: ("missing", tag,
+    labels): Places has to be told of these before the next turn; ("doubted", tag): it is wanted, but its lane is in doubt; who
+    waits there is "given" with the next turn unless set() or confirm() comes before. Raises NativeError if the lane has such a
+    road."""
 
     def __init__(self, lane, tag, head, tail):
         out = ffi.new("vec_road **")
@@ -151,14 +154,14 @@ class Road:
         self._held = None
 
     def set(self, index, query, names, form, order, ruler, places, n_rescored, k):
-        """What is done for a request from now on: a search (Query) and its reply (Names, Form, order as in Crew.replies). ruler: None, or
-        of the candidates found the first n_rescored are measured again (Ruler, Places) and the k nearest answered. form: None for events
-        "found" instead of replies."""
+        """What is done for a request from now on: a search (Query) and its reply (Names, Form, order as in Crew.replies). ruler:
+        None, or of the candidates found the first n_rescored are measured again (Ruler, Places) and the k nearest answered. form:
+        None for events "found" instead of replies."""
         order_pointer = ffi.from_buffer("int64_t[]", order)
         form_pointer = form._pointer if form is not None else ffi.NULL
         ruler_pointer, places_pointer = (ruler._ptr, places._ptr) if ruler is not None else (ffi.NULL, ffi.NULL)
-        _check(lib.vec_road_set(self._ptr, index._ptr, query._pointer, names._ptr, form_pointer, order_pointer, ruler_pointer, places_pointer,
-                                n_rescored, k))
+        _check(lib.vec_road_set(self._ptr, index._ptr, query._pointer, names._ptr, form_pointer, order_pointer, ruler_pointer,
+                                places_pointer, n_rescored, k))
         self._held = index, query, names, form, order_pointer, ruler, places
 
     def confirm(self):

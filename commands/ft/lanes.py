@@ -1,13 +1,13 @@
-"""The shortest way for clients that send searches which were sent before but for their vectors: the engine reads their sockets, searches, and
-where rows are keys or keys with distances it writes the reply, too, without Python for each request (native.Lanes). Other replies are
-written here.
+"""The shortest way for clients that send searches which were sent before but for their vectors: the engine reads their sockets,
+searches, and where rows are keys or keys with distances it writes the reply, too, without Python for each request (native.Lanes).
+Other replies are written here.
 
-A KNN search that comes again, with whatever vector, gets a road: what the engine needs to know to answer it. A client that has sent several
-such searches in a row lends its connection to the lane that these roads belong to, and may use any of them. The first request that is on
-none of them ends that: what was read of it goes the usual way, as if nothing had been. Whatever the answers of a lane depend on is looked
-at before each turn, which runs on the loop thread like everything else, so that no command can come between; where it has changed, each road
-is brought up to date when it is wanted next. What the usual way counts per request is taken over in bulk before the next command that could
-see it."""
+A KNN search that comes again, with whatever vector, gets a road: what the engine needs to know to answer it. A client that has
+sent several such searches in a row lends its connection to the lane that these roads belong to, and may use any of them. The
+first request that is on none of them ends that: what was read of it goes the usual way, as if nothing had been. Whatever the
+answers of a lane depend on is looked at before each turn, which runs on the loop thread like everything else, so that no command
+can come between; where it has changed, each road is brought up to date when it is wanted next. What the usual way counts per
+request is taken over in bulk before the next command that could see it."""
 from itertools import count
 from os import write
 
@@ -82,8 +82,8 @@ class Road:
 
 
 class Lane:
-    """The roads of one shape of request to one field, and the clients on them. key: how the command and the index are spelt, words between
-    the index's name and the vector, words behind it, the protocol, the field."""
+    """The roads of one shape of request to one field, and the clients on them. key: how the command and the index are spelt,
+    words between the index's name and the vector, words behind it, the protocol, the field."""
 
     def __init__(self, lanes: "Lanes", key: tuple, hot):
         command, self.name, n_before, n_behind, self.proto, self.field = self.key = key
@@ -100,7 +100,8 @@ class Lane:
         self.native = native.Lane(lanes.lanes, prefix, n_before, n_behind, hot.blob_bytes)
 
     def look(self) -> bool:
-        """Has roads brought up to date if anything may have changed that they depend on. False: none of them is right any more."""
+        """Has roads brought up to date if anything may have changed that they depend on. False: none of them is right any
+        more."""
         index, db, server = self.index, self.db, self.lanes.server
         if index.is_dropped or index.plans.version != self._version or server.search.get(self.name) is not index:
             return False

@@ -287,6 +287,4 @@ def bitmap(rows: np.ndarray, n_rows: int) -> BitMap:
 
 def allowed(rows: BitMap, n_rows: int) -> native.Allowed:
     """A set of rows in the engine's form. `n_rows`: as in DocumentTable."""
-    mask = np.zeros((n_rows + 63) // 64 * 64, dtype=bool)
-    mask[row_array(rows)] = True
-    return native.Allowed(np.packbits(mask, bitorder="little").view(np.uint64), len(rows))
+    return native.Allowed.of_rows(row_array(rows), n_rows)

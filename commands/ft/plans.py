@@ -1,4 +1,5 @@
-"""What an index keeps of the searches that it has been asked: how they were read, and what the filters of KNN searches let pass."""
+"""What an index keeps of the searches that it has been asked: how they were read, and what the filters of KNN searches let
+pass."""
 from itertools import islice
 
 #: Prepared searches kept per index; when there are more, the older half is forgotten.
@@ -14,8 +15,8 @@ def forget_older_half(kept: dict) -> None:
 
 
 class Plans(dict):
-    """Prepared searches, by text, and what else is kept until the schema or a setting changes. `version` grows when that happens: what others
-    have kept is no longer right then."""
+    """Prepared searches, by text, and what else is kept until the schema or a setting changes. `version` grows when that happens:
+    what others have kept is no longer right then."""
 
     __slots__ = ("version", "n_bytes", "_sizes")
 
@@ -38,13 +39,15 @@ class Plans(dict):
             forget_older_half(self)
 
     def note_size(self, hot, n_bytes: int, n_documents: int) -> bool:
-        """Takes down what a HotKnn's filter and roads take. Returns whether there is too much now: then `evict` has to be called soon."""
+        """Takes down what a HotKnn's filter and roads take. Returns whether there is too much now: then `evict` has to be called
+        soon."""
         self.n_bytes += n_bytes - self._sizes.get(hot, 0)
         self._sizes[hot] = n_bytes
         return self.n_bytes > most_bytes(n_documents)
 
     def evict(self, n_documents: int) -> None:
-        """Has those that were not used lately give up what they keep until the rest is not too much; nobody may be about to use it."""
+        """Has those that were not used lately give up what they keep until the rest is not too much; nobody may be about to use
+        it."""
         sizes, most = self._sizes, most_bytes(n_documents)
         for _ in range(2 * len(sizes)):
             if self.n_bytes <= most:

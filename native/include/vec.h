@@ -76,6 +76,8 @@ typedef struct {
     uint64_t timeout_us;            /* 0: none */
     int plan;                       /* out: VEC_PLAN_* */
 } vec_query;
+/* Sets the bits of n labels in a bitmap that has room for them. */
+void vec_set_bits(uint64_t *bitmap, const uint32_t *labels, uint64_t n);
 
 typedef struct {
     uint64_t n_vectors, n_linked, n_tail, n_deleted, n_slots;

@@ -172,3 +172,7 @@ void labels_remove(label_map *m, uint64_t label) {
     labels_set(m, label, NO_SLOT);
     m->n--;
 }
+
+void vec_set_bits(uint64_t *bitmap, const uint32_t *labels, uint64_t n) {
+    for (uint64_t i = 0; i < n; i++) bitmap[labels[i] >> 6] |= 1ull << (labels[i] & 63);
+}

@@ -154,7 +154,8 @@ int answer(vec_lanes *l, errand *e, uint64_t watch_ns) {
     const int is_told = n == 0;
     if (is_told) n = tell_found(l, e);
     c->errand = NULL;
-    if (n < 0) leave_lane(l, e->connection, VEC_LANE_GIVEN, e->request, road->request_bytes);    /* its owner finds the same, and the words */
+    if (n < 0)                                  /* its owner finds the same, and the words for it */
+        leave_lane(l, e->connection, VEC_LANE_GIVEN, e->request, road->request_bytes);
     else if (is_told) count_served(l, e, 0, watch_ns);
     else {
         ssize_t sent = send(c->fd, l->out, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);

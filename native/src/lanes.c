@@ -1,14 +1,15 @@
 /* Lanes: requests that are known but for a vector, served from the socket to the reply.
 
-   The caller's thread reads what has come on any connection, finds the road that it is a request of (roads.c), and queues it; it searches,
-   answers (lane_replies.c) and sends. A crew's helpers take queued searches, too, from the moment that the first is there; their results are
-   answered by the caller's thread. So what a client sees is made by one thread, and helpers touch nothing but searches.
+   The caller's thread reads what has come on any connection, finds the road that it is a request of (roads.c), and queues it; it
+   searches, answers (lane_replies.c) and sends. A crew's helpers take queued searches, too, from the moment that the first is
+   there; their results are answered by the caller's thread. So what a client sees is made by one thread, and helpers touch
+   nothing but searches.
 
-   What a road was set to may have become wrong since the turn before. A lane that may have such roads is in doubt: requests on those wait
-   until the caller, who is told of them, has set or confirmed them.
+   What a road was set to may have become wrong since the turn before. A lane that may have such roads is in doubt: requests on
+   those wait until the caller, who is told of them, has set or confirmed them.
 
-   A helper that is interrupted (it has no processor of its own) is not waited for longer than a few searches take: the caller does its
-   search, too, and drops what the helper finds. A search's memory is its own until the helper has let it go. */
+   A helper that is interrupted (it has no processor of its own) is not waited for longer than a few searches take: the caller
+   does its search, too, and drops what the helper finds. A search's memory is its own until the helper has let it go. */
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -213,7 +214,8 @@ static int read_request(vec_lanes *l, uint32_t number, uint64_t now) {
         have += (size_t)got;
         state = c->road && is_on_road(c->road, e->request, have) ? KNOWN : find_road(lane, e->request, have, &c->road);
     }
-    if (state == STRANGE || (state == UNFINISHED && !keep(c, e->request, have))) leave_lane(l, number, VEC_LANE_GIVEN, e->request, have);
+    if (state == STRANGE || (state == UNFINISHED && !keep(c, e->request, have)))
+        leave_lane(l, number, VEC_LANE_GIVEN, e->request, have);
     if (state != KNOWN) {
         give_errand(e);
         return 0;
@@ -307,7 +309,8 @@ int lanes_help(vec_lanes *l, uint32_t n_threads, room *r) {
 
 /* 4. Turns. */
 
-/* Does a search that a helper has not come back with, in an errand of its own: the other's memory is the helper's until that is back. */
+/* Does a search that a helper has not come back with, in an errand of its own: the other's memory is the helper's until that is
+   back. */
 static void do_over(vec_lanes *l, errand **place) {
     errand *e = *place, *own = errand_of(e->lane);
     if (!own) return;
@@ -331,7 +334,8 @@ static void do_over(vec_lanes *l, errand **place) {
 /* What a search of a road should take at most. */
 static double patience(const vec_road *road) { return PATIENCE * road->search_ns + PATIENCE_NS; }
 
-/* Answers what is done and does over what takes too long; returns how many searches are left, without those that are STALLED or WAITING. */
+/* Answers what is done and does over what takes too long; returns how many searches are left, without those that are STALLED or
+   WAITING. */
 static uint32_t answer_all(vec_lanes *l, uint64_t watch_ns, uint32_t *n_answered) {
     uint32_t kept = 0, n_left = 0;
     uint64_t now = 0;
@@ -381,8 +385,8 @@ static void resume(vec_lanes *l) {
             leave_with(l, e);
             continue;
         }
-        if (atomic_load_explicit(&e->state, memory_order_relaxed) == STALLED) atomic_store_explicit(&e->state, DONE, memory_order_relaxed);
-        else queue(l, e);
+        if (atomic_load_explicit(&e->state, memory_order_relaxed) == WAITING) queue(l, e);
+        else atomic_store_explicit(&e->state, DONE, memory_order_relaxed);
         l->flying[kept++] = e;
     }
     l->n_flying = kept;

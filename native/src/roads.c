@@ -70,8 +70,8 @@ int find_road(const vec_lane *l, const char *request, size_t n, vec_road **out) 
 
 /* 2. Lanes and roads. */
 
-int vec_lane_create(vec_lanes *lanes, const char *prefix, uint32_t n_prefix, uint32_t n_before, uint32_t n_behind, uint32_t vector_bytes,
-                    vec_lane **out) {
+int vec_lane_create(vec_lanes *lanes, const char *prefix, uint32_t n_prefix, uint32_t n_before, uint32_t n_behind,
+                    uint32_t vector_bytes, vec_lane **out) {
     vec_lane *l = calloc(1, sizeof *l);
     if (!l) return VEC_ENOMEM;
     l->lanes = lanes, l->n_prefix = n_prefix, l->n_before = n_before, l->n_behind = n_behind, l->vector_bytes = vector_bytes;
@@ -110,11 +110,13 @@ void vec_lane_free(vec_lane *l) {
 
 void vec_lane_doubt(vec_lane *l) { l->epoch++; }
 
-int vec_road_create(vec_lane *lane, uint64_t tag, const char *head, uint32_t n_head, const char *tail, uint32_t n_tail, vec_road **out) {
+int vec_road_create(vec_lane *lane, uint64_t tag, const char *head, uint32_t n_head, const char *tail, uint32_t n_tail,
+                    vec_road **out) {
     const uint64_t hash = hash_of_request(head, n_head, tail, n_tail);
     vec_road **chain = &lane->chains[hash % N_CHAINS];
     for (vec_road *r = *chain; r; r = r->next)
-        if (r->n_head == n_head && r->n_tail == n_tail && !memcmp(r->bytes, head, n_head) && !memcmp(r->bytes + n_head, tail, n_tail))
+        if (r->n_head == n_head && r->n_tail == n_tail && !memcmp(r->bytes, head, n_head) &&
+            !memcmp(r->bytes + n_head, tail, n_tail))
             return VEC_EARG;
     vec_road *r = malloc(sizeof *r + n_head + n_tail);
     if (!r) return VEC_ENOMEM;
@@ -143,8 +145,8 @@ void vec_road_free(vec_road *r) {
     free(r);
 }
 
-int vec_road_set(vec_road *r, vec_index *index, const vec_query *query, const vec_names *names, const vec_form *form, const int64_t *order,
-                 vec_ruler *ruler, const vec_places *places, uint32_t n_rescored, uint32_t k) {
+int vec_road_set(vec_road *r, vec_index *index, const vec_query *query, const vec_names *names, const vec_form *form,
+                 const int64_t *order, vec_ruler *ruler, const vec_places *places, uint32_t n_rescored, uint32_t k) {
     vec_lane *lane = r->lane;
     if (query->k > MOST_RESULTS) return VEC_EARG;
     await_dropped(lane, r);

@@ -1,5 +1,5 @@
-"""Clients on lanes whose searches differ in their filters: known ones are served there, all are answered as ever. The index is exact: what a
-graph finds depends on the plan of the search, and that on time."""
+"""Clients on lanes whose searches differ in their filters: known ones are served there, all are answered as ever. The index is
+exact: what a graph finds depends on the plan of the search, and that on time."""
 import sys
 from pathlib import Path
 
@@ -20,8 +20,13 @@ WHERES = ["*", "@tag:{red}", "@tag:{green|rare}", "(-@tag:{blue})", "@num:[0 50]
 
 def search(vector, where, *options, k=10, before=(), behind=(), index="idx"):
     n = 2 + len(before) + len(behind)
-    return pack("FT.SEARCH", index, f"{where}=>[KNN {k} @v $b AS d]", "PARAMS", str(n), *before, "b", vector.tobytes(), *behind, "SORTBY", "d",
-                *options, "DIALECT", "2")
+    return pack("FT.SEARCH", index, f"{where}=>[KNN {k} @v $b AS d]", "PARAMS", str(n), *before, "b", vector.tobytes(), *behind,
+                "SORTBY", "d", *options, "DIALECT", "2")
+
+
+def nearest(vector, *wheres, **more):
+    """Searches for the key of the nearest."""
+    return [search(vector, where, "NOCONTENT", k=1, **more) for where in wheres]
 
 
 def in_exec(connection, message):
@@ -78,7 +83,8 @@ def filled(own_server, r2):
 
 
 @pytest.mark.parametrize("proto", [2, 3])
-@pytest.mark.parametrize("options", [("RETURN", "1", "d"), ("NOCONTENT",), ("RETURN", "2", "num", "d"), ("LIMIT", "2", "3")], ids=" ".join)
+@pytest.mark.parametrize("options", [("RETURN", "1", "d"), ("NOCONTENT",), ("RETURN", "2", "num", "d"), ("LIMIT", "2", "3")],
+                         ids=" ".join)
 def test_known_searches_are_answered_as_ever(connect, r2, filled, options, proto):
     asker = Asker(connect, r2, proto)
     queries = vectors(40, DIM, seed=7)
@@ -103,7 +109,8 @@ def test_known_searches_are_answered_as_ever(connect, r2, filled, options, proto
 def test_what_differs_may_be_a_parameter_before_or_behind_the_vector(connect, r2, filled):
     asker = Asker(connect, r2)
     query = vectors(1, DIM, seed=8)[0]
-    messages = [search(query, "@tag:{$t}", "NOCONTENT", **{side: ("t", tag)}) for side in ("before", "behind") for tag in ("red", "green", "rare")]
+    messages = [search(query, "@tag:{$t}", "NOCONTENT", **{side: ("t", tag)})
+                for side in ("before", "behind") for tag in ("red", "green", "rare")]
     asker.settle(messages[:3])
     asker.settle(messages[3:])
     assert roads(r2) == 6
@@ -149,7 +156,7 @@ def test_filters_that_let_nothing_pass_for_a_while(connect, r2, filled):
 
 def test_half_sent_requests_other_commands_and_errors(connect, r2, filled):
     asker = Asker(connect, r2)
-    messages = [search(filled[3], where, "NOCONTENT", k=1) for where in ("@num:[0 9]", "@num:[0 10]", "@num:[3 300]")]
+    messages = nearest(filled[3], "@num:[0 9]", "@num:[0 10]", "@num:[3 300]")
     asker.settle(messages)
     one = asker.clients[0]
     marker = connect()
@@ -159,9 +166,10 @@ def test_half_sent_requests_other_commands_and_errors(connect, r2, filled):
             assert marker.call("PING") == "PONG"            # by then the server has read it, or will read both
             assert one.send(message[cut:]).read() == [1, b"d:3"]
     assert on_lanes(r2) == 2
-    for sent, replies in ((messages[0] + messages[1], [[1, b"d:3"]] * 2), (messages[2][:-4], []), (messages[2][-4:] + pack("ECHO", "x"), [[1, b"d:3"], b"x"]),
-                          (search(filled[3], "@num:[0 x]", "NOCONTENT", k=1), [RespError]), (search(filled[3][:-1], "@num:[0 9]", "NOCONTENT", k=1), [RespError]),
-                          (search(np.full(DIM, np.nan, np.float32), "@num:[0 9]", "NOCONTENT", k=1), [RespError]),
+    for sent, replies in ((messages[0] + messages[1], [[1, b"d:3"]] * 2), (messages[2][:-4], []),
+                          (messages[2][-4:] + pack("ECHO", "x"), [[1, b"d:3"], b"x"]),
+                          (*nearest(filled[3], "@num:[0 x]"), [RespError]), (*nearest(filled[3][:-1], "@num:[0 9]"), [RespError]),
+                          (*nearest(np.full(DIM, np.nan, np.float32), "@num:[0 9]"), [RespError]),
                           (b"*13\r\n$9\r\nFT.SEARCH\r\n$3\r\nidx\r\n$1x\r\n", [RespError])):
         one.send(sent)
         for reply in replies:
@@ -176,7 +184,7 @@ def test_half_sent_requests_other_commands_and_errors(connect, r2, filled):
 def test_indexes_and_fields_that_change_or_go(connect, r2, filled):
     asker = Asker(connect, r2)
     r2.execute_command("FT.ALIASADD", "other", "idx")
-    messages = [search(filled[3], where, "NOCONTENT", k=1, index="other") for where in ("@num:[0 9]", "@num:[0 10]", "@num:[3 300]", "@tag:{red}")]
+    messages = nearest(filled[3], "@num:[0 9]", "@num:[0 10]", "@num:[3 300]", "@tag:{red}", index="other")
     asker.settle(messages)
     create(r2, name="second", prefix="e:", dim=DIM)
     r2.hset("e:1", mapping={"v": filled[3].tobytes(), "num": 4})
@@ -198,7 +206,7 @@ def test_indexes_and_fields_that_change_or_go(connect, r2, filled):
 
 def test_clients_that_are_killed_or_kill_while_others_wait(connect, r2, filled):
     asker = Asker(connect, r2, n=4)
-    messages = [search(filled[3], where, "RETURN", "2", "num", "v", k=1) for where in ("@num:[0 9]", "@num:[0 10]", "@num:[3 300]")]
+    messages = nearest(filled[3], "@num:[0 9]", "@num:[0 10]", "@num:[3 300]")
     asker.settle(messages)
     numbers = [one.call("CLIENT", "ID") for one in asker.clients]
     asker.settle(messages)
@@ -219,12 +227,13 @@ def test_clients_that_are_killed_or_kill_while_others_wait(connect, r2, filled):
 def test_what_is_counted_on_several_roads(connect, r2, filled):
     asker = Asker(connect, r2, n=1)
     one, = asker.clients
-    messages = [search(filled[3], where, "NOCONTENT", k=1) for where in WHERES]
+    messages = nearest(filled[3], *WHERES)
     asker.settle(messages)
 
     def figures():
         stats = r2.info("commandstats")
-        return next(v for k, v in stats.items() if k.lower() == "cmdstat_ft.search")["calls"], r2.info("search")["search_engine_searches"]
+        calls = next(v for k, v in stats.items() if k.lower() == "cmdstat_ft.search")["calls"]
+        return calls, r2.info("search")["search_engine_searches"]
 
     before = figures()
     for message in messages * 3:
@@ -241,7 +250,7 @@ def test_what_is_counted_on_several_roads(connect, r2, filled):
 
 def test_memory_that_is_short(connect, r2, filled):
     asker = Asker(connect, r2)
-    messages = [search(filled[3], where, "NOCONTENT", k=1) for where in ("@num:[0 9]", "@tag:{red}")]
+    messages = nearest(filled[3], "@num:[0 9]", "@tag:{red}")
     asker.settle(messages)
     r2.config_set("search-on-oom", "fail")
     r2.config_set("maxmemory", 1)
@@ -257,7 +266,8 @@ def test_memory_that_is_short(connect, r2, filled):
 
 def test_more_filters_than_are_kept():
     limit = 100_000
-    with running_server(*SERVER_OPTIONS, before=f"import commands.ft.plans as plans; plans.MAX_BYTES, plans.MAX_PREPARED = {limit}, 64") as server:
+    smaller = f"import commands.ft.plans as plans; plans.MAX_BYTES, plans.MAX_PREPARED = {limit}, 64"
+    with running_server(*SERVER_OPTIONS, before=smaller) as server:
         import redis
         with redis.Redis(server.host, server.port, protocol=2) as r2, RawConnection(server.host, server.port) as one, \
                 RawConnection(server.host, server.port) as usual:

@@ -247,3 +247,12 @@ def test_threads_filter_and_iterate_while_everything_changes():
         thread.join()
     assert not errors, errors
     ix.validate()
+
+
+@pytest.mark.parametrize("n", [1, 64, 65, 5000])
+def test_filters_of_rows_are_those_of_labels(n):
+    rows = np.sort(np.random.default_rng(n).choice(n, (n + 2) // 3, replace=False)).astype(np.uint32)
+    one, other = native.Allowed.of_rows(rows, n), native.Allowed.of_labels(rows)
+    assert one.count == other.count == len(rows) and one.n_words == (n + 63) // 64
+    assert (one.words[:other.n_words] == other.words).all() and not one.words[other.n_words:].any()
+    assert not native.Allowed.of_rows(rows[:0], n).words.any()
