@@ -145,7 +145,8 @@ def prepare(client, index, text: bytes, options: AggregateOptions, make_evaluati
     limit_us = time_limit_us(config, options)
     db = client.server.keyspace.databases[0]
     layout = DocumentLayout(db, index)
-    layout.is_whole = index.source.is_json and (options.dialect >= 3 or options.format == "EXPAND")
+    layout.is_expanded = index.source.is_json and options.format == "EXPAND"
+    layout.is_whole = layout.is_expanded or index.source.is_json and options.dialect >= 3
     for distance in names:
         layout.add(distance)
     if options.add_scores:

@@ -3,7 +3,7 @@ import random
 import time
 from time import perf_counter_ns
 
-from respserver.protocol.errors import CommandError
+from respserver.protocol.errors import UNKNOWN_SUBCOMMAND, CommandError
 from respserver.protocol.reply import OK, Raw
 from respserver.registry import command
 
@@ -14,6 +14,8 @@ from .options import to_integer
 
 #: Rows per read if nobody says how many.
 DEFAULT_COUNT = 1000
+#: What FT.CURSOR does.
+_ACTIONS = (b"READ", b"DEL", b"GC", b"PROFILE")
 
 
 class Cursor:
@@ -137,12 +139,15 @@ class Cursors:
 @command("FT.CURSOR", arity=-4, group="search", since="1.1.0", flags="readonly", categories="read",
          summary="Reads from a cursor, or deletes it", complexity="O(1)")
 def ft_cursor(client, action, name, number, *words):
+    given, action = action, action.upper()
+    if action not in _ACTIONS:
+        text = UNKNOWN_SUBCOMMAND.format(errors.show(given), "FT.CURSOR") if errors.has_codes else errors.CURSOR_SUBCOMMAND
+        raise CommandError(text)
     manager = client.server.search
     index = manager.find(name)
     number = to_integer(number)
     if number is None:
         raise CommandError(errors.CURSOR_ID)
-    action = action.upper()
     if action == b"READ":
         return manager.cursors.read(client, index, number, _count(words))
     if action == b"DEL":
@@ -151,10 +156,8 @@ def ft_cursor(client, action, name, number, *words):
         return OK
     if action == b"GC":
         return manager.cursors.collect()
-    if action == b"PROFILE":
-        raise (errors.fail(errors.CURSOR_PROFILE) if manager.cursors.has(index, number)
-               else errors.fail(errors.CURSOR_NOT_FOUND, number))
-    raise CommandError(errors.CURSOR_SUBCOMMAND)
+    raise (errors.fail(errors.CURSOR_PROFILE) if manager.cursors.has(index, number)
+           else errors.fail(errors.CURSOR_NOT_FOUND, number))
 
 
 def _count(words: tuple) -> int | None:

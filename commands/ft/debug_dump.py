@@ -215,7 +215,18 @@ def _collector_wait(client, words):
 
 
 #: Subcommands of _FT.DEBUG.
-WORDS = {b"DUMP_INVIDX": _invidx, b"DUMP_NUMIDX": _numbers, b"NUMIDX_SUMMARY": _number_summary, b"DUMP_TAGIDX": _tags,
+def _watch_expiry(client, words):
+    """SET_MONITOR_EXPIRATION: whether an index watches documents and fields for their time to be over. They always are."""
+    _arity(words, "SET_MONITOR_EXPIRATION", 1, 3)
+    client.server.search.find(words[0])
+    for word in words[1:]:
+        if word.lower() not in (b"documents", b"fields"):
+            raise errors.fail(errors.UNKNOWN_ARGUMENT, word)
+    return OK
+
+
+WORDS = {b"SET_MONITOR_EXPIRATION": _watch_expiry, b"DUMP_INVIDX": _invidx, b"DUMP_NUMIDX": _numbers,
+         b"NUMIDX_SUMMARY": _number_summary, b"DUMP_TAGIDX": _tags,
          b"INFO_TAGIDX": _tag_summary, b"DUMP_TERMS": _terms, b"DUMP_SUFFIX_TRIE": _suffixes, b"DUMP_GEOMIDX": _shapes,
          b"DOCIDTOID": _to_id, b"IDTODOCID": _to_key, b"DUMP_PHONETIC_HASH": _sound, b"TTL": _ttl, b"TTL_PAUSE": _ttl_pause,
          b"TTL_EXPIRE": _ttl_expire, b"GC_FORCEINVOKE": _collect, b"GC_FORCEBGINVOKE": _collect_beside,

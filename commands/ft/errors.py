@@ -143,6 +143,7 @@ FLEX_INDEXES = "SEARCH_FLEX_LIMIT Max number of indexes reached for Flex indexes
 FLEX_ARGUMENT = "SEARCH_FLEX_UNSUPPORTED Unsupported argument for Flex index: `{}`"
 FLEX_TYPE = "SEARCH_FLEX_UNSUPPORTED {} fields are not supported in Flex indexes"
 FLEX_FIELD = "SEARCH_FLEX_UNSUPPORTED Disk index does not support {} fields"
+FLEX_JSON_ARRAY = "SEARCH_FLEX_UNSUPPORTED Disk JSON index supports JSON array values only for VECTOR fields"
 FLEX_JSON = "SEARCH_FLEX_UNSUPPORTED Disk JSON index supports only single-value JSONPath fields"
 FLEX_VECTOR = "SEARCH_FLEX_UNSUPPORTED Disk index does not support vectors of {}"
 FLEX_SORT = "SEARCH_FLEX_UNSUPPORTED SORTBY in Redis Flex is restricted to sorting results by vector distance"
@@ -257,6 +258,7 @@ BLOB_SIZE_MISMATCH = "SEARCH_VECTOR_BLOB_SIZE_MISMATCH Could not add vector with
 VECTOR_NOT_FINITE = "SEARCH_VALUE_BAD Could not add vector: a coordinate is not a finite number"
 GEO_NO_SEPARATOR = "SEARCH_PARSE_ARGS Invalid geo string: missing separator"
 INVALID_GEO_COORDINATES = "SEARCH_GEO_COORDINATES_INVALID Invalid geo coordinates: {}, {}"
+NOT_UTF8 = "SEARCH_VALUE_BAD Invalid UTF-8"
 INVALID_GEO_STRING = "SEARCH_GEO_COORDINATES_INVALID Invalid geo string"
 JSON_STRING = "SEARCH_JSON_TYPE_INVALID Invalid JSON type: String type can represent only TEXT, TAG, GEO or GEOMETRY field"
 JSON_NUMBER = "SEARCH_JSON_TYPE_INVALID Invalid JSON type: Numeric type can represent only NUMERIC field"
@@ -385,6 +387,7 @@ SUGGEST_SCORE = "ERR invalid score"
 SUGGEST_PAYLOAD = "SEARCH_PARSE_ARGS Invalid payload: Expected an argument, but none provided"
 SUGGEST_ARGUMENT = "SEARCH_PARSE_ARGS Unrecognized argument: {}"
 SUGGEST_QUERY = "SEARCH_SUGGEST_INVALID_QUERY Invalid query"
+SUGGEST_LENGTH = "Invalid query length"
 SUGGEST_MAX = "SEARCH_PARSE_ARGS MAX: {}"
 
 # ---- FT.ADD

@@ -209,7 +209,8 @@ def _layout(client, options: HybridOptions, fusion: Fusion, score: dict[int, flo
     index = fusion.index
     layout = DocumentLayout(client.server.keyspace.databases[0], index)
     layout.newest, layout.n_removals = fusion.moment.newest, fusion.moment.n_removals
-    layout.is_whole = index.source.is_json and (options.dialect >= 3 or options.format == "EXPAND")
+    layout.is_expanded = index.source.is_json and options.format == "EXPAND"
+    layout.is_whole = layout.is_expanded or index.source.is_json and options.dialect >= 3
     layout.may_be_columnar = False
     if score is not None:
         layout.given[_SCORE] = _column(score)
@@ -265,7 +266,7 @@ def reply(client, index, options: HybridOptions, fusion: Fusion, started: int, p
         timings.append((name, perf_counter_ns() - since, len(rows)))
         if name == "Grouper":
             total = len(rows)
-        elif name == "Filter":
+        elif name.startswith("Filter"):
             total -= before - len(rows)
     if progress.timed_out:
         if fusion.moment.fails:

@@ -1,4 +1,4 @@
-"""The commands of the time when indexes had documents of their own: FT.ADD, FT.GET, FT.MGET, FT.DEL.
+"""The commands of the time when indexes had documents of their own: FT.ADD (and FT.SAFEADD), FT.GET, FT.MGET, FT.DEL.
 They write and read hashes."""
 from dataclasses import dataclass
 
@@ -123,6 +123,12 @@ def ft_add(client, name, key, score, *words):
     finally:
         index.added = None
     return OK
+
+
+@command("FT.SAFEADD", arity=-4, group="search", since="1.0.0", flags="write denyoom", categories="write",
+         summary="The same as FT.ADD", complexity="O(N) for N fields")
+def ft_safe_add(client, *words):
+    return ft_add(client, *words)
 
 
 def _stored(client, index, key: bytes) -> list | None:

@@ -124,7 +124,8 @@ class DocumentLayout(Layout):
         self.index = index
         self.newest = index.docs.max_doc_id     # documents with a higher id are not meant
         self.n_removals = index.n_removals      # then
-        self.is_whole = False                   # a JSONPath stands for all that it finds
+        self.is_whole = False                   # a JSONPath stands for all that it finds, but for what is sortable ...
+        self.is_expanded = False                # ... unless this is set, too
         self.is_columnar = False                # batches are arrays of rows, for a Grouping ...
         self.may_be_columnar = True             # ... if whoever reads them may get these
         self._with_all: list | None = None      # after LOAD * of JSON: (slot, path) of the fields that were asked for since
@@ -134,7 +135,7 @@ class DocumentLayout(Layout):
     def find(self, name: bytes) -> int | None:
         slot = self.slots.get(name)
         field = self.index.by_name.get(name)
-        if slot is None and field is not None and not self.is_whole and not field.has_arrays and (field.spec.sortable
+        if slot is None and field is not None and not self.is_expanded and not field.has_arrays and (field.spec.sortable
                                                    or (self.is_open and type(field) is NumericField)):
             slot = self.add(name)
             self.columns[slot] = column_of(field)
@@ -322,7 +323,8 @@ def build(options, layout: Layout, progress: Progress) -> tuple[list[NamedStage]
             evaluate = _compile(tree, layout)
             stages.append(("Projector - " + expr.what(tree), _apply(evaluate, layout.add(step.alias))))
         elif kind is steps.Filter:
-            stages.append(("Filter", _filter(_compile(expr.parse(step.expression), layout))))
+            tree = expr.parse(step.expression)
+            stages.append(("Filter - " + expr.what(tree), _filter(_compile(tree, layout))))
             if options.with_count and step is last_filter:
                 stages.append(("Depleter", _count(progress)))
         elif kind is steps.Group:

@@ -46,6 +46,11 @@ class Evaluation:
     def warnings(self) -> list[bytes]:
         return self.text.warnings
 
+    @property
+    def fails_late(self) -> bool:
+        """Whether there is an error when the time is up, and not what was found until then."""
+        return self.config["search-on-timeout"] != "return"
+
     def rows(self, node) -> BitMap:
         """The rows that match a bound node. Raises as `match` does."""
         return self.match(node).rows

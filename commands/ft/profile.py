@@ -70,6 +70,8 @@ class _Profiled(Evaluation):
 
     __slots__ = ("_children",)
 
+    fails_late = False          # a profile tells that the time was up, and where it went
+
     def __init__(self, *words):
         super().__init__(*words)
         self._children: list = []
@@ -82,8 +84,8 @@ class _Profiled(Evaluation):
         children, self._children = self._children, siblings
         if type(node) is tree.And:
             children = ordered(children, lambda pair: pair[0], self.config, not errors.has_codes)
-            if errors.has_codes:        # as from 8.4 on: what excludes nothing is left out
-                children = [pair for pair in children if not _excludes_nothing(pair[1])] or children
+            if errors.has_codes:        # as from 8.4 on: what leaves nothing out is left out
+                children = [pair for pair in children if not _is_idle(pair[1])] or children
             _count_as_asked(children)
         children = [entry for _, entry in children]
         if type(node) is tree.And and len(children) == 1 or type(node) is tree.Not:
@@ -182,10 +184,14 @@ def _matched(match: Match, label: str, took: float) -> Pairs:
         return Pairs([(Simple("Type"), Simple("TEXT" if match.is_term else "TAG")), (Simple("Term"), Simple(errors.show(match.name))), *time,
                       (Simple("Estimated number of matches"), match.estimate)])
     if isinstance(match, Group):
+        if len(match.children) == 1 and match.kind is not ALL and errors.has_codes:       # as from 8.4 on
+            return _matched(match.children[0], "UNION", took)
         children = [_matched(child, "UNION", took / len(match.children)) for child in match.children]
         if match.kind is ALL:
             return Pairs([(Simple("Type"), Simple("INTERSECT")), *time, (Simple("Child iterators"), children)])
         return Pairs([(Simple("Type"), Simple("UNION")), (Simple("Query type"), Simple(label)), *time, (Simple("Child iterators"), children)])
+    if label == "GEO" and errors.has_codes:
+        return Pairs([(Simple("Type"), Simple("GEO-SHAPE")), *time])
     if label == "GEO":
         return Pairs([(Simple("Type"), Simple("UNION")), (Simple("Query type"), Simple(label)), *time, (Simple("Child iterators"), [])])
     return Pairs([(Simple("Type"), Simple("EMPTY")), *time])
@@ -209,8 +215,8 @@ def _count_as_asked(children: list[tuple[Match, Pairs]]) -> None:
         asked = rows
 
 
-def _excludes_nothing(entry: Pairs) -> bool:
-    return entry[0][1] == "NOT" and _is_empty(entry[-1][1])
+def _is_idle(entry: Pairs) -> bool:
+    return entry[0][1] == "WILDCARD" or entry[0][1] == "NOT" and _is_empty(entry[-1][1])
 
 
 def _affix_label(node: tree.Affix) -> str:
@@ -262,7 +268,7 @@ def ft_profile(client, name, kind, *words):
     t2 = perf_counter_ns()
     found = match(client, index, root, evaluation)
     t3 = perf_counter_ns()
-    outcome = page(client, index, options, names, found)
+    outcome = page(client, index, options, names, found, evaluation)
     t4 = perf_counter_ns()
     n = len(found.rows)
 
@@ -283,19 +289,24 @@ def ft_profile(client, name, kind, *words):
             stages.append(stage("Loader", 0.0, n_shown))
     else:
         stages.append(stage("Counter", 0.0, 1))
-    shard = Pairs([
-        *_times(client, _milliseconds(t0, t4), _milliseconds(t0, t1), _milliseconds(t1, t2)),
+    shard = _shard(client, [_milliseconds(t0, t4), _milliseconds(t0, t1), _milliseconds(t1, t2)], [
         (Simple("Warning"), [Simple(errors.show(text)) for text in found.warnings] or [Simple("None")]),
         (Simple("Iterators profile"), evaluation.finish(root, _milliseconds(t2, t3), n)),
         (Simple("Result processors profile"), stages)])
     return _reply(client, Raw(outcome.encode(client.proto)), shard, is_limited)
 
 
-def _times(client, total: float, parsing: float, planning: float) -> list:
-    """The pairs that a profile begins with, in milliseconds."""
+def _shard(client, times: list[float], parts: list) -> Pairs:
+    """A profile from its times (all, parsing and planning, in milliseconds) and what else it tells. All the time is the
+    loop thread's, which is told last, where nobody looks for anything else, and only where there are threads, as in Redis
+    from 8.4 on."""
+    has_threads = client.server.config["search-workers"] > 0
     held = client.server.search.held_ms(client)
-    return [(Simple("Total profile time"), held + total), (Simple("Parsing time"), parsing), (Simple("Workers queue time"), held),
-            (Simple("Pipeline creation time"), planning), (Simple("Total GIL time"), total)]
+    total, parsing, planning = times
+    clocks = [(Simple("Total profile time"), held + total), (Simple("Parsing time"), parsing),
+              (Simple("Workers queue time"), held), (Simple("Pipeline creation time"), planning)]
+    locked = [(Simple("Total GIL time"), total)] if has_threads or not errors.has_codes else []
+    return Pairs(clocks + parts + locked if errors.has_codes else clocks + locked + parts)
 
 
 def _without_times(part):
@@ -342,11 +353,14 @@ def _profile_hybrid(client, index, words: tuple, is_limited: bool):
 
     def part(ranked, names: tuple[str, ...]) -> Pairs:
         n, took = len(ranked.rows), ranked.took_ns / 1e6
+        iterators = ranked.evaluation.finish(ranked.root, ranked.match_ns / 1e6, len(ranked.match.rows))
+        if type(ranked.root) is tree.VectorRange and n:
+            iterators[0] = Simple("Type"), Simple("METRIC SORTED BY SCORE - VECTOR DISTANCE")
         return Pairs([
             (Simple("Total profile time"), took), (Simple("Parsing time"), _milliseconds(t0, t1)),
             (Simple("Pipeline creation time"), planning),
             (Simple("Warning"), [Simple(errors.show(text)) for text in ranked.warnings] or [Simple("None")]),
-            (Simple("Iterators profile"), ranked.evaluation.finish(ranked.root, ranked.match_ns / 1e6, len(ranked.match.rows))),
+            (Simple("Iterators profile"), iterators),
             (Simple("Result processors profile"), stages([("Index", ranked.match_ns, len(ranked.match.rows)),
                                                           *((name, ranked.took_ns, n) for name in names)]))])
 
@@ -371,8 +385,8 @@ def _profile_aggregate(client, index, text: bytes, words: tuple, is_limited: boo
     t1 = perf_counter_ns()
     timings: list[Timing] = []
     results = prepare(client, index, text, options, _Profiled, timings)
+    results.fails = False
     t2 = perf_counter_ns()
-    warnings = results.warnings
     reply = yield from results.reply(client.proto)
     took = results.progress.spent_ns / 1e6 + _milliseconds(t0, t2)
     matched = results.match_ns / 1e6
@@ -389,8 +403,7 @@ def _profile_aggregate(client, index, text: bytes, words: tuple, is_limited: boo
             names.append("Score Max Normalizer")
         stages[1:1] = [Pairs([(Simple("Type"), Simple(name)), (Simple("Time"), 0.0), (Simple("Results processed"), timings[0].n_rows)])
                        for name in names]
-    return _reply(client, reply, Pairs([
-        *_times(client, took, _milliseconds(t0, t1), _milliseconds(t1, t2) - matched),
-        (Simple("Warning"), warnings or [Simple("None")]),
+    return _reply(client, reply, _shard(client, [took, _milliseconds(t0, t1), _milliseconds(t1, t2) - matched], [
+        (Simple("Warning"), results.given or [Simple("None")]),
         (Simple("Iterators profile"), results.evaluation.finish(results.root, matched, results.n_matched)),
         (Simple("Result processors profile"), stages)]), is_limited)

@@ -234,9 +234,11 @@ class _Parser:
         if kind == "%":
             return self.fuzzy(fields)
         if kind == "QUOTED" and not self.tokens[self.at].extra:
-            words = [fold(word) for word in quoted_words(self.take().text)]
+            text = self.take().text
+            words = [fold(word) for word in quoted_words(text)]
             if not words:
-                self.need_empty(fields)
+                if not text.strip():
+                    self.need_empty(fields)
                 return tree.Term(b"", fields, True)
             return tree.Term(words[0], fields, True, self.modern) if len(words) == 1 else tree.Phrase(words, fields)
         if kind == '"':

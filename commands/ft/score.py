@@ -17,11 +17,12 @@ from functools import lru_cache
 
 import numpy as np
 
+from . import errors
 from .matches import ANY, FIRST, Everything, Group, Leaf, Match, Perhaps, among, row_array
 from .text.places import places, spread
 
 DEFAULT_SCORER = "BM25STD"
-#: In single precision, as Redis has it: scores then agree to the last digit.
+#: From single precision, as Redis has it: scores then agree to the last digit.
 K1 = float(np.float32(1.2))
 B_STD, B_OLD = 0.75, 0.5
 _STD = frozenset(("BM25STD", "BM25STD.NORM", "BM25STD.TANH"))
@@ -33,9 +34,18 @@ def number_of(proto: int, value: float):
     return float(value) if proto == 3 else b"%d" % value if value == int(value) else repr(float(value)).encode()
 
 
-@lru_cache(maxsize=8192)
 def probabilistic_idf(n_total: int, n: int) -> float:
-    """The inverse document frequency of BM25STD, its fraction in single precision as in Redis."""
+    """The inverse document frequency of BM25STD; as before Redis 8.8, its fraction is in single precision."""
+    return _idf(n_total, n) if errors.has_codes else _single_idf(n_total, n)
+
+
+@lru_cache(maxsize=8192)
+def _idf(n_total: int, n: int) -> float:
+    return math.log(1 + (n_total - n + 0.5) / (n + 0.5))
+
+
+@lru_cache(maxsize=1024)
+def _single_idf(n_total: int, n: int) -> float:
     single = np.float32
     return math.log(single(1) + single(n_total - n + 0.5) / single(n + 0.5))
 
@@ -144,7 +154,7 @@ class Scorer:
             values[there] = self.values(match.children[0], rows[there]) * match.weight
             return values
         if isinstance(match, Everything) and self.name in _STD and self.mean_length > 0:
-            return match.weight * self._saturated(np.ones(len(rows)), rows)
+            return self._saturated(match.weight, np.ones(len(rows)), rows)
         return np.full(len(rows), self.plain_value(match))
 
     def _group(self, group: Group, rows: np.ndarray) -> np.ndarray:
@@ -174,7 +184,7 @@ class Scorer:
         if name in _STD:
             if not self.mean_length > 0:        # Redis divides by it: no order comes of tags alone
                 return np.zeros(len(rows))
-            return leaf.weight * probabilistic_idf(self.n_docs, leaf.n_docs) * self._saturated(freqs, rows)
+            return self._saturated(leaf.weight * probabilistic_idf(self.n_docs, leaf.n_docs), freqs, rows)
         if name == "DISMAX":
             return leaf.weight * freqs
         idf = whole_idf(self.n_docs, leaf.n_docs)
@@ -182,10 +192,11 @@ class Scorer:
             return leaf.weight * idf * freqs / (freqs + self.old_norm())
         return leaf.weight * freqs * idf
 
-    def _saturated(self, freqs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """BM25STD's measure of frequencies in documents of these lengths."""
+    def _saturated(self, weight: float, freqs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """BM25STD's measure of frequencies in documents of these lengths, times a weight; in the order in which Redis
+        multiplies."""
         ratio = self.index.text.lengths(rows) / self.mean_length
-        return freqs * (K1 + 1) / (freqs + K1 * (1 - B_STD + B_STD * ratio))
+        return weight * (freqs * (K1 + 1)) / (freqs + K1 * (1 - B_STD + B_STD * ratio))
 
     def plain_value(self, match: Match) -> float:
         """What anything else that matched adds: as a term that stands once in every document."""

@@ -298,7 +298,7 @@ def run(client, index, prepared: Prepared, params: dict, most: int | None = None
             raise CommandError(errors.TIMEOUT)
         found.rows = BitMap(index.docs.in_order(row_array(found.rows))[:most])
         found.warnings.append(errors.TIMEOUT_WARNING)
-    return page(client, index, options, names, found, evaluation.deadline)
+    return page(client, index, options, names, found, evaluation)
 
 
 class Found:
@@ -392,7 +392,7 @@ def failed(client, evaluation: Evaluation, error: native.NativeError) -> Match:
     "return". Else raises CommandError."""
     if not isinstance(error, native.SearchTimeout):
         raise refusal(error) from None
-    if client.server.config["search-on-timeout"] != "return":
+    if evaluation.fails_late:
         raise CommandError(errors.TIMEOUT) from None
     evaluation.warnings.append(errors.TIMEOUT_WARNING)
     return Match(BitMap())
@@ -498,9 +498,9 @@ def _in_batches(field: VectorField, blob: bytes, among: BitMap, runtime, evaluat
 _AT_A_TIME = 256
 
 
-def page(client, index, options, names: list[bytes], found: Found, deadline: float = math.inf) -> Outcome:
-    """Sorts what was found, cuts out the page and loads its documents: those that it comes to until the deadline, or none if
-    search-on-timeout says so (raises CommandError)."""
+def page(client, index, options, names: list[bytes], found: Found, evaluation: Evaluation) -> Outcome:
+    """Sorts what was found, cuts out the page and loads its documents: those that it comes to until the evaluation's
+    deadline, or none if search-on-timeout says so (raises CommandError)."""
     db = client.server.keyspace.databases[0]
     docs = index.docs
     matched = living(db, docs, found.rows)
@@ -535,8 +535,8 @@ def page(client, index, options, names: list[bytes], found: Found, deadline: flo
     shows_texts = writer.is_all and not writer.is_empty and not index.source.is_json    # the sort keys of whole hashes
     hits = []
     for row in chosen.tolist():
-        if not len(hits) % _AT_A_TIME and hits and perf_counter_ns() > deadline:
-            if client.server.config["search-on-timeout"] != "return":
+        if not len(hits) % _AT_A_TIME and hits and perf_counter_ns() > evaluation.deadline:
+            if evaluation.fails_late:
                 raise CommandError(errors.TIMEOUT)
             found.warnings.append(errors.TIMEOUT_WARNING)
             break

@@ -9,7 +9,7 @@ from respserver.values.slots import store_of
 
 from ..json.path import Path
 from ..json.text import dump
-from . import errors, tree
+from . import errors, tree, vector_options
 from .fields.base import FieldError
 from .fields.json_values import numbers, texts, vector, vectors
 from .json_arrays import path_of
@@ -182,6 +182,8 @@ class JsonSource:
         """They in the form that the field's `put` takes; None if nothing but nulls is among them. Raises FieldError."""
         kind = field.type_name
         if not field.has_arrays and is_array(values[0]):
+            if vector_options.is_on_disk and kind != "VECTOR":
+                raise FieldError(errors.FLEX_JSON_ARRAY)
             field.has_arrays = True
         try:
             if kind == "VECTOR":

@@ -17,8 +17,8 @@ _EXACT = 2147483648.0
 _MOST = (1 << 63) - 1
 #: TRIM leaves out what has less than the best score divided by this.
 _TRIM = 10
-#: Characters of a beginning that is looked up.
-_LONGEST = 100
+#: Characters of a beginning that is looked up; and bytes that it may have at all.
+_LONGEST, _LONGEST_TEXT = 100, 200
 
 
 def fold(string: bytes) -> bytes:
@@ -130,6 +130,8 @@ def ft_sugadd(client, key, string, score, *words):
 @command("FT.SUGGET", arity=-3, group="search", since="1.0.0", flags="readonly", categories="read", keys=_KEY,
          summary="Gets completion suggestions for a prefix", complexity="O(N) for N suggestions with the prefix")
 def ft_sugget(client, key, prefix, *words):
+    if len(prefix) > _LONGEST_TEXT:
+        raise CommandError(errors.SUGGEST_LENGTH)
     cursor, flags, most = Words(words), set(), 5
     while cursor:
         word = cursor.match(b"FUZZY", b"WITHSCORES", b"WITHPAYLOADS", b"TRIM", b"MAX")

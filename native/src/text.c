@@ -59,13 +59,14 @@ typedef struct {
     int is_wanted;              /* whether scores are */
 } measure;
 
-static double saturated(const measure *m, uint32_t freq, uint32_t length) {
-    return freq * (m->docs->k1 + 1) / (freq + m->flat + m->slope * length);
+/* What a term of this weight adds; in this order of operations the sums agree with Redis's to the last digit. */
+static double saturated(const measure *m, double weight, uint32_t freq, uint32_t length) {
+    return weight * (freq * (m->docs->k1 + 1)) / (freq + m->flat + m->slope * length);
 }
 
 /* What a leaf adds to the score of a row, 0 where nobody wants that. */
 static inline double value_of(const measure *m, const vec_text_leaf *leaf, uint32_t freq, uint32_t length) {
-    return m->is_wanted ? leaf->weight * saturated(m, freq, length) : 0;
+    return m->is_wanted ? saturated(m, leaf->weight, freq, length) : 0;
 }
 
 static uint32_t length_of(const vec_text_docs *d, uint32_t row) {

@@ -3,6 +3,8 @@ from itertools import islice
 
 from pyroaring import BitMap
 
+from .. import errors
+
 _SORT_KEY = 133                                 # bytes that a sort key takes beside its text: objects and a dict's entry
 
 
@@ -53,6 +55,15 @@ class Field:
     def parse(self, raw: bytes):
         """The value in the form that `put` takes. Raises FieldError for one that cannot be indexed."""
         raise NotImplementedError
+
+    def check_sortable(self, raw: bytes) -> None:
+        """Raises FieldError for a text that the field should sort by without regard to case and that is not UTF-8, as from
+        Redis 8.8 on."""
+        if self.sort_keys is not None and not raw.isascii() and not self.spec.unf and errors.has_codes:
+            try:
+                raw.decode()
+            except UnicodeDecodeError:
+                raise FieldError(errors.NOT_UTF8) from None
 
     def parse_texts(self, texts: list[bytes]):
         """Likewise for the texts that a JSON document has for the field, at least one. Each must be one that `parse` takes;

@@ -36,7 +36,8 @@ class GeoField(Field):
             lon, lat = (float(part) for part in parts)
         except ValueError:
             raise FieldError(errors.INVALID_GEO_STRING) from None
-        if abs(lon) > 180 or abs(lat) > MAX_LATITUDE:      # nan is taken, as by Redis 8.2, and never found
+        is_number = not errors.has_codes or lon == lon and lat == lat       # nan was taken before Redis 8.8, and never found
+        if abs(lon) > 180 or abs(lat) > MAX_LATITUDE or not is_number:
             raise FieldError(errors.INVALID_GEO_COORDINATES.format(f"{lon:f}", f"{lat:f}"))
         return lon, lat, raw
 

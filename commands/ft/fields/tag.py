@@ -43,6 +43,7 @@ class TagField(Field):
 
     def parse(self, raw: bytes):
         raw = raw.partition(b"\0")[0]
+        self.check_sortable(raw)
         parts = raw.split(self.separator)
         if len(parts) == 1:
             tag = raw.strip()[:MAX_TAG_BYTES]

@@ -14,6 +14,7 @@ class TextField(Field):
         self.derived_weights = max(1, int(spec.weight * 0.2)), max(1, int(spec.weight * 0.1))
 
     def parse(self, raw: bytes) -> bytes:
+        self.check_sortable(raw)
         return raw
 
     def parse_texts(self, texts: list[bytes]) -> bytes:

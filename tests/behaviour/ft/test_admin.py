@@ -227,6 +227,10 @@ def test_profile_without_times(r2):
     assert ("'Type', 'NOT', 'Number of reading operations', 3, 'Child iterator',"
             in profile("SEARCH", "QUERY", "fo* -bar", "DIALECT", 2))
     assert "NOT" not in profile("SEARCH", "QUERY", "bar -nothing", "DIALECT", 2)
+    assert "'Iterators profile', ['Type', 'TEXT', 'Term', 'bar'" in profile("SEARCH", "QUERY", "ba*")
+    assert "WILDCARD" not in profile("SEARCH", "QUERY", "*", "INKEYS", 1, "d0")
+    filtered = profile("AGGREGATE", "QUERY", "*", "LOAD", 1, "@t", "FILTER", "@t == 'bar'")
+    assert "'Filter - Predicate ==', 'Results processed', 1" in filtered
     assert "'Projector - Function upper'" in profile("AGGREGATE", "QUERY", "*", "LOAD", 1, "@t", "APPLY", "upper(@t)", "AS", "u")
     r2.execute_command("FT.CONFIG", "SET", "_PRINT_PROFILE_CLOCK", "true")
 

@@ -81,7 +81,7 @@ def test_refusals(numbers):
     assert refusal(numbers, "FT.CURSOR", "READ", "idx", 5, "COUNT", "x") == "Bad value for COUNT: `x`"
     assert refusal(numbers, "FT.CURSOR", "READ", "idx", 5, "FOO",
                    "3") == "SEARCH_ARG_UNRECOGNIZED Unknown argument `FOO`"
-    assert refusal(numbers, "FT.CURSOR", "FOO", "idx", 5) == "Unknown subcommand"
+    assert refusal(numbers, "FT.CURSOR", "FOO", "idx", 5) == "unknown subcommand 'FOO'. Try FT.CURSOR HELP."
     _, cursor = first(numbers, "WITHCURSOR", "COUNT", 1)
     numbers.execute_command("FT.CREATE", "other", "SCHEMA", "n", "NUMERIC")
     assert refusal(numbers, "FT.CURSOR", "READ", "other", cursor) == f"Cursor not found, id: {cursor}"

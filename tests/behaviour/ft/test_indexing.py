@@ -142,6 +142,16 @@ def test_a_bad_vector_keeps_the_document_out(five, bad):
     assert info(r)["hash_indexing_failures"] == 2
 
 
+def test_texts_to_sort_by_are_utf_8(five):
+    r, _ = five
+    r.execute_command("FT.CREATE", "texts", "PREFIX", 1, "t:", "SCHEMA", "t", "TEXT", "SORTABLE", "g", "TAG", "SORTABLE",
+                      "u", "TEXT", "SORTABLE", "UNF")
+    for name in "tgu":
+        r.hset("t:" + name, name, b"\xff")
+    told = info(r, "texts")
+    assert told["num_docs"] == 1 and told["Index Errors"]["last indexing error"] == "SEARCH_VALUE_BAD Invalid UTF-8"
+
+
 def test_a_bad_number_keeps_the_document_out(five):
     r, _ = five
     r.hset("d:1", "num", "many")

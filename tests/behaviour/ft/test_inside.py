@@ -28,11 +28,13 @@ def test_dumps(both):
     assert debug(both, "DOCIDTOID", "idx", "b") == 2 and debug(both, "DOCIDTOID", "idx", "c") == 0
     assert debug(both, "IDTODOCID", "idx", 2) == "b"
     assert debug(both, "DUMP_PHONETIC_HASH", "test") == ["<TST", "<TST"]
+    assert debug(both, "SET_MONITOR_EXPIRATION", "idx", "documents", "fields") == "OK"
     both.delete("a")
     assert debug(both, "GC_FORCEINVOKE", "idx") == "DONE" and debug(both, "DUMP_TERMS", "idx") == ["old"]
     for words in (("DUMP_INVIDX", "idx", "apples"), ("DUMP_NUMIDX", "idx", "g"), ("DUMP_TAGIDX", "idx", "n"),
                   ("IDTODOCID", "idx", 1), ("DUMP_TERMS",), ("DUMP_SUFFIX_TRIE", "idx", "what"), ("TTL", "idx"),
-                  ("TTL", "nope"), ("GC_CONTINUE_SCHEDULE", "idx"), ("WHAT",)):
+                  ("TTL", "nope"), ("SET_MONITOR_EXPIRATION", "nope"),
+                  ("SET_MONITOR_EXPIRATION", "idx", "no"), ("GC_CONTINUE_SCHEDULE", "idx"), ("WHAT",)):
         with raises(redis.ResponseError):
             debug(both, *words)
 
@@ -231,7 +233,8 @@ def test_memory_by_parts(r2):
 
 def test_points_that_cannot_be(r2):
     r2.execute_command("FT.CREATE", "idx", "SCHEMA", "g", "GEO")
-    for value, reason in (("here", "missing separator"), ("1000,1000", "Invalid geo coordinates: 1000.000000, 1000.000000")):
+    for value, reason in (("here", "missing separator"), ("1000,1000", "Invalid geo coordinates: 1000.000000, 1000.000000"),
+                          ("nan,1", "Invalid geo coordinates: nan, 1.000000")):
         r2.hset("a", "g", value)
         assert reason in r2.ft("idx").info()["Index Errors"][3].decode()
 
@@ -282,6 +285,8 @@ def test_what_is_looked_up_has_limits(r3):
     assert r3.execute_command("FT.SUGGET", "names", "a" * 100) == [b"a" * 101]
     with raises(redis.ResponseError, match="Invalid query"):
         r3.execute_command("FT.SUGGET", "names", "a" * 101)
+    with raises(redis.ResponseError, match="Invalid query length"):
+        r3.execute_command("FT.SUGGET", "names", "a" * 201)
 
 
 def test_searches_that_stop_where_they_are_told_to(r3):
@@ -386,6 +391,7 @@ def _check_flex(one):
     for words, refusal in (
             (("FT.HYBRID", "idx", "SEARCH", "x"), "FT.HYBRID is not supported"),
             (("FT.SUGLEN", "x"), "FT.SUGLEN is not supported"),
+            (("FT.SAFEADD", "idx", "b", "1", "FIELDS", "t", "x"), "FT.SAFEADD is not supported"),
             (("FT.PROFILE", "idx", "HYBRID", "QUERY", "x"), "FT.HYBRID is not supported"),
             (("FT.DROPINDEX", "idx", "DD"), "DD is not supported"),
             (("FT.SEARCH", "idx", "x", "SLOP", "1"), "SLOP is not supported"),

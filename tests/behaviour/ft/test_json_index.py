@@ -379,6 +379,9 @@ def test_aggregation(both):
     assert rows("LOAD", 2, "@tags", "@n", "APPLY", "upper(@tags)", "AS", "u", "FILTER", "@n < 4", "DIALECT",
                 3) == [{"tags": '["x","y"]', "n": "[3]", "u": "X"}]
     assert [row["n"] for row in rows("LOAD", 1, "@n", "SORTBY", 2, "@n", "DESC", "DIALECT", 3)] == ["[7]", "[5]", "[3]"]
+    both.execute_command("FT.CREATE", "sorted", "ON", "JSON", "SCHEMA", "$.t", "AS", "t", "TAG", "SORTABLE")
+    found = str(both.execute_command("FT.AGGREGATE", "sorted", "*", "GROUPBY", 1, "@t", "DIALECT", 3))
+    assert "b'b'" in found and '["b"]' not in found
 
 
 def test_what_the_schema_says(both):

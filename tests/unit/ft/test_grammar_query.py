@@ -43,6 +43,7 @@ def refusal(text, dialect=2, **params) -> str:
 
 @pytest.mark.parametrize("text, tree", [
     ("*", Wildcard()),
+    ('@t:("*")', Term(b"", (b"t",), True)),
     (" (*) ", Wildcard()),
     ("", Empty()),
     ("the", Empty()),
