@@ -41,18 +41,22 @@ class Plans(dict):
     def note_size(self, hot, n_bytes: int, n_documents: int) -> bool:
         """Takes down what a HotKnn's filter and roads take. Returns whether there is too much now: then `evict` has to be called
         soon."""
-        self.n_bytes += n_bytes - self._sizes.get(hot, 0)
-        self._sizes[hot] = n_bytes
+        self.n_bytes += n_bytes - self._sizes.pop(hot, 0)
+        if n_bytes:
+            self._sizes[hot] = n_bytes
         return self.n_bytes > most_bytes(n_documents)
 
     def evict(self, n_documents: int) -> None:
-        """Has those that were not used lately give up what they keep until the rest is not too much; nobody may be about to use
-        it."""
+        """If there is too much, has those that were not used lately give up what they keep, until there is room for more; nobody
+        may be about to use it."""
         sizes, most = self._sizes, most_bytes(n_documents)
-        for _ in range(2 * len(sizes)):
-            if self.n_bytes <= most:
+        if self.n_bytes <= most:
+            return
+        for hot in 2 * list(sizes):
+            if self.n_bytes <= most - most // 8:
                 break
-            hot = next(iter(sizes))
+            if hot not in sizes:                    # it has gone when it came first
+                continue
             size = sizes.pop(hot)
             if hot.is_used:
                 hot.is_used = False
