@@ -26,21 +26,25 @@ def test_filters_return_only_and_enough(ix, share):
     labels = np.sort(rng.choice(N, max(1, int(share * N)), replace=False))
     allowed = native.Allowed.of_labels(labels)
     exact = brute("L2", QUERIES, X[labels])
-    found = [ix.search_blob(q.tobytes(), 10, allowed=allowed, window=40)[0] for q in QUERIES]
+    found, plans = [], set()                    # which of the plans is the quickest, is measured
+    for q in QUERIES:
+        found.append(ix.search_blob(q.tobytes(), 10, allowed=allowed, window=40)[0])
+        plans.add(ix.stats()["last_plan"])
     wanted = min(10, len(labels))
     assert all(len(f) == wanted and set(f) <= set(labels.tolist()) for f in found)
     places = np.array([np.searchsorted(labels, f) for f in found])
-    assert recall(places, exact, wanted) >= (0.999 if ix.stats()["last_plan"] == "filter-exact" and not ix.compression else 0.9)
-    assert ix.stats()["last_plan"].startswith("filter-")
+    assert recall(places, exact, wanted) >= (0.999 if plans == {"filter-exact"} and not ix.compression else 0.9)
+    assert all(plan.startswith("filter-") for plan in plans)
 
 
 def test_every_plan_is_used(ix):
+    """Where it is clear; test_timeouts_of_every_plan has one that walks."""
     plans = set()
     for share in (0.001, 0.3, 0.5, 0.95):
         allowed = native.Allowed.of_labels(np.arange(int(share * N)))
         ix.search_blob(QUERIES[0].tobytes(), 3, window=3, allowed=allowed)
         plans.add(ix.stats()["last_plan"])
-    assert plans >= ({"filter-exact"} if SMALL else {"filter-exact", "filter-walk", "filter-post"})
+    assert plans >= ({"filter-exact"} if SMALL else {"filter-exact", "filter-post"})
 
 
 def test_a_filter_far_from_the_query_still_fills_k(ix):
@@ -130,11 +134,12 @@ def test_timeout():
 
 def test_timeouts_of_every_plan():
     n = 3000 if SMALL else 30_000
-    x = clustered(n, 8)
-    ix = native.Index(8, "L2", graph_max_degree=16, construction_window_size=32)
+    x = clustered(n, 16)
+    ix = native.Index(16, "L2", graph_max_degree=16, construction_window_size=32)
     ix.add(np.arange(n), x)
     ix.wait()
-    for share, window, plan in ((None, 100, "graph"), (0.95, 100, "filter-post"), (0.6, 100, "filter-walk"),
+    # So many are allowed that a walk is expected to cost a third of a scan: where it is close, both are tried.
+    for share, window, plan in ((None, 100, "graph"), (0.95, 100, "filter-post"), (0.85, 100, "filter-walk"),
                                 (0.1, 300, "filter-exact")):
         labels = np.sort(np.random.default_rng(5).permutation(n)[:int((share or 1) * n)])
         allowed = None if share is None else native.Allowed.of_labels(labels)
