@@ -654,7 +654,8 @@ class Saver:
         self._ptr, self._index = out[0], index
 
     def begin(self):
-        """Notes the index as it is now: about a millisecond per million vectors. Raises NativeError; then it can only be cancelled."""
+        """Notes the index as it is now: about a millisecond per million vectors.
+        Raises NativeError; then it can only be cancelled."""
         _check(lib.vec_save_begin(self._ptr))
 
     def write(self, path):
@@ -673,7 +674,8 @@ class Saver:
         self._ptr = self._index = None
 
 
-from native.groups import GroupForm, GroupOrder, GroupPlan, Groups, are_ascending, first_rows  # noqa: E402 (these use what is above)
+from native.groups import (GroupForm, GroupOrder, GroupPlan, Groups, are_ascending,  # noqa: E402 (these use what is above)
+                           first_rows)
 from native.lanes import Lane, Lanes, Places, Road  # noqa: E402
 from native.replies import Form, Names, distance_text  # noqa: E402
 from native.searchers import Crew, Pool, Query  # noqa: E402

@@ -84,8 +84,8 @@ class Groups:
         self._plan, self._n = plan, 0
 
     def add(self, rows):
-        """Takes rows, a uint32 array or what TextSearch.rows returns, of which the plan's fields know. Returns how many groups
-        there are."""
+        """Takes rows, a uint32 array or what TextSearch.rows returns, of which the plan's fields know.
+        Returns how many groups there are."""
         pointer, n = rows if type(rows) is tuple else (ffi.from_buffer("uint32_t[]", rows), len(rows))
         self._n = _check(lib.vec_groups_add(self._ptr, self._plan._fields, pointer, n))
         return self._n
@@ -104,8 +104,8 @@ class Groups:
                       for at, rows in sizes])
 
     def write(self, form, first, last, order=None):
-        """Ends it; returns how many the groups first .. last - 1 are, by a GroupOrder if there is one, and their bytes in a
-        GroupForm."""
+        """Ends it; returns how many the groups first .. last - 1 are, by a GroupOrder if there is one,
+        and their bytes in a GroupForm."""
         fields, ptr = self._plan._fields, self._ptr
         _check(lib.vec_groups_end(ptr, self._out, self._out + 1))
         chosen = ffi.NULL

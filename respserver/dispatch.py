@@ -47,7 +47,7 @@ class Dispatcher:
         self.monitors: set[Client] = set()
         self.paused_until = 0.0                     # time.monotonic(); CLIENT PAUSE
         self.pause_writes_only = False
-        self.hold_back = None           # function(client, command) that tells whether a command has to wait until it is set to None
+        self.hold_back = None  # function(client, command) that tells whether a command has to wait until it is set to None
         self.loading = False
         self.out_of_memory = False                  # maxmemory is exceeded
         self.journal = None                         # hears of what changes data: the append-only file, while there is one
@@ -410,7 +410,7 @@ class Dispatcher:
                 return self.reject(client, command, errors.NOT_IN_MULTI)
             client.queue.append((command, words, n_name))
             return QUEUED
-        if (self.paused_until and self.holds(client, command)) or (self.hold_back is not None and self.hold_back(client, command)):
+        if self.paused_until and self.holds(client, command) or self.hold_back is not None and self.hold_back(client, command):
             return Paused(client, words)
         client.last_command = command
         if client.tracker is not None:

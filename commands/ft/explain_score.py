@@ -45,8 +45,9 @@ def explain_score(scorer: Scorer, root: Match, row: int, score: float):
         norm, apart = scorer.norms(rows)[0], scorer.spreads(root, rows)[0]
         if not norm:
             return Simple("Document max frequency is 0" if name == "TFIDF" else "Document length is 0")
-        return _Part(0, f"Final TFIDF : words TFIDF {part.value:.2f} * document score {own:.2f} / norm {norm:.0f} / slop {apart:.0f}",
-                     [part]).reply()
+        return _Part(
+            0, f"Final TFIDF : words TFIDF {part.value:.2f} * document score {own:.2f} / norm {norm:.0f} / slop {apart:.0f}",
+            [part]).reply()
     if name == "BM25":
         apart = scorer.spreads(root, rows)[0]
         return _Part(0, f"Final BM25 : words BM25 {part.value:.2f} * document score {own:.2f} / slop {apart:.0f}", [part]).reply()
@@ -56,7 +57,8 @@ def explain_score(scorer: Scorer, root: Match, row: int, score: float):
         return _Part(0, f"Final BM25STD.NORM: {score:.2f} = Original Score: {whole:.2f} / Max Score: {best:.2f}", [part]).reply()
     inner = _Part(0, f"Final BM25 : words BM25 {part.value:.2f} * document score {own:.2f}", [part])
     if name == "BM25STD.TANH":
-        return _Part(0, f"Final Normalized BM25 : tanh(stretch factor 1/{scorer.factor} * Final BM25 {whole:.2f})", [inner]).reply()
+        return _Part(0, f"Final Normalized BM25 : tanh(stretch factor 1/{scorer.factor} * Final BM25 {whole:.2f})",
+                     [inner]).reply()
     return inner.reply()
 
 
@@ -89,8 +91,8 @@ def _explain(scorer: Scorer, match: Match, row: int, rows: np.ndarray) -> _Part:
     if scorer.name == "DISMAX":
         return _Part(value, f"DISMAX {value:.2f} = Weight {match.weight:.2f} * Frequency {match.counts:d}")
     if scorer.name == "BM25":
-        return _Part(value, f"({value:.2f} = Weight {match.weight:.2f} * F {match.counts:d} / (F {match.counts:d} + k1 {K1:.1f} * (1 - b {B_OLD:.1f} + b {B_OLD:.1f}"
-                            f" * Average Len {scorer.mean_length:.2f})))")
+        return _Part(value, f"({value:.2f} = Weight {match.weight:.2f} * F {match.counts:d} / (F {match.counts:d} + k1 "
+                            f"{K1:.1f} * (1 - b {B_OLD:.1f} + b {B_OLD:.1f} * Average Len {scorer.mean_length:.2f})))")
     return _Part(value, f"(TFIDF {value:.2f} = Weight {match.weight:.2f} * Frequency {match.counts:d})")
 
 

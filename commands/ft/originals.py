@@ -2,8 +2,8 @@
 
 `search-vector-originals` says it for the server, ORIGINALS for one field. HSET and its like write a vector to the file before
 anything changes, so that a full disk is an error of that command and of nothing else; vectors that come otherwise (COPY, RENAME,
-the scan of a new index, a switch of the setting) and those of JSON documents are moved afterwards and stay in memory if that fails. A
-vector in the file stays there when its index is dropped or its key moves elsewhere, until it is overwritten or
+the scan of a new index, a switch of the setting) and those of JSON documents are moved afterwards and stay in memory if that
+fails. A vector in the file stays there when its index is dropped or its key moves elsewhere, until it is overwritten or
 `search-vector-originals memory` is set; nobody who reads a document can tell the difference.
 
 Of a JSON document it is the array of numbers that moves, in the form that keeps each number (values/json.py: `filing`); one that
@@ -101,13 +101,14 @@ class Originals:
         """The `disk_fields` of all indexes over a document."""
         if db.index:
             return set()
-        return {field for index in self.server.search.matching(key) if index.source.kind is type(value) for field in index.disk_fields}
+        return {field for index in self.server.search.matching(key) if index.source.kind is type(value)
+                for field in index.disk_fields}
 
     # Moving
 
     def _place(self, db, key: bytes, words: tuple) -> tuple:
-        """The words field, value, ... of a command that is about to set fields, with references in place of the vectors that belong
-        on disk. Raises SlotError, with nothing left behind."""
+        """The words field, value, ... of a command that is about to set fields, with references in place of the vectors that
+        belong on disk. Raises SlotError, with nothing left behind."""
         if db.index:
             return words
         placed = None
@@ -187,10 +188,13 @@ class Originals:
             self._walk = self.server.run_sliced(self._move_all(), "move original vectors")
 
     def _settle(self, db, key: bytes, document: Json) -> int:
-        """Brings the arrays of a JSON document to where they belong; returns how many were moved. A damaged one stays where it is."""
+        """Brings the arrays of a JSON document to where they belong; returns how many were moved.
+        A damaged one stays where it is."""
         found = dict(in_files(document.root)) if Filed.count else {}
-        wanted = {location: items for path, dim in self._wanted(db, key, document) for location, items in arrays_at(document.root, path, dim)}
-        n_moved = sum([self._move_array(document, location, items) for location, items in wanted.items() if location not in found])
+        wanted = {location: items for path, dim in self._wanted(db, key, document)
+                  for location, items in arrays_at(document.root, path, dim)}
+        n_moved = sum([self._move_array(document, location, items)
+                       for location, items in wanted.items() if location not in found])
         for location in found.keys() - wanted.keys():
             try:
                 put(document, location, found[location].load())
@@ -235,7 +239,8 @@ class Originals:
     # Upkeep
 
     def compact(self) -> None:
-        """To be called now and then: gives the free ends of files back, and starts to shorten one of which more than half is free."""
+        """To be called now and then: gives the free ends of files back,
+        and starts to shorten one of which more than half is free."""
         for store in self.stores.values():
             store.rest()
             if store.n_slots > store.bound:
@@ -301,14 +306,15 @@ def _refs_of(value: Hash | Json) -> list[tuple[Ref, Callable[[Ref], object]]]:
 
 
 def held(values: list, path: bytes, rows: Iterable[int]) -> tuple[list[bytes | None], list[int]]:
-    """What the hashes of rows (`values`: row -> hash or None) hold under a field, and at which positions that is a reference to a slot."""
+    """What the hashes of rows (`values`: row -> hash or None) hold under a field,
+    and at which positions that is a reference to a slot."""
     n = len(values)
     return raw_of_many([values[row] if row < n else None for row in rows], path)
 
 
 def blobs_of(found: list[bytes | None], refs: list[int], width: int) -> list[bytes | memoryview | None]:
-    """The vectors of this width that `held` tells of; None where there is none, or it is damaged on disk. What lies there is read in one
-    batch, which asks for all of it at once."""
+    """The vectors of this width that `held` tells of; None where there is none, or it is damaged on disk. What lies there is
+    read in one batch, which asks for all of it at once."""
     if len(refs) == len(found):
         return _read(found, width)
     if refs:
@@ -317,8 +323,10 @@ def blobs_of(found: list[bytes | None], refs: list[int], width: int) -> list[byt
     return [None if value is None or len(value) != width else value for value in found]
 
 
-def distances_on_disk(found: list[bytes | None], refs: list[int], width: int, ruler: native.Ruler, query: bytes) -> list[float] | None:
-    """The distances of the vectors that `held` tells of, nan for one that is not finite. None if not all of them lie intact in one file."""
+def distances_on_disk(found: list[bytes | None], refs: list[int], width: int, ruler: native.Ruler,
+                      query: bytes) -> list[float] | None:
+    """The distances of the vectors that `held` tells of, nan for one that is not finite.
+    None if not all of them lie intact in one file."""
     if not refs or len(refs) != len(found):
         return None
     number, store = found[0][0], store_of(found[0])

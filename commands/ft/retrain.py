@@ -1,8 +1,8 @@
 """Training again: VAMANA.RETRAIN, and the watch over drift that does it by itself.
 
-A compressed field is trained again from the documents' own vectors, wherever they live: learned from a sample of them, then given all,
-while searches, writes and deletions go on. What cannot be read any more is taken from the codes there are. The graph stays; where the codes
-it was linked by were much worse, all of it is linked again."""
+A compressed field is trained again from the documents' own vectors, wherever they live: learned from a sample of them, then
+given all, while searches, writes and deletions go on. What cannot be read any more is taken from the codes there are. The graph
+stays; where the codes it was linked by were much worse, all of it is linked again."""
 import json
 import time
 from collections.abc import Generator
@@ -23,8 +23,8 @@ from .plan import refusal, row_array
 from .specs import VectorSpec
 from .vector_options import COMPRESSIONS, DEFAULT_TRAINING_THRESHOLD, REDUCTIONS
 
-#: The drift score from which a field counts as drifted: distances are off by so many times what they were when it was trained. New
-#: vectors of the old kind stay below 1.3 with every codec.
+#: The drift score from which a field counts as drifted: distances are off by so many times what they were when it was trained.
+#: New vectors of the old kind stay below 1.3 with every codec.
 ALARM = 1.4
 #: A field is trained again by itself when this share of its vectors is newer than its training, and at least so many.
 NEW_SHARE, FEWEST_NEW = 0.1, 1024
@@ -59,7 +59,8 @@ def _next_spec(spec: VectorSpec, cursor: Words) -> VectorSpec:
         if option == b"COMPRESSION":
             given = keyword(cursor.next()).decode("utf-8", "replace") if cursor else ""
             if given not in names:
-                raise fail(errors.RETRAIN_CHOICE, "COMPRESSION", ", ".join(name or "NONE" for name in dict.fromkeys(names.values())))
+                raise fail(errors.RETRAIN_CHOICE,
+                           "COMPRESSION", ", ".join(name or "NONE" for name in dict.fromkeys(names.values())))
             compression = names[given]
         elif option == b"REDUCE":
             reduce = cursor.integer("REDUCE", 1)
@@ -82,7 +83,8 @@ def _next_spec(spec: VectorSpec, cursor: Words) -> VectorSpec:
         raise fail(errors.VECTOR_REDUCTION_ALONE)
     threshold = None if compression is None else spec.training_threshold or DEFAULT_TRAINING_THRESHOLD
     return replace(spec, compression=compression, training_threshold=threshold,
-                   reduce=(reduce or spec.reduce) if reduces else None, reduction=(reduction or spec.reduction) if reduces else None)
+                   reduce=(reduce or spec.reduce) if reduces else None,
+                   reduction=(reduction or spec.reduction) if reduces else None)
 
 
 def start(server, index, field, spec: VectorSpec, why: str) -> None:
@@ -145,7 +147,8 @@ class Retraining:
         """The documents' own vectors: labels of the engine, and their bytes one after another."""
         if not self.field.spec.is_multi:
             blobs = self.field.rescorer.originals(rows)
-            return [row for row, blob in zip(rows, blobs) if blob is not None], b"".join([blob for blob in blobs if blob is not None])
+            read = [(row, blob) for row, blob in zip(rows, blobs) if blob is not None]
+            return [row for row, _ in read], b"".join([blob for _, blob in read])
         all_labels, all_blobs = self.field.engine.labels_of(rows), self.field.rescorer.all_originals(rows)
         pairs = [pair for labels, blobs in zip(all_labels, all_blobs) if len(labels) == len(blobs) for pair in zip(labels, blobs)]
         return [label for label, _ in pairs], b"".join([blob for _, blob in pairs])
@@ -164,8 +167,8 @@ class Retraining:
             tell(self.server, self.index, self.field, "retraining-failed", why=str(result))
         elif self.field.is_open:
             stats = self.field.engine.stats()
-            tell(self.server, self.index, self.field, "retrained", compression=self.spec.compression or "NONE", epoch=stats["n_epochs"],
-                 vectors=stats["n_vectors"], seconds=round(time.monotonic() - self._started, 3))
+            tell(self.server, self.index, self.field, "retrained", compression=self.spec.compression or "NONE",
+                 epoch=stats["n_epochs"], vectors=stats["n_vectors"], seconds=round(time.monotonic() - self._started, 3))
 
 
 def watch(manager) -> None:
@@ -181,8 +184,9 @@ def watch(manager) -> None:
                 continue
             if field.alarmed_at != stats["n_epochs"]:
                 field.alarmed_at = stats["n_epochs"]
-                tell(manager.server, index, field, "drift", drift=round(stats["drift"], 3), mean_shift=round(stats["mean_shift"], 3),
-                     epoch=stats["n_epochs"], vectors_since_training=stats["n_since_training"])
+                tell(manager.server, index, field, "drift", drift=round(stats["drift"], 3),
+                     mean_shift=round(stats["mean_shift"], 3), epoch=stats["n_epochs"],
+                     vectors_since_training=stats["n_since_training"])
                 field.engine.recalibrate()
                 field.rescorer.start_over()
             if is_auto and stats["n_since_training"] >= max(FEWEST_NEW, NEW_SHARE * stats["n_vectors"]):
@@ -192,6 +196,7 @@ def watch(manager) -> None:
 def tell(server, index, field, event: str, **details) -> None:
     """A line in the log, and a message on the channel __vamana__:<index>: JSON with the event, the field and the details."""
     name, field_name = index.name.decode("utf-8", "replace"), field.name.decode("utf-8", "replace")
-    server.log.info("Vector index %s.%s: %s (%s)", name, field_name, event, ", ".join(f"{key} {value}" for key, value in details.items()))
+    server.log.info("Vector index %s.%s: %s (%s)", name, field_name, event,
+                    ", ".join(f"{key} {value}" for key, value in details.items()))
     message = json.dumps({"event": event, "index": name, "field": field_name, **details})
     server.pubsub.publish(b"__vamana__:" + index.name, message.encode())

@@ -1,7 +1,8 @@
-"""Original vectors in memory and on disk: what a document takes in the server (its vector compressed, title and section kept), and the rate
-of searches with originals in memory, on disk in the page cache, and on disk with the page cache emptied all the while, as if there were memory
-for the codes alone. As the server chooses it for a recall of 0.95 (on disk it leaves originals alone if the codes do), with the candidates
-scored again that it chooses in memory, and without. Two servers, asked in turn. Cold rounds need root."""
+"""Original vectors in memory and on disk: what a document takes in the server (its vector compressed, title and section kept),
+and the rate of searches with originals in memory, on disk in the page cache, and on disk with the page cache emptied all the
+while, as if there were memory for the codes alone. As the server chooses it for a recall of 0.95 (on disk it leaves originals
+alone if the codes do), with the candidates scored again that it chooses in memory, and without. Two servers, asked in turn.
+Cold rounds need root."""
 import ctypes
 import gzip
 import json
@@ -36,7 +37,8 @@ class _Vector(ctypes.Structure):
 
 
 class ColdCache:
-    """Within the block a server's file has no page in memory for longer than EMPTIED_EVERY, as far as the system lets itself be told."""
+    """Within the block a server's file has no page in memory for longer than EMPTIED_EVERY,
+    as far as the system lets itself be told."""
 
     def __init__(self, pid: int, file: Path):
         self._file, self._stop, self._libc = file, threading.Event(), ctypes.CDLL(None, use_errno=True)
@@ -94,9 +96,10 @@ class Loaded:
         self.port, self.process = port, process
         self.r = redis.Redis(port=port, protocol=2)
         base = np.load(directory / "base.npy", mmap_mode="r")
-        words = ["TYPE", "FLOAT32", "DIM", base.shape[1], "DISTANCE_METRIC", "L2" if base.dtype == np.uint8 else "COSINE", "COMPRESSION", compression]
-        self.r.execute_command("FT.CREATE", "pkgs", "ON", "HASH", "PREFIX", 1, "pkg:", "SCHEMA", "section", "TAG", "emb", "VECTOR", "SVS-VAMANA",
-                               len(words), *words)
+        words = ["TYPE", "FLOAT32", "DIM", base.shape[1], "DISTANCE_METRIC", "L2" if base.dtype == np.uint8 else "COSINE",
+                 "COMPRESSION", compression]
+        self.r.execute_command("FT.CREATE", "pkgs", "ON", "HASH", "PREFIX", 1, "pkg:", "SCHEMA", "section", "TAG", "emb",
+                               "VECTOR", "SVS-VAMANA", len(words), *words)
         self.info()
         self.memory = {"empty": _memory(process)}
         n, progress = len(base), Progress("loading", len(base))
@@ -133,8 +136,10 @@ class Loaded:
         vector, mb = as_dict(info["attributes"][-1]), 1 << 20
         codes, graph = int(vector["bytes_per_vector"]), 4 * int(vector["graph_max_degree"])
         keys = [f"pkg:{i}" for i in range(0, n, max(1, n // 500))]
-        return {"codes": codes, "graph": graph, "rest of the vector index": float(info["vector_index_sz_mb"]) * mb / n - codes - graph,
-                "table of documents": (float(info["doc_table_size_mb"]) + float(info["key_table_size_mb"])) * mb / n, "tags": float(info["tag_overhead_sz_mb"]) * mb / n,
+        return {"codes": codes, "graph": graph,
+                "rest of the vector index": float(info["vector_index_sz_mb"]) * mb / n - codes - graph,
+                "table of documents": (float(info["doc_table_size_mb"]) + float(info["key_table_size_mb"])) * mb / n,
+                "tags": float(info["tag_overhead_sz_mb"]) * mb / n,
                 "key and hash": statistics.mean(self.r.memory_usage(key) for key in keys)}
 
     def per_document(self) -> dict:
@@ -165,7 +170,8 @@ def rate(binary: str, server: Loaded, queries: np.ndarray, attributes: str, clie
     """Searches per second, and the processor time of one in all threads of the server, microseconds."""
     cpu = _cpu_s(server.process.pid)
     done = socket_search.loadgen(binary, server.port, clients, queries, attributes=attributes, seconds=SECONDS, rounds=1)
-    return {"qps": done["qps"], "cpu_us": 1e6 * (_cpu_s(server.process.pid) - cpu) / max(1, done["requests"]), "p99_us": done["p99_us"]}
+    return {"qps": done["qps"], "cpu_us": 1e6 * (_cpu_s(server.process.pid) - cpu) / max(1, done["requests"]),
+            "p99_us": done["p99_us"]}
 
 
 def _cpu_s(pid: int) -> float:
@@ -198,18 +204,21 @@ def run(directory: str, options=None) -> dict:
                     settings["rescored"] = (f"SEARCH_WINDOW_SIZE {window} RERANK {n}", [f"{n} of {window}"] * 2)
                 settings["codes"] = (f"SEARCH_WINDOW_SIZE {window} RERANK OFF", [f"0 of {window}"] * 2)
                 for how, (attributes, shown) in settings.items():
-                    recalls = [socket_search.recall_of(server.r, queries, exact, attributes=attributes) for server in (memory, disk)]
+                    recalls = [socket_search.recall_of(server.r, queries, exact, attributes=attributes)
+                               for server in (memory, disk)]
                     for clients in (1, CLIENTS):
                         qps = _rounds(binary, memory, disk, queries, attributes, clients)
                         figures["searches"][f"{how}, {clients}"] = qps | {"recall": recalls}
                         base = qps["memory"]
                         rates += [[compression, how, shown[name != "memory"], f"{recalls[name != 'memory']:.4f}", clients, name,
                                    f"{one['qps']:,.0f}", f"{one['qps'] / base['qps']:.2f}", f"{one['cpu_us']:.0f}",
-                                   f"{base['cpu_us'] / max(one['cpu_us'], 1e-9):.2f}", f"{one['p99_us']:,.0f}"] for name, one in qps.items()]
+                                   f"{base['cpu_us'] / max(one['cpu_us'], 1e-9):.2f}", f"{one['p99_us']:,.0f}"]
+                                  for name, one in qps.items()]
                 result[compression] = figures
     print(table(["COMPRESSION", "originals", "bytes/document", "of these own", "of the second half"], sizes))
     for compression, figures in result.items():
         parts = ", ".join(f"{name} {size:.0f}" for name, size in figures["disk"]["parts"].items())
         print(f"\n{compression}, originals on disk, as the server counts: {parts}")
-    print("\n" + table(["COMPRESSION", "search", "rescored of window", "recall@10", "clients", "originals", "/s", "ratio", "CPU us", "ratio", "p99 us"], rates))
+    print("\n" + table(["COMPRESSION", "search", "rescored of window", "recall@10", "clients", "originals", "/s", "ratio",
+                        "CPU us", "ratio", "p99 us"], rates))
     return result

@@ -36,7 +36,8 @@ def test_all_is_there_after_a_kill(tmp_path):
         wait_until(lambda: r.info("persistence")["aof_rewrites"] == 1)
         r.set("after", 1)
         before = contents(r)
-        assert [path.name for path in parts(tmp_path)] == ["appendonly.aof.2.base.rdb", "appendonly.aof.2.incr.aof", "appendonly.aof.manifest"]
+        assert [path.name for path in parts(tmp_path)] == ["appendonly.aof.2.base.rdb", "appendonly.aof.2.incr.aof",
+                                                           "appendonly.aof.manifest"]
         handle.stop(signal.SIGKILL)
     with running_server(*options, "--aof-use-rdb-preamble", "no") as handle:
         r = client_of(handle)
@@ -127,7 +128,8 @@ def test_appendonly_can_be_switched(tmp_path):
         assert not any(path.exists() for path in leftovers) and kept.exists()
         assert r.config_set("appendonly", "no") and r.bgrewriteaof() and r.config_set("appendonly", "yes")
         r.set("again", 1)
-        wait_until(lambda: not r.info("persistence")["aof_rewrite_scheduled"] and not r.info("persistence")["aof_rewrite_in_progress"])
+        wait_until(lambda: not r.info("persistence")["aof_rewrite_scheduled"]
+                   and not r.info("persistence")["aof_rewrite_in_progress"])
         handle.stop(signal.SIGKILL)
     with running_server("--dir", str(tmp_path), *SERVER_OPTIONS) as handle:
         assert sorted(client_of(handle).keys()) == [b"after", b"again", b"alone", b"before", b"while"]
@@ -172,20 +174,25 @@ def test_redis_reads_the_log(tmp_path):
     options = [*SERVER_OPTIONS, "--dir", str(tmp_path)]
     with running_server(*options) as handle:
         r = client_of(handle)
-        r.set("a", 1), r.set("e", "x", ex=100), r.rpush("l", *range(600)), r.zadd("z", {"a": 0.1, "b": float("-inf")}), r.sadd("s", 1, 2, "x"), r.spop("s")
-        r.hset("h", mapping={"f": "v", "g": "w" * 3000}), r.set("b", bytes(range(256)) * 10), r.incr("a"), r.hincrbyfloat("h", "n", 0.25)
+        r.set("a", 1), r.set("e", "x", ex=100), r.rpush("l", *range(600)), r.zadd("z", {"a": 0.1, "b": float("-inf")})
+        r.sadd("s", 1, 2, "x"), r.spop("s")
+        r.hset("h", mapping={"f": "v", "g": "w" * 3000}), r.set("b", bytes(range(256)) * 10), r.incr("a")
+        r.hincrbyfloat("h", "n", 0.25)
         r.bgrewriteaof()
         wait_until(lambda: r.info("persistence")["aof_rewrites"] == 1)
-        r.incr("a"), r.expire("l", 100), r.spop("s"), r.execute_command("SELECT", 1), r.set("z", 1), r.execute_command("SELECT", 0)
+        r.incr("a"), r.expire("l", 100), r.spop("s"), r.execute_command("SELECT", 1), r.set("z", 1)
+        r.execute_command("SELECT", 0)
         with r.pipeline() as pipe:
             pipe.set("t1", 1), pipe.incr("t1")
             pipe.execute()
         before = contents(r)
         handle.stop()
-    check = subprocess.run(["redis-check-aof", "appendonly.aof.manifest"], cwd=tmp_path / "appendonlydir", capture_output=True, text=True)
+    check = subprocess.run(["redis-check-aof", "appendonly.aof.manifest"], cwd=tmp_path / "appendonlydir",
+                           capture_output=True, text=True)
     assert check.returncode == 0 and "All AOF files and manifest are valid" in check.stdout, check.stdout
     port = free_port()
-    real = subprocess.Popen(["redis-server", "--port", str(port), "--dir", str(tmp_path), "--appendonly", "yes"], stdout=subprocess.DEVNULL)
+    real = subprocess.Popen(["redis-server", "--port", str(port), "--dir", str(tmp_path), "--appendonly", "yes"],
+                            stdout=subprocess.DEVNULL)
     try:
         r = client(port)
 
@@ -199,8 +206,9 @@ def test_redis_reads_the_log(tmp_path):
         for db in (0, 1):
             r.execute_command("SELECT", db)
             for key in r.keys():
-                found[db, key] = {b"string": r.get, b"hash": r.hgetall, b"set": r.smembers,
-                                  b"zset": lambda k: r.zrange(k, 0, -1, withscores=True), b"list": lambda k: r.lrange(k, 0, -1)}[r.type(key)](key), r.execute_command("PEXPIRETIME", key)
+                read = {b"string": r.get, b"hash": r.hgetall, b"set": r.smembers, b"list": lambda k: r.lrange(k, 0, -1),
+                        b"zset": lambda k: r.zrange(k, 0, -1, withscores=True)}[r.type(key)]
+                found[db, key] = read(key), r.execute_command("PEXPIRETIME", key)
         assert found == {place: (value, when) for place, (_, value, _, when) in before.items()}
     finally:
         real.terminate()

@@ -15,7 +15,8 @@ from everything import client_of
 from helpers import running_server, wait_until
 
 SOURCE = Path(__file__).resolve().parents[1] / "faults" / "faults.c"
-pytestmark = pytest.mark.skipif(not shutil.which("cc") or not os.path.exists("/proc/self/fd"), reason="needs a C compiler and /proc")
+pytestmark = pytest.mark.skipif(not shutil.which("cc") or not os.path.exists("/proc/self/fd"),
+                                reason="needs a C compiler and /proc")
 
 
 class Faults:
@@ -26,7 +27,8 @@ class Faults:
         self.set()
 
     def set(self, write: int = 0, sync: int = 0, rename: int = 0, truncate: int = 0, budget: int = 0, held: bool = False) -> None:
-        """Error numbers, how many bytes may be written before the first, and whether synchronisations wait until this is called again."""
+        """Error numbers, how many bytes may be written before the first,
+        and whether synchronisations wait until this is called again."""
         text = struct.pack("<4iqq", write, sync, rename, truncate, budget, held)
         mode = "r+b" if self.path.exists() else "wb"
         with open(self.path, mode) as file:
@@ -148,7 +150,8 @@ def test_slow_disks_do_not_stop_the_loop(tmp_path, faults, monkeypatch):
     monkeypatch.setenv("FAULTS_MATCH", str(tmp_path / "data"))
     with running_server(*options(tmp_path, "everysec")) as handle:
         r = client_of(handle)
-        r.execute_command("FT.CREATE", "i", "SCHEMA", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 2, "DISTANCE_METRIC", "L2")
+        r.execute_command("FT.CREATE", "i", "SCHEMA", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", 2,
+                          "DISTANCE_METRIC", "L2")
         r.hset("h", "v", bytes(8))
 
         def state(name: str) -> int | str:

@@ -21,7 +21,7 @@ def used(raw) -> int:
 
 def limit(raw, policy: str, more: int) -> None:
     """Allows so many bytes more than are in use."""
-    assert raw.call("CONFIG", "SET", "maxmemory-policy", policy, "maxmemory", 1 << 40) == "OK"      # from now on, keys are counted
+    assert raw.call("CONFIG", "SET", "maxmemory-policy", policy, "maxmemory", 1 << 40) == "OK"  # from now on, keys are counted
     assert raw.call("CONFIG", "SET", "maxmemory", used(raw) + more) == "OK"
 
 

@@ -19,10 +19,11 @@ def vector(seed: int) -> bytes:
 
 
 def fill(r) -> None:
-    r.execute_command("FT.CREATE", "ix", "PREFIX", 1, "d:", "SCHEMA", "tag", "TAG", "n", "NUMERIC", "SORTABLE", "t", "TEXT", "v", "VECTOR",
-                      "SVS-VAMANA", 10, "TYPE", "FLOAT32", "DIM", DIM, "DISTANCE_METRIC", "L2", "COMPRESSION", "LVQ8", "TRAINING_THRESHOLD", 1024)
-    r.execute_command("FT.CREATE", "js", "ON", "JSON", "PREFIX", 1, "j:", "SCHEMA", "$.v[*]", "AS", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32",
-                      "DIM", 2, "DISTANCE_METRIC", "L2", "$.t", "AS", "t", "TAG")
+    r.execute_command("FT.CREATE", "ix", "PREFIX", 1, "d:", "SCHEMA", "tag", "TAG", "n", "NUMERIC", "SORTABLE", "t",
+                      "TEXT", "v", "VECTOR", "SVS-VAMANA", 10, "TYPE", "FLOAT32", "DIM", DIM, "DISTANCE_METRIC", "L2",
+                      "COMPRESSION", "LVQ8", "TRAINING_THRESHOLD", 1024)
+    r.execute_command("FT.CREATE", "js", "ON", "JSON", "PREFIX", 1, "j:", "SCHEMA", "$.v[*]", "AS", "v", "VECTOR", "FLAT", 6,
+                      "TYPE", "FLOAT32", "DIM", 2, "DISTANCE_METRIC", "L2", "$.t", "AS", "t", "TAG")
     with r.pipeline(transaction=False) as pipe:
         for i in range(N):
             pipe.hset(f"d:{i}", mapping={"tag": f"t{i % 7}", "n": i, "t": f"word{i % 13} common", "v": vector(i)})
@@ -35,11 +36,12 @@ def fill(r) -> None:
 
 
 def answers(r) -> list:
-    found = [r.execute_command("FT.SEARCH", "ix", "*=>[KNN 10 @v $q]", "PARAMS", 2, "q", vector(10**6 + i), "NOCONTENT", "DIALECT", 2)
-             for i in range(20)]
+    found = [r.execute_command("FT.SEARCH", "ix", "*=>[KNN 10 @v $q]", "PARAMS", 2, "q", vector(10**6 + i), "NOCONTENT",
+                               "DIALECT", 2) for i in range(20)]
     found += [r.execute_command("FT.SEARCH", "ix", query, "SORTBY", "n", "LIMIT", 0, 20)
               for query in ("@tag:{t3}", "@n:[100 120]", "word5", "common @tag:{t1}", "@n:[77777 77777]")]
-    found.append(r.execute_command("FT.SEARCH", "js", "@t:{x1}=>[KNN 3 @v $q]", "PARAMS", 2, "q", struct.pack("<2f", 7, 0.5), "DIALECT", 2))
+    found.append(r.execute_command("FT.SEARCH", "js", "@t:{x1}=>[KNN 3 @v $q]", "PARAMS", 2, "q",
+                                   struct.pack("<2f", 7, 0.5), "DIALECT", 2))
     return found
 
 
@@ -70,7 +72,8 @@ def test_searches_are_as_before(tmp_path):
         fill(r)
         saved(handle, r)
         # What follows in the log comes on top.
-        r.hset("d:5", mapping={"tag": "late", "v": vector(5)}), r.delete("d:7"), r.hset("d:new", mapping={"n": -1, "t": "late", "v": vector(10**6)})
+        r.hset("d:5", mapping={"tag": "late", "v": vector(5)}), r.delete("d:7")
+        r.hset("d:new", mapping={"n": -1, "t": "late", "v": vector(10**6)})
         r.execute_command("FT.CREATE", "after", "PREFIX", 1, "d:", "SCHEMA", "tag", "TAG")
         before = answers(r)
         handle.stop(signal.SIGKILL)
@@ -101,7 +104,8 @@ def test_snapshots_have_images_too(tmp_path):
         assert handle.log().count("from its image") == 2 and answers(r) == before
 
 
-@pytest.mark.parametrize("suffix, position", [(".state", 40), (".state", 4), (".state", -12), (".vec", 5000), (".vec", 10), ("gone", 0)])
+@pytest.mark.parametrize("suffix, position",
+                         [(".state", 40), (".state", 4), (".state", -12), (".vec", 5000), (".vec", 10), ("gone", 0)])
 def test_a_bad_image_means_building_again(tmp_path, suffix, position):
     options = ["--appendonly", "yes", "--dir", str(tmp_path)]
     with running_server(*options) as handle:
@@ -136,8 +140,8 @@ def test_originals_on_disk_come_back(tmp_path, has_image):
     with running_server(*options) as handle:
         r = client_of(handle)
         fill(r)
-        r.execute_command("FT.CREATE", "wide", "ON", "JSON", "PREFIX", 1, "w:", "SCHEMA", "$.v", "AS", "v", "VECTOR", "SVS-VAMANA", 8, "TYPE", "FLOAT32",
-                          "DIM", 2 * DIM, "DISTANCE_METRIC", "L2", "COMPRESSION", "LVQ8")
+        r.execute_command("FT.CREATE", "wide", "ON", "JSON", "PREFIX", 1, "w:", "SCHEMA", "$.v", "AS", "v", "VECTOR",
+                          "SVS-VAMANA", 8, "TYPE", "FLOAT32", "DIM", 2 * DIM, "DISTANCE_METRIC", "L2", "COMPRESSION", "LVQ8")
         for i in range(100):
             r.execute_command("JSON.SET", f"w:{i}", "$", json.dumps(document(i)))
         if has_image:
@@ -150,17 +154,22 @@ def test_originals_on_disk_come_back(tmp_path, has_image):
         r.hset("d:300", "v", vector(10**6))
         wait_until(lambda: not r.info("persistence")["rdb_bgsave_in_progress"])
         before = {i: r.hget(f"d:{i}", "v") for i in range(190, 310)}
-        assert r.info("search_originals")["search_originals_on_disk"] == r.execute_command("FT.SEARCH", "ix", "*", "LIMIT", 0, 0)[0] + 100
+        assert (r.info("search_originals")["search_originals_on_disk"]
+                == r.execute_command("FT.SEARCH", "ix", "*", "LIMIT", 0, 0)[0] + 100)
         handle.stop(signal.SIGKILL)
     with running_server(*options) as handle:
         r = client_of(handle)
         assert {i: r.hget(f"d:{i}", "v") for i in range(190, 310)} == before
-        assert r.execute_command("FT.SEARCH", "ix", "*=>[KNN 1 @v $q]", "PARAMS", 2, "q", vector(10**6), "NOCONTENT", "DIALECT", 2)[1] == b"d:300"
+        assert r.execute_command("FT.SEARCH", "ix", "*=>[KNN 1 @v $q]", "PARAMS", 2, "q", vector(10**6), "NOCONTENT",
+                                 "DIALECT", 2)[1] == b"d:300"
         for i in range(100):
-            assert json.loads(r.execute_command("JSON.GET", f"w:{i}")) == document(i if i < 20 or i >= 80 else 2 * 10**6 + i + 180)
-        found = r.execute_command("FT.SEARCH", "wide", "*=>[KNN 1 @v $q]", "PARAMS", 2, "q", vector(5) + vector(6), "NOCONTENT", "DIALECT", 2)
+            wanted = document(i if i < 20 or i >= 80 else 2 * 10**6 + i + 180)
+            assert json.loads(r.execute_command("JSON.GET", f"w:{i}")) == wanted
+        found = r.execute_command("FT.SEARCH", "wide", "*=>[KNN 1 @v $q]", "PARAMS", 2, "q", vector(5) + vector(6),
+                                  "NOCONTENT", "DIALECT", 2)
         assert found[1] == b"w:5"
-        assert r.info("search_originals")["search_originals_on_disk"] == r.execute_command("FT.SEARCH", "ix", "*", "LIMIT", 0, 0)[0] + 100
+        assert (r.info("search_originals")["search_originals_on_disk"]
+                == r.execute_command("FT.SEARCH", "ix", "*", "LIMIT", 0, 0)[0] + 100)
         assert any(path.name.startswith("originals-") and path.stat().st_size > 64 * N for path in tmp_path.iterdir())
         assert b"disk" in str(r.execute_command("FT.INFO", "ix")).encode()
     text = (tmp_path / "dump.rdb").read_bytes()

@@ -301,8 +301,8 @@ def written(conf: Path) -> list[str]:
 
 
 def run_cli(*arguments, cwd):
-    return subprocess.run([sys.executable, "-m", "respserver", *arguments], cwd=cwd, capture_output=True, text=True, timeout=PATIENCE,
-                          env={"PYTHONPATH": str(ROOT), "PATH": ""})
+    return subprocess.run([sys.executable, "-m", "respserver", *arguments], cwd=cwd, capture_output=True, text=True,
+                          timeout=PATIENCE, env={"PYTHONPATH": str(ROOT), "PATH": ""})
 
 
 class ConfiguredServer:

@@ -293,11 +293,12 @@ class TestLatency:
         raw.call("LATENCY", "RESET")
         raw.call("DEBUG", "SLEEP", "0.005")
         when, latest, longest = next(row[1:4] for row in raw.call("LATENCY", "LATEST") if row[0] == b"command")
-        assert 5 <= longest < 50_000 and 0 < latest <= longest and abs(when - time.time()) < 100       # a busy machine may add others
+        assert 5 <= longest < 50_000 and 0 < latest <= longest and abs(when - time.time()) < 100  # a busy machine may add others
         assert max(took for _, took in raw.call("LATENCY", "HISTORY", "command")) >= 5
         assert b"command" in raw.call("LATENCY", "GRAPH", "command") and b"command" in raw.call("LATENCY", "DOCTOR")
         assert raw.call("CONFIG", "SET", "latency-monitor-threshold", "0") == "OK"
-        assert raw.call("LATENCY", "RESET", "command", "nosuch") == 1 and b"command" not in [row[0] for row in raw.call("LATENCY", "LATEST")]
+        assert raw.call("LATENCY", "RESET", "command", "nosuch") == 1
+        assert b"command" not in [row[0] for row in raw.call("LATENCY", "LATEST")]
         assert raw.call("LATENCY", "GRAPH", "x") == "ERR No samples available for event 'x'"
 
 

@@ -85,8 +85,8 @@ def test_opt(raw, raw3, option, mode, wanted):
     raw3.call("CLIENT", "TRACKING", "ON", option)
     raw3.call("GET", "a")
     assert raw3.call("CLIENT", "CACHING", mode) == "OK"
-    assert raw3.call("CLIENT", "TRACKINGINFO")[b"flags"] == ("set", [b"on", option.lower().encode(),
-                                                                     b"caching-" + mode.lower().encode()])
+    flags = [b"on", option.lower().encode(), b"caching-" + mode.lower().encode()]
+    assert raw3.call("CLIENT", "TRACKINGINFO")[b"flags"] == ("set", flags)
     raw3.call("MGET", "b", "c")
     raw3.call("GET", "d")
     for words in (("CLIENT", "CACHING", mode), ("MULTI",), ("GET", "e"), ("EXEC",)):

@@ -1,4 +1,5 @@
-"""Pipelines of one command, which are run as one, do what their commands do one by one: replies, keys, log, counters, messages."""
+"""Pipelines of one command, which are run as one, do what their commands do one by one:
+replies, keys, log, counters, messages."""
 import random
 import re
 
@@ -88,26 +89,29 @@ class World:
                       for name, command in server.dispatcher.commands.items() if command.stats.calls or command.stats.rejected},
             "slow": [words for _, _, _, words, *_ in server.dispatcher.slowlog.entries],
             "stats": (server.stats.hits, server.stats.misses, server.stats.errors),
-            "client": (self.main.client.n_commands, self.main.client.net_out, self.main.client.last_command, self.main.client.is_dirty,
-                       self.main.client.db.index),
+            "client": (self.main.client.n_commands, self.main.client.net_out, self.main.client.last_command,
+                       self.main.client.is_dirty, self.main.client.db.index),
         }
 
 
 def some_pipeline(r):
     """Words of commands, mostly of one name and length."""
-    key, field, value = lambda: r.choice(KEYS), lambda: r.choice(FIELDS), lambda: r.choice(VALUES[:3] if r.random() < 0.97 else VALUES)
+    key, field, value = (lambda: r.choice(KEYS), lambda: r.choice(FIELDS),
+                         lambda: r.choice(VALUES[:3] if r.random() < 0.97 else VALUES))
     of_hash = lambda: r.choice(KEYS if r.random() < 0.01 else KEYS[4:])
     of_text = lambda: r.choice(KEYS if r.random() < 0.01 else KEYS[:4])
     one = of_hash()
     kinds = {
         "set": lambda: (b"SET", of_text(), value()), "lower": lambda: (b"set", of_text(), value()),
         "one hash": lambda: (b"HSET", one, field(), value()), "hset": lambda: (b"HSET", of_hash(), field(), value()),
-        "pairs": lambda: (b"HSET", of_hash(), field(), value(), field(), value()), "odd": lambda: (b"HSET", key(), field(), value(), field()),
-        "get": lambda: (b"GET", of_text()), "incr": lambda: (b"INCR", key()), "del": lambda: (b"DEL", key()), "sadd": lambda: (b"SADD", key(), value()),
+        "pairs": lambda: (b"HSET", of_hash(), field(), value(), field(), value()),
+        "odd": lambda: (b"HSET", key(), field(), value(), field()),
+        "get": lambda: (b"GET", of_text()), "incr": lambda: (b"INCR", key()),
+        "del": lambda: (b"DEL", key()), "sadd": lambda: (b"SADD", key(), value()),
         "options": lambda: (b"SET", key(), value(), r.choice((b"NX", b"XX", b"GET", b"KEEPTTL", b"BAD"))),
-        "timed": lambda: (b"SET", key(), value(), b"PX", b"30"), "none": lambda: (b"NONE", key(), value()), "short": lambda: (b"SET", key()),
-        "fields": lambda: (b"HDEL", key(), field()), "push": lambda: (b"LPUSH", key(), value()),
-    }
+        "timed": lambda: (b"SET", key(), value(), b"PX", b"30"), "none": lambda: (b"NONE", key(), value()),
+        "short": lambda: (b"SET", key()), "fields": lambda: (b"HDEL", key(), field()),
+        "push": lambda: (b"LPUSH", key(), value()),}
     likely = ["set", "one hash", "hset", "pairs", "get"]
     kind = r.choice(likely if r.random() < 0.7 else list(kinds))
     rows = [kinds[kind]() for _ in range(r.choice((2, 3, 16)))]
@@ -120,18 +124,24 @@ def some_circumstance(r):
     """(whose, words): what may make a difference to those that follow."""
     key = r.choice(KEYS)
     return r.choice([
-        (0, (b"PEXPIRE", key, b"40")), (0, (b"HPEXPIRE", key, b"40", b"FIELDS", b"2", *r.sample(FIELDS, 2))), (0, (b"PERSIST", key)),
-        (1, (b"WATCH", key)), (1, (b"UNWATCH",)), (0, (b"WATCH", key)), (0, (b"MULTI",)), (0, (b"EXEC",)), (0, (b"EXEC",)), (1, (b"SCAN", b"0")),
-        (0, (b"SELECT", r.choice((b"0", b"1")))), (0, (b"HELLO", r.choice((b"2", b"3")))), (0, (b"DEL", *KEYS)), (0, (b"DEL", *KEYS)),
-        (0, (b"CONFIG", b"SET", b"notify-keyspace-events", r.choice((b"", b"KEA", b"")))), (1, (b"PSUBSCRIBE", b"*")), (1, (b"PUNSUBSCRIBE",)),
-        (1, (b"MONITOR",)), (1, (b"RESET",)), (1, (b"BLPOP", key, b"0")), (0, (b"CONFIG", b"SET", b"slowlog-log-slower-than", r.choice((b"0", b"60000000")))),
-        (0, (b"CLIENT", b"REPLY", r.choice((b"ON", b"ON", b"SKIP", b"OFF")))), (0, (b"CONFIG", b"SET", b"maxmemory", r.choice((b"1", b"0", b"0")))),
+        (0, (b"PEXPIRE", key, b"40")), (0, (b"HPEXPIRE", key, b"40", b"FIELDS", b"2", *r.sample(FIELDS, 2))),
+        (0, (b"PERSIST", key)),
+        (1, (b"WATCH", key)), (1, (b"UNWATCH",)), (0, (b"WATCH", key)), (0, (b"MULTI",)), (0, (b"EXEC",)), (0, (b"EXEC",)),
+        (1, (b"SCAN", b"0")),
+        (0, (b"SELECT", r.choice((b"0", b"1")))), (0, (b"HELLO", r.choice((b"2", b"3")))), (0, (b"DEL", *KEYS)),
+        (0, (b"DEL", *KEYS)),
+        (0, (b"CONFIG", b"SET", b"notify-keyspace-events", r.choice((b"", b"KEA", b"")))), (1, (b"PSUBSCRIBE", b"*")),
+        (1, (b"PUNSUBSCRIBE",)),
+        (1, (b"MONITOR",)), (1, (b"RESET",)), (1, (b"BLPOP", key, b"0")),
+        (0, (b"CONFIG", b"SET", b"slowlog-log-slower-than", r.choice((b"0", b"60000000")))),
+        (0, (b"CLIENT", b"REPLY", r.choice((b"ON", b"ON", b"SKIP", b"OFF")))),
+        (0, (b"CONFIG", b"SET", b"maxmemory", r.choice((b"1", b"0", b"0")))),
     ])
 
 
 #: Nothing special any more.
-CALM = [(0, (b"EXEC",)), (0, (b"CLIENT", b"UNBLOCK", b"2")), (0, (b"UNWATCH",)), (0, (b"CLIENT", b"REPLY", b"ON")), (1, (b"RESET",)),
-        (0, (b"CONFIG", b"SET", b"notify-keyspace-events", b"")),
+CALM = [(0, (b"EXEC",)), (0, (b"CLIENT", b"UNBLOCK", b"2")), (0, (b"UNWATCH",)), (0, (b"CLIENT", b"REPLY", b"ON")),
+        (1, (b"RESET",)), (0, (b"CONFIG", b"SET", b"notify-keyspace-events", b"")),
         (0, (b"CONFIG", b"SET", b"maxmemory", b"0")), (0, (b"CONFIG", b"SET", b"slowlog-log-slower-than", b"60000000"))]
 
 
@@ -185,7 +195,8 @@ def test_it_makes_no_difference(part):
     assert n_at_once > 200                      # it was about something
 
 
-@pytest.mark.parametrize("rows", [[("SET", "a", "1"), ("SET", "b", "")] * 3, [("HSET", "h", "f", "v")] * 5, [("GET", "a")] * 3 + [("SET", "a", "1")]])
+@pytest.mark.parametrize("rows", [[("SET", "a", "1"), ("SET", "b", "")] * 3, [("HSET", "h", "f", "v")] * 5,
+                                  [("GET", "a")] * 3 + [("SET", "a", "1")]])
 def test_each_cut(rows):
     data = b"".join(pack(*words) for words in rows)
     found = []
@@ -212,7 +223,7 @@ def test_long_pipelines_stay_columns_whatever_their_cuts():
             rows += found
             logged += parser.exact or b""
         assert rows == [[b"SET", b"key:%d" % i, b"x" * (i % 30)] for i in range(3000)] and not parser.buffered
-        assert (plain, logged) == (0, data) or plain == 1 and data.startswith(logged)       # the last read may be a single command
+        assert (plain, logged) == (0, data) or plain == 1 and data.startswith(logged)  # the last read may be a single command
 
 
 def test_a_rest_that_comes_in_small_pieces_is_not_read_time_and_again():

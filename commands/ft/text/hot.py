@@ -44,13 +44,15 @@ class HotText(QuerySteps):
         """The short way for a bound tree, None if there is none."""
         if options.sort_by is not None and (type(index.by_name.get(options.sort_by)) is not NumericField or options.with_scores):
             return None
-        if (options.scorer not in (None, DEFAULT_SCORER) or options.summarize or options.highlight or options.explain_score
-                or options.with_payloads or options.with_raw_ids or options.with_sort_keys or options.offset + options.count > _MAX_RESULTS):
+        if (options.scorer not in (None, DEFAULT_SCORER) or options.summarize or options.highlight
+                or options.explain_score or options.with_payloads or options.with_raw_ids or options.with_sort_keys
+                or options.offset + options.count > _MAX_RESULTS):
             return None
         return super().of(server, index, root, options)
 
     def run(self, client, limit_us: int) -> Raw | None:
-        """The reply; None if the search has to go the general way this time. `limit_us`: what the search may take; 0: no limit."""
+        """The reply; None if the search has to go the general way this time.
+        `limit_us`: what the search may take; 0: no limit."""
         index, server = self.index, self.server
         db = server.keyspace.databases[0]
         docs = index.docs

@@ -38,7 +38,8 @@ class Unfit(Exception):
 
 
 class _Group:
-    """Alternatives. `terms`: (name, fields as bits, weight); `patterns`: nodes; `rows`: nodes of filters and tags, with a weight."""
+    """Alternatives. `terms`: (name, fields as bits, weight); `patterns`: nodes;
+    `rows`: nodes of filters and tags, with a weight."""
 
     __slots__ = ("kind", "terms", "patterns", "rows")
 
@@ -96,8 +97,8 @@ class QuerySteps:
     @staticmethod
     def takes(index, options) -> bool:
         """Whether it knows what these options want to be matched."""
-        return not (options.slop is not None or options.in_order or options.filters or options.geo_filters or options.in_keys is not None
-                    or index.options.no_offsets or language_of(index, options) == CHINESE)
+        return not (options.slop is not None or options.in_order or options.filters or options.geo_filters
+                    or options.in_keys is not None or index.options.no_offsets or language_of(index, options) == CHINESE)
 
     @classmethod
     def of(cls, server, index, root, options) -> "QuerySteps | None":
@@ -166,8 +167,8 @@ class QuerySteps:
     # Running
 
     def rows(self, limit_us: int):
-        """All rows that match now, by doc id: None if they have to be found in the general way this time, else what native.Groups.add takes.
-        limit_us: what it may take to make the steps; 0: no limit."""
+        """All rows that match now, by doc id: None if they have to be found in the general way this time, else what
+        native.Groups.add takes. limit_us: what it may take to make the steps; 0: no limit."""
         try:
             steps = self._ready(perf_counter_ns() + 1000 * limit_us if limit_us else inf)
         except Unfit:
@@ -248,11 +249,13 @@ class QuerySteps:
         engine = _engine
         engine.columns(*(_NO_COLUMNS if text is None else text.columns), index.docs.doc_ids)
         keys = None if self.sort_field is None else self.sort_field.column
-        steps.search = engine.search(b"".join(packed), groups, phrases, self.n, mean, K1, B_STD, float(np.float32(index.options.score)),
-                                     keys, keys is not None and not self.options.ascending, held)
+        steps.search = engine.search(b"".join(packed), groups, phrases, self.n, mean, K1,
+                                     B_STD, float(np.float32(index.options.score)), keys,
+                                     keys is not None and not self.options.ascending, held)
         return steps
 
-    def _leaf(self, leaves: list, held: list, numbers: dict, postings: list, n_docs: int, name: bytes, bits: int | None, weight: float) -> int:
+    def _leaf(self, leaves: list, held: list, numbers: dict, postings: list, n_docs: int, name: bytes, bits: int | None,
+              weight: float) -> int:
         """Adds a term's leaf; returns how many postings it has."""
         term = numbers.get(name)
         packed = None if term is None else postings[term]

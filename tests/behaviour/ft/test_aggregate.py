@@ -128,9 +128,8 @@ def test_group_and_reduce(people):
 
 def test_reducers_without_values(people):
     row, = aggregate(people, "LOAD", 1, "@nope", "GROUPBY", 0,
-                     *[word for name in ("SUM", "AVG", "MIN", "MAX", "COUNT_DISTINCT", "STDDEV", "TOLIST",
-                                         "FIRST_VALUE")
-                                                                 for word in ("REDUCE", name, 1, "@nope", "AS", name)])
+                     *[word for name in ("SUM", "AVG", "MIN", "MAX", "COUNT_DISTINCT", "STDDEV", "TOLIST", "FIRST_VALUE")
+                       for word in ("REDUCE", name, 1, "@nope", "AS", name)])
     assert row == {"SUM": "nan", "AVG": "nan", "MIN": "inf", "MAX": "-inf", "COUNT_DISTINCT": "0", "STDDEV": "0",
                    "TOLIST": [], "FIRST_VALUE": None}
     assert aggregate(people, "GROUPBY", 0, "REDUCE", "COUNT", 0, query="@age:[90 99]") == []
@@ -174,8 +173,7 @@ def test_sort(people):
 
 
 def test_long_sorts_agree_with_python(both):
-    both.execute_command("FT.CREATE", "idx", "PREFIX", 1, "n:", "SCHEMA", "n", "NUMERIC", "SORTABLE", "s", "TAG",
-                         "SORTABLE")
+    both.execute_command("FT.CREATE", "idx", "PREFIX", 1, "n:", "SCHEMA", "n", "NUMERIC", "SORTABLE", "s", "TAG", "SORTABLE")
     pipe = both.pipeline(transaction=False)
     data = [(i * 7919 % 5003, f"s{i * 31 % 17}") for i in range(9000)]
     for i, (n, s) in enumerate(data):

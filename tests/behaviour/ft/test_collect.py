@@ -9,9 +9,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from samples import text  # noqa: E402
 
-FRUITS = [("banana", "yellow", 4, "ecuador"), ("lemon", "yellow", 2, None), ("apple", "red", 4, "usa"), ("strawberry", "red", 3,
-    "spain"),
-          ("kiwi", "green", 3, None), ("lime", "green", 2, "mexico"), ("cherry", "red", 3, "spain")]
+FRUITS = [("banana", "yellow", 4, "ecuador"), ("lemon", "yellow", 2, None), ("apple", "red", 4, "usa"),
+          ("strawberry", "red", 3, "spain"), ("kiwi", "green", 3, None), ("lime", "green", 2, "mexico"),
+          ("cherry", "red", 3, "spain")]
 
 
 def plain(value):

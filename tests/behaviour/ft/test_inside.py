@@ -43,7 +43,8 @@ def test_paused_workers_hold_queries(r2, server):
     r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT")
     r2.hset("a", "t", "x")
     profile = ("FT.PROFILE", "idx", "SEARCH", "QUERY", "x", "NOCONTENT")
-    with RawConnection(server.host, server.port) as one, RawConnection(server.host, server.port) as other, RawConnection(server.host, server.port) as gone:
+    with (RawConnection(server.host, server.port) as one, RawConnection(server.host, server.port) as other,
+          RawConnection(server.host, server.port) as gone):
         workers = r2.config_get("search-workers")["search-workers"]
         r2.config_set("search-workers", 2)
         assert debug(r2, "WORKERS", "PAUSE") == "OK"

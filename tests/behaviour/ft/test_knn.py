@@ -249,7 +249,8 @@ def test_the_same_search_with_changing_parameters(both):
     for round_ in range(3):
         for high in (50, 200, 50, 399):
             for i in (3, 40):
-                parts = "PARAMS", 8, "hi", high, "b", base[i].tobytes(), "unused", round_, "w", 30, "SORTBY", "d", "RETURN", 2, "num", "d"
+                parts = ("PARAMS", 8, "hi", high, "b", base[i].tobytes(), "unused", round_, "w", 30, "SORTBY", "d",
+                         "RETURN", 2, "num", "d")
                 found = search(both, "@num:[0 $hi]=>[KNN 5 @v $b AS d]", *parts)
                 literal = search(both, f"@num:[0 {high}]=>[KNN 5 @v $b AS d]", "PARAMS", 2, "b", base[i].tobytes(), "SORTBY", "d",
                                  "RETURN", 2, "num", "d")
@@ -275,6 +276,6 @@ def test_words_of_a_filter_follow_the_options_of_the_query(r2, filter_text, opti
         r2.hset(key, mapping={"title": title, "body": body, "v": np.float32([i, 1]).tobytes(),
                               "lang": "german" if key == "d:3" else "english"})
     for vector in ([0, 0], [5, 5]):                 # the second goes the short way that the first has prepared
-        reply = r2.execute_command("FT.SEARCH", "i", f"({filter_text})=>[KNN 3 @v $q]", *options, "SORTBY", "__v_score", "NOCONTENT",
-                                   "PARAMS", 2, "q", np.float32(vector).tobytes(), "DIALECT", 2)
+        reply = r2.execute_command("FT.SEARCH", "i", f"({filter_text})=>[KNN 3 @v $q]", *options, "SORTBY", "__v_score",
+                                   "NOCONTENT", "PARAMS", 2, "q", np.float32(vector).tobytes(), "DIALECT", 2)
         assert {key.decode() if isinstance(key, bytes) else key for key in reply[1:]} == expected

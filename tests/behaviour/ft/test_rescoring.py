@@ -17,8 +17,8 @@ KIND = {"L2": lambda q: ((VECTORS.astype(float) - q) ** 2).sum(axis=1),
 
 def load(client, *words, metric="COSINE", n=N):
     extra = [str(word) for word in words]
-    client.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TAG", "v", "VECTOR", "SVS-VAMANA", 6 + len(extra), "TYPE", "FLOAT32", "DIM", DIM,
-                           "DISTANCE_METRIC", metric, *extra)
+    client.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TAG", "v", "VECTOR", "SVS-VAMANA", 6 + len(extra),
+                           "TYPE", "FLOAT32", "DIM", DIM, "DISTANCE_METRIC", metric, *extra)
     pipe = client.pipeline(transaction=False)
     for i in range(n):
         pipe.hset(f"d{i}", mapping={"v": VECTORS[i].tobytes(), "t": "even" if i % 2 == 0 else "odd"})
@@ -27,8 +27,8 @@ def load(client, *words, metric="COSINE", n=N):
 
 def knn(client, query, clause, *words):
     """[(number, distance)] of a search, in order."""
-    reply = client.execute_command("FT.SEARCH", "idx", clause, "PARAMS", 2, "b", query.tobytes(), "SORTBY", "d", "RETURN", 1, "d", "LIMIT", 0, N,
-                                   "DIALECT", 2, *words)
+    reply = client.execute_command("FT.SEARCH", "idx", clause, "PARAMS", 2, "b", query.tobytes(), "SORTBY", "d", "RETURN", 1,
+                                   "d", "LIMIT", 0, N, "DIALECT", 2, *words)
     if isinstance(reply, dict):
         return [(int(one[b"id"][1:]), float(one[b"extra_attributes"][b"d"])) for one in reply[b"results"]]
     return [(int(key[1:]), float(pairs[1])) for key, pairs in zip(reply[1::2], reply[2::2])]
@@ -51,7 +51,8 @@ def test_with_everything_rescored_the_answer_is_exact(both, compression, metric)
                               (f"@t:{{even}}=>[KNN 10 @v $b AS d]=>{{$RERANK: {N}}}", np.arange(0, N, 2))):
             found = knn(both, query, clause)
             assert [number for number, _ in found] == among[np.argsort(exact[among])][:10].tolist()
-            assert [distance for _, distance in found] == pytest.approx([exact[number] for number, _ in found], rel=1e-5, abs=1e-5)
+            assert [distance for _, distance in found] == pytest.approx([exact[number] for number, _ in found],
+                                                                        rel=1e-5, abs=1e-5)
 
 
 def test_oversampling_is_candidates_per_result(both):
@@ -67,8 +68,8 @@ def test_oversampling_is_candidates_per_result(both):
 def test_the_general_way_rescores_too(both):
     load(both, "COMPRESSION", "LVQ4")
     query = QUERIES[1]
-    reply = both.execute_command("FT.SEARCH", "idx", "*=>[KNN 5 @v $b RERANK 600 AS d]", "PARAMS", 2, "b", query.tobytes(), "SORTBY", "d",
-                                 "WITHSCORES", "NOCONTENT", "DIALECT", 2)
+    reply = both.execute_command("FT.SEARCH", "idx", "*=>[KNN 5 @v $b RERANK 600 AS d]", "PARAMS", 2, "b", query.tobytes(),
+                                 "SORTBY", "d", "WITHSCORES", "NOCONTENT", "DIALECT", 2)
     keys = [one[b"id"] for one in reply[b"results"]] if isinstance(reply, dict) else reply[1::2]
     assert keys == [b"d%d" % i for i in np.argsort(KIND["COSINE"](query))[:5]]
 
@@ -93,14 +94,16 @@ def test_the_index_says_what_it_does(both):
     both.execute_command("FT.DROPINDEX", "idx", "DD")
     load(both, "COMPRESSION", "LVQ4", "RERANK", "off")
     assert details(both)[b"rerank"] == b"OFF" and details(both)[b"rerank_candidates"] == 0
-    reply = both.execute_command("FT.PROFILE", "idx", "SEARCH", "QUERY", "*=>[KNN 10 @v $b RERANK 40]", "PARAMS", 2, "b", QUERIES[0].tobytes(),
-                                 "NOCONTENT", "DIALECT", 2)
+    reply = both.execute_command("FT.PROFILE", "idx", "SEARCH", "QUERY", "*=>[KNN 10 @v $b RERANK 40]", "PARAMS", 2, "b",
+                                 QUERIES[0].tobytes(), "NOCONTENT", "DIALECT", 2)
     text = repr(reply)
-    assert "'Candidates': 40, b'Rescored': 40" in text or "b'Candidates', 40, b'Rescored', 40, b'Places changed by rescoring'" in text
+    assert ("'Candidates': 40, b'Rescored': 40" in text
+            or "b'Candidates', 40, b'Rescored', 40, b'Places changed by rescoring'" in text)
 
 
 def test_uncompressed_vectors_need_none(both):
-    both.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TAG", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", DIM, "DISTANCE_METRIC", "L2")
+    both.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TAG", "v", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", DIM,
+                         "DISTANCE_METRIC", "L2")
     both.hset("d1", mapping={"v": VECTORS[1].tobytes()})
     assert knn(both, QUERIES[0], "*=>[KNN 10 @v $b AS d]") == knn(both, QUERIES[0], "*=>[KNN 10 @v $b RERANK 100 AS d]")
 

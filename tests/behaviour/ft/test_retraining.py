@@ -229,9 +229,11 @@ def test_an_index_dropped_meanwhile_ends_it(r2):
 
 @pytest.mark.parametrize("words, reason", [
     (("COMPRESSION", "LVQ9"), "COMPRESSION must be one of NONE, LVQ4"), (("COMPRESSION",), "COMPRESSION must be one of"),
-    (("REDUCE", 8), "REDUCE is irrelevant"), (("COMPRESSION", "LeanVec4x8", "REDUCE", DIM + 1), f"REDUCE must be an integer from 1 to {DIM}"),
+    (("REDUCE", 8), "REDUCE is irrelevant"),
+    (("COMPRESSION", "LeanVec4x8", "REDUCE", DIM + 1), f"REDUCE must be an integer from 1 to {DIM}"),
     (("COMPRESSION", "LeanVec4x8", "REDUCTION", "SOME"), "REDUCTION must be one of PCA, OOD, PREFIX, RANDOM"),
-    (("REDUCTION", "PCA"), "REDUCTION"), (("WINDOW", 5), "there are COMPRESSION, REDUCE, REDUCTION"), ((), "no vectors to learn from")])
+    (("REDUCTION", "PCA"), "REDUCTION"), (("WINDOW", 5), "there are COMPRESSION, REDUCE, REDUCTION"),
+    ((), "no vectors to learn from")])
 def test_what_it_refuses(r2, words, reason):
     create(r2, "COMPRESSION", "LVQ8")
     with pytest.raises(redis.ResponseError, match=reason):
@@ -253,8 +255,8 @@ def test_none_is_for_float32_and_for_what_has_a_compression(r2):
 def test_documents_of_several_vectors(r2):
     """Trained again, compared and measured by all of their vectors."""
     data = clustered(1200).reshape(600, 2, DIM)
-    r2.execute_command("FT.CREATE", "i", "ON", "JSON", "SCHEMA", "$.v[*]", "AS", "v", "VECTOR", "SVS-VAMANA", 8, "TYPE", "FLOAT32", "DIM", DIM,
-                       "DISTANCE_METRIC", "L2", "COMPRESSION", "LVQ8")
+    r2.execute_command("FT.CREATE", "i", "ON", "JSON", "SCHEMA", "$.v[*]", "AS", "v", "VECTOR", "SVS-VAMANA", 8,
+                       "TYPE", "FLOAT32", "DIM", DIM, "DISTANCE_METRIC", "L2", "COMPRESSION", "LVQ8")
     for i, vectors in enumerate(data):
         r2.execute_command("JSON.SET", f"d{i}", "$", json.dumps({"v": vectors.tolist()}))
     wait_for(r2, settled)
@@ -265,7 +267,8 @@ def test_documents_of_several_vectors(r2):
         right = 0
         for query in clustered(20, 7):
             exact = np.argsort(((data - query) ** 2).sum(2).min(1))[:10]
-            found = r2.execute_command("FT.SEARCH", "i", "*=>[KNN 10 @v $q]", "PARAMS", 2, "q", query.tobytes(), "NOCONTENT", "DIALECT", 2)[1:]
+            found = r2.execute_command("FT.SEARCH", "i", "*=>[KNN 10 @v $q]", "PARAMS", 2, "q", query.tobytes(), "NOCONTENT",
+                                       "DIALECT", 2)[1:]
             right += len({int(i[1:]) for i in found} & set(exact.tolist()))
         assert right >= 160
     measured = dict(zip(*[iter(r2.execute_command("VAMANA.RECALL", "i", "v", "SAMPLE", 50, "SOURCE", "DOCUMENTS"))] * 2))

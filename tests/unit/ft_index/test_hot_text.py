@@ -40,18 +40,21 @@ def put(index, rng, i):
 
 def queries(rng):
     a, b, c = rng.sample(WORDS, 3)
-    return [a, f"{a} {b}", f"{a} {b} {c}", f"{a}|{b}", f"@t:({a}|{b}) @u:{c}", f'"{a} {b}"', f'@t:"{a} {b}" {c}', f"{a} -{b}", f"{a} ~{b}", f"~{a} {b}", f"{a[:2]}*",
-            f"%{a}% {b}", f"{a} @g:{{x}}", f"{a} @g:{{x|y}}=>{{$weight:3}}", f"{a} @n:[10 30]", f"{a} -@g:{{x}}", f"{a} -({b} {c})", f"({a}=>{{$weight:2}} {b})=>{{$weight:0.5}}",
-            f"@t:{a} (@g:{{y}}|{b})", f"{a} @n:[10 30] -{b} ~{c}", f"w'?{a[1:]}*' {b}", f"*{a[-2:]} -{b[:3]}*", f"@u|t:({a} {b})", f"nothing {a}", f"{a} nothing|{b}",
-            "*", "@g:{x}", "@g:{x|y}", "@g:{x|z}=>{$weight:2}", "@n:[10 30]", "@g:{x} @n:[10 (30]", "@g:{z}", "@g:{y} -@n:[3 7]", f"@n:[10 30] ~{a}",
-            "@g:{x}|@g:{y}", f"@g:{{x}}|{a}", f"zebra {a}", f"zebra @t:{a} ~{b}", f"zebra -{a}", f"zebra @g:{{x}} -{b}", f"zebra -@g:{{x}} ({a}|{b})",
-            "zebra ~@g:{y}", f"zebra ({a}|{a[:2]}*)", f"@u:zebra {b[:2]}*"]
+    return [a, f"{a} {b}", f"{a} {b} {c}", f"{a}|{b}", f"@t:({a}|{b}) @u:{c}", f'"{a} {b}"', f'@t:"{a} {b}" {c}', f"{a} -{b}",
+            f"{a} ~{b}", f"~{a} {b}", f"{a[:2]}*", f"%{a}% {b}", f"{a} @g:{{x}}", f"{a} @g:{{x|y}}=>{{$weight:3}}",
+            f"{a} @n:[10 30]", f"{a} -@g:{{x}}", f"{a} -({b} {c})", f"({a}=>{{$weight:2}} {b})=>{{$weight:0.5}}",
+            f"@t:{a} (@g:{{y}}|{b})", f"{a} @n:[10 30] -{b} ~{c}", f"w'?{a[1:]}*' {b}", f"*{a[-2:]} -{b[:3]}*",
+            f"@u|t:({a} {b})", f"nothing {a}", f"{a} nothing|{b}", "*", "@g:{x}", "@g:{x|y}",
+            "@g:{x|z}=>{$weight:2}", "@n:[10 30]", "@g:{x} @n:[10 (30]", "@g:{z}", "@g:{y} -@n:[3 7]", f"@n:[10 30] ~{a}",
+            "@g:{x}|@g:{y}", f"@g:{{x}}|{a}", f"zebra {a}", f"zebra @t:{a} ~{b}", f"zebra -{a}", f"zebra @g:{{x}} -{b}",
+            f"zebra -@g:{{x}} ({a}|{b})", "zebra ~@g:{y}", f"zebra ({a}|{a[:2]}*)", f"@u:zebra {b[:2]}*"]
 
 
 @pytest.mark.parametrize("limit", [(0, 3), (0, 1000), (5, 7)])
 def test_the_same_as_the_general_way(limit):
     rng = random.Random(limit[1])
-    fields = [TextSpec(path=b"t", name=b"t", weight=2.0), TextSpec(path=b"u", name=b"u"), TagSpec(path=b"g", name=b"g"), NumericSpec(path=b"n", name=b"n")]
+    fields = [TextSpec(path=b"t", name=b"t", weight=2.0), TextSpec(path=b"u", name=b"u"), TagSpec(path=b"g", name=b"g"),
+              NumericSpec(path=b"n", name=b"n")]
     index = Index(b"idx", CreateOptions(fields=fields), CONFIG)
     n_hot = 0
     for step in range(12):
@@ -85,8 +88,10 @@ def test_sorted_by_a_number(has_text):
     index = Index(b"idx", CreateOptions(fields=fields + ([TextSpec(path=b"t", name=b"t")] if has_text else [])), CONFIG)
     for i in range(500):
         m = {b"m": rng.choice([b"1", b"-0", b"0", b"2.5", b"inf", b"-inf", b"7"])} if rng.random() < 0.8 else {}
-        index.put(b"d%d" % rng.randrange(300), Document({b"g": rng.choice([b"x", b"y"]), b"n": b"%d" % rng.randrange(50), b"t": b"a1"} | m))
-    for query in ("*", "@g:{x}", "@n:[10 30] @g:{x|y}", "@n:[10 30] -@g:{x}", "@n:[99 100]", "@m:[-inf (7]", *(["a1 @g:{x}"] if has_text else [])):
+        index.put(b"d%d" % rng.randrange(300),
+                  Document({b"g": rng.choice([b"x", b"y"]), b"n": b"%d" % rng.randrange(50), b"t": b"a1"} | m))
+    for query in ("*", "@g:{x}", "@n:[10 30] @g:{x|y}", "@n:[10 30] -@g:{x}", "@n:[99 100]", "@m:[-inf (7]",
+                  *(["a1 @g:{x}"] if has_text else [])):
         for name, ascending, offset in ((b"n", True, 0), (b"n", False, 3), (b"m", True, 5), (b"m", False, 0)):
             root = parse_query(query.encode(), 2, index.schema).root
             options = SearchOptions(offset=offset, count=150, sort_by=name, ascending=ascending)
@@ -105,7 +110,8 @@ def test_what_goes_the_general_way():
     assert is_hot("*") and is_hot("@g:{x}")
     for query in ("-a1", "~a1", "(a1 b1)=>{$slop:1}", "a1|(b1 c1)", "a1|b1*"):
         assert not is_hot(query), query
-    for options in ({"slop": 1}, {"in_order": True}, {"scorer": "TFIDF"}, {"sort_by": b"t"}, {"explain_score": True}, {"count": 100_000}):
+    for options in ({"slop": 1}, {"in_order": True}, {"scorer": "TFIDF"}, {"sort_by": b"t"}, {"explain_score": True},
+                    {"count": 100_000}):
         assert not is_hot("a1", **options), options
 
 

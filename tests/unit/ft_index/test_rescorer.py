@@ -82,7 +82,8 @@ class FakeEngine:
 @pytest.fixture
 def planner():
     docs = DocumentTable()
-    field = VectorField(VectorSpec(path=b"v", name=b"v", algorithm="SVS-VAMANA", dtype="FLOAT32", dim=DIM, metric="L2", compression="LVQ4"))
+    field = VectorField(VectorSpec(path=b"v", name=b"v", algorithm="SVS-VAMANA", dtype="FLOAT32", dim=DIM, metric="L2",
+                                   compression="LVQ4"))
     made, engine = Rescorer(docs, field), field.engine
     made.measured, made.shares = [(1, 3), (10, 20), (100, 150)], [(1, 0.9), (10, 0.96), (100, 0.99)]
     field.engine = FakeEngine()
@@ -98,7 +99,8 @@ def test_what_lies_on_disk_is_read_where_codes_do_not_reach_the_target(planner):
     assert planner.plan(10, 0, 0.9) == (0, 938) and planner.plan(10, 0, 0.99) == (20, 990)
     assert planner.plan(1, 0, None) == (3, 50) and planner.plan(100, 0, 0.98) == (0, 990)
     assert planner.plan(10, 70, None) == (20, 70)                   # the window is not the server's to choose
-    assert planner.plan(10, 0, None, 30) == (30, 50) and planner.plan(10, 0, None, 2.5) == (25, 50) and planner.plan(10, 0, None, "OFF") == (0, 0)
+    assert planner.plan(10, 0, None, 30) == (30, 50) and planner.plan(10, 0, None, 2.5) == (25, 50)
+    assert planner.plan(10, 0, None, "OFF") == (0, 0)
     planner.field.spec.target_recall = 0.99
     assert planner.plan(10, 0, None) == (20, 50)
     planner.shares = []

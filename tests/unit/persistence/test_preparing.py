@@ -11,7 +11,8 @@ from respserver.protocol.errors import SAVE_IN_PROGRESS, CommandError
 @pytest.fixture
 def keeper(monkeypatch):
     """One that has a lot of memory; `forks` is what it has forked, `prepared()` ends the preparation."""
-    parts = {"gatherer": SimpleNamespace(finish=lambda patience: None), "dispatcher": SimpleNamespace(refuse_writes=lambda what, text: None)}
+    parts = {"gatherer": SimpleNamespace(finish=lambda patience: None),
+             "dispatcher": SimpleNamespace(refuse_writes=lambda what, text: None)}
     keeper = keepers.Keeper(SimpleNamespace(config=Config(), **parts))
     works = []
     monkeypatch.setattr(keepers, "used_memory", lambda: keepers._LARGE)

@@ -70,7 +70,8 @@ def test_damage_raises_nothing_else():
             pass
 
 
-@pytest.mark.parametrize("decode", [packed.listpack, packed.ziplist, packed.intset, packed.zipmap, lambda data: packed.lzf(data, 100)])
+@pytest.mark.parametrize("decode",
+                         [packed.listpack, packed.ziplist, packed.intset, packed.zipmap, lambda data: packed.lzf(data, 100)])
 def test_packed_encodings_refuse_noise(decode):
     chance = random.Random(4)
     for _ in range(5000):
@@ -121,8 +122,10 @@ def hashes_alike() -> dict:
     """Runs of hashes of several forms, with others in between."""
     chance = random.Random(5)
     data: dict = {}
-    forms = [lambda i: [(b"v", chance.randbytes(512))], lambda i: [(b"n", b"%d" % i), (b"t", b"x" * (i % 256)), (b"v", chance.randbytes(1024))],
-             lambda i: [(b"a", chance.randbytes(16_400)), (b"n", b""), (b"b", chance.randbytes(256))], lambda i: [(b"n", b"%d" % i), (b"m", b"five5")]]
+    forms = [lambda i: [(b"v", chance.randbytes(512))],
+             lambda i: [(b"n", b"%d" % i), (b"t", b"x" * (i % 256)), (b"v", chance.randbytes(1024))],
+             lambda i: [(b"a", chance.randbytes(16_400)), (b"n", b""), (b"b", chance.randbytes(256))],
+             lambda i: [(b"n", b"%d" % i), (b"m", b"five5")]]
     for form in forms * 2:
         for i in range(chance.choice((3, 40, 600))):
             data[b"key:%d" % len(data) if i % 50 else b"k" * (64 + len(data))] = Hash(form(i))

@@ -8,8 +8,9 @@ import pytest
 from respserver.persistence import replay
 from respserver.persistence.as_commands import encode
 
-COMMANDS = [[b"SELECT", b"0"], [b"SET", b"key", b"a\r\n*3\r\nvalue"], [b"MULTI"], [b"INCR", b"n"], [b"HSET", b"h", b"f", bytes(range(256))],
-            [b"EXEC"], [b"SET", b"empty", b""], [b"RPUSH", b"list", *[b"%d" % i for i in range(20)]]]
+COMMANDS = [[b"SELECT", b"0"], [b"SET", b"key", b"a\r\n*3\r\nvalue"], [b"MULTI"], [b"INCR", b"n"],
+            [b"HSET", b"h", b"f", bytes(range(256))], [b"EXEC"], [b"SET", b"empty", b""],
+            [b"RPUSH", b"list", *[b"%d" % i for i in range(20)]]]
 
 
 def read(path):
@@ -68,7 +69,8 @@ def test_random_bytes(log):
 def test_across_chunks(tmp_path):
     path = tmp_path / "log"
     commands = [[b"SET", b"k%d" % i, b"x" * (i * 977 % 300_000)] for i in range(60)]
-    path.write_bytes(b"#TS:1\r\n" + b"".join(encode(words) + (b"#TS:%d\r\n" % i if i % 5 == 0 else b"") for i, words in enumerate(commands)))
+    path.write_bytes(b"#TS:1\r\n" + b"".join(encode(words) + (b"#TS:%d\r\n" % i if i % 5 == 0 else b"")
+                                             for i, words in enumerate(commands)))
     found, error = read(path)
     assert error is None and [words for words, _ in found] == commands
 
