@@ -104,8 +104,8 @@ def ft_alter_if_new(client, name, *words):
     return OK
 
 
-def _drop(client, name: bytes, words: tuple, own_name: str, takes_keys: bool, word: bytes) -> None:
-    """`takes_keys`: whether the documents go too when `word` is not given; with it, it is the other way round."""
+def _drop(client, name: bytes, words: tuple, own_name: str, takes_keys: bool, word: bytes):
+    """The reply. `takes_keys`: whether the documents go too when `word` is not given; with it, it is the other way round."""
     manager = client.server.search
     index = manager.find(name)
     if len(words) > 1:
@@ -116,37 +116,35 @@ def _drop(client, name: bytes, words: tuple, own_name: str, takes_keys: bool, wo
         takes_keys = not takes_keys
     keys = list(index.docs.row_of) if takes_keys else []
     manager.drop(index)
-    manager.delete_documents(keys)
+    return manager.delete_documents(keys, client) or OK
 
 
 @command("FT.DROPINDEX", arity=-2, group="search", since="2.0.0", flags="write", categories="write slow dangerous",
          summary="Deletes the index",
          complexity="O(1) or O(N) if documents are deleted")
 def ft_dropindex(client, name, *words):
-    _drop(client, name, words, "FT.DROPINDEX", False, b"DD")
-    return OK
+    return _drop(client, name, words, "FT.DROPINDEX", False, b"DD")
 
 
 @command("FT._DROPINDEXIFX", arity=-2, group="search", since="2.0.0", flags="write", categories="write slow dangerous",
          summary="FT.DROPINDEX that is content if there is none", complexity="O(1)")
 def ft_dropindex_if_there(client, name, *words):
     if client.server.search.get(name) is not None:
-        _drop(client, name, words, "FT._DROPINDEXIFX", False, b"DD")
+        return _drop(client, name, words, "FT._DROPINDEXIFX", False, b"DD")
     return OK
 
 
 @command("FT.DROP", arity=-2, group="search", since="1.0.0", flags="write", categories="write slow dangerous",
          summary="Deletes the index and, unless KEEPDOCS is given, its documents", complexity="O(N)")
 def ft_drop(client, name, *words):
-    _drop(client, name, words, "FT.DROP", True, b"KEEPDOCS")
-    return OK
+    return _drop(client, name, words, "FT.DROP", True, b"KEEPDOCS")
 
 
 @command("FT._DROPIFX", arity=-2, group="search", since="2.0.0", flags="write", categories="write",
          summary="FT.DROP that is content if there is none", complexity="O(N)")
 def ft_drop_if_there(client, name, *words):
     if client.server.search.get(name) is not None:
-        _drop(client, name, words, "FT._DROPIFX", True, b"KEEPDOCS")
+        return _drop(client, name, words, "FT._DROPIFX", True, b"KEEPDOCS")
     return OK
 
 

@@ -140,8 +140,9 @@ class Manager:
             self.server.run_sliced(index.release(), "free index")
         self.server.log.info("Successfully dropped index %s", index.name.decode("utf-8", "replace"))
 
-    def delete_documents(self, keys: list[bytes]) -> None:
-        """Deletes keys of database 0, a long list bit by bit in the background."""
+    def delete_documents(self, keys: list[bytes], client=None) -> Deferred | None:
+        """Deletes keys of database 0, a long list bit by bit in the background. The Deferred, if there is one, is the reply of
+        the `client` that wants it, which comes when all are gone: what is written to them afterwards has to stay."""
         db = self.server.keyspace.databases[0]
 
         def pieces() -> Generator:
@@ -155,9 +156,19 @@ class Manager:
         work = pieces()
         deadline = time.perf_counter() + 0.005
         for _ in work:
-            if time.perf_counter() > deadline:
-                self.server.run_sliced(work, "delete documents")
-                return
+            if time.perf_counter() > deadline and not (client is not None and client.in_exec):
+                deferred = Deferred()
+                self.server.run_sliced(self._answered(work, deferred), "delete documents")
+                return deferred
+        return None
+
+    def _answered(self, work: Generator, deferred: Deferred) -> Generator:
+        """The work, at whose end a client is told that it is done, and its command logged."""
+        yield from work
+        if deferred.call is not None and self.server.journal is not None:
+            client, command, words, _ = deferred.call
+            self.server.journal.note(client, command, words, OK)
+        deferred.set_result(OK)
 
     def _note_lengths(self) -> None:
         self._prefix_lengths = sorted({len(prefix) for prefix in self._by_prefix})

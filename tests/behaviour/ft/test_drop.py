@@ -39,6 +39,19 @@ def test_every_search_is_answered_when_its_index_is_dropped(connect, r2, algorit
         assert other.call("PING") == "PONG"
 
 
+@pytest.mark.parametrize("transaction", [False, True])
+def test_documents_that_go_with_their_index_are_gone_when_it_is(r2, transaction):
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "t", "TEXT")
+    setting = r2.pipeline(transaction=False)
+    for i in range(20000):              # more than are deleted at once
+        setting.hset(f"d:{i}", mapping={"t": "old", "u": "x"})
+    setting.execute()
+    dropping = r2.pipeline(transaction=transaction)
+    dropping.execute_command("FT.DROPINDEX", "idx", "DD").hset("d:19999", "t", "new").dbsize()
+    assert dropping.execute()[1:] == [1, 1]
+    assert r2.hgetall("d:19999") == {b"t": b"new"}
+
+
 def test_the_end_of_the_server_in_the_midst_of_writes_and_searches():
     rows = [row.tobytes() for row in vectors(200, 8)]
     write = b"".join(pack("HSET", f"d:{i}", "v", row) for i, row in enumerate(rows)) * 40
