@@ -2,6 +2,7 @@
 
 `Index` is one vector field; `Pool` runs searches on threads of its own and tells through a file descriptor when they are done.
 Labels are integers 0 .. 2**62 - 1. Distances are Redis's: squared L2, 1 - dot product (IP), 1 - cosine (COSINE)."""
+import math
 import os
 import threading
 
@@ -10,6 +11,7 @@ import numpy as np
 from native._vec import ffi, lib
 
 __all__ = ["Index", "Pool", "Crew", "Query", "Names", "Form", "Lanes", "Lane", "Road", "Places", "Ruler", "Allowed",
+           "as_doubles", "rescore_reach",
            "NativeError", "NonFiniteError", "SearchTimeout", "ImageError", "COMPRESSIONS", "DTYPES", "isa",
            "bytes_per_vector", "distance_text", "crc32c", "crc64", "SlotReader", "TextTop", "Words", "rows_of", "estimate",
            "GroupForm", "GroupOrder", "GroupPlan", "Groups", "are_ascending", "first_rows"]
@@ -206,9 +208,9 @@ class Allowed:
         return cls(np.packbits(bits, bitorder="little").view("<u8"), len(labels))
 
 
-def _query(k, window, capacity, allowed, timeout_us):
+def _query(k, window, capacity, allowed, timeout_us, sure=0):
     q = ffi.new("vec_query *")
-    q.k, q.window, q.capacity, q.timeout_us, q.epsilon = k, window or 0, capacity or 0, timeout_us, -1
+    q.k, q.sure, q.window, q.capacity, q.timeout_us, q.epsilon = k, sure or 0, window or 0, capacity or 0, timeout_us, -1
     if allowed is not None:
         q.allowed, q.n_words, q.n_allowed = allowed.pointer, allowed.n_words, allowed.count
     return q
@@ -432,16 +434,16 @@ class Index:
 
     # Searching
 
-    def search(self, queries, k, window=None, threads=1, allowed=None, capacity=None, timeout_us=0):
+    def search(self, queries, k, window=None, threads=1, allowed=None, capacity=None, timeout_us=0, sure=None):
         """The k nearest of each query (nq, dim): labels (nq, k) int64, -1 where there are fewer,
-        and distances (nq, k), inf there."""
+        and distances (nq, k), inf there. sure: see Query."""
         queries = self._matrix(queries)
         n = len(queries)
         labels, distances = np.full((n, k), -1, np.int64), np.full((n, k), np.inf)
         counts = np.zeros(n, np.uint32)
 
         def part(a, b):
-            q = _query(k, window, capacity, allowed, timeout_us)
+            q = _query(k, window, capacity, allowed, timeout_us, sure)
             return lib.vec_search_many(
                 self._ptr, ffi.from_buffer(queries[a:b]), b - a, q, ffi.cast("uint64_t *", labels[a:b].ctypes.data),
                 ffi.cast("double *", distances[a:b].ctypes.data), ffi.cast("uint32_t *", counts[a:b].ctypes.data))
@@ -456,8 +458,9 @@ class Index:
             _check(min(codes))
         return labels, distances
 
-    def search_blob(self, blob, k, window=0, capacity=0, allowed=None, timeout_us=0):
-        """The k nearest of one query given as bytes: (list of labels, list of distances), nearest first, ties by label."""
+    def search_blob(self, blob, k, window=0, capacity=0, allowed=None, timeout_us=0, sure=0):
+        """The k nearest of one query given as bytes: (list of labels, list of distances), nearest first, ties by
+        label. sure: see Query."""
         try:
             labels, distances, rows = self._spare.pop()
         except IndexError:
@@ -468,20 +471,20 @@ class Index:
                 k = n
             rows = max(k, 16)
             labels, distances = ffi.new("uint64_t[]", rows), ffi.new("double[]", rows)
-        if allowed is None:
+        if allowed is None and not sure:
             n = lib.vec_search_one(self._ptr, blob, k, window, capacity, timeout_us, labels, distances)
         else:
-            n = lib.vec_search(self._ptr, blob, _query(k, window, capacity, allowed, timeout_us), labels, distances)
+            n = lib.vec_search(self._ptr, blob, _query(k, window, capacity, allowed, timeout_us, sure), labels, distances)
         self._spare.append((labels, distances, rows))
         if n < 0:
             raise _error(n)
         return ffi.unpack(labels, n), ffi.unpack(distances, n)
 
-    def search_without(self, blob, label, k, window=0):
+    def search_without(self, blob, label, k, window=0, sure=0):
         """As search_blob, but as if the vector of this label were not stored: what a search for it would have found before."""
         k = min(k, len(self))
         labels, distances = ffi.new("uint64_t[]", k + 1), ffi.new("double[]", k + 1)
-        n = _check(lib.vec_search_without(self._ptr, blob, label, k, window, labels, distances))
+        n = _check(lib.vec_search_without(self._ptr, blob, label, k, sure, window, labels, distances))
         return ffi.unpack(labels, n), ffi.unpack(distances, n)
 
     def default_window(self, k):
@@ -601,13 +604,15 @@ class Ruler:
         _check(lib.vec_ruler_distances(self._ptr, query, vectors, n, out))
         return ffi.unpack(out, n)
 
-    def rescore(self, queries, vectors, candidates, k):
+    def rescore(self, queries, vectors, candidates, k, estimates=None, slack=math.inf):
         """The k nearest of each query's candidates, by their originals: (labels, distances), each (n, k), ties in the
         candidates' order.
 
         queries: (n, dim) and vectors: (rows, dim), of the ruler's type; candidates: (n, m) rows of vectors, -1 where there is
-        none, as Index.search gives them. Where a query has fewer than k: -1 and inf. Raises NonFiniteError if a query is not
-        finite, and ValueError for other shapes or types."""
+        none, as Index.search gives them. Where a query has fewer than k: -1 and inf. estimates: the candidates' distances by
+        their codes (n, m), ascending, as Index.search gives them, too: then only those are measured that are within `slack` of
+        coming among the k nearest, in mean errors of the estimates. Raises NonFiniteError if a query is not finite, and
+        ValueError for other shapes or types."""
         queries, vectors = np.ascontiguousarray(queries), np.ascontiguousarray(vectors)
         candidates = np.ascontiguousarray(candidates, np.int64)
         for name, array in (("queries", queries), ("vectors", vectors)):
@@ -617,24 +622,31 @@ class Ruler:
             raise ValueError(f"candidates must be ({len(queries)}, m), not {candidates.shape}")
         if candidates.size and not -1 <= candidates.min() <= candidates.max() < len(vectors):
             raise ValueError(f"candidates must be -1 or rows of vectors, 0 .. {len(vectors) - 1}")
+        if estimates is not None:
+            estimates = np.ascontiguousarray(estimates, np.float64)
+            if estimates.shape != candidates.shape:
+                raise ValueError(f"estimates must be {candidates.shape}, not {estimates.shape}")
         n, m = candidates.shape
-        is_none, stride = candidates < 0, vectors.strides[0]
-        if is_none.all() or not k:
-            return np.full((n, k), -1, np.int64), np.full((n, k), np.inf)
-        places = np.where(is_none, 0, candidates).astype(np.uint64) * np.uint64(stride) + np.uint64(vectors.ctypes.data)
-        distances = np.empty((n, m))
-        asked, step = ffi.cast("char *", queries.ctypes.data), queries.strides[0]
-        at, out = ffi.cast("const char *const *", places.ctypes.data), ffi.cast("double *", distances.ctypes.data)
-        for i in range(n):
-            _check(lib.vec_ruler_measure(self._ptr, asked + i * step, at + i * m, m, out + i * m))
-        distances[is_none | np.isnan(distances)] = np.inf
-        order = np.argsort(distances, axis=1, kind="stable")[:, :k]
-        labels, distances = np.take_along_axis(candidates, order, 1), np.take_along_axis(distances, order, 1)
-        labels[np.isinf(distances)] = -1
-        if m < k:
-            labels = np.pad(labels, ((0, 0), (0, k - m)), constant_values=-1)
-            distances = np.pad(distances, ((0, 0), (0, k - m)), constant_values=np.inf)
+        labels, distances = np.empty((n, k), np.int64), np.empty((n, k))
+        self.n_measured = _check(lib.vec_ruler_rescore(
+            self._ptr, ffi.cast("char *", queries.ctypes.data), n, ffi.cast("char *", vectors.ctypes.data),
+            ffi.cast("int64_t *", candidates.ctypes.data),
+            ffi.NULL if estimates is None else ffi.cast("double *", estimates.ctypes.data), m, k, slack,
+            ffi.cast("int64_t *", labels.ctypes.data), ffi.cast("double *", distances.ctypes.data)))
         return labels, distances
+
+
+def as_doubles(numbers):
+    """A list of floats as rescore_reach takes them."""
+    return ffi.new("double[]", numbers)
+
+
+def rescore_reach(estimates, distances, n, k, slack):
+    """Up to where candidates are to be measured of which the first len(distances) have been (a list; nan: there is none, and the
+    estimate counts). estimates: of n candidates, ascending, from as_doubles(); slack: as in Ruler.rescore."""
+    done = ffi.new("double[]", len(distances) + k)          # and room to work in
+    done[0:len(distances)] = distances
+    return lib.vec_rescore_reach(estimates, done, len(distances), n, k, slack, done + len(distances))
 
 
 class Saver:

@@ -1,4 +1,6 @@
 """Lanes: connections that the engine serves by itself, from the socket to the reply; see vec.h."""
+import math
+
 from native import _check
 from native._vec import ffi, lib
 
@@ -153,15 +155,17 @@ class Road:
         self._lanes = lane._lanes._ptr
         self._held = None
 
-    def set(self, index, query, names, form, order, ruler, places, n_rescored, k):
+    def set(self, index, query, names, form, order, ruler, places, n_rescored, k, slack=math.inf, usual=None):
         """What is done for a request from now on: a search (Query) and its reply (Names, Form, order as in Crew.replies). ruler:
-        None, or of the candidates found the first n_rescored are measured again (Ruler, Places) and the k nearest answered. form:
-        None for events "found" instead of replies."""
+        None, or of the candidates found the first n_rescored are measured again (Ruler, Places) and the k nearest answered;
+        slack: fewer, as in Ruler.rescore, usual: about so many (None: n_rescored). form: None for events "found" instead of
+        replies."""
+        rescoring = ffi.new("vec_rescore *", (n_rescored, n_rescored if usual is None else usual, slack))
         order_pointer = ffi.from_buffer("int64_t[]", order)
         form_pointer = form._pointer if form is not None else ffi.NULL
         ruler_pointer, places_pointer = (ruler._ptr, places._ptr) if ruler is not None else (ffi.NULL, ffi.NULL)
         _check(lib.vec_road_set(self._ptr, index._ptr, query._pointer, names._ptr, form_pointer, order_pointer, ruler_pointer,
-                                places_pointer, n_rescored, k))
+                                places_pointer, rescoring, k))
         self._held = index, query, names, form, order_pointer, ruler, places
 
     def confirm(self):

@@ -16,10 +16,11 @@ class Pool:
         """The eventfd to watch for reading."""
         return lib.vec_pool_fd(self._ptr)
 
-    def submit(self, index, blobs, k, window=0, capacity=0, allowed=None, timeout_us=0):
-        """Queues one search per blob, all on one index with one filter; returns the job's id. The timeout is per query."""
+    def submit(self, index, blobs, k, window=0, capacity=0, allowed=None, timeout_us=0, sure=0):
+        """Queues one search per blob, all on one index with one filter; returns the job's id. The timeout is per query.
+        sure: see Query."""
         job = ffi.new("uint64_t *")
-        q = _query(k, window, capacity, allowed, timeout_us)
+        q = _query(k, window, capacity, allowed, timeout_us, sure)
         _check(lib.vec_pool_submit(self._ptr, index._ptr, b"".join(blobs), len(blobs), q, job))
         self._jobs[job[0]] = (index, allowed)
         return job[0]
@@ -74,12 +75,13 @@ class Pool:
 
 class Query:
     """What searches that differ only in their vector have in common: `k` results, window and capacity (0: the index's choice),
-    a filter (None: all), microseconds that each may take (0: any)."""
+    a filter (None: all), microseconds that each may take (0: any). sure: for so many of the k the window is to be wide enough
+    (0: all); the others only come near, as candidates to be measured again."""
     __slots__ = ("_pointer", "_allowed")
 
-    def __init__(self, k, window=0, capacity=0, allowed=None, timeout_us=0):
+    def __init__(self, k, window=0, capacity=0, allowed=None, timeout_us=0, sure=0):
         self._allowed = allowed         # kept alive
-        self._pointer = _query(k, window, capacity, allowed, timeout_us)
+        self._pointer = _query(k, window, capacity, allowed, timeout_us, sure)
 
 
 class Crew:

@@ -13,7 +13,7 @@ import native
 from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Raw
 
-from . import errors, tree
+from . import errors, rescore, tree
 from .plan import Evaluation, allowed, refusal
 from .pool import DEAR_US, PendingSearch
 from .reply import HEADS, N_HEADS, RESP3_HEAD, RESP3_ROW_END, RESP3_TAIL, RowWriter, bulk, distance_texts, encode_page, forms
@@ -73,8 +73,8 @@ class HotKnn:
                  "timeout_us", "blob_bytes",
                  "revision", "bits", "count", "cost_us", "by_distance", "ascending", "offset", "end", "writer",
                  "per_hit", "paths", "named", "shapes", "forms", "texts", "db", "plain", "fails", "query",
-                 "rescorer", "rerank", "n_rescored", "n_wanted", "asked_window", "target", "recent", "is_laneless", "is_odd",
-                 "n_noted", "roads", "is_used", "_version")
+                 "rescorer", "rerank", "order", "n_rescored", "n_wanted", "asked_window", "target", "recent", "is_laneless",
+                 "is_odd", "n_noted", "roads", "is_used", "_version")
 
     @staticmethod
     def can_run(options, root) -> bool:
@@ -107,6 +107,7 @@ class HotKnn:
         self.recent = field.recent
         self.rescorer = field.rescorer
         self.rerank = runtime.rerank
+        self.order = rescore.NOTHING
         self.n_rescored = 0                     # candidates that are scored again with the originals
         self.n_wanted = self.k                  # results that the engine is asked for
         self.capacity = runtime.capacity or 0
@@ -293,7 +294,7 @@ class HotKnn:
         query = self.query
         if query is None:
             k = self.n_wanted if self.n_wanted <= _MUCH else min(self.n_wanted, max(1, len(self.index.docs)))
-            query = native.Query(k, self.window, self.capacity, self.bits, self.timeout_us)
+            query = native.Query(k, self.window, self.capacity, self.bits, self.timeout_us, self.order.sure)
             if k == self.n_wanted <= _MUCH:
                 self.query = query
         return query
@@ -312,14 +313,15 @@ class HotKnn:
 
     def _choose_candidates(self) -> None:
         """Follows what has been measured of the index: how many candidates to rescore, with which window."""
-        n, window = self.rescorer.plan(self.k, self.asked_window, self.target, self.rerank)
-        if (n, window) != (self.n_rescored, self.window):
-            self.query = None
-            self.n_rescored, self.n_wanted, self.window = n, n or self.k, window
+        order = self.rescorer.plan(self.k, self.asked_window, self.target, self.rerank)
+        if order != self.order:
+            self.query, self.order = None, order
+            self.n_rescored, self.n_wanted, self.window = order.n, order.n or self.k, order.window
 
     def _rescored(self, blob: bytes, rows: list[int], distances: list[float]):
         started = perf_counter_ns()
-        rows, distances = self.rescorer.rescore(blob, rows, distances, self.n_rescored, self.k)
+        rows, distances = self.rescorer.rescore(blob, rows, distances, self.n_rescored, self.k, self.order.slack,
+                                                self.order.usual)
         took = perf_counter_ns() - started
         self.turns.search_ns += took
         self.note_cost(self.cost_us + took * 0.001)

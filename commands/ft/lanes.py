@@ -75,7 +75,8 @@ class Road:
         if self._query is not query or self._order is not docs.doc_ids or self._form is not form:
             self._query, self._order, self._form = query, docs.doc_ids, form
             ruler = hot.rescorer.ruler if hot.n_rescored else None
-            self.native.set(hot.engine, query, docs.names, form, docs.doc_ids, ruler, hot.field.places, hot.n_rescored, hot.k)
+            self.native.set(hot.engine, query, docs.names, form, docs.doc_ids, ruler, hot.field.places,
+                            hot.n_rescored, hot.k, hot.order.slack, hot.order.usual)
         else:
             self.native.confirm()
         return True

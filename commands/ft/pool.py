@@ -203,13 +203,15 @@ class Turns:
         search.bits = bits
         search.newest = hot.index.docs.max_doc_id
         search.n_removals = hot.index.n_removals
-        job = self.pool.submit(hot.engine, [search.blob], hot.n_wanted, hot.window, hot.capacity, bits, hot.timeout_us)
+        job = self.pool.submit(hot.engine, [search.blob], hot.n_wanted, hot.window, hot.capacity, bits, hot.timeout_us,
+                               hot.order.sure)
         self._jobs[job] = search
         return search
 
-    def find_nearest(self, engine, blob: bytes, k: int, window: int, capacity: int, bits, timeout_us: int) -> PendingRows:
+    def find_nearest(self, engine, blob: bytes, k: int, window: int, capacity: int, bits, timeout_us: int,
+                     sure: int) -> PendingRows:
         """Has the pool look for the k nearest. Arguments as of native.Index.search_blob."""
-        return self._note(self.pool.submit(engine, [blob], k, window, capacity, bits, timeout_us))
+        return self._note(self.pool.submit(engine, [blob], k, window, capacity, bits, timeout_us, sure))
 
     def find_near(self, engine, blob: bytes, radius: float, epsilon: float | None, timeout_us: int) -> PendingRows:
         """Has the pool look for what lies within a radius. Arguments as of native.Index.range_blob."""

@@ -5,11 +5,18 @@ distances. How many candidates it takes is measured: sample queries are answered
 all of them are measured exactly, and the number is the place among the codes' order at which (nearly) all of the true
 nearest have come. Where the codes' own first k are as good, nothing is rescored.
 
+Of these candidates, what comes late is seldom near: they are measured in the order of their codes' distances until the next one's
+is so far beyond the k-th nearest that hardly any true one lies there. How far that is, is measured likewise, in errors of the
+codes' distances (see native/src/rescore.h). And of those that are far down by their codes a walk comes past most without looking
+for them: the window is as wide as the recall asks for that is measured with rescoring, where it would have to be as wide as there
+are candidates otherwise.
+
 What lies on disk is read for AUTO only where the codes alone cannot reach the recall that is aimed at (TARGET_RECALL, or 0.95): otherwise
 the window, if it is the server's to choose, is chosen so wide that they do. Reading from a disk costs more than a wider window."""
 import math
 import random
 from collections.abc import Generator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,12 +39,33 @@ TARGET = 0.95
 MARGIN = 0.005
 #: Results for which it is done, and candidates looked at for each.
 MEASURED = ((1, 64), (10, 320), (100, 800))
+#: The share of the true nearest that is to lie within the slack.
+WITHIN = 0.995
+#: Windows whose recall is measured with rescoring, and the k of that.
+WINDOWS, WINDOWS_K = (10, 12, 14, 17, 20, 24, 28, 34, 40, 48, 56, 68, 80, 96, 112, 136, 160, 192, 224, 272, 320), 10
+#: Such a window is to find this share of what may be missed more than is aimed at, for it is measured on a sample;
+#: at least so much.
+SAFETY, LEAST_SAFETY = 0.15, 0.004
 #: Vectors measured in one call.
 _PIECE = 512
 #: Fewer vectors than this are not measured.
 FEWEST = 1000
 #: Until it has been measured: candidates per result, by bits per dimension of the finest code.
 GUESSES = ((2, 10.0), (5, 4.0))
+
+
+class Order(NamedTuple):
+    """What a search is to do: `n` candidates to rescore at most (0: none), the window to search with (0: the index's own), for
+    how many of the candidates it is to be wide enough (0: all), the slack of Ruler.rescore, and how many are usually measured
+    then."""
+    n: int = 0
+    window: int = 0
+    sure: int = 0
+    slack: float = math.inf
+    usual: int = 0
+
+
+NOTHING = Order()
 
 
 class Rescorer:
@@ -55,6 +83,8 @@ class Rescorer:
         #: (k, candidates) as measured, k ascending; a 0: nothing to do.
         self.measured: list[tuple[int, int]] = []
         self.shares: list[tuple[int, float]] = []   # (k, share of the true nearest among the codes' own first k)
+        self.slacks: list[tuple[int, float, float]] = []    # (k, slack, how many are measured then on average)
+        self.windows: list[tuple[int, float]] = []  # (window, recall with rescoring), both ascending; empty: not measured
         self.is_on_disk = False                 # whether the documents' vectors belong on disk
         self.measured_codec = ("", 0)           # and the number of its training
         self.measured_at = 0                    # vectors there were
@@ -62,17 +92,25 @@ class Rescorer:
         self.last = (0, 0, 0)                   # of the last search: candidates, rescored, places that changed
         self._chosen: dict[int, int] = {}       # k -> what `_auto` says
         self._share_of: dict[int, float] = {}   # k -> what `_share` says
+        self._slack_of: dict[int, tuple] = {}   # k -> what `_slack` says
 
     def state(self) -> tuple:
         """What has been measured, in plain values."""
-        return self.measured, self.shares, self.measured_at, self.error
+        return self.measured, self.shares, self.measured_at, self.error, self.slacks, self.windows
 
     def restore(self, state: tuple) -> None:
         """Takes over what was measured of the same vectors."""
-        measured, shares, self.measured_at, self.error = state
-        self.measured, self.shares = [tuple(pair) for pair in measured], [tuple(pair) for pair in shares]
+        measured, shares, self.measured_at, self.error, *more = state
+        slacks, windows = more or ((), ())          # images had none before
+        self.measured, self.shares, self.slacks, self.windows = (
+            [tuple(one) for one in found] for found in (measured, shares, slacks, windows))
         stats = self.field.engine.stats()
         self.measured_codec = stats["codec"], stats["n_epochs"]
+
+    @property
+    def _has_window(self) -> bool:
+        """Whether FT.CREATE has said which window to search with."""
+        return bool(self.field.spec.search_window_size) or self.field.spec.ef_runtime != 10
 
     # ------------------------------------------------------------------------------------------------- how many
 
@@ -105,19 +143,51 @@ class Rescorer:
         ratios = [math.log(max(n / at, 1)) for at, n in self.measured]
         return math.ceil(k * math.exp(float(np.interp(math.log(k), ks, ratios))) - 1e-6)
 
-    def plan(self, k: int, window: int, target: float | None, asked=None) -> tuple[int, int]:
-        """(candidates to rescore as `candidates` says, the window to search with; 0: the index's own). `window`: what the query says, or
-        0; `target`: its TARGET_RECALL, or None."""
+    def plan(self, k: int, window: int, target: float | None, asked=None) -> Order:
+        """`window`: what the query says, or 0; `target`: its TARGET_RECALL, or None; `asked`: as in `candidates`."""
         n, engine = self.candidates(k, asked), self.field.engine
-        if n and not window and self.is_on_disk and (self.policy if asked is None else asked) == "AUTO":
+        is_auto = n and (self.policy if asked is None else asked) == "AUTO"
+        if is_auto and not window and self.is_on_disk:
             aim, share = target or self.field.spec.target_recall or TARGET, self._share(k)
             if share >= aim + MARGIN and self.field.algorithm != "FLAT":
-                return 0, engine.window_for(k, min(aim / share, 0.999))
+                return Order(0, engine.window_for(k, min(aim / share, 0.999)))
+        is_chosen = target is not None or (n and not window and not self._has_window)
         if target is not None:
             window = engine.window_for(k, target)
         elif n and not window:
             window = engine.default_window(k)
-        return n, window
+        if not is_auto or not self.slacks:
+            return Order(n, window)
+        slack, usual = self._slack(k)
+        wide = self._window(k, target or self.field.spec.target_recall or TARGET) if is_chosen and window < n else n
+        if wide >= n:
+            return Order(n, window, 0, slack, usual)
+        return Order(n, max(window, wide), k, slack, usual)
+
+    def _slack(self, k: int) -> tuple[float, int]:
+        """(slack, how many are usually measured) for k results."""
+        found = self._slack_of.get(k)
+        if found is None:
+            if len(self._slack_of) > 1000:
+                self._slack_of.clear()
+            ks = [math.log(at) for at, _, _ in self.slacks]
+            slack = float(np.interp(math.log(k), ks, [slack for _, slack, _ in self.slacks]))
+            ratio = float(np.interp(math.log(k), ks, [math.log(max(n / at, 1)) for at, _, n in self.slacks]))
+            found = self._slack_of[k] = slack, math.ceil(k * math.exp(ratio))
+        return found
+
+    def _window(self, k: int, target: float) -> int:
+        """The window that finds this share of the k nearest, rescored, whatever lies far down by its code; more than there are
+        candidates if none was measured that does."""
+        aim = target + max(SAFETY * (1 - target), LEAST_SAFETY)
+        at, share = next(((i, share) for i, (_, share) in enumerate(self.windows) if share >= aim), (0, 0.0))
+        if not share:
+            return 1 << 32
+        window = self.windows[at][0]
+        if at:
+            before, less = self.windows[at - 1]
+            window = math.ceil(before + (window - before) * (aim - less) / (share - less))
+        return window + max(0, k - WINDOWS_K) * 5 // 4
 
     def _share(self, k: int) -> float:
         """The share of the k nearest that the codes' own first k hold; 0 before it is measured."""
@@ -169,17 +239,29 @@ class Rescorer:
                 places.put(row, raw if raw is not None and len(raw) == width else None)
         return True
 
-    def rescore(self, blob: bytes, rows: list[int], distances: list[float], n: int,
-                k: int) -> tuple[list[int], list[float]]:
+    def rescore(self, blob: bytes, rows: list[int], distances: list[float], n: int, k: int, slack: float = math.inf,
+                usual: int = 0) -> tuple[list[int], list[float]]:
         """The k nearest of the candidates, ties by row; the first n by their exact distances. One whose original is
-        gone, or is not finite, keeps the distance of its code."""
-        new = self.exact(blob, rows[:n], distances)
-        if len(rows) > n:
-            new += distances[n:]
+        gone, or is not finite, keeps the distance of its code. slack: as in Ruler.rescore, distances
+        ascending; usual: as in Order."""
+        new = self.measured_distances(blob, rows, distances, n, k, slack, usual)
+        n_measured = min(n, len(rows), len(new))
         order = sorted(zip(new, rows))[:k]
         after = [row for _, row in order]
-        self.last = (len(rows), min(n, len(rows)), sum(a != b for a, b in zip(after, rows)))
+        self.last = (len(rows), n_measured, sum(a != b for a, b in zip(after, rows)))
         return after, [distance for distance, _ in order]
+
+    def measured_distances(self, blob: bytes, rows: list[int], distances: list[float], n: int, k: int, slack: float = math.inf,
+                           usual: int = 0) -> list[float]:
+        """The distances by which `rescore` orders: of all rows, or of the first few, beyond which none comes
+        among the k nearest."""
+        if slack == math.inf:
+            return self.exact(blob, rows[:n], distances) + distances[n:]
+        n, new, by_code = min(n, len(rows)), [], native.as_doubles(distances)
+        while (end := native.rescore_reach(by_code, new, n, k, slack)) > len(new):
+            end, start = min(n, max(end, usual)), len(new)
+            new += self.exact(blob, rows[start:end], distances[start:end])
+        return new
 
     def radius(self, radius: float, asked=None) -> float:
         """How far a range search has to look by codes so that what lies within the radius is among what it finds."""
@@ -253,7 +335,7 @@ class Rescorer:
 
     def start_over(self) -> None:
         """Forgets what was measured: the codes, or what they are of, have changed."""
-        self.measured, self.measured_at = [], 0
+        self.measured, self.measured_at, self.slacks, self.windows = [], 0, [], []
         self._chosen.clear()
 
     def is_due(self) -> bool:
@@ -271,11 +353,11 @@ class Rescorer:
         stats = self.field.engine.stats()
         codec, n_vectors = (stats["codec"], stats["n_epochs"]), stats["n_vectors"]
         queries = list(self._queries())
-        found, shares, errors = [], [], []
+        found, shares, slacks, windows, errors = [], [], [], [], []
         for k, wide in MEASURED:
             if n_vectors < 2 * wide or not queries:
                 break
-            places = []
+            places, late = [], Lateness(k)
             for blob in queries:
                 yield
                 if not self.field.is_open:
@@ -285,14 +367,53 @@ class Rescorer:
                 errors.append(np.abs(np.subtract(exact, by_code)))
                 order = sorted(zip(exact, rows, range(1, len(rows) + 1)))
                 places += [place for _, _, place in order[:k]]
+                late.add(by_code, exact, [place - 1 for _, _, place in order[:k]])
             found.append((k, enough(places, k)))
             shares.append((k, float(np.mean(np.array(places) <= k)) if places else 0.0))
+            if late.is_known:
+                slacks.append((k, *late.slack()))
+        n, slack = dict(found).get(WINDOWS_K), {k: slack for k, slack, _ in slacks}.get(WINDOWS_K)
+        if n and slack is not None and self.field.algorithm != "FLAT" and not self.field.spec.is_multi:
+            windows = yield from self._measure_windows(n, slack)
+            if not self.field.is_open:
+                return
         self.measured_codec, self.measured_at = codec, n_vectors
         if found:
-            self.measured, self.shares = found, shares
+            self.measured, self.shares, self.windows = found, shares, windows
+            self.slacks = slacks if not self.field.spec.is_multi else []
             self.error = float(np.quantile(np.concatenate(errors), COVERAGE))
             self._chosen.clear()
             self._share_of.clear()
+            self._slack_of.clear()
+
+    def _measure_windows(self, n: int, slack: float) -> Generator:
+        """Work that returns (window, recall) for windows below n, searched for documents as if they were not stored."""
+        k, wide = WINDOWS_K, dict(MEASURED)[WINDOWS_K]
+        windows = [window for window in WINDOWS if window < n]
+        right, asked = [0] * len(windows), 0
+        live, engine = self.docs.live, self.field.engine
+        rng = random.Random(2)
+        for _ in range(N_QUERIES):
+            yield
+            if not self.field.is_open or not len(live):
+                return []
+            own = live[rng.randrange(len(live))]
+            blob = self.originals([own])[0]
+            if blob is None:
+                continue
+            blob = bytes(blob)
+            rows, by_code = engine.search_without(blob, own, wide)
+            exact = self.exact(blob, rows, by_code)
+            nearest = sorted(zip(exact, rows))[:k]
+            if len(nearest) < k:
+                continue
+            asked += k
+            true, last = {row for _, row in nearest}, nearest[-1][0] + slack * scale_of(by_code, exact, k)
+            for i, window in enumerate(windows):
+                found = engine.search_without(blob, own, n, window, k)
+                right[i] += sum([row in true and away <= last for row, away in zip(*found)])
+        shares = np.maximum.accumulate([one / asked for one in right]).tolist() if asked else []
+        return list(zip(windows, shares))
 
     def _queries(self):
         """Vectors that nobody has stored, near to those that somebody has: 0.7 of one document's, 0.3 of another's."""
@@ -324,3 +445,38 @@ def enough(places: list[int], k: int) -> int:
     if not len(at) or np.mean(at <= k) >= GOOD_ENOUGH:
         return 0
     return max(k + 1, int(at[min(len(at) - 1, math.ceil(COVERAGE * len(at)) - 1)]))
+
+
+def scale_of(by_code: list[float], exact: list[float], k: int) -> float:
+    """The error of the first distances by codes, as native/src/rescore.h has it."""
+    first = max(k + 8, 24)
+    off = np.subtract(by_code[:first], exact[:first])
+    return float(np.mean(np.abs(off - np.mean(off))))
+
+
+class Lateness:
+    """How far beyond the k-th nearest the true nearest lie by their codes, in errors of the codes."""
+
+    def __init__(self, k: int):
+        self.k = k
+        self._needed: list[float] = []
+        self._seen: list[tuple] = []                # (distances by codes, the k-th exact one, scale) of each query
+
+    def add(self, by_code: list[float], exact: list[float], nearest: list[int]) -> None:
+        """What one query has found; nearest: at which places the k nearest are, nearest first."""
+        if len(nearest) < self.k:
+            return
+        last, scale = exact[nearest[-1]], scale_of(by_code, exact, self.k)
+        self._needed += [max(by_code[at] - last, 0.0) / scale if scale else 0.0 for at in nearest]
+        self._seen.append((np.array(by_code), last, scale))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether any query has found enough."""
+        return bool(self._seen)
+
+    def slack(self) -> tuple[float, float]:
+        """The slack that WITHIN of them have room in, and how many candidates are then measured on average."""
+        slack = float(np.quantile(self._needed, WITHIN))
+        counts = [np.count_nonzero(by_code <= last + slack * scale) for by_code, last, scale in self._seen]
+        return slack, max(float(np.mean(counts)), self.k)

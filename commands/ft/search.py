@@ -428,17 +428,18 @@ def nearest_steps(server, index, node: tree.Knn, evaluation: Evaluation, turns=N
         started = perf_counter_ns()
         field.recent.append(node.vector)
         k, capacity = runtime.k, runtime.capacity or 0
-        n, window = field.rescorer.plan(k, runtime.window or runtime.ef_runtime or 0, runtime.target, runtime.rerank)
+        order = field.rescorer.plan(k, runtime.window or runtime.ef_runtime or 0, runtime.target, runtime.rerank)
+        asked = node.vector, order.n or k, order.window, capacity, bits, evaluation.timeout_us, order.sure
         if turns is not None and not field.spec.is_multi:
-            search = turns.find_nearest(field.engine, node.vector, n or k, window, capacity, bits, evaluation.timeout_us)
+            search = turns.find_nearest(field.engine, *asked)
             yield search
             rows, distances = search.rows()
             evaluation.check_open()
         else:
-            rows, distances = field.engine.search_blob(node.vector, n or k, window, capacity, bits, evaluation.timeout_us)
+            rows, distances = field.engine.search_blob(*asked)
             server.search.turns.count(perf_counter_ns() - started)
-        if n:
-            rows, distances = field.rescorer.rescore(node.vector, rows, distances, n, k)
+        if order.n:
+            rows, distances = field.rescorer.rescore(node.vector, rows, distances, order.n, k, order.slack, order.usual)
         field.note_knn(among is not None)
     evaluation.yielded[node.alias] = dict(zip(rows, distances))
     found = Match(BitMap(rows), 1.0 if filtered is None else 0.0, False)       # the filter's words alone make scores
@@ -468,13 +469,13 @@ def _in_batches(field: VectorField, blob: bytes, among: BitMap, runtime, evaluat
     deadline = perf_counter_ns() + 1000 * timeout_us if timeout_us else math.inf
     n_docs = len(evaluation.index.docs)
     k = runtime.k
-    n, window = field.rescorer.plan(k, runtime.window or runtime.ef_runtime or 0, runtime.target, runtime.rerank)
-    wanted = min(n or k, len(among))
+    order = field.rescorer.plan(k, runtime.window or runtime.ef_runtime or 0, runtime.target, runtime.rerank)
+    wanted = min(order.n or k, len(among))
     size = runtime.batch_size or min(wanted * n_docs // len(among) + 1, n_docs)
     rows: list[int] = []
     distances: list[float] = []
     seen = 0
-    for batch, away in field.engine.iterator(blob, max(min(size, n_docs), _LEAST_BATCH), window, timeout_us):
+    for batch, away in field.engine.iterator(blob, max(min(size, n_docs), _LEAST_BATCH), order.window, timeout_us):
         if perf_counter_ns() > deadline:
             raise native.SearchTimeout(0, "time is up")
         for seen, (row, distance) in enumerate(zip(batch.tolist(), away.tolist()), seen + 1):
@@ -488,7 +489,7 @@ def _in_batches(field: VectorField, blob: bytes, among: BitMap, runtime, evaluat
         yield
         evaluation.check_open()
     field.batches = -(-seen // size), size
-    return field.rescorer.rescore(blob, rows, distances, n, k) if n else (rows, distances)
+    return field.rescorer.rescore(blob, rows, distances, order.n, k) if order.n else (rows, distances)
 
 
 # ------------------------------------------------------------------------------------------------------- a page of

@@ -67,6 +67,8 @@ typedef struct {
 
 typedef struct {
     uint32_t k;                     /* results wanted; range search ignores it */
+    uint32_t sure;                  /* of the k, so many are to be the nearest, for which the window is wide enough; the others
+                                       only come near, as candidates to be scored again by their originals; 0: all */
     uint32_t window;                /* 0: the index's default */
     uint32_t capacity;              /* candidates kept for the re-rank; 0: chosen; never below window */
     double radius, epsilon;         /* range search only; epsilon < 0: the index's */
@@ -169,10 +171,10 @@ int vec_validate(vec_index *index, const char **what);
 
 /* The k nearest, nearest first, ties by label, into labels[k] and distances[k]. Returns how many, or a negative code. */
 int64_t vec_search(vec_index *index, const char *query, vec_query *q, uint64_t *labels, double *distances);
-/* The same for k < 2^32 - 1 as if the vector of this label were not stored: a walk goes round it. labels and distances hold
-   k + 1. */
-int64_t vec_search_without(vec_index *index, const char *query, uint64_t label, uint32_t k, uint32_t window, uint64_t *labels,
-                           double *distances);
+/* The same for k < 2^32 - 1 as if the vector of this label were not stored: a walk goes round it; k, sure and window as in a
+   vec_query. labels and distances hold k + 1. */
+int64_t vec_search_without(vec_index *index, const char *query, uint64_t label, uint32_t k, uint32_t sure, uint32_t window,
+                           uint64_t *labels, double *distances);
 /* The same with plain arguments, for the shortest way in. */
 int64_t vec_search_one(vec_index *index, const char *query, uint32_t k, uint32_t window, uint32_t capacity, uint64_t timeout_us,
                        uint64_t *labels, double *distances);
@@ -265,6 +267,20 @@ void vec_ruler_free(vec_ruler *ruler);
 int vec_ruler_distances(vec_ruler *ruler, const char *query, const char *vectors, size_t n, double *distances);
 /* The same for vectors that lie here and there; nan for NULL. */
 int vec_ruler_measure(vec_ruler *ruler, const char *query, const char *const *vectors, size_t n, double *distances);
+/* Rescoring that ends early. Of n candidates in the order of their estimates the first n_measured have their distances (nan:
+   there is none, and the estimate counts): up to where are they to be measured so that none is left out whose estimate is within
+   `slack` of the k-th nearest? slack: in mean errors of the first few estimates, see rescore.h; infinity: to the end. room: k
+numbers. */ typedef struct {
+    uint32_t n, usual;              /* candidates at most; how many it usually takes: the disk is asked for those at once */
+    double slack;
+} vec_rescore;
+size_t vec_rescore_reach(const double *estimates, const double *distances, size_t n_measured, size_t n, size_t k, double slack,
+                         double *room);
+/* The k nearest of the n candidates of each query, rows of `vectors` (-1: none), by their exact distances: labels and distances,
+   -1 and inf where there are fewer; equal ones as they came. estimates: of each, ascending, for `slack` as above; NULL: all are
+   measured. Returns how many were, or a negative code. */
+int64_t vec_ruler_rescore(vec_ruler *ruler, const char *queries, size_t n_queries, const char *vectors, const int64_t *candidates,
+                          const double *estimates, size_t n, size_t k, double slack, int64_t *labels, double *distances);
 
 /* Where the vectors of labels lie, as far as the caller has said so; it also keeps them there. One thread. */
 int vec_places_create(vec_places **out);
@@ -303,11 +319,11 @@ int vec_road_create(vec_lane *lane, uint64_t tag, const char *head, uint32_t n_h
 /* After vec_road_leave. */
 void vec_road_free(vec_road *road);
 /* What is done for a request from now on: the search, for query->k results, and the form of the reply. ruler not NULL: the
-   results are candidates, of which the first n_rescored are measured again with their vectors at `places`, and the k nearest
-   answered. form NULL: the caller writes the replies, see FOUND; so it does where the form's rest does not know a row. All of it
-   must live until the next vec_road_set or vec_road_free. VEC_EARG: more than 2^16 results. */
+   results are candidates, of which the first rescore->n, or fewer, are measured again with their vectors at `places`, and the k
+   nearest answered. form NULL: the caller writes the replies, see FOUND; so it does where the form's rest does not know a row.
+   All of it but `rescore` must live until the next vec_road_set or vec_road_free. VEC_EARG: more than 2^16 results. */
 int vec_road_set(vec_road *road, vec_index *index, const vec_query *query, const vec_names *names, const vec_form *form,
-                 const int64_t *order, vec_ruler *ruler, const vec_places *places, uint32_t n_rescored, uint32_t k);
+                 const int64_t *order, vec_ruler *ruler, const vec_places *places, const vec_rescore *rescore, uint32_t k);
 /* What it was set to is right. */
 void vec_road_confirm(vec_road *road);
 /* Takes off their lane the connections that wait for an answer on this road:

@@ -218,9 +218,9 @@ uint32_t vec_window(vec_index *ix, uint32_t k, double target) {
     return k > TEN ? w + (k - TEN) + (k - TEN) / 4 : w;
 }
 
-int64_t vec_search_without(vec_index *ix, const char *given, uint64_t label, uint32_t k, uint32_t window, uint64_t *labels,
-                           double *distances) {
-    vec_query q = {.k = k + 1, .window = window ? window : default_window(ix, k)};
+int64_t vec_search_without(vec_index *ix, const char *given, uint64_t label, uint32_t k, uint32_t sure, uint32_t window,
+                           uint64_t *labels, double *distances) {
+    vec_query q = {.k = k + 1, .sure = sure ? sure + 1 : 0, .window = window ? window : default_window(ix, sure ? sure : k)};
     uint32_t n = 0, m = 0, slot = label <= MAX_LABEL ? labels_find(&ix->labels, label) : NO_SLOT;
     scratch *s = scratch_take(ix);
     reader_enter(ix, s);

@@ -93,7 +93,7 @@ static int land(vec_index *ix, flight *f, uint64_t *labels, double *distances, u
     const label_set all = {NULL, 0};
     uint32_t n = 0, k = f->order.k;
     int rc = hits_of_buffer(ix, f->st, s, &all, f->c.n, f->order.wanted, &n);
-    int is_enough = n >= k || n >= atomic_load(&ix->n_vectors);
+    int is_enough = n >= f->order.sure || n >= atomic_load(&ix->n_vectors);
     if (rc == VEC_OK) sort_hits(s->hits, n, k);
     *count = n < k ? n : k;
     for (uint32_t i = 0; rc == VEC_OK && i < *count; i++) labels[i] = s->hits[i].label, distances[i] = s->hits[i].distance;

@@ -4,11 +4,12 @@
 #include <sys/socket.h>
 
 #include "lanes.h"
+#include "rescore.h"
 
 /* Room for the candidates of one search. */
 typedef struct measured {
-    size_t size, n_in_file;
-    double *exact, *by_slot;                    /* of all; of those in slots */
+    size_t size;
+    double *exact, *by_slot, *nearest;          /* of all; of those in slots; for the rescoring */
     const char **addresses;                     /* NULL: in a slot, or nowhere */
     uint32_t *slots, *which;                    /* the slots, and whose they are */
 } measured;
@@ -17,10 +18,10 @@ static measured *room_for(vec_lanes *l, size_t n) {
     measured *m = l->measured;
     if (m && m->size >= n) return m;
     free(m);
-    m = l->measured = malloc(sizeof *m + n * (2 * sizeof *m->exact + sizeof *m->addresses + sizeof *m->slots + sizeof *m->which));
+    m = l->measured = malloc(sizeof *m + n * (3 * sizeof *m->exact + sizeof *m->addresses + sizeof *m->slots + sizeof *m->which));
     if (!m) return NULL;
     m->size = n, m->exact = (double *)(void *)(m + 1), m->by_slot = m->exact + n;
-    m->addresses = (const char **)(void *)(m->by_slot + n);
+    m->nearest = m->by_slot + n, m->addresses = (const char **)(void *)(m->nearest + n);
     m->slots = (uint32_t *)(void *)(m->addresses + n), m->which = m->slots + n;
     return m;
 }
@@ -41,43 +42,55 @@ static int note_missing(vec_lanes *l, const vec_road *road, uint64_t label) {
 enum { RESCORED, LACKING, FAILED };
 
 static size_t n_to_measure(const errand *e) {
-    return e->count < 0 ? 0 : (size_t)e->count < e->road->n_rescored ? (size_t)e->count : e->road->n_rescored;
+    return e->count < 0 ? 0 : (size_t)e->count < e->road->rescore.n ? (size_t)e->count : e->road->rescore.n;
+}
+
+/* Those of the candidates a .. b - 1 that are in the file: their slots, and whose they are. */
+static size_t in_file(const errand *e, size_t a, size_t b, measured *m) {
+    size_t n = 0;
+    for (size_t i = a; i < b; i++) {
+        uintptr_t at = place_of(e->road->places, e->labels[i]);
+        if (at & 1) m->slots[n] = (uint32_t)(at >> 1), m->which[n++] = (uint32_t)i;
+    }
+    return n;
 }
 
 void look_ahead(vec_lanes *l, const errand *e) {
     const vec_road *road = e->road;
     if (!road->ruler || !road->places->slots) return;
-    size_t n = n_to_measure(e), n_in_file = 0;
+    size_t n = n_to_measure(e);
     measured *m = room_for(l, n + 1);
-    for (size_t i = 0; m && i < n; i++) {
-        uintptr_t at = place_of(road->places, e->labels[i]);
-        if (at & 1) m->slots[n_in_file++] = (uint32_t)(at >> 1);
-    }
-    if (n_in_file) slots_ask(road->places->slots, m->slots, n_in_file);
+    if (n > road->rescore.usual) n = road->rescore.usual;
+    if (m && (n = in_file(e, 0, n, m))) slots_ask(road->places->slots, m->slots, n);
 }
 
-/* Exact distances to the first n candidates, nan where there is none. */
-static int measure(vec_lanes *l, errand *e, size_t n, measured *m) {
+/* Where the first n candidates are. */
+static int locate(vec_lanes *l, const errand *e, size_t n, measured *m) {
     const vec_road *road = e->road;
-    const char *asked = e->vector;
     size_t n_missing = 0;
-    m->n_in_file = 0;
     for (size_t i = 0; i < n; i++) {
         uintptr_t at = place_of(road->places, e->labels[i]);
         m->addresses[i] = NULL;
         if (!at && (n_missing++, !note_missing(l, road, e->labels[i]))) return FAILED;
-        if (at & 1) m->slots[m->n_in_file] = (uint32_t)(at >> 1), m->which[m->n_in_file++] = (uint32_t)i;
-        else if (at && at != (uintptr_t)NOWHERE) __builtin_prefetch(m->addresses[i] = (const char *)at);
+        if (at && !(at & 1) && at != (uintptr_t)NOWHERE) m->addresses[i] = (const char *)at;
     }
-    if (n_missing) return LACKING;
-    if (m->n_in_file < n) {
-        if (vec_ruler_measure(road->ruler, asked, m->addresses, n, m->exact) != VEC_OK) return FAILED;
-    }
-    if (m->n_in_file) {                         /* a damaged one is for the usual way, which tells of it */
-        if (slots_measure(road->places->slots, m->slots, m->n_in_file, road->ruler, asked, m->by_slot)) return FAILED;
-        for (size_t j = 0; j < m->n_in_file; j++) m->exact[m->which[j]] = m->by_slot[j];
-    }
-    return RESCORED;
+    return n_missing ? LACKING : RESCORED;
+}
+
+/* Exact distances to the candidates a .. b - 1, nan where there is none. 0: the usual way has to do it, and tells of what
+   is damaged. */
+static int measure(const errand *e, size_t a, size_t b, measured *m) {
+    const vec_road *road = e->road;
+    const char *asked = e->vector;
+    const size_t n = road->places->slots ? in_file(e, a, b, m) : 0;
+    for (size_t i = a; i < b && n < b - a; i++)
+        if (m->addresses[i]) __builtin_prefetch(m->addresses[i]);
+    if (n < b - a && vec_ruler_measure(road->ruler, asked, m->addresses + a, b - a, m->exact + a) != VEC_OK) return 0;
+    if (!n) return 1;
+    if (a >= road->rescore.usual && slots_ask(road->places->slots, m->slots, n) != VEC_OK) return 0;
+    if (slots_measure(road->places->slots, m->slots, n, road->ruler, asked, m->by_slot)) return 0;
+    for (size_t j = 0; j < n; j++) m->exact[m->which[j]] = m->by_slot[j];
+    return 1;
 }
 
 /* Measures the first candidates with their own vectors, where there is one, and keeps the k nearest. */
@@ -87,9 +100,13 @@ static int rescore(vec_lanes *l, errand *e) {
     double *distances = e->distances;
     const size_t n = n_to_measure(e);
     measured *m = room_for(l, n + 1);
-    int state = m ? measure(l, e, n, m) : FAILED;
+    int state = m ? locate(l, e, n, m) : FAILED;
     if (state != RESCORED) return state;
-    for (size_t i = 0; i < n; i++) {
+    rescoring r;
+    rescoring_begin(&r, distances, m->exact, m->nearest, n, road->k, road->rescore.slack);
+    for (size_t at = 0, more; (more = rescoring_more(&r)); at += more)
+        if (!measure(e, at, at + more, m)) return FAILED;
+    for (size_t i = 0; i < r.n_measured; i++) {
         double d = m->exact[i] == m->exact[i] ? m->exact[i] : distances[i];
         uint64_t label = labels[i];
         size_t j = i;

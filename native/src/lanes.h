@@ -64,7 +64,8 @@ struct vec_road {
     const int64_t *order;
     vec_ruler *ruler;
     const vec_places *places;
-    uint32_t n_rescored, k;
+    vec_rescore rescore;
+    uint32_t k;
     double search_ns;                           /* running mean of what one takes */
     uint64_t n_own, own_ns;
     char bytes[];                               /* head and tail */

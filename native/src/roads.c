@@ -146,13 +146,14 @@ void vec_road_free(vec_road *r) {
 }
 
 int vec_road_set(vec_road *r, vec_index *index, const vec_query *query, const vec_names *names, const vec_form *form,
-                 const int64_t *order, vec_ruler *ruler, const vec_places *places, uint32_t n_rescored, uint32_t k) {
+                 const int64_t *order, vec_ruler *ruler, const vec_places *places, const vec_rescore *rescore,
+                 uint32_t k) {
     vec_lane *lane = r->lane;
     if (query->k > MOST_RESULTS) return VEC_EARG;
     await_dropped(lane, r);
     if (query->k > lane->wanted) free_errands(lane), lane->wanted = query->k;
     r->index = index, r->query = *query, r->names = names, r->form = form, r->order = order;
-    r->ruler = ruler, r->places = places, r->n_rescored = n_rescored, r->k = k;
+    r->ruler = ruler, r->places = places, r->rescore = *rescore, r->k = k;
     r->version++;
     vec_road_confirm(r);
     return VEC_OK;

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "kernels.h"
+#include "rescore.h"
 #include "search.h"
 
 struct vec_ruler {
@@ -56,13 +57,15 @@ static int read_floats(const vec_ruler *r, const uint8_t *given, float *out) {
 /* Vectors that are measured where they lie come so many at a time: while one's bytes are on their way, another's are added up. */
 enum { TOGETHER = 4 };
 
-int vec_ruler_measure(vec_ruler *r, const char *given, const char *const *vectors, size_t n, double *distances) {
+static int begin(vec_ruler *r, const char *given, query *q) {
+    *q = (query){.coder = r->coder, .x = r->query_floats, .x64 = r->query_doubles, .raw = r->query_raw};
+    int rc = read_floats(r, (const uint8_t *)given, r->query_floats);
+    if (rc == VEC_OK) r->coder->codec->prepare(r->coder, r->query_floats, (const uint8_t *)given, q);
+    return rc;
+}
+
+static void measure(vec_ruler *r, const query *q, const char *const *vectors, size_t n, double *distances) {
     const codec *codec = r->coder->codec;
-    const uint8_t *query_bytes = (const uint8_t *)given;
-    query q = {.coder = r->coder, .x = r->query_floats, .x64 = r->query_doubles, .raw = r->query_raw};
-    int rc = read_floats(r, query_bytes, r->query_floats);
-    if (rc != VEC_OK) return rc;
-    codec->prepare(r->coder, r->query_floats, query_bytes, &q);
     /* Floats are their own record. Those that need no scaling are measured where they lie; if the sum is not finite, the vector may not
        be: reading it tells. */
     const int is_float = r->dtype == VEC_FLOAT32, is_as_given = is_float && r->metric != VEC_COSINE;
@@ -73,17 +76,23 @@ int vec_ruler_measure(vec_ruler *r, const char *given, const char *const *vector
         for (m = 0; is_as_given && m < TOGETHER && i + m < n && vectors[i + m]; m++) together[m] = (const uint8_t *)vectors[i + m];
         for (size_t j = i + (m ? m : 2); j < i + (m ? 2 * m : 3) && j < n; j++)
             if (vectors[j]) prefetch_record((const uint8_t *)vectors[j], bytes);
-        if (m) codec->exact(&q, together, NULL, m, distances + i);
+        if (m) codec->exact(q, together, NULL, m, distances + i);
         else distances[i] = NAN, m = 1;
         for (size_t j = i; j < i + m; j++) {
             const uint8_t *vector = (const uint8_t *)vectors[j];
             if (isfinite(distances[j])) continue;
             if (!vector || read_floats(r, vector, r->vector) != VEC_OK) { distances[j] = NAN; continue; }
             if (!is_float) codec->encode(r->coder, r->vector, vector, r->record, NULL, r->vector);
-            codec->exact(&q, &record, NULL, 1, &distances[j]);
+            codec->exact(q, &record, NULL, 1, &distances[j]);
         }
     }
-    return VEC_OK;
+}
+
+int vec_ruler_measure(vec_ruler *r, const char *given, const char *const *vectors, size_t n, double *distances) {
+    query q;
+    int rc = begin(r, given, &q);
+    if (rc == VEC_OK) measure(r, &q, vectors, n, distances);
+    return rc;
 }
 
 int vec_ruler_distances(vec_ruler *r, const char *given, const char *vectors, size_t n, double *distances) {
@@ -98,4 +107,42 @@ int vec_ruler_distances(vec_ruler *r, const char *given, const char *vectors, si
         if (!n) break;
     }
     return rc;
+}
+
+/* Of one query; sorted by distance, equal ones as they came. */
+static void keep_nearest(const int64_t *candidates, const double *distances, size_t n, size_t k, int64_t *labels,
+                         double *nearest) {
+    size_t n_kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (isnan(distances[i]) || (n_kept == k && !(distances[i] < nearest[k - 1]))) continue;
+        size_t at = n_kept < k ? n_kept++ : k - 1;
+        for (; at && nearest[at - 1] > distances[i]; at--) nearest[at] = nearest[at - 1], labels[at] = labels[at - 1];
+        nearest[at] = distances[i], labels[at] = candidates[i];
+    }
+    for (; n_kept < k; n_kept++) nearest[n_kept] = INFINITY, labels[n_kept] = -1;
+}
+
+int64_t vec_ruler_rescore(vec_ruler *r, const char *given, size_t n_queries, const char *vectors, const int64_t *candidates,
+                          const double *estimates, size_t n, size_t k, double slack, int64_t *labels, double *distances) {
+    const size_t bytes = r->dim * dtype_bytes(r->dtype);
+    if (!estimates) slack = INFINITY;
+    int64_t n_measured = 0;
+    int rc = VEC_OK;
+    const char **places = mem_alloc(NULL, 0, (n + 1) * sizeof *places);
+    double *exact = mem_alloc(NULL, 0, (n + k + 1) * sizeof *exact);
+    if (!places || !exact) rc = VEC_ENOMEM;
+    for (size_t i = 0; i < n_queries && rc == VEC_OK; i++) {
+        const int64_t *own = candidates + i * n;
+        query q;
+        rescoring scores;
+        rc = begin(r, given + i * bytes, &q);
+        for (size_t j = 0; j < n; j++) places[j] = own[j] < 0 ? NULL : vectors + (size_t)own[j] * bytes, exact[j] = NAN;
+        rescoring_begin(&scores, estimates ? estimates + i * n : exact, exact, exact + n, n, k, slack);
+        for (size_t at = 0, more; rc == VEC_OK && (more = rescoring_more(&scores)); at += more)
+            measure(r, &q, places + at, more, exact + at);
+        n_measured += (int64_t)scores.n_measured;
+        if (rc == VEC_OK) keep_nearest(own, exact, scores.n_measured, k, labels + i * k, distances + i * k);
+    }
+    mem_free(places), mem_free(exact);
+    return rc == VEC_OK ? n_measured : rc;
 }

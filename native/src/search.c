@@ -254,7 +254,7 @@ static int walk_with_filter(vec_index *ix, const store *st, scratch *s, const ve
    for which a window is wide enough as for that k. Returns how many must be allowed of what is found; fewer are no answer. */
 static uint32_t widen_past_barred(const vec_index *ix, const vec_query *q, walk_order *o) {
     const double n = (double)atomic_load(&((vec_index *)ix)->n_vectors), share = n > 0 ? (double)shown_to(ix, q) / n : 1;
-    const uint32_t window = o->window, k = q->k < window ? q->k : window;
+    const uint32_t window = o->window, k = sure_of(q) < window ? sure_of(q) : window;
     if (share >= 0.9) {
         o->window += o->window / 4, o->capacity += o->capacity / 4;
         return o->window / 2;
@@ -333,9 +333,10 @@ search_order order_of(vec_index *ix, const store *st, vec_query *q, uint32_t n_t
     uint64_t n_vectors = atomic_load(&ix->n_vectors);
     search_order o = {.k = q->k < n_vectors ? q->k : (uint32_t)n_vectors, .plan = VEC_PLAN_NONE};
     if (!o.k || (q->allowed && !q->n_allowed)) return o;
-    o.window = q->window ? q->window : default_window(ix, o.k);
+    o.sure = sure_of(q) < o.k ? sure_of(q) : o.k;
+    o.window = q->window ? q->window : default_window(ix, o.sure);
     if (o.window > n_vectors) o.window = (uint32_t)n_vectors;           /* wider is no better, and takes memory */
-    if (o.window < o.k) o.window = o.k;
+    if (o.window < o.sure) o.window = o.sure;
     if (q->capacity > n_vectors) q->capacity = (uint32_t)n_vectors;
     o.wanted = rerank_count(st->coder, o.k, o.window, q->capacity);
     o.plan = q->plan == VEC_PLAN_NONE ? choose_plan(ix, q, o.window, n_together) : q->plan;
@@ -357,14 +358,14 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
     else {
         int is_past = q->plan == VEC_PLAN_FILTER_WALK && walks_past_barred(ix, matches, n_vectors), plan = is_past ? VEC_PLAN_FILTER_POST : q->plan;
         rc = plan_graph(&c, &allowed, q, window, plan, wanted, &n_hits);
-        if (rc == VEC_OK && is_past) note_past_barred(ix, n_hits < k);
-        if (rc == VEC_OK && n_hits < k && plan == VEC_PLAN_FILTER_POST) {
+        if (rc == VEC_OK && is_past) note_past_barred(ix, n_hits < o.sure);
+        if (rc == VEC_OK && n_hits < o.sure && plan == VEC_PLAN_FILTER_POST) {
             n_hits = 0;
             q->plan = VEC_PLAN_FILTER_WALK;
             rc = plan_graph(&c, &allowed, q, window, q->plan, wanted, &n_hits);
         }
         /* The graph did not lead to enough, or would have at too high a price: make sure. */
-        if (rc == WALK_DEAR || (rc == VEC_OK && n_hits < k && n_hits < matches)) {
+        if (rc == WALK_DEAR || (rc == VEC_OK && n_hits < o.sure && n_hits < matches)) {
             n_hits = 0;
             q->plan = q->allowed ? VEC_PLAN_FILTER_EXACT : VEC_PLAN_SCAN;
             rc = plan_exact(&c, &allowed, q, wanted, &n_hits);

@@ -66,6 +66,8 @@ static inline uint32_t gather_row(const _Atomic uint32_t *row, uint32_t degree, 
     return m;
 }
 
+static inline uint32_t sure_of(const vec_query *q) { return q->sure && q->sure < q->k ? q->sure : q->k; }
+
 static inline void prefetch_row(const vec_index *ix, uint32_t slot) {
     const uint8_t *row = (const uint8_t *)row_at(ix, slot);
     __builtin_prefetch(row);
@@ -184,8 +186,8 @@ int scan_allowed(scan *c, const label_set *allowed);
 int scan_tail(scan *c, const label_set *allowed);
 
 /* search.c */
-/* What a search does: k, window and candidates for exact distances, in what the index holds. */
-typedef struct { uint32_t k, window, wanted; int plan; } search_order;
+/* What a search does: k, of which `sure` are to be found, window and candidates for exact distances, in what the index holds. */
+typedef struct { uint32_t k, sure, window, wanted; int plan; } search_order;
 /* Below this many vectors a scan in memory order beats a walk, which reads at random about 20 new neighbours per expansion. */
 uint64_t scan_up_to(uint64_t window);
 double scan_cost(const vec_index *ix, uint64_t m, uint32_t n_together);

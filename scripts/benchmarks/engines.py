@@ -55,29 +55,32 @@ class Ours(Engine):
 
 
 class Rescored(Ours):
-    """The same with the best candidates scored again by the original vectors: `rescored-LVQ4`. As many as RERANK AUTO takes:
-    chosen by tune(), among the queries' nearest by their codes. `count`: of them, 0: there is nothing to gain."""
+    """The same with the best candidates scored again by the original vectors: `rescored-LVQ4`. As many as RERANK AUTO takes, and
+    with the slack that it has: chosen by tune(), among the queries' nearest by their codes. `count`: of them, 0: there is nothing
+    to gain."""
 
     def __init__(self, kind: str, base: np.ndarray, metric: str, **options):
         import native
         super().__init__(kind, base, metric, **options)
-        self.base, self.ruler, self.count = base, native.Ruler(base.shape[1], metric), 0
+        self.base, self.ruler, self.count, self.slack = base, native.Ruler(base.shape[1], metric), 0, np.inf
 
     def tune(self, queries):
-        from commands.ft.rescore import MEASURED, N_QUERIES, enough
-        wide, asked = dict(MEASURED)[K], queries[:N_QUERIES]
+        from commands.ft.rescore import MEASURED, N_QUERIES, Lateness, enough
+        wide, asked, places, late = dict(MEASURED)[K], queries[:N_QUERIES], [], Lateness(K)
         near = nearest(self.base, asked, self.index.metric)
-        by_codes = self.index.search(asked, wide, window=len(self.base))[0]
-        places = [1 + found.index(label) if label in found else wide for found, best in zip(by_codes.tolist(), near.tolist())
-                  for label in best]
-        self.count = enough(places, K)
+        found, by_codes = self.index.search(asked, wide, window=len(self.base))
+        for query, labels, distances, best in zip(asked, found.tolist(), by_codes.tolist(), near.tolist()):
+            places += [1 + labels.index(label) if label in labels else wide for label in best]
+            exact = self.ruler.distances(query.tobytes(), self.base[labels].tobytes(), wide)
+            late.add(distances, exact, sorted(range(wide), key=exact.__getitem__)[:K])
+        self.count, self.slack = enough(places, K), late.slack()[0]
 
     def search(self, queries, k, window=0, count=None):
         count = self.count if count is None else count
         if not count:
             return super().search(queries, k, window)
-        candidates = super().search(queries, max(count, k), window)
-        return self.ruler.rescore(queries, self.base, candidates, k)[0]
+        candidates, estimates = self.index.search(queries, max(count, k), window=window or None, sure=k)
+        return self.ruler.rescore(queries, self.base, candidates, k, estimates, self.slack)[0]
 
 
 class Svs(Engine):

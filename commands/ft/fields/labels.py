@@ -140,8 +140,9 @@ class MultiEngine:
         order = sorted(zip(found.values(), found))[:k]
         return [row for _, row in order], [distance for distance, _ in order]
 
-    def search_blob(self, blob, k, window=0, capacity=0, allowed=None, timeout_us=0):
-        """The k nearest rows of one query given as bytes: (list of rows, list of distances), nearest first, ties by row."""
+    def search_blob(self, blob, k, window=0, capacity=0, allowed=None, timeout_us=0, sure=0):
+        """The k nearest rows of one query given as bytes: (list of rows, list of distances), nearest first, ties by row. All
+        are as sure, whatever `sure` says."""
         if allowed is not None:
             allowed = self._allowed(allowed)
         total = self._labels.n_labels if allowed is None else allowed.count
@@ -156,7 +157,7 @@ class MultiEngine:
             wanted = min(total, 4 * wanted)
         return [], []
 
-    def search_without(self, blob, row, k, window=0):
+    def search_without(self, blob, row, k, window=0, sure=0):
         """Likewise, as if a row were not there."""
         rows, distances = self.search_blob(blob, k + 1, window)
         kept = [(one, distance) for one, distance in zip(rows, distances) if one != row][:k]

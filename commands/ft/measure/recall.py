@@ -77,7 +77,8 @@ class Measurement:
         self.shares: list[float] = []               # recall of each query
         self.exact_by = "originals"
         self._newest = index.docs.max_doc_id
-        self._n_rescored, self.window = field.rescorer.plan(k, window, None, rerank)
+        self._order = field.rescorer.plan(k, window, None, rerank)
+        self._n_rescored, self.window = self._order.n, self._order.window
         self._live = row_array(index.docs.live).astype(np.int64)
         recent = list(dict.fromkeys(field.recent))[-sample:]
         self.is_recent = source != "DOCUMENTS" and (len(recent) >= min(sample, _FEWEST_RECENT) or source == "QUERIES")
@@ -100,8 +101,8 @@ class Measurement:
 
         def answer(start: int) -> None:
             for blob, own in zip(self._queries[start:start + _PIECE], self._own[start:start + _PIECE]):
-                found.append(engine.search_blob(blob, wanted, self.window)[0] if own < 0
-                             else engine.search_without(blob, own, wanted, self.window)[0])
+                found.append(engine.search_blob(blob, wanted, self.window, sure=self._order.sure) if own < 0
+                             else engine.search_without(blob, own, wanted, self.window, self._order.sure))
         try:
             for start in range(0, len(self._queries), _PIECE):
                 yield lambda start=start: answer(start)
@@ -110,8 +111,8 @@ class Measurement:
         nearest = Nearest(self.field, self._queries, min(k + _SPARE + 1, len(self._live)))
         yield from nearest.scan(self._live)
         self.exact_by = nearest.source
-        for i, rows in enumerate(found):
-            self._compare(self._queries[i], self._own[i], rows, nearest.rows[i], nearest.distances[i])
+        for i, one in enumerate(found):
+            self._compare(self._queries[i], self._own[i], one, nearest.rows[i], nearest.distances[i])
             yield
 
     def _read_documents(self) -> Generator:
@@ -130,14 +131,15 @@ class Measurement:
         docs = self.index.docs
         return docs.keys[row] is not None and docs.doc_ids[row] <= self._newest
 
-    def _compare(self, blob: bytes, own: int, rows: list[int], nearest, distances) -> None:
+    def _compare(self, blob: bytes, own: int, found: tuple[list[int], list[float]], nearest, distances) -> None:
         keep = [i for i, row in enumerate(nearest.tolist()) if row >= 0 and row != own and self._is_same(row)]
-        rows = [row for row in rows if row != own]
+        rows = [row for row in found[0] if row != own]
         same = [row for row in rows if self._is_same(row)]
         if self._n_rescored:                    # by their own distances; beyond the candidates by the codes'
-            head = same[:self._n_rescored]
-            exact = self._distances(blob, head)
-            same = [row for _, row in sorted(zip(exact, head))] + same[self._n_rescored:]
+            by_code = [distance for row, distance in zip(*found) if row != own and self._is_same(row)]
+            order = self._order
+            exact = self.field.rescorer.measured_distances(blob, same, by_code, order.n, self.k, order.slack, order.usual)
+            same = [row for _, row in sorted(zip(exact, same))]
         lost = max(0, min(self.k, len(rows)) - len(same))       # changed meanwhile: answers that nobody can judge
         n = min(self.k, len(keep)) - lost
         if n <= 0:

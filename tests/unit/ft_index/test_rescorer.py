@@ -1,11 +1,13 @@
 """Rescoring apart from any server: what becomes of candidates whose original is not there."""
+import math
+
 import numpy as np
 import pytest
 
 from commands.ft.documents import DocumentTable
 from commands.ft.fields.vector import VectorField
 from commands.ft.plan import to_end
-from commands.ft.rescore import Rescorer, enough
+from commands.ft.rescore import Lateness, Rescorer, enough, scale_of
 from commands.ft.specs import VectorSpec
 from respserver.values.hash import Hash
 
@@ -93,15 +95,70 @@ def planner():
 
 
 def test_what_lies_on_disk_is_read_where_codes_do_not_reach_the_target(planner):
-    assert planner.plan(10, 0, None) == (20, 50) and planner.plan(10, 0, 0.9) == (20, 900)
+    assert planner.plan(10, 0, None)[:2] == (20, 50) and planner.plan(10, 0, 0.9)[:2] == (20, 900)
     planner.is_on_disk = True
-    assert planner.plan(10, 0, None) == planner.plan(10, 0, None, "AUTO") == (0, 990)      # 0.96 of 0.99 is 0.95
-    assert planner.plan(10, 0, 0.9) == (0, 938) and planner.plan(10, 0, 0.99) == (20, 990)
-    assert planner.plan(1, 0, None) == (3, 50) and planner.plan(100, 0, 0.98) == (0, 990)
-    assert planner.plan(10, 70, None) == (20, 70)                   # the window is not the server's to choose
-    assert planner.plan(10, 0, None, 30) == (30, 50) and planner.plan(10, 0, None, 2.5) == (25, 50)
-    assert planner.plan(10, 0, None, "OFF") == (0, 0)
+    assert planner.plan(10, 0, None)[:2] == planner.plan(10, 0, None, "AUTO")[:2] == (0, 990)      # 0.96 of 0.99 is 0.95
+    assert planner.plan(10, 0, 0.9)[:2] == (0, 938) and planner.plan(10, 0, 0.99)[:2] == (20, 990)
+    assert planner.plan(1, 0, None)[:2] == (3, 50) and planner.plan(100, 0, 0.98)[:2] == (0, 990)
+    assert planner.plan(10, 70, None)[:2] == (20, 70)                   # the window is not the server's to choose
+    assert planner.plan(10, 0, None, 30)[:2] == (30, 50) and planner.plan(10, 0, None, 2.5)[:2] == (25, 50)
+    assert planner.plan(10, 0, None, "OFF")[:2] == (0, 0)
     planner.field.spec.target_recall = 0.99
-    assert planner.plan(10, 0, None) == (20, 50)
+    assert planner.plan(10, 0, None)[:2] == (20, 50)
     planner.shares = []
-    assert planner.plan(10, 0, 0.9) == (20, 900)                    # not measured yet
+    assert planner.plan(10, 0, 0.9)[:2] == (20, 900)                    # not measured yet
+
+
+def test_the_window_follows_recall_with_rescoring(planner):
+    planner.measured = [(1, 30), (10, 120), (100, 400)]
+    assert planner.plan(10, 0, None) == (120, 50, 0, math.inf, 0)                  # not measured: as wide as there are candidates
+    planner.slacks = [(1, 3.0, 12.0), (10, 2.0, 50.0), (100, 1.0, 200.0)]
+    assert planner.plan(10, 0, None) == (120, 50, 0, 2.0, 50)
+    planner.windows = [(10, 0.8), (40, 0.95), (80, 0.97), (100, 0.992)]
+    assert planner.plan(10, 0, None) == (120, 56, 10, 2.0, 50)                     # 0.9575 lies between
+    assert planner.plan(10, 0, None, "AUTO") == planner.plan(10, 0, None)
+    assert planner.plan(10, 0, None, 120) == (120, 50, 0, math.inf, 0)
+    assert planner.plan(10, 70, None) == (120, 70, 0, 2.0, 50)                     # given: as many candidates as ever
+    planner.field.spec.target_recall = 0.8
+    assert planner.plan(10, 0, None) == (120, 50, 10, 2.0, 50)                     # never below the window of the codes
+    planner.field.spec.target_recall = 0.995
+    assert planner.plan(10, 0, None) == (120, 50, 0, 2.0, 50)                      # none of them finds so much
+    planner.field.spec.target_recall = None
+    assert planner.plan(100, 0, None)[1:] == (56 + 112, 100, 1.0, 200) and planner.plan(1, 0, None)[2:] == (0, 3.0, 12)
+    planner.field.spec.search_window_size = 50
+    assert planner.plan(10, 0, None) == (120, 50, 0, 2.0, 50)                      # FT.CREATE has said it
+    kept = planner.state()
+    planner.start_over()
+    assert planner.slacks == planner.windows == []
+    planner.field.engine.stats = lambda: {"codec": "LVQ4", "n_epochs": 1}
+    planner.restore(kept[:4])                                                      # of an image of before
+    assert planner.measured and planner.slacks == planner.windows == []
+    planner.restore(kept)
+    assert planner.plan(10, 0, None)[3] == 2.0
+
+
+def test_slack_has_room_for_nearly_all():
+    late = Lateness(2)
+    by_code, exact = [0.1 * i for i in range(40)], [0.1 * i + (-1) ** i for i in range(40)]
+    late.add(by_code, exact, [1, 3])
+    scale = scale_of(by_code, exact, 2)
+    assert scale == pytest.approx(1.0) and late.is_known
+    slack, usual = late.slack()
+    assert slack == pytest.approx(1.0, abs=0.01) and usual == sum(x <= exact[3] + slack * scale for x in by_code)
+    assert not Lateness(2).is_known
+
+
+def test_rescoring_in_pieces_measures_what_may_be_near(rescorer, monkeypatch):
+    monkeypatch.setattr("commands.ft.rescore._PIECE", 7)
+    off = np.random.default_rng(1).normal(size=20) * 0.1
+    order = sorted(range(20), key=lambda row: exact(row) + off[row])
+    by_code = [exact(row) + off[row] for row in order]
+    whole = rescorer.rescore(VECTORS[0].tobytes(), order, by_code, 20, 5)
+    assert rescorer.last[:2] == (20, 20)
+    assert rescorer.rescore(VECTORS[0].tobytes(), order, by_code, 20, 5, 50.0) == whole
+    many, far = order * 2, by_code + [1e6 + i for i in range(20)]
+    for usual in (0, 30):
+        assert rescorer.rescore(VECTORS[0].tobytes(), many, far, 40, 5, 1.0, usual)[1][0] == 0.0
+        assert rescorer.last[:2] == (40, max(24, usual))
+    rescorer.docs.values[many[0]] = None                # its estimate counts
+    assert rescorer.rescore(VECTORS[0].tobytes(), many[:20], [-1.0, *far[1:20]], 20, 5, 1.0)[1][0] == -1.0

@@ -29,6 +29,7 @@ def test_together_as_alone(metric, compression):
     same(ix)
     same(ix, 1, window=5)
     same(ix, 30, window=40, capacity=60)
+    same(ix, 60, window=12, sure=10)            # candidates beyond the window
     assert ix.stats()["last_plan"] == "graph"
     same(ix, N)
     ix.remove(np.arange(0, 20))                 # so few stay in the graph

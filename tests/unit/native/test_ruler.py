@@ -76,3 +76,52 @@ def test_rescoring_leaves_out_what_is_not_finite_and_refuses_what_does_not_fit()
             ruler.rescore(queries, vectors, rows, 1)
     with pytest.raises(native.NonFiniteError):
         ruler.rescore(np.full((1, 4), np.inf, "<f4"), vectors, [[0]], 1)
+
+
+def first_and_slack(estimates, exact, k, slack):
+    """How many of the candidates are to be measured, one by one, by what native/src/rescore.h says; and the scale."""
+    first = max(k + 8, 24)
+    off = estimates[:first] - exact[:first]
+    scale, n = np.abs(off - off.mean()).mean(), min(first, len(exact))
+    while n < len(exact) and estimates[n] <= np.sort(exact[:n])[k - 1] + slack * scale:
+        n += 1
+    return n, scale
+
+
+@pytest.mark.parametrize("metric", ["L2", "COSINE"])
+@pytest.mark.parametrize("k", [1, 10, 40])
+@pytest.mark.parametrize("slack", [0.0, 1.5, 4.0, np.inf])
+def test_rescoring_ends_where_no_estimate_is_near_enough(metric, k, slack):
+    vectors, queries = RNG.normal(size=(150, 24)).astype("<f4"), RNG.normal(size=(4, 24)).astype("<f4")
+    ruler = native.Ruler(24, metric)
+    exact = np.array([ruler.distances(query.tobytes(), vectors.tobytes(), 150) for query in queries])
+    noisy = exact + RNG.normal(size=exact.shape) * 0.2 * exact.std()
+    candidates = np.argsort(noisy, axis=1)
+    estimates, exact = np.take_along_axis(noisy, candidates, 1), np.take_along_axis(exact, candidates, 1)
+    labels, distances = ruler.rescore(queries, vectors, candidates, k, estimates, slack)
+    n_in_all = 0
+    for rows, by_code, true, found, away in zip(candidates, estimates, exact, labels, distances):
+        least, scale = first_and_slack(by_code, true, k, slack)
+        served = [native.rescore_reach(native.as_doubles(by_code.tolist()), true[:n].tolist(), 150, k, slack) for n in (0, 100)]
+        assert served[0] == (150 if slack == np.inf else max(k + 8, 24))
+        limit = np.sort(true[:100])[k - 1] + slack * scale
+        assert served[1] == (150 if slack == np.inf else max(100, np.count_nonzero(by_code <= limit)))
+        n_in_all += least
+        nearest = np.argsort(true[:least], kind="stable")[:k]
+        assert (away <= true[nearest]).all() and set(away) <= set(true)     # a few more are measured than one by one
+        if slack == np.inf:
+            assert (found == rows[nearest]).all() and (away == true[nearest]).all()
+    assert n_in_all <= ruler.n_measured <= n_in_all + 8 * len(queries)
+    assert slack < np.inf or ruler.n_measured == exact.size
+
+
+def test_rescoring_counts_estimates_where_there_is_no_vector():
+    ruler, nothing = native.Ruler(4, "L2"), [np.nan] * 24
+    ascending = native.as_doubles([float(i) for i in range(50)])
+    assert native.rescore_reach(ascending, nothing, 50, 3, 1.0) == 24      # the errors are none: nothing comes near the third
+    assert native.rescore_reach(ascending, nothing, 24, 3, 1.0) == 24
+    none, infinite = np.full((1, 30), -1), np.full((1, 30), np.inf)
+    labels, distances = ruler.rescore(np.zeros((1, 4), "<f4"), np.ones((2, 4), "<f4"), none, 3, infinite, 1.0)
+    assert labels.tolist() == [[-1] * 3] and np.isinf(distances).all()
+    with pytest.raises(ValueError, match="estimates"):
+        ruler.rescore(np.zeros((1, 4), "<f4"), np.ones((2, 4), "<f4"), np.zeros((1, 3)), 3, np.zeros((1, 2)))
