@@ -11,6 +11,8 @@ from .fields import VectorField
 _QUANT_BITS = {"LVQ4": "4", "LVQ8": "8", "LVQ4x4": "4x4", "LVQ4x8": "4x8", "LVQ8x8": "8x8", "LeanVec4x8": "4x8_LeanVec",
                "LeanVec8x8": "8x8_LeanVec",
                "SQ8": "Scalar", "BIN": "1"}
+#: How long VECSIM_INFO waits for vectors that are being linked. Seconds.
+_PATIENCE = 5.0
 _ALPHA = {"L2": 1.2, "IP": 0.95, "COSINE": 0.95}
 
 
@@ -80,11 +82,21 @@ def _shared() -> list:
 def _vecsim(client, words):
     if len(words) != 2:
         raise CommandError(WRONG_ARITY.format("_FT.DEBUG|VECSIM_INFO"))
-    index = client.server.search.find(words[0])
-    field = index.by_name.get(words[1])
-    if type(field) is not VectorField:
-        raise CommandError(errors.NO_VECTOR_INDEX)
-    return vecsim_info(field)
+    manager = client.server.search
+
+    def field() -> VectorField:
+        found = manager.find(words[0]).by_name.get(words[1])
+        if type(found) is not VectorField:
+            raise CommandError(errors.NO_VECTOR_INDEX)
+        return found
+
+    def is_linked() -> bool:
+        return not field().engine.stats()["n_tail"]
+
+    if manager.turns.n_threads or manager.is_held or client.in_exec or is_linked():
+        return vecsim_info(field())
+    # Without workers Redis links a vector before it answers the write; here the engine's own thread may be at it still.
+    return manager.when(is_linked, lambda: vecsim_info(field()), _PATIENCE)
 
 
 def _workers(client, words):

@@ -68,8 +68,8 @@ def _checked(row: Setting, value: str) -> str:
 
 
 def _translate(server, values: dict[str, str]) -> None:
-    """Puts what the old names say for them into `values`, where the new ones are not given later; where the old contradict each other
-    they count for nothing."""
+    """Puts what the old names say for them into `values`, where the new ones are not given later; where the old contradict
+    each other they count for nothing."""
     names = list(values)
     earlier = names[:min(names.index(name) for name in (_MODE, _THREADS) if name in values)]
     mode, n_threads = values.pop(_MODE, "MT_MODE_OFF"), values.pop(_THREADS, "0")

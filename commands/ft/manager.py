@@ -1,6 +1,7 @@
 """All indexes of a server: names, aliases, and which index a key belongs to. Hears of every change of a key."""
+import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 from respserver.deferred import Deferred
 from respserver.protocol.errors import CommandError
@@ -47,7 +48,7 @@ class Manager:
         self.threads_mode = ""                      # MT_MODE of a loadmodule line: an old name for what the threads are for
         self.jobs = Jobs(server)
         self.originals = Originals(server)
-        self.is_held = False                        # _FT.DEBUG WORKERS PAUSE: vectors wait for their graph, and queries if there are workers
+        self.is_held = False        # _FT.DEBUG WORKERS PAUSE: vectors wait for their graph, and queries for workers, if any
         self._held_since: dict[int, float] = {}     # client id -> since when its query has been waiting for that
         self._measuring = None                      # the background measurement under way
         self.cursors = Cursors(server)
@@ -311,13 +312,23 @@ class Manager:
                 for field in index.vector_fields:
                     field.engine.wait()
             return OK
+        return self.when(lambda: not self.turns.n_pending and not self.n_waiting_vectors(), lambda: OK)
+
+    def when(self, is_so: Callable[[], bool], reply: Callable, patience: float = math.inf) -> Deferred:
+        """What `reply()` returns, or raises as a CommandError, when `is_so()`, or after as many seconds as there is patience."""
         deferred = Deferred()
+        until = time.monotonic() + patience
 
         def look() -> None:
-            if not self.turns.n_pending and not self.n_waiting_vectors():
-                deferred.set_result(OK)
-            elif not deferred.done:
-                self.server.loop.call_later(0.01, look)
+            if deferred.done:
+                return
+            try:
+                if is_so() or time.monotonic() > until:
+                    deferred.set_result(reply())
+                else:
+                    self.server.loop.call_later(0.01, look)
+            except CommandError as error:
+                deferred.set_result(error)
 
         look()
         return deferred

@@ -68,6 +68,21 @@ def test_paused_workers_hold_queries(r2, server):
         assert other.call(*profile)["Profile"]["Shards"][0]["Workers queue time"] == 0
 
 
+def test_without_workers_vectors_are_linked_when_one_looks(r2):
+    workers = r2.config_get("search-workers")["search-workers"]
+    r2.execute_command("FT.CREATE", "idx", "SCHEMA", "v", "VECTOR", "HNSW", 6, "TYPE", "FLOAT32", "DIM", 2,
+                       "DISTANCE_METRIC", "L2")
+    r2.config_set("search-workers", 0)
+    try:
+        for i in range(100):
+            r2.hset(f"{i}", "v", bytes([i] * 8))
+        info = r2.execute_command("_FT.DEBUG", "VECSIM_INFO", "idx", "v")
+        front = info[info.index(b"FRONTEND_INDEX") + 1]
+        assert front[front.index(b"INDEX_SIZE") + 1] == 0
+    finally:
+        r2.config_set("search-workers", workers)
+
+
 def pending(client):
     return client.execute_command("_FT.DEBUG", "WORKERS", "stats")[5]
 
