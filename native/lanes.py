@@ -42,8 +42,8 @@ class Places:
 
 
 class Lanes:
-    """Connections whose requests are known but for a vector, served from the socket to the reply; see vec.h. To be used by one
-    thread."""
+    """Connections whose requests are known but for a vector, served from the socket to the reply; see vec.h.
+    To be used by one thread."""
 
     def __init__(self):
         out = ffi.new("vec_lanes **")

@@ -90,8 +90,8 @@ class Gatherer:
         return self._finishes or self._thread is not None and self._thread.is_alive()
 
     def finish(self, patience: float = math.inf) -> None:
-        """Gathers what there is and returns then, after a few seconds at most for each GiB, or when it has taken as many as `patience`: for a
-        thread that prepares a fork."""
+        """Gathers what there is and returns then, after a few seconds at most for each GiB, or when it has taken as many as
+        `patience`: for a thread that prepares a fork."""
         if not self.page or used_memory() < self.LEAST:
             return
         deadline = time.monotonic() + patience

@@ -91,8 +91,8 @@ def parse_aggregate(words: Sequence[bytes], *, proto: int = 2, max_results: int 
                     default_dialect: int = 1) -> AggregateOptions:
     """Read the words after the query text. Raises CommandError.
 
-    proto: the client's RESP version. max_results and max_offset: the limits on the numbers of LIMIT. `params` is a dict in any case.
-    Expressions are kept as text."""
+    proto: the client's RESP version. max_results and max_offset: the limits on the numbers of LIMIT. `params` is a dict in any
+    case. Expressions are kept as text."""
     cursor = Words(words)
     options = AggregateOptions(dialect=default_dialect)
     while cursor:

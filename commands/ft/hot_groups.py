@@ -1,6 +1,6 @@
-"""What FT.AGGREGATE keeps of a request for those that say the same besides their query: its stages (pipeline.py), ready to be run again, and
-how its queries find their documents. Where it groups by fields of the schema and reduces numbers, and maybe sorts the groups, the engine does
-all of it, to the bytes of the rows (Written)."""
+"""What FT.AGGREGATE keeps of a request for those that say the same besides their query: its stages (pipeline.py), ready to be
+run again, and how its queries find their documents. Where it groups by fields of the schema and reduces numbers, and maybe
+sorts the groups, the engine does all of it, to the bytes of the rows (Written)."""
 import native
 from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Raw
@@ -33,8 +33,8 @@ class HotQuery:
 
 
 class HotAggregate:
-    """One request's stages, for whatever query; see the module. One run at a time: where one goes on beside the traffic, the next one
-    needs stages of its own (`renew`)."""
+    """One request's stages, for whatever query; see the module. One run at a time: where one goes on beside the traffic, the
+    next one needs stages of its own (`renew`)."""
 
     __slots__ = ("server", "index", "options", "layout", "stages", "final", "progress", "written", "_queries")
 
@@ -50,9 +50,9 @@ class HotAggregate:
     @classmethod
     def of(cls, server, index, options) -> "HotAggregate | None":
         """The stages of a request's options, None if they are made anew each time."""
-        if (options.cursor is not None or options.add_scores or options.with_scores or options.format == "EXPAND" or options.filters
-                or options.geo_filters or options.in_keys is not None or options.has_empty_filter or options.params or index.unordered
-                or index.source.is_json or server.keyspace.databases[0].field_expires):
+        if (options.cursor is not None or options.add_scores or options.with_scores or options.format == "EXPAND"
+                or options.filters or options.geo_filters or options.in_keys is not None or options.has_empty_filter
+                or options.params or index.unordered or index.source.is_json or server.keyspace.databases[0].field_expires):
             return None
         if any(type(step) is Load and step.fields is None for step in options.steps):
             return None
@@ -69,8 +69,8 @@ class HotAggregate:
         self.stages, self.final = build(self.options, self.layout, self.progress)
 
     def query(self, text: bytes, parse) -> HotQuery | None:
-        """How a query is run; None: in the general way altogether. parse: function(index, text, options) that reads it. Raises
-        CommandError."""
+        """How a query is run; None: in the general way altogether.
+        parse: function(index, text, options) that reads it. Raises CommandError."""
         queries = self._queries
         try:
             return queries[text]
@@ -136,8 +136,8 @@ class Written:
         return None if grouping is None or grouping.others else cls(grouping, step, arrange, hidden_fields(index))
 
     def reply(self, rows, n: int, proto: int, most_groups: int) -> Raw | None:
-        """The reply for these n rows (what native.Groups.add takes); None if the stages are to make it. Raises CommandError for more
-        groups than there may be."""
+        """The reply for these n rows (what native.Groups.add takes); None if the stages are to make it. Raises CommandError for
+        more groups than there may be."""
         if n > _MOST_ROWS or not self._grouping.is_ready(self._plan):
             return None
         groups = Written._groups

@@ -37,8 +37,8 @@ class Unfit(Exception):
 
 
 class Job:
-    """One image being written. `prepare`, which may be left out, and `write_vectors` run in a thread, `write_tables` in the child, the rest on
-    the loop thread."""
+    """One image being written. `prepare`, which may be left out, and `write_vectors` run in a thread, `write_tables` in the
+    child, the rest on the loop thread."""
 
     def __init__(self, images: "Images"):
         self.images = images

@@ -37,8 +37,8 @@ _MUCH = 1024
 def _has_range(node) -> bool:
     if isinstance(node, tree.VectorRange):
         return True
-    return any(map(_has_range, getattr(node, "children", ()))) or (hasattr(node, "child") and node.child is not None
-                                                                   and _has_range(node.child))
+    return (any(map(_has_range, getattr(node, "children", ())))
+            or hasattr(node, "child") and node.child is not None and _has_range(node.child))
 
 
 _SCORED = (tree.Tag, tree.Term, tree.Phrase, tree.Affix, tree.Fuzzy, tree.Pattern)
@@ -50,12 +50,13 @@ def _has_scores(node) -> bool:
         return False
     if isinstance(node, _SCORED):
         return True
-    return any(map(_has_scores, getattr(node, "children", ()))) or (hasattr(node, "child") and node.child is not None
-                                                                    and _has_scores(node.child))
+    return (any(map(_has_scores, getattr(node, "children", ())))
+            or (hasattr(node, "child") and node.child is not None and _has_scores(node.child)))
 
 
 def deliver(searches: list[PendingSearch], replies: list) -> None:
-    """Gives each search its reply; to be called when nothing else is left to do: that runs what waits behind it, maybe searches."""
+    """Gives each search its reply; to be called when nothing else is left to do:
+    that runs what waits behind it, maybe searches."""
     for search, reply in zip(searches, replies):
         search.set_result(reply)
 
@@ -79,7 +80,8 @@ class HotKnn:
     @staticmethod
     def can_run(options, root) -> bool:
         """Whether this way does for a bound KNN clause with these options."""
-        if type(root.alias) is not bytes or options.with_scores or options.with_raw_ids or options.with_payloads or options.with_sort_keys:
+        if (type(root.alias) is not bytes or options.with_scores or options.with_raw_ids
+                or options.with_payloads or options.with_sort_keys):
             return False
         if options.filters or options.geo_filters or options.in_keys or options.sort_by not in (None, root.alias):
             return False
@@ -169,8 +171,7 @@ class HotKnn:
         return Raw(self._search(blob, client.proto, 1)[0]) or self._reply(blob, client.proto, 0)
 
     def is_ready(self) -> bool:
-        """Brings up to date what does not depend on the vector. Whether a lane may do the searches. Raises
-        SearchTimeout."""
+        """Brings up to date what does not depend on the vector. Whether a lane may do the searches. Raises SearchTimeout."""
         if self.is_laneless or self.is_for_the_pool():
             return False
         if self.child is not None:
@@ -206,8 +207,8 @@ class HotKnn:
 
     @staticmethod
     def answer_together(turns, parts: list[tuple]) -> None:
-        """Does searches of one turn that differ in more than their vectors, and delivers their replies. parts: (HotKnn, protocol,
-        searches)."""
+        """Does searches of one turn that differ in more than their vectors, and delivers their replies.
+        parts: (HotKnn, protocol, searches)."""
         done: list[tuple[list, list]] = []
         by_engine: dict[int, list] = {}
         for part in parts:
@@ -223,8 +224,8 @@ class HotKnn:
             queries = [query for hot, _, searches in alike for query in [hot.query_now()] * len(searches)]
             cost_us = sum([max(hot.cost_us, 1.0) * len(searches) for hot, _, searches in alike])
             started, started_here = perf_counter_ns(), thread_time_ns()
-            turns.crew.search_each(alike[0][0].engine, queries, b"".join([search.blob for _, _, searches in alike for search in searches]),
-                                   cost_us < _WORTH_HELP_US)
+            blobs = b"".join([search.blob for _, _, searches in alike for search in searches])
+            turns.crew.search_each(alike[0][0].engine, queries, blobs, cost_us < _WORTH_HELP_US)
             took = thread_time_ns() - started_here
             turns.n_searches += len(queries)
             turns.search_ns += perf_counter_ns() - started
@@ -260,8 +261,8 @@ class HotKnn:
         return None
 
     def complete(self, replies: list, searches: list[PendingSearch], proto: int, first: int) -> None:
-        """Puts in what the engine has left out of the replies to the searches from the first-th on that were just done; a CommandError
-        where there is none."""
+        """Puts in what the engine has left out of the replies to the searches from the first-th on that were just done; a
+        CommandError where there is none."""
         for i, reply in enumerate(replies):
             try:
                 replies[i] = Raw(reply) if reply else self._reply(searches[i].blob, proto, first + i)
@@ -269,8 +270,8 @@ class HotKnn:
                 replies[i] = error
 
     def replies_now(self, proto: int, first: int, n: int) -> list:
-        """The replies that the engine writes to the n searches from the first-th on that were just done; b"" for those that it leaves to
-        `complete`."""
+        """The replies that the engine writes to the n searches from the first-th on that were just done; b"" for those that it
+        leaves to `complete`."""
         form = self.form_now(proto)
         if form is None or self.n_rescored:
             return [b""] * n
@@ -455,7 +456,8 @@ class HotKnn:
     def _living(self, rows: list[int], distances: list[float]):
         """Without the rows whose key's time has come."""
         db, keys = self.db, self.index.docs.keys
-        found = [(row, distance) for row, distance in zip(rows, distances) if keys[row] is not None and db.get(keys[row]) is not None]
+        found = [(row, distance) for row, distance in zip(rows, distances)
+                 if keys[row] is not None and db.get(keys[row]) is not None]
         return [row for row, _ in found], [distance for _, distance in found]
 
     def _ordered(self, rows: list[int], distances: list[float]):

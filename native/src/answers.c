@@ -1,5 +1,5 @@
-/* Replies to searches as a server sends them: the names of labels, kept ready-made, and distances as text, written behind one another in
-   a form that the caller gives. Nothing here knows the protocol: the form's pieces are the caller's bytes. */
+/* Replies to searches as a server sends them: the names of labels, kept ready-made, and distances as text, written behind one
+   another in a form that the caller gives. Nothing here knows the protocol: the form's pieces are the caller's bytes. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,8 @@
 
 #include "vec.h"
 
-/* 1. Names. Short ones, nearly all, lie in the table itself: one line of cache for four labels, or for two once one does not fit so. */
+/* 1. Names. Short ones, nearly all, lie in the table itself:
+   one line of cache for four labels, or for two once one does not fit so. */
 
 enum { NARROW = 16, WIDE = 32, IS_LONG = 255, MAX_DISTANCE_TEXT = 32, MAX_COUNT_TEXT = 20 };
 /* A table of more labels is not made wide at once, which would take a millisecond and more, but when it grows. */
@@ -71,7 +72,7 @@ static void widen(vec_names *t, uint64_t size) {
     for (uint64_t i = t->n; i-- > 0;) {
         name one, *at = name_at(t, i);
         memcpy(&one, more + i * NARROW, NARROW);
-        if (one.near.n == IS_LONG && one.far.length < WIDE) {       /* came when the table was too large to be made wide at once */
+        if (one.near.n == IS_LONG && one.far.length < WIDE) {  /* came when the table was too large to be made wide at once */
             at->near.n = (uint8_t)one.far.length;
             memcpy((char *)at + 1, one.far.text, one.far.length);
             t->far_bytes -= one.far.length, free(one.far.text);
@@ -170,11 +171,12 @@ uint64_t vec_names_bytes(const vec_names *t) { return t->size * t->width + t->fa
 
 static const uint64_t POWERS_OF_10[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000,
                                         100000000000, 1000000000000};
-static const uint64_t POWERS_OF_5[] = {1, 5, 25, 125, 625, 3125, 15625, 78125, 390625, 1953125, 9765625, 48828125, 244140625, 1220703125,
-                                       6103515625, 30517578125, 152587890625};
+static const uint64_t POWERS_OF_5[] = {1,         5,          25,         125,         625,         3125,
+                                       15625,     78125,      390625,     1953125,     9765625,     48828125,
+                                       244140625, 1220703125, 6103515625, 30517578125, 152587890625};
 
-/* What printf's %.12g writes, for 1e-4 <= value < 1e11. The digits are those of value * 10^places rounded to even, which a double's 53
-   bits times 5^16 give exactly in 128 bits. */
+/* What printf's %.12g writes, for 1e-4 <= value < 1e11. The digits are those of value * 10^places rounded to even, which a
+   double's 53 bits times 5^16 give exactly in 128 bits. */
 static char *put_significant(char *out, double value) {
     int binary, places = 11;                    /* of the last digit after the point; 12 digits in all */
     for (double power = 1; value >= power * 10; power *= 10) places--;
@@ -236,7 +238,8 @@ static size_t size_around(const vec_form *f) {
 
 static size_t size_of_row(const vec_names *t, const vec_form *f, uint64_t label) {
     const char *text;
-    size_t size = (size_t)f->lengths[VEC_BEFORE_ROW] + f->lengths[VEC_BEFORE_DISTANCE] + f->lengths[VEC_AFTER_ROW] + 7 + MAX_DISTANCE_TEXT;
+    size_t size = (size_t)f->lengths[VEC_BEFORE_ROW] + f->lengths[VEC_BEFORE_DISTANCE] + f->lengths[VEC_AFTER_ROW] + 7
+                  + MAX_DISTANCE_TEXT;
     return size + vec_names_get(t, label, &text) + (f->rest ? vec_names_get(f->rest, label, &text) : 0);
 }
 
@@ -312,7 +315,8 @@ int64_t vec_write_replies(const vec_names *t, const vec_form *f, const int64_t *
             const uint64_t total = (uint64_t)counts[i], *found = labels + i * k;
             settle_ties(order, labels + i * k, distances + i * k, (uint32_t)total);
             at = put_begin(at, f, &p, total, total);
-            for (size_t j = 0; j < total; j++) at = put_row(at, t, f, &p, found[j], f->has_distance ? &distances[i * k + j] : NULL);
+            for (size_t j = 0; j < total; j++)
+                at = put_row(at, t, f, &p, found[j], f->has_distance ? &distances[i * k + j] : NULL);
             at = put_end(at, f, &p, total);
         }
         ends[i] = (uint64_t)(at - out);
@@ -320,7 +324,8 @@ int64_t vec_write_replies(const vec_names *t, const vec_form *f, const int64_t *
     return at - out;
 }
 
-int64_t vec_write_page(const vec_names *t, const vec_form *f, uint64_t total, const uint32_t *rows, uint64_t n, char *out, size_t size) {
+int64_t vec_write_page(const vec_names *t, const vec_form *f, uint64_t total, const uint32_t *rows, uint64_t n, char *out,
+                       size_t size) {
     const pieces p = pieces_of(f);
     const char *text;
     size_t wanted = size_around(f);

@@ -1,11 +1,11 @@
 /* What recall each window gives, measured on the index itself; from it the window for any recall that is asked for.
 
-   A query that was never stored is harder than a stored vector, which its own neighbours point to. So a stored vector is hidden while it
-   is the query: it is neither scored nor returned, and where a row leads to it the walk goes on to the two nearest of its own
-   neighbours instead, which is how a row is mended when a neighbour is deleted (Xu et al., IP-DiskANN, 2025, take three). On three data
-   sets (text embeddings of 384 and 768 dimensions, SIFT) the recall of windows 10 .. 512 was within 0.005 of that of vectors held out of
-   the index, and never more than 0.005 above that of real queries. Hidden without a substitute, the same vectors were up to 0.06 too hard;
-   0.7 x + 0.3 z of two of them up to 0.04 too easy where the window is small. */
+   A query that was never stored is harder than a stored vector, which its own neighbours point to. So a stored vector is hidden
+   while it is the query: it is neither scored nor returned, and where a row leads to it the walk goes on to the two nearest of
+   its own neighbours instead, which is how a row is mended when a neighbour is deleted (Xu et al., IP-DiskANN, 2025, take three).
+   On three data sets (text embeddings of 384 and 768 dimensions, SIFT) the recall of windows 10 .. 512 was within 0.005 of that
+   of vectors held out of the index, and never more than 0.005 above that of real queries. Hidden without a substitute, the same
+   vectors were up to 0.06 too hard; 0.7 x + 0.3 z of two of them up to 0.04 too easy where the window is small. */
 #include "search.h"
 
 #include <math.h>
@@ -16,8 +16,8 @@
 enum { MOST_ASKED = 800, FEWEST_ASKED = 200, WIDE_ASKED = 200, WIDE = 48, LONG_RECORD = 1024, TEN = 10 };
 #define SCANNED 80e6                            /* distances that the exact answers may take in all, but for FEWEST_ASKED */
 #define DEFAULT_TARGET 0.95
-/* A little more than the target is aimed at: this share of what may be missed, for the sample is small; at least what codes cost, for the
-   answers that it is compared with are those of the codes. */
+/* A little more than the target is aimed at: this share of what may be missed, for the sample is small; at least what codes cost,
+   for the answers that it is compared with are those of the codes. */
 #define MARGIN 0.15
 #define CODES_MISS 0.004
 /* Where a target is out of reach: what the widest windows find more than this is not worth its time. */
@@ -44,7 +44,8 @@ static void choose_questions(trial *t) {
     uint32_t n_slots = atomic_load(&ix->n_slots);
     double most = SCANNED / n_slots / (ix->wanted->reduces ? 3 : 1);
     reader_enter(ix, t->s);
-    uint32_t at_most = atomic_load(&ix->store)->coder->primary_bytes > LONG_RECORD ? MOST_ASKED / 2 : MOST_ASKED;       /* of what takes longest */
+    /* of what takes longest */
+    uint32_t at_most = atomic_load(&ix->store)->coder->primary_bytes > LONG_RECORD ? MOST_ASKED / 2 : MOST_ASKED;
     reader_leave(t->s);
     uint32_t wanted = most > at_most ? at_most : most < FEWEST_ASKED ? FEWEST_ASKED : (uint32_t)most;
     for (uint32_t tries = 0; t->n < wanted && tries < 20 * wanted; tries++) {
@@ -94,7 +95,8 @@ static uint32_t answer(trial *t, const question *x, uint32_t window, int plan, u
     const coder *c = st->coder;
     if (plan == VEC_PLAN_GRAPH) q.k = TEN, s->hidden = x->slot + 1;
     if (scratch_shape(ix, s, st) == VEC_OK) {
-        c->codec->decode(c, slab_at(&st->primary, x->slot), c->residual_bytes ? slab_at(&st->residual, x->slot) : NULL, t->vector);
+        c->codec->decode(c, slab_at(&st->primary, x->slot), c->residual_bytes ? slab_at(&st->residual, x->slot) : NULL,
+                         t->vector);
         c->codec->prepare(c, t->vector, as_given(t), &s->query);
         int rc = plan == VEC_PLAN_SCAN && c->codec->reduces ? scan_finest(ix, st, s, &n) : search_prepared(ix, st, s, &q, &n);
         if (rc != VEC_OK) n = 0;
@@ -131,8 +133,8 @@ static double recall_of(trial *t, uint32_t window, uint32_t n, double *of_few) {
     return all ? (double)right / (double)all : 1;
 }
 
-/* Fills the index's curve, smallest window first, as far as it still rises. Wide windows are asked fewer questions: what they find more
-   than the last of the others, on the same questions, is added to what that found. */
+/* Fills the index's curve, smallest window first, as far as it still rises. Wide windows are asked fewer questions: what they
+   find more than the last of the others, on the same questions, is added to what that found. */
 static int measure(trial *t) {
     vec_index *ix = t->ix;
     double recall[N_RUNGS], base = 0, base_few = 0, few;

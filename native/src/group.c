@@ -1,5 +1,5 @@
-/* Rows by what they are grouped by: the numbers of groups by hashing, then for each reducer one pass over the rows; groups in order, and as
-   rows of a reply. */
+/* Rows by what they are grouped by: the numbers of groups by hashing, then for each reducer one pass over the rows; groups in
+   order, and as rows of a reply. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -418,8 +418,8 @@ static void sift_down(const comparison *c, uint32_t *heap, uint64_t n, uint64_t 
     heap[at] = group;
 }
 
-int64_t vec_groups_sort(vec_groups *g, const vec_group_field *fields, const vec_group_order *by, uint32_t n_by, uint64_t first, uint64_t last,
-                        const uint32_t **order) {
+int64_t vec_groups_sort(vec_groups *g, const vec_group_field *fields, const vec_group_order *by, uint32_t n_by, uint64_t first,
+                        uint64_t last, const uint32_t **order) {
     const comparison c = {g, fields, by, n_by};
     const uint64_t n = last < g->n ? last : g->n;
     if (first >= n) return 0;
@@ -475,8 +475,8 @@ static char *put(char *out, const char *text, uint32_t n) {
     return out + n;
 }
 
-int64_t vec_groups_write(vec_groups *g, const vec_group_field *fields, const vec_group_form *form, const uint32_t *order, uint64_t first,
-                         uint64_t n, const char **text) {
+int64_t vec_groups_write(vec_groups *g, const vec_group_field *fields, const vec_group_form *form, const uint32_t *order,
+                         uint64_t first, uint64_t n, const char **text) {
     uint64_t around = form->n_head + form->n_tail, length = 0;
     for (uint32_t c = 0; c < form->n_columns; c++) around += form->columns[c].n_name + form->n_nil + MAX_NUMBER_TEXT + 8;
     for (uint64_t i = 0; i < n; i++) {

@@ -60,8 +60,8 @@ static int is_in_graph(const saver *s, uint32_t slot) { return s->in_graph[slot 
 
 /* 1. The moment, and what is made ready before it. */
 
-/* Makes room for the meta words, with some to spare for those that come until the moment. It is cleared: page faults are the larger part of
-   the whole, and none are to happen at the moment. */
+/* Makes room for the meta words, with some to spare for those that come until the moment. It is cleared: page faults are the
+   larger part of the whole, and none are to happen at the moment. */
 static int make_room(saver *s) {
     mem_free(s->meta);
     s->room = atomic_load(&s->ix->n_slots);

@@ -1,8 +1,8 @@
 /* Recent queries, for codecs that learn from them: a bounded sample that searches add to without waiting for anybody.
 
-   The first 1,024 queries are all taken, later ones one in 16, each in the place of the oldest. A place is empty, held by one thread, or
-   full; who finds it held goes on without. Vectors are kept in half floats at length 1, for their directions are what is asked for; lengths
-   beside them, since L2 subtracts a mean. */
+   The first 1,024 queries are all taken, later ones one in 16, each in the place of the oldest. A place is empty, held by one
+   thread, or full; who finds it held goes on without. Vectors are kept in half floats at length 1, for their directions are what
+   is asked for; lengths beside them, since L2 subtracts a mean. */
 #include "index.h"
 
 #include <math.h>
@@ -65,7 +65,8 @@ int recent_take(vec_index *ix, float **queries, size_t *n) {
     if (!*queries) return VEC_ENOMEM;
     for (uint32_t at = 0; at < N_RECENT; at++) {
         uint8_t state = FULL;
-        if (!atomic_compare_exchange_strong_explicit(&r->state[at], &state, HELD, memory_order_acquire, memory_order_relaxed)) continue;
+        if (!atomic_compare_exchange_strong_explicit(&r->state[at], &state, HELD, memory_order_acquire, memory_order_relaxed))
+            continue;
         float *to = *queries + *n * dim, length = ix->params.metric == VEC_L2 ? r->length[at] : 1;
         for (uint32_t i = 0; i < dim; i++) to[i] = length * half_to_float(r->vectors[(size_t)at * dim + i]);
         ++*n;

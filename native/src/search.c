@@ -1,5 +1,5 @@
-/* The k nearest. Every search runs the same three steps: gather candidates by key (a scan, a graph walk or a filter plan), take the exact
-   distances of the best of them, sort by (distance, label). */
+/* The k nearest. Every search runs the same three steps: gather candidates by key (a scan, a graph walk or a filter plan), take
+   the exact distances of the best of them, sort by (distance, label). */
 #include "search.h"
 
 #include <math.h>
@@ -13,8 +13,8 @@ static int compare_hits(const void *a, const void *b) {
     return (x->label > y->label) - (x->label < y->label);
 }
 
-/* Moves each to its place from behind, which is quick for what is nearly in order: a walk's hits are in that of their keys. 0: they are
-   not, and it has been given up. */
+/* Moves each to its place from behind, which is quick for what is nearly in order: a walk's hits are in that of their keys. 0:
+   they are not, and it has been given up. */
 static int sort_ordered(hit *h, uint32_t n) {
     uint64_t left = 16 * (uint64_t)n;
     for (uint32_t i = 1; i < n; i++) {
@@ -44,7 +44,8 @@ void sort_hits(hit *h, uint32_t n, uint32_t k) {
 }
 
 /* Exact distances of n slots, appended to s->hits; those that may no longer be returned are left out. */
-int take_hits(vec_index *ix, const store *st, scratch *s, const label_set *allowed, const uint32_t *slots, uint32_t n, uint32_t *n_hits) {
+int take_hits(vec_index *ix, const store *st, scratch *s, const label_set *allowed, const uint32_t *slots, uint32_t n,
+              uint32_t *n_hits) {
     if (GROW(s, hits, *n_hits + n + 1) != VEC_OK) return VEC_ENOMEM;
     const coder *c = st->coder;
     double distances[64];
@@ -59,16 +60,18 @@ int take_hits(vec_index *ix, const store *st, scratch *s, const label_set *allow
         }
         c->codec->exact(&s->query, s->primaries, s->residuals, m, distances);
         for (uint32_t j = 0; j < m; j++) {
-            const uint64_t meta = meta_get(ix, slots[i + j]);           /* once: it may be deleted the next moment, and its label with it */
+            /* once: it may be deleted the next moment, and its label with it */
+            const uint64_t meta = meta_get(ix, slots[i + j]);
             if (is_returned(allowed, meta)) s->hits[(*n_hits)++] = (hit){distances[j], meta_label(meta)};
         }
     }
     return VEC_OK;
 }
 
-/* How many candidates of a walk get exact distances: enough that the first level's error does not cost a result, and no more than the
-   walk keeps anyway (keeping more than its window cost a fifth of the searches at recall 0.9). A projection to few dimensions has no bound
-   to its error: there it is everything the walk kept; of many, 64 for ten results found no less than all of 96 did. */
+/* How many candidates of a walk get exact distances: enough that the first level's error does not cost a result, and no more than
+   the walk keeps anyway (keeping more than its window cost a fifth of the searches at recall 0.9). A projection to few dimensions
+   has no bound to its error: there it is everything the walk kept; of many, 64 for ten results found no less than all of 96
+   did. */
 static uint32_t rerank_count(const coder *c, uint32_t k, uint32_t window, uint32_t capacity) {
     if (!is_compressed(c->codec)) return k;
     uint64_t n = (uint64_t)k + (c->codec->is_two_level ? k + 20 : 8);
@@ -78,7 +81,8 @@ static uint32_t rerank_count(const coder *c, uint32_t k, uint32_t window, uint32
     return n < k ? k : (uint32_t)n;
 }
 
-int hits_of_buffer(vec_index *ix, const store *st, scratch *s, const label_set *allowed, uint32_t n, uint32_t wanted, uint32_t *n_hits) {
+int hits_of_buffer(vec_index *ix, const store *st, scratch *s, const label_set *allowed, uint32_t n, uint32_t wanted,
+                   uint32_t *n_hits) {
     if (GROW(s, found, n + 1) != VEC_OK) return VEC_ENOMEM;
     uint32_t m = 0;
     for (uint32_t i = 0; i < n && m < wanted; i++)
@@ -117,8 +121,8 @@ static double walk_units(double window, double share) {
     return 20 + window * (1 + 0.8 * (1 - share) + 0.25 * (bridges < 1 ? bridges : 1));
 }
 
-/* What filtered searches take here, in ns of this thread: for a vector that is scanned, alone or for several queries, and for a unit of
-   walk_units. A scan for n queries takes about as long as BATCH_SHARE * n + 1 units of it. */
+/* What filtered searches take here, in ns of this thread: for a vector that is scanned, alone or for several queries, and for a
+   unit of walk_units. A scan for n queries takes about as long as BATCH_SHARE * n + 1 units of it. */
 #define BATCH_SHARE 0.2
 
 /* Until they are measured: as on one core of 2023 under load. */
@@ -129,7 +133,9 @@ void costs_expect(vec_index *ix, const coder *c) {
     atomic_store(&ix->walk_ns, (float)(330 + (double)c->primary_bytes / 2));
 }
 
-static double cost_of(const _Atomic float *measured) { return atomic_load_explicit((_Atomic float *)measured, memory_order_relaxed); }
+static double cost_of(const _Atomic float *measured) {
+    return atomic_load_explicit((_Atomic float *)measured, memory_order_relaxed);
+}
 
 /* For each of n queries. */
 double scan_cost(const vec_index *ix, uint64_t m, uint32_t n_together) {
@@ -179,12 +185,12 @@ uint64_t shown_to(const vec_index *ix, const vec_query *q) {
     return q->allowed && q->n_allowed < n ? q->n_allowed : n;
 }
 
-/* Candidates that a scan keeps: beyond `wanted`, what the caller asks to re-rank, what a projection may have misjudged, and a few that
-   rounding keys to floats may have made equal. */
+/* Candidates that a scan keeps: beyond `wanted`, what the caller asks to re-rank, what a projection may have misjudged, and a few
+   that rounding keys to floats may have made equal. */
 uint32_t scan_capacity(vec_index *ix, const store *st, const vec_query *q, uint32_t wanted) {
     uint64_t shown = shown_to(ix, q), n = wanted;
     const codec *codec = st->coder->codec;
-    uint64_t least = (uint64_t)q->k + (codec->is_two_level ? 3 * (uint64_t)q->k + 24 : 8);      /* here more costs next to nothing */
+    uint64_t least = (uint64_t)q->k + (codec->is_two_level ? 3 * (uint64_t)q->k + 24 : 8);  /* here more costs next to nothing */
     if (!is_compressed(codec)) n += 8;
     else if (n < least) n = least;
     if (codec->is_two_level && q->capacity > n) n = q->capacity;
@@ -213,13 +219,14 @@ static int plan_exact(scan *c, const label_set *allowed, const vec_query *q, uin
     return rc;
 }
 
-/* What a walk may do before a scan of all that is allowed would have been cheaper: what is scored or searched for allowed ones on a walk
-   takes about five times as long as on a scan. A little more than twice what a scan takes is then the worst. */
+/* What a walk may do before a scan of all that is allowed would have been cheaper: what is scored or searched for allowed ones on
+   a walk takes about five times as long as on a scan. A little more than twice what a scan takes is then the worst. */
 static uint64_t work_of_scan(uint64_t n_matches) { return n_matches / 5 + 1000; }
 
-/* Windows that nobody asked for are fitted to the filter. Where those near the query are allowed as often as any, a little more than the
-   window without filter finds as much. Where they are allowed more rarely, down to not at all, up to seven times the window is needed:
-   over filters at random, by directions and by clusters of three data sets it went about with the root of how much more rarely. */
+/* Windows that nobody asked for are fitted to the filter. Where those near the query are allowed as often as any, a little more
+   than the window without filter finds as much. Where they are allowed more rarely, down to not at all, up to seven times the
+   window is needed: over filters at random, by directions and by clusters of three data sets it went about with the root of how
+   much more rarely. */
 static double fitted(double share, double local_share) {
     double wider = pow(share / (local_share + 0.01), 0.45);
     return FILTERED_WINDOW * (wider > 1 ? wider : 1);
@@ -246,12 +253,13 @@ static int walk_with_filter(vec_index *ix, const store *st, scratch *s, const ve
     return rc;
 }
 
-/* From this share of allowed vectors on, a plain walk that leaves the barred ones out at its end takes less time than one among the
-   allowed, as long as those near the query are allowed as often as any. */
+/* From this share of allowed vectors on, a plain walk that leaves the barred ones out at its end takes less time than one among
+   the allowed, as long as those near the query are allowed as often as any. */
 #define WALK_ALL_FROM 0.35
 
-/* Such a walk's window and capacity: nearly all are allowed, or a share s. For the k nearest of those, the k / s nearest of all are asked,
-   for which a window is wide enough as for that k. Returns how many must be allowed of what is found; fewer are no answer. */
+/* Such a walk's window and capacity: nearly all are allowed, or a share s. For the k nearest of those, the k / s nearest of all
+   are asked, for which a window is wide enough as for that k. Returns how many must be allowed of what is found; fewer are no
+   answer. */
 static uint32_t widen_past_barred(const vec_index *ix, const vec_query *q, walk_order *o) {
     const double n = (double)atomic_load(&((vec_index *)ix)->n_vectors), share = n > 0 ? (double)shown_to(ix, q) / n : 1;
     const uint32_t window = o->window, k = sure_of(q) < window ? sure_of(q) : window;
@@ -352,11 +360,13 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
     q->plan = o.plan;
     if (o.plan == VEC_PLAN_NONE) return VEC_OK;
     label_set allowed = {q->allowed, q->n_words};
-    const uint64_t start = o.plan == VEC_PLAN_FILTER_EXACT && is_sampled() ? thread_ns() : 0, matches = q->allowed && q->n_allowed < n_vectors ? q->n_allowed : n_vectors;
+    const uint64_t start = o.plan == VEC_PLAN_FILTER_EXACT && is_sampled() ? thread_ns() : 0,
+                   matches = q->allowed && q->n_allowed < n_vectors ? q->n_allowed : n_vectors;
     scan c = {.ix = ix, .st = st, .s = s, .deadline_ns = deadline};
     if (q->plan == VEC_PLAN_SCAN || q->plan == VEC_PLAN_FILTER_EXACT) rc = plan_exact(&c, &allowed, q, wanted, &n_hits);
     else {
-        int is_past = q->plan == VEC_PLAN_FILTER_WALK && walks_past_barred(ix, matches, n_vectors), plan = is_past ? VEC_PLAN_FILTER_POST : q->plan;
+        int is_past = q->plan == VEC_PLAN_FILTER_WALK && walks_past_barred(ix, matches, n_vectors),
+            plan = is_past ? VEC_PLAN_FILTER_POST : q->plan;
         rc = plan_graph(&c, &allowed, q, window, plan, wanted, &n_hits);
         if (rc == VEC_OK && is_past) note_past_barred(ix, n_hits < o.sure);
         if (rc == VEC_OK && n_hits < o.sure && plan == VEC_PLAN_FILTER_POST) {
@@ -380,7 +390,8 @@ int search_prepared(vec_index *ix, const store *st, scratch *s, vec_query *q, ui
 
 void note_searches(scratch *s, uint64_t n) {     /* only the scratch's holder writes: no need to lock the line */
     atomic_store_explicit(&s->n_searches, atomic_load_explicit(&s->n_searches, memory_order_relaxed) + n, memory_order_relaxed);
-    atomic_store_explicit(&s->n_compared, atomic_load_explicit(&s->n_compared, memory_order_relaxed) + s->n_scored, memory_order_relaxed);
+    atomic_store_explicit(&s->n_compared, atomic_load_explicit(&s->n_compared, memory_order_relaxed) + s->n_scored,
+                          memory_order_relaxed);
     s->n_scored = 0;
 }
 
@@ -400,7 +411,8 @@ void finish_search(vec_index *ix, scratch *s, int plan) {
 void prefetch_seeds(vec_index *ix, const store *st) {
     uint32_t n_seeds = atomic_load_explicit(&ix->n_seeds, memory_order_acquire);
     for (uint32_t i = 0; i < n_seeds; i++)
-        prefetch_record(slab_at(&st->primary, atomic_load_explicit(&ix->seeds[i], memory_order_relaxed)), st->coder->primary_bytes);
+        prefetch_record(slab_at(&st->primary, atomic_load_explicit(&ix->seeds[i], memory_order_relaxed)),
+                        st->coder->primary_bytes);
 }
 
 int64_t vec_search(vec_index *ix, const char *given, vec_query *q, uint64_t *labels, double *distances) {

@@ -1,9 +1,9 @@
-/* Many values at once from a file of slots of one width, as respserver/values/slots.py lays it out: a check sum (CRC-32C of all that
-   follows), the slot's own number, its generation, a zero, each 32 bits, and the value.
+/* Many values at once from a file of slots of one width, as respserver/values/slots.py lays it out: a check sum (CRC-32C of all
+   that follows), the slot's own number, its generation, a zero, each 32 bits, and the value.
 
-   The file is read through a map: of what is in memory, no system call is needed. The map is larger than the file, so that it is seldom
-   made anew. A page that the disk cannot deliver, or that lies behind the file's end, raises SIGBUS; while this thread reads slots, that
-   means a damaged slot and no more. */
+   The file is read through a map: of what is in memory, no system call is needed. The map is larger than the file, so that it is
+   seldom made anew. A page that the disk cannot deliver, or that lies behind the file's end, raises SIGBUS; while this thread
+   reads slots, that means a damaged slot and no more. */
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -24,7 +24,8 @@ struct vec_slots {
     uint64_t base, mapped;
     uint32_t stride, width, n_cold;             /* n_cold: batches that read ahead: an earlier one had to wait for the disk */
     int is_used, is_resting;                    /* whether it was read since vec_slots_rest; whether the pages were let go */
-    long n_faults;                              /* of the reading thread: pages that it had to wait for, when that was last looked at */
+    long n_faults;                              /* of the reading thread: pages that it had to wait for,
+                                                   when that was last looked at */
     uint8_t *map;
     char *values;                               /* room for PIECE values */
 };

@@ -1,15 +1,17 @@
-/* The walk among allowed vectors only, for filters that let a part pass (after NaviX's adaptive-local search, Sehgal and Salihoglu, 2025).
+/* The walk among allowed vectors only, for filters that let a part pass (after NaviX's adaptive-local search, Sehgal and
+   Salihoglu, 2025).
 
-   Nothing that may not be returned is scored. Where few neighbours of an expanded vector are allowed, the others serve as bridges: their
-   rows are searched for allowed vectors, nearest bridge first, until a little more are at hand than a row holds. So each expansion
-   offers about as many candidates as an unfiltered one does, and a bit test per neighbour is all that the barred cost.
+   Nothing that may not be returned is scored. Where few neighbours of an expanded vector are allowed, the others serve as
+   bridges: their rows are searched for allowed vectors, nearest bridge first, until a little more are at hand than a row holds.
+   So each expansion offers about as many candidates as an unfiltered one does, and a bit test per neighbour is all that the
+   barred cost.
 
-   The filter is one over labels. Where the labels of 64 slots follow each other, as they do until vectors are replaced, its words are
-   copied; other slots are asked for their label when they are met.
+   The filter is one over labels. Where the labels of 64 slots follow each other, as they do until vectors are replaced, its words
+   are copied; other slots are asked for their label when they are met.
 
-   First a short walk without the filter goes to the query. What it met begins the walk, together with a sample of what is allowed. And
-   it tells how many of those nearest of all are allowed: where it is less than the filter's share of all, the filter keeps away what is
-   near the query, the nearest allowed are then many at nearly the same distance, and the window is widened. */
+   First a short walk without the filter goes to the query. What it met begins the walk, together with a sample of what is
+   allowed. And it tells how many of those nearest of all are allowed: where it is less than the filter's share of all, the filter
+   keeps away what is near the query, the nearest allowed are then many at nearly the same distance, and the window is widened. */
 #include "search.h"
 
 #include <math.h>
@@ -28,8 +30,8 @@ static inline uint64_t bits_from(const label_set *set, uint64_t label) {
     return bits;
 }
 
-/* s->barred: first the slots that are known not to be allowed, then those whose rows were searched as bridges'. *is_certain: the others
-   are known to be allowed; what is deleted from now on is left out of the answer later. */
+/* s->barred: first the slots that are known not to be allowed, then those whose rows were searched as bridges'. *is_certain: the
+   others are known to be allowed; what is deleted from now on is left out of the answer later. */
 static int bar_slots(vec_index *ix, scratch *s, const label_set *allowed, int *is_certain) {
     uint32_t words = (s->n_slots + 63) / 64;
     if (GROW(s, barred, 2 * words + 2) != VEC_OK) return VEC_ENOMEM;
@@ -42,9 +44,11 @@ static int bar_slots(vec_index *ix, scratch *s, const label_set *allowed, int *i
             s->barred[w] = 0, *is_certain = 0;
             continue;
         }
-        while (end < words && atomic_load_explicit(base_at(ix, end), memory_order_relaxed) == base + 64 * (uint64_t)(end - w)) end++;
+        while (end < words && atomic_load_explicit(base_at(ix, end), memory_order_relaxed) == base + 64 * (uint64_t)(end - w))
+            end++;
         const uint64_t first = base >> 6, whole = first + 1 < allowed->n_words ? allowed->n_words - first - 1 : 0;
-        const uint32_t shift = base & 63, inside = end - w < whole ? end - w : (uint32_t)whole;        /* words with another after them */
+        /* words with another after them */
+        const uint32_t shift = base & 63, inside = end - w < whole ? end - w : (uint32_t)whole;
         const uint64_t *from = allowed->words + first;
         uint64_t *to = s->barred + w;
         if (!shift) for (uint32_t i = 0; i < inside; i++) to[i] = ~from[i];
@@ -143,8 +147,8 @@ static inline uint32_t keep_allowed(const vec_index *ix, scratch *s, const label
 
 /* Allowed vectors of a row that were not seen yet, behind ids[m - 1]; their codes start on their way. */
 static inline __attribute__((always_inline)) uint32_t gather_allowed(const vec_index *ix, const store *st, scratch *s,
-                                                                     const label_set *allowed, const _Atomic uint32_t *row, uint32_t m,
-                                                                     const int is_certain) {
+                                                                     const label_set *allowed, const _Atomic uint32_t *row,
+                                                                     uint32_t m, const int is_certain) {
     const size_t n_bytes = st->coder->primary_bytes;
     const uint32_t degree = ix->params.max_degree, n_slots = s->n_slots;
     uint32_t end = m, *ids = s->ids;
@@ -168,9 +172,10 @@ static inline __attribute__((always_inline)) uint32_t gather_allowed(const vec_i
 }
 
 /* is_certain: what is not barred is allowed. A constant in each caller. */
-static inline __attribute__((always_inline)) int walk(vec_index *ix, const store *st, scratch *s, const walk_order *o, const entrance *e,
-                                                      uint32_t *n_out, const int is_certain) {
-    const uint32_t degree = ix->params.max_degree, n_slots = s->n_slots, words = (n_slots + 63) / 64, enough = degree + degree / 4;
+static inline __attribute__((always_inline)) int walk(vec_index *ix, const store *st, scratch *s, const walk_order *o,
+                                                      const entrance *e, uint32_t *n_out, const int is_certain) {
+    const uint32_t degree = ix->params.max_degree, n_slots = s->n_slots, words = (n_slots + 63) / 64,
+                   enough = degree + degree / 4;
     candidates c = {s->buffer, 0, 0, o->capacity, INFINITY};
     entry *buffer = s->buffer;
     const uint64_t *barred = s->barred;

@@ -144,8 +144,8 @@ class AppendFile:
                           "2) Set 'aof-load-truncated' to yes and restart the server: that is for the last file only.") from None
         size = os.path.getsize(path)
         log.warning("!!! Warning: short read while loading the AOF file %s!!!", path)
-        log.warning("AOF %s loaded anyway because aof-load-truncated is enabled: cut at offset %d, %d bytes are gone", path, whole,
-                    size - whole)
+        log.warning("AOF %s loaded anyway because aof-load-truncated is enabled: cut at offset %d, %d bytes are gone",
+                    path, whole, size - whole)
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             os.ftruncate(fd, whole)
@@ -263,8 +263,8 @@ class AppendFile:
                 self.rewrite()
 
     def rewrite(self) -> None:
-        """Starts to write a new base, beside the traffic. While appendonly is no, that is all there will be of the file: no server writes on,
-        but one that is started with appendonly yes reads it."""
+        """Starts to write a new base, beside the traffic. While appendonly is no, that is all there will be of the file: no
+        server writes on, but one that is started with appendonly yes reads it."""
         self.is_rewriting = True
         self.is_scheduled = False
         self._started = time.monotonic()
@@ -314,7 +314,8 @@ class AppendFile:
 
         try:
             os.makedirs(self.directory, exist_ok=True)
-            self.keeper.fork("Background append only file rewriting", lambda report: self._write_base(temporary, report), done, point)
+            self.keeper.fork("Background append only file rewriting",
+                             lambda report: self._write_base(temporary, report), done, point)
         except OSError as failure:
             self._failed(failure.strerror)
 

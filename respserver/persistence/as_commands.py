@@ -41,7 +41,8 @@ def of_value(key: bytes, value) -> Iterator[list[bytes]]:
     elif kind is SortedSet:
         pairs = list(value.items())
         for start in range(0, len(pairs), _AT_ONCE):
-            yield [b"ZADD", key, *[word for member, score in pairs[start:start + _AT_ONCE] for word in (repr(score).encode(), member)]]
+            yield [b"ZADD", key,
+                   *[word for member, score in pairs[start:start + _AT_ONCE] for word in (repr(score).encode(), member)]]
     elif kind is Stream:
         yield from streams.commands(key, value)
     else:

@@ -20,7 +20,8 @@ class Child:
 
     def __init__(self, server, name: str, work: Callable[[Callable[[int], None]], None], on_done: Callable[[str], None],
                  keep: tuple[int, ...] = ()):
-        """`work(report)` runs in the child; it raises to say that it failed. `keep`: descriptors that it needs. Raises OSError."""
+        """`work(report)` runs in the child; it raises to say that it failed.
+        `keep`: descriptors that it needs. Raises OSError."""
         self.server = server
         self.name = name
         self.on_done = on_done

@@ -45,8 +45,8 @@ def publish(temporary: str, path: str) -> None:
 
 
 def remove_leftovers(directory: str, name: str) -> int:
-    """Removes what processes that are gone had not finished: the files whose names are `name`, a regular expression of which the first group
-    is a process id. Returns how many there were."""
+    """Removes what processes that are gone had not finished: the files whose names are `name`, a regular expression of which
+    the first group is a process id. Returns how many there were."""
     try:
         found = [(entry.path, match) for entry in os.scandir(directory) if (match := re.fullmatch(name, entry.name))]
     except OSError:

@@ -3,12 +3,13 @@
 A turn of the loop collects them; before its replies leave they are written together, and synchronised as `appendfsync` says:
 
     everysec   in a thread, once a second. While that is under way new commands wait in memory, for half a second at most
-    always     in the same thread; the replies of the turn are held until their commands are on the disk. Turns that come meanwhile
-               share the next synchronisation
+    always     in the same thread; the replies of the turn are held until their commands are on the disk. Turns that come
+               meanwhile share the next synchronisation
     no         never: the system does it
 
-A write that fails is undone (the file is cut back to whole commands) and tried again; meanwhile write commands are refused and reads
-go on. After a failed synchronisation nobody knows what the disk holds: writes are refused until the file has been rewritten.
+A write that fails is undone (the file is cut back to whole commands) and tried again; meanwhile write commands are refused and
+reads go on. After a failed synchronisation nobody knows what the disk holds: writes are refused until the file has been
+rewritten.
 """
 import logging
 import os
@@ -33,8 +34,8 @@ _MULTI, _EXEC = [b"MULTI"], [b"EXEC"]
 
 
 class Journal:
-    """Everything but the synchronising itself happens on the loop thread. `entries`: the commands of this turn, as lists of words or
-    as bytes in RESP."""
+    """Everything but the synchronising itself happens on the loop thread. `entries`: the commands of this turn, as lists of
+    words or as bytes in RESP."""
 
     def __init__(self, server, policy: str = "everysec"):
         self.server = server
@@ -93,7 +94,8 @@ class Journal:
         self.entries += lines
 
     def note_all(self, client, data: bytes) -> None:
-        """Write commands have run which all have changed something; `data`: the bytes that they came in, to be logged as they are."""
+        """Write commands have run which all have changed something;
+        `data`: the bytes that they came in, to be logged as they are."""
         self._seen = self.server.keyspace.dirty
         if self.policy == "always":
             self._writers.add(client)
@@ -120,8 +122,8 @@ class Journal:
         self.entries.append([b"SELECT", b"%d" % db.index])
 
     def join(self, start: int, commands: list, data: bytes) -> None:
-        """If the entries from `start` on are just these commands, `data`, which they came in, stands for them: nothing is to be
-        encoded."""
+        """If the entries from `start` on are just these commands, `data`, which they came in, stands for them:
+        nothing is to be encoded."""
         entries = self.entries
         if len(entries) - start == len(commands) and all(map(is_, islice(entries, start, None), commands)):
             entries[start:] = [data]
@@ -140,8 +142,8 @@ class Journal:
     # Writing
 
     def open(self, path: str) -> None:
-        """Goes on in a new file, or at the end of one that is there. What was noted has been written to the one before. Raises OSError,
-        with nothing changed."""
+        """Goes on in a new file, or at the end of one that is there. What was noted has been written to the one before. Raises
+        OSError, with nothing changed."""
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             size = os.fstat(fd).st_size
@@ -205,8 +207,8 @@ class Journal:
                 os.ftruncate(self._fd, self.size)
                 done = 0
             except OSError as second:
-                log.warning("Could not remove short write from the append-only file. The server may refuse to load the AOF the next time "
-                            "it starts. ftruncate: %s", second.strerror)
+                log.warning("Could not remove short write from the append-only file. The server may refuse to load the AOF the "
+                            "next time it starts. ftruncate: %s", second.strerror)
                 self.size += done
                 self.total += done
         self._waiting[:] = [data[done:]]
@@ -223,8 +225,8 @@ class Journal:
     # Synchronising
 
     def commit(self) -> bool:
-        """To be called before the replies of a turn leave: writes. Returns whether they may leave now; if not they are to be handed
-        to `hold`."""
+        """To be called before the replies of a turn leave: writes. Returns whether they may leave now; if not they are to be
+        handed to `hold`."""
         if self.entries or self._waiting:
             is_written = self.write(self.policy == "always")
         else:
@@ -266,8 +268,8 @@ class Journal:
                 connection.send_held(data)
 
     def settle(self) -> None:
-        """Writes, synchronises if the policy is `always`, and lets go of all replies that are held, before it returns: for replies
-        that cannot wait."""
+        """Writes, synchronises if the policy is `always`, and lets go of all replies that are held, before it returns: for
+        replies that cannot wait."""
         self.write(True)
         if self.policy != "always" or self.total == self.synced and not self._held:
             return

@@ -46,8 +46,8 @@ class Loading:
 
 
 class Keeper:
-    """One per server. `definitions`: functions of the server that give the commands (lists of words) by which a module's own state
-    comes back before the keys are loaded."""
+    """One per server. `definitions`: functions of the server that give the commands (lists of words) by which a module's own
+    state comes back before the keys are loaded."""
 
     def __init__(self, server):
         self.server = server
@@ -99,8 +99,8 @@ class Keeper:
     # The start
 
     def apply(self, words: list[bytes]) -> None:
-        """Runs a command of a file. Raises CommandError if this server does not know it; what it refuses is only logged, as it was
-        refused the first time."""
+        """Runs a command of a file. Raises CommandError if this server does not know it; what it refuses is only logged, as it
+        was refused the first time."""
         command, n_name = COMMANDS.get(words[0].lower()), 1
         if command is not None and len(words) > 1 and words[1].lower() in command.subcommands:
             command, n_name = command.subcommands[words[1].lower()], 2
@@ -158,8 +158,8 @@ class Keeper:
             self.images.reached((place, offset))
 
     async def start(self, listen: Callable) -> list:
-        """Reads the data, has `await listen()` open the sockets, before the end of it if that takes long, and begins to write. Returns
-        the listeners. Raises Blocked, ConfigError."""
+        """Reads the data, has `await listen()` open the sockets, before the end of it if that takes long, and begins to write.
+        Returns the listeners. Raises Blocked, ConfigError."""
         listeners: list | None = None
         deadline = time.monotonic() + _BEFORE_LISTENING
         gc.disable()                                # nothing of what is read is garbage, and nobody wants to walk over it
@@ -196,8 +196,8 @@ class Keeper:
         return self._preparing is not None or self.child is not None and self.child_kind == "rdb"
 
     def prepare(self, work: Callable[[], None], on_done: Callable[[str], None], patience: float = math.inf) -> None:
-        """Has a thread do `work`, and before it what would make `fork` take long, for `patience` seconds or so at most. Then on_done(error text
-        or "") is called on the loop thread; that is where to fork."""
+        """Has a thread do `work`, and before it what would make `fork` take long, for `patience` seconds or so at most. Then
+        on_done(error text or "") is called on the loop thread; that is where to fork."""
         job = self.images.job() if self.images is not None else None
 
         def run() -> None:
@@ -216,7 +216,8 @@ class Keeper:
         self.in_thread(run, done)
 
     def fork(self, name: str, work: Callable, on_done: Callable[[str], None], point: tuple | None, kind: str = "aof") -> None:
-        """Starts a child; see Child. Images of indexes are written beside it, if this moment is a `point` of the log. Raises OSError."""
+        """Starts a child; see Child.
+        Images of indexes are written beside it, if this moment is a `point` of the log. Raises OSError."""
         job, self._ready = self._ready, None
         if self.images is not None and point is not None:
             job = self.images.begin(point, job)
@@ -268,8 +269,8 @@ class Keeper:
                 self._job = None
 
     def in_thread(self, work: Callable[[], None], on_done: Callable[[str], None], steps_back: bool = False) -> None:
-        """Runs what may wait for the disk in a thread; on_done(error text or "") is called on the loop thread afterwards. `steps_back`: it
-        computes for long, and the traffic comes first."""
+        """Runs what may wait for the disk in a thread; on_done(error text or "") is called on the loop thread afterwards.
+        `steps_back`: it computes for long, and the traffic comes first."""
         def run() -> None:
             error = ""
             if steps_back:
@@ -308,8 +309,8 @@ class Keeper:
         self._note_save(True, self.server.keyspace.dirty)
 
     def _point(self) -> tuple | None:
-        """The point of the log at which this moment is: (part of the append-only file, offset), or (id of a snapshot to be written, 0).
-        None where the file cannot be written."""
+        """The point of the log at which this moment is: (part of the append-only file, offset), or (id of a snapshot to be
+        written, 0). None where the file cannot be written."""
         if self.file.journal is None:
             return f"snapshot-{secrets.token_hex(8)}", 0
         return self.file.point()
@@ -324,10 +325,11 @@ class Keeper:
 
     def background_save(self, may_wait: bool = False, on_started: Callable[[CommandError | None], None] | None = None,
                         patience: float = _PATIENCE) -> bool:
-        """BGSAVE: has a child write a snapshot of this moment. Returns False if it waits for a rewrite to end first. Raises CommandError.
+        """BGSAVE: has a child write a snapshot of this moment. Returns False if it waits for a rewrite to end first. Raises
+        CommandError.
 
-        With `on_started` a thread may prepare the fork, for `patience` seconds at most, so that it is short: then `is_preparing`, the moment is
-        when that is done, and on_started(error or None) is called."""
+        With `on_started` a thread may prepare the fork, for `patience` seconds at most, so that it is short: then
+        `is_preparing`, the moment is when that is done, and on_started(error or None) is called."""
         if self.is_busy or self.file.is_rewriting:
             if self.is_saving:
                 raise CommandError(errors.SAVE_IN_PROGRESS)

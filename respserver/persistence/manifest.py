@@ -100,7 +100,8 @@ def _take_line(manifest: Manifest, line: str, number: int) -> None:
     words = [word.decode("utf-8", "surrogateescape") for word in split_words(line.encode("utf-8", "surrogateescape")) or []]
     fields = dict(zip([word.lower() for word in words[::2]], words[1::2]))
     name, kind, text = fields.get("file", ""), fields.get("type", ""), fields.get("seq", "")
-    if len(words) < 6 or len(words) % 2 or not name or "/" in name or not text.isdigit() or int(text) < 1 or kind not in (BASE, HISTORY, INCREMENT):
+    if (len(words) < 6 or len(words) % 2 or not name or "/" in name or not text.isdigit() or int(text) < 1
+            or kind not in (BASE, HISTORY, INCREMENT)):
         raise ManifestError(f"Invalid AOF manifest file format, line {number}: {line}")
     part = Part(name, int(text), kind)
     if kind == BASE:

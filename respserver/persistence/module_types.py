@@ -7,8 +7,8 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 @dataclass(frozen=True)
 class ModuleType:
-    """`save` turns a value into its parts (int, float or bytes), `load(version, parts)` back, raising ValueError; `commands(key, value)`
-    are the commands (lists of words) that make it."""
+    """`save` turns a value into its parts (int, float or bytes), `load(version, parts)` back, raising ValueError;
+    `commands(key, value)` are the commands (lists of words) that make it."""
 
     cls: type
     name: str                           # nine letters

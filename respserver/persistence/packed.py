@@ -74,7 +74,8 @@ def make_listpack(items: list[bytes | int]) -> bytes:
         number = item if type(item) is int else parse_int(item)
         if number is None:
             n = len(item)
-            head = bytes((0x80 | n,)) if n < 64 else bytes((0xE0 | n >> 8, n & 255)) if n < 4096 else b"\xf0" + n.to_bytes(4, "little")
+            head = (bytes((0x80 | n,)) if n < 64 else bytes((0xE0 | n >> 8, n & 255)) if n < 4096
+                    else b"\xf0" + n.to_bytes(4, "little"))
             body = head + item
         elif 0 <= number < 128:
             body = bytes((number,))

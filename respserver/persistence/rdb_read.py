@@ -14,8 +14,9 @@ from ..values.shape import OWN
 from ..values.sorted_set import SortedSet
 from . import module_types, packed, streams
 from .crc64 import crc64
-from .rdb_write import (OP_AUX, OP_END, OP_EXPIRE_MS, OP_SELECT, OP_SIZES, PART_DOUBLE, PART_END, PART_FLOAT, PART_SIGNED, PART_STRING,
-                        PART_UNSIGNED, TYPE_HASH, TYPE_HASH_TIMES, TYPE_LIST, TYPE_MODULE, TYPE_SET, TYPE_SORTED_SET, TYPE_STRING)
+from .rdb_write import (OP_AUX, OP_END, OP_EXPIRE_MS, OP_SELECT, OP_SIZES, PART_DOUBLE, PART_END, PART_FLOAT, PART_SIGNED,
+                        PART_STRING, PART_UNSIGNED, TYPE_HASH, TYPE_HASH_TIMES, TYPE_LIST,
+                        TYPE_MODULE, TYPE_SET, TYPE_SORTED_SET, TYPE_STRING)
 
 #: The check sum of files longer than this is computed beside the reading. Bytes.
 _IN_THREAD = 1 << 22

@@ -16,8 +16,8 @@ TYPE_STRING, TYPE_LIST, TYPE_SET, TYPE_HASH, TYPE_SORTED_SET, TYPE_MODULE, TYPE_
 (OP_AUX, OP_SIZES, OP_EXPIRE_MS, OP_SELECT, OP_END) = 250, 251, 252, 254, 255
 (PART_END, PART_SIGNED, PART_UNSIGNED, PART_FLOAT, PART_DOUBLE, PART_STRING) = range(6)
 
-#: An AUX field of this name holds one command (in RESP) that is run before the keys are loaded: the definition of an index and the
-#: like. Servers that do not know it pass over it.
+#: An AUX field of this name holds one command (in RESP) that is run before the keys are loaded: the definition of an index and
+#: the like. Servers that do not know it pass over it.
 AUX_COMMAND = b"vamana-command"
 
 _MS = struct.Struct("<Q")
@@ -126,7 +126,8 @@ def database(index: int, data: dict, expires: dict, report: Callable[[int], None
             report(n)
 
 
-def whole(databases: Iterable, remarks: Iterable[tuple[bytes, bytes]], report: Callable[[int], None] | None = None) -> Iterator[bytes]:
+def whole(databases: Iterable, remarks: Iterable[tuple[bytes, bytes]],
+          report: Callable[[int], None] | None = None) -> Iterator[bytes]:
     """A file in pieces, up to and with the mark of its end; the check sum comes after it."""
     databases = list(databases)
     yield header(any(value.times() for db in databases for key in db.field_expires

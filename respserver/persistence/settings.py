@@ -36,6 +36,6 @@ register_directives()
 
 
 def set_save_points(config) -> None:
-    """What a server starts with that was told neither when to save snapshots nor to keep an append-only file: Redis's save points."""
+    """Redis's save points, for a server that was told neither when to save snapshots nor to keep an append-only file."""
     if not (config.is_given("save") or config["appendonly"]):
         config.load("save", SAVE_POINTS)

@@ -27,8 +27,9 @@ def write(path: str, server, definitions: Iterable[bytes], is_base: bool = False
           report: Callable[[int], None] | None = None) -> None:
     """Writes all databases into a new file `path`, synchronised. `definitions`: commands in RESP that are run before the keys are
     loaded; `id_` is told to who reads it. Raises OSError, and CommandError if a value cannot be read."""
-    remarks = [(b"redis-ver", REDIS_VERSION.encode()), (b"redis-bits", b"64"), (b"ctime", b"%d" % time.time()), (b"used-mem", b"0"),
-               (b"aof-base", b"1" if is_base else b"0"), *([(_ID, id_.encode())] if id_ else []), *[(rdb_write.AUX_COMMAND, text) for text in definitions]]
+    remarks = [(b"redis-ver", REDIS_VERSION.encode()), (b"redis-bits", b"64"), (b"ctime", b"%d" % time.time()),
+               (b"used-mem", b"0"), (b"aof-base", b"1" if is_base else b"0"), *([(_ID, id_.encode())] if id_ else []),
+               *[(rdb_write.AUX_COMMAND, text) for text in definitions]]
     checks = server.config["rdbchecksum"]
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
@@ -63,8 +64,9 @@ def save(path: str, server, definitions: Iterable[bytes], id_: str = "", report:
 
 def load(path: str, server, apply: Callable[[list[bytes]], None], progress: Callable[[int, int], None],
          note_id: Callable[[str], None] = str) -> Generator:
-    """Reads a snapshot into the databases; yields after each piece and returns the offset behind it. `apply(words)` runs the commands that
-    it holds, `progress(bytes, keys)` is told how far it has come, `note_id` the file's id if it has one. Raises Blocked, OSError."""
+    """Reads a snapshot into the databases; yields after each piece and returns the offset behind it. `apply(words)` runs the
+    commands that it holds, `progress(bytes, keys)` is told how far it has come, `note_id` the file's id if it has one. Raises
+    Blocked, OSError."""
     data = mapped(path)
     file = rdb_read.File(data, server.config["rdb-skip-unsupported"], server.config["rdbchecksum"])
     file.on_remark = lambda name, value: note_id(value.decode()) if name == _ID else apply_remark(name, value, apply)

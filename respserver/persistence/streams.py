@@ -1,9 +1,8 @@
 """Streams in RDB format, as Redis 7.0 writes them (type 19), and as commands. Types 15 and 21, of other versions, are read, too.
 
 Entries are in nodes: a listpack each, with the id of its first entry (the master) as a key. A node begins with the number of
-entries, of
-those removed, and the names of the master's fields; an entry has its id as a distance from the master's and, if its names are the
-master's, only values."""
+entries, of those removed, and the names of the master's fields; an entry has its id as a distance from the master's and, if its
+names are the master's, only values."""
 import struct
 from collections.abc import Iterator
 

@@ -54,9 +54,11 @@ static int check_kernels(void) {
                 for (int r = 0; r < RECORDS; r++) {
                     float a, b;
                     double c, e;
-                    memcpy(&a, got + 4 * r, 4), memcpy(&b, want + 4 * r, 4), memcpy(&c, got + 8 * r, 8), memcpy(&e, want + 8 * r, 8);
-                    bad |= is_double ? fabs(c - e) > 1e-11 * (1 + fabs(e)) : is_float ? fabsf(a - b) > 2e-5f * (1 + fabsf(b)) * sqrtf((float)dim)
-                         : memcmp(got + 4 * r, want + 4 * r, 4) != 0;
+                    memcpy(&a, got + 4 * r, 4), memcpy(&b, want + 4 * r, 4), memcpy(&c, got + 8 * r, 8),
+                        memcpy(&e, want + 8 * r, 8);
+                    bad |= is_double  ? fabs(c - e) > 1e-11 * (1 + fabs(e))
+                           : is_float ? fabsf(a - b) > 2e-5f * (1 + fabsf(b)) * sqrtf((float)dim)
+                                      : memcmp(got + 4 * r, want + 4 * r, 4) != 0;
                 }
                 if (bad) n_bad++, printf("%s %s differs from scalar at dim %zu\n", isa, kernel, dim);
             }
@@ -76,7 +78,8 @@ static int check_blocks(void) {
             size_t bytes_dim = (dim + 15) / 16 * 16;
             for (int r = 0; r < ROWS; r++) fill("dot_u8s8", junk, records + r * BYTES, BYTES);
             for (int r = 0; r < QUERIES; r++) fill("dot_u8s8", queries + r * BYTES, junk, BYTES);
-            if (vec_run_block(isa, "block_u8s8", queries, BYTES, QUERIES - 3, records, BYTES, ROWS, bytes_dim, got) != VEC_OK) continue;
+            if (vec_run_block(isa, "block_u8s8", queries, BYTES, QUERIES - 3, records, BYTES, ROWS, bytes_dim, got) != VEC_OK)
+                continue;
             vec_run_block("scalar", "block_u8s8", queries, BYTES, QUERIES - 3, records, BYTES, ROWS, bytes_dim, want);
             n_run++;
             if (memcmp(got, want, 4 * CELLS)) n_bad++, printf("%s block_u8s8 differs from scalar at dim %zu\n", isa, bytes_dim);
@@ -88,7 +91,8 @@ static int check_blocks(void) {
                 vec_run_block(isa, names[k], queries, BYTES, 13, records, BYTES, ROWS, dim, got);
                 for (int q = 0; q < 13; q++) {
                     vec_run_kernel(isa, names[k] + 6, queries + q * BYTES, records, BYTES, ROWS, dim, want);
-                    for (int r = 0; r < ROWS; r++) bad |= memcmp(got + size * (size_t)(16 * r + q), want + size * (size_t)r, size) != 0;
+                    for (int r = 0; r < ROWS; r++)
+                        bad |= memcmp(got + size * (size_t)(16 * r + q), want + size * (size_t)r, size) != 0;
                 }
                 n_run++;
                 if (bad) n_bad++, printf("%s %s differs from its single kernel at dim %zu\n", isa, names[k], dim);
@@ -118,8 +122,9 @@ static int write_or_read(const char *path, int is_read) {
     int bits, reduces;
     for (int i = 0; (codec = vec_codec_name(i, &bits, &reduces)); i++) {
         vec_index *ix;
-        vec_params p = {.dim = DIM, .metric = VEC_L2, .dtype = VEC_FLOAT32, .algorithm = i % 2 ? VEC_FLAT : VEC_GRAPH, .compression = codec,
-                        .training_threshold = N / 2, .max_degree = 16, .build_window = 60, .search_window = 30, .alpha = 1.2f, .threads = 1};
+        vec_params p = {.dim = DIM, .metric = VEC_L2, .dtype = VEC_FLOAT32, .algorithm = i % 2 ? VEC_FLAT : VEC_GRAPH,
+                        .compression = codec, .training_threshold = N / 2, .max_degree = 16, .build_window = 60,
+                        .search_window = 30, .alpha = 1.2f, .threads = 1};
         snprintf(file, sizeof file, "%s-%s", path, codec);
         if (is_read ? vec_load(file, 0, &ix, why, sizeof why) : vec_create(&p, &ix)) {
             fprintf(stderr, "%s: %s\n", file, why);

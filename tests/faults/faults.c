@@ -1,5 +1,5 @@
-/* Preloaded into a server: makes calls on files fail whose path contains FAULTS_MATCH, as the page FAULTS_PAGE (a file that tests write to)
-   says at that moment. */
+/* Preloaded into a server: makes calls on files fail whose path contains FAULTS_MATCH, as the page FAULTS_PAGE (a file that tests
+   write to) says at that moment. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -63,7 +63,8 @@ int fsync(int fd) { return synchronise(fd, REAL(fsync)); }
 int fdatasync(int fd) { return synchronise(fd, REAL(fdatasync)); }
 
 int rename(const char *from, const char *to) {
-    return page()->rename_error && strstr(to, getenv("FAULTS_MATCH")) && fails(page()->rename_error) ? -1 : REAL(rename)(from, to);
+    int is_to_fail = page()->rename_error && strstr(to, getenv("FAULTS_MATCH")) && fails(page()->rename_error);
+    return is_to_fail ? -1 : REAL(rename)(from, to);
 }
 
 static int cut(int fd, off_t n, int (*real)(int, off_t)) {

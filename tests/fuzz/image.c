@@ -1,5 +1,5 @@
-/* Fuzzes vec_load: any bytes as an image, as they are and with their check sums put right, so that what lies behind them is reached.
-   What loads is used: searched, added to, removed from, saved. Built and run by scripts/fuzz-image. */
+/* Fuzzes vec_load: any bytes as an image, as they are and with their check sums put right, so that what lies behind them is
+   reached. What loads is used: searched, added to, removed from, saved. Built and run by scripts/fuzz-image. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -40,8 +40,8 @@ def both_ways(r, query, words):
 
 def reducer(rng):
     """A random one, with its arguments."""
-    function = rng.choice(["COUNT", "SUM", "AVG", "MIN", "MAX", "STDDEV", "QUANTILE", "COUNT_DISTINCT", "COUNT_DISTINCTISH", "TOLIST",
-                           "FIRST_VALUE", "FIRST_VALUE", "HLL"])
+    function = rng.choice(["COUNT", "SUM", "AVG", "MIN", "MAX", "STDDEV", "QUANTILE", "COUNT_DISTINCT", "COUNT_DISTINCTISH",
+                           "TOLIST", "FIRST_VALUE", "FIRST_VALUE", "HLL"])
     source = rng.choice(["@num", "@more"] if rng.random() < 0.7 else [f"@{name}" for name in FIELDS])
     if function == "COUNT":
         return ["REDUCE", "COUNT", 0]
@@ -62,7 +62,8 @@ def test_any_grouping(filled):
         more = rng.choice([[], ["LIMIT", 0, 5000], ["SORTBY", 2, names[0], "DESC"] if names else [], ["LIMIT", 3, 20]])
         if reducers and rng.random() < 0.6:
             more = rng.choice([["SORTBY", 2, "@r0", "ASC", "LIMIT", 0, 30], ["APPLY", "upper(@r0)", "AS", "u", "LIMIT", 0, 9],
-                               ["FILTER", "exists(@r0)", "GROUPBY", 1, "@r0", "REDUCE", "COUNT", 0, "AS", "n"], ["SORTBY", 4, "@r0", "DESC", names[-1], "ASC"] if names else []])
+                               ["FILTER", "exists(@r0)", "GROUPBY", 1, "@r0", "REDUCE", "COUNT", 0, "AS", "n"],
+                               ["SORTBY", 4, "@r0", "DESC", names[-1], "ASC"] if names else []])
         by_columns, by_rows = both_ways(filled, rng.choice(["*", "@words:hello", "@num:[0 2]", "@tag:{a|b}", "@many:{7}"]),
                                         ["GROUPBY", len(names), *names, *reducers, *more])
         assert by_columns == by_rows, (names, reducers, more)
@@ -112,8 +113,9 @@ def test_a_field_with_many_values(filled):
 
 
 def test_pages_of_groups_in_resp3(filled, r3):
-    for words in (["GROUPBY", 1, "@tag", "REDUCE", "COUNT", 0, "AS", "n", "REDUCE", "SUM", 1, "@num", "AS", "s", "SORTBY", 4, "@n", "DESC",
-                   "@s", "ASC", "LIMIT", 3, 4], ["GROUPBY", 1, "@sorted", "LIMIT", 100, 10], ["GROUPBY", 0, "REDUCE", "COUNT", 0, "AS", "n"]):
+    for words in (["GROUPBY", 1, "@tag", "REDUCE", "COUNT", 0, "AS", "n", "REDUCE", "SUM", 1, "@num", "AS", "s", "SORTBY", 4,
+                   "@n", "DESC", "@s", "ASC", "LIMIT", 3, 4], ["GROUPBY", 1, "@sorted", "LIMIT", 100, 10],
+                  ["GROUPBY", 0, "REDUCE", "COUNT", 0, "AS", "n"]):
         for query in ("@words:hello", "@words:nowhere", "*", "@words:hello"):
             by_columns, by_rows = both_ways(r3, query, words)
             assert by_columns == by_rows, (query, words)
@@ -123,7 +125,8 @@ def test_groups_are_limited(r2):
     r2.execute_command("FT.CREATE", "few", "PREFIX", 1, "few:", "SCHEMA", "g", "TAG", "SORTABLE", "t", "TEXT", "SORTABLE")
     for i in range(4):
         r2.hset(f"few:{i}", mapping={"g": i, "t": f"a{i},b"})
-    forms = [("GROUPBY", 1, "@g"), ("LOAD", 1, "@__key", "GROUPBY", 1, "@__key"), ("APPLY", "split(@t, ',')", "AS", "s", "GROUPBY", 1, "@s"),
+    forms = [("GROUPBY", 1, "@g"), ("LOAD", 1, "@__key", "GROUPBY", 1, "@__key"),
+             ("APPLY", "split(@t, ',')", "AS", "s", "GROUPBY", 1, "@s"),
              ("GROUPBY", 1, "@g", "REDUCE", "COUNT", 0, "AS", "n", "SORTBY", 1, "@n")]
     try:
         for most, fits in ((3, False), (5, True)):

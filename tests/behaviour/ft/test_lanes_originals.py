@@ -1,4 +1,5 @@
-"""Lanes that score candidates again with vectors on disk: exact at every moment, wherever the vectors are and whatever is written."""
+"""Lanes that score candidates again with vectors on disk: exact at every moment,
+wherever the vectors are and whatever is written."""
 import json
 import os
 import sys
@@ -26,8 +27,8 @@ class LaneClient:
 
     def ask(self, query):
         """[(key, distance)], as the server says."""
-        reply = self.raw.send(pack("FT.SEARCH", "idx", f"*=>[KNN {K} @v $b AS d]", "PARAMS", "2", "b", query.tobytes(), "SORTBY", "d", "RETURN",
-                                   "1", "d", "DIALECT", "2")).read()
+        reply = self.raw.send(pack("FT.SEARCH", "idx", f"*=>[KNN {K} @v $b AS d]", "PARAMS", "2", "b", query.tobytes(),
+                                   "SORTBY", "d", "RETURN", "1", "d", "DIALECT", "2")).read()
         return [(key, float(pair[1])) for key, pair in zip(reply[1::2], reply[2::2])]
 
     def is_on_lane(self):

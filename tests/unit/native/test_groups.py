@@ -118,7 +118,8 @@ def test_rows_of_a_reply_in_order(first, last):
     groups.begin(plan)
     n = groups.add(rows)
     keys, results = (part.tolist() for part in groups.end())
-    columns = [[texts[int(code)] if code else None for code in keys[0]], [None if year != year else year for year in keys[1]], *results]
+    columns = [[texts[int(code)] if code else None for code in keys[0]],
+               [None if year != year else year for year in keys[1]], *results]
 
     def key_of(value, is_descending):
         """The rank of a value's kind, and what its kind is sorted by."""
@@ -132,7 +133,8 @@ def test_rows_of_a_reply_in_order(first, last):
         return 1, -value if is_descending else value
 
     def shown(value):
-        return b"nil" if value is None else bulk(value) if isinstance(value, bytes) else bulk(b"nan") if value != value else number_text(value)
+        return (b"nil" if value is None else bulk(value) if isinstance(value, bytes) else bulk(b"nan") if value != value
+                else number_text(value))
 
     for by in ([], [(0, True)], [(3, False)], [(3, True), (0, False)], [(1, True)], [(1, False), (2, True)]):
         order = range(n)
@@ -144,7 +146,8 @@ def test_rows_of_a_reply_in_order(first, last):
         assert (count, text) == (len(expected), b"".join(expected)), by
 
 
-@pytest.mark.parametrize("rows, is_so", [([], True), ([3], True), ([0, 1, 3], True), ([0, 1, 2], False), ([1, 1], False), ([3, 0], False)])
+@pytest.mark.parametrize("rows, is_so",
+                         [([], True), ([3], True), ([0, 1, 3], True), ([0, 1, 2], False), ([1, 1], False), ([3, 0], False)])
 def test_whether_values_ascend(rows, is_so):
     assert native.are_ascending(np.array([1, 5, 5, 9]), np.array(rows, dtype=np.uint32)) is is_so
 

@@ -219,7 +219,8 @@ def test_candidates_are_measured_again_where_their_vectors_are():
     client.sendall(request(query))
     assert bench.turn() == [("missing", 77, [rows[3]])]
     bench.road.set(bench.index, native.Query(5, 60), bench.names, FORM, bench.order, None, None, 0, 5)
-    assert bench.turn() == [("given", 1, request(query), (2, 2 * len(request(query)), 2 * len(wanted)))]     # which was for another search
+    # which was for another search
+    assert bench.turn() == [("given", 1, request(query), (2, 2 * len(request(query)), 2 * len(wanted)))]
     client, number = bench.join(2)
     bench.road.set(bench.index, native.Query(30, 60), bench.names, FORM, bench.order, ruler, places, 30, 5)
     client.sendall(request(query))
