@@ -257,8 +257,8 @@ class Results:
         self.hidden: frozenset[bytes] = frozenset()
 
     @classmethod
-    def of(cls, index, config, options: AggregateOptions, stages: list, final: Layout, progress: Progress, batches: Iterator[Batch],
-           warnings: list[bytes], timings: list[Timing] | None = None) -> "Results":
+    def of(cls, index, config, options: AggregateOptions, stages: list, final: Layout, progress: Progress,
+           batches: Iterator[Batch], warnings: list[bytes], timings: list[Timing] | None = None) -> "Results":
         """What the stages make of these batches. `warnings`: of the query; `timings`: as for `prepare`."""
         if timings is not None:
             timings.append(Timing("Index"))

@@ -1,6 +1,8 @@
-"""What FT.AGGREGATE keeps of a request for those that say the same besides their query: its stages (pipeline.py), ready to be
-run again, and how its queries find their documents. Where it groups by fields of the schema and reduces numbers, and maybe
-sorts the groups, the engine does all of it, to the bytes of the rows (Written)."""
+"""What FT.AGGREGATE keeps of a request for those that say the same besides their query: its stages (pipeline.py), ready to be run
+again, and how its queries find their documents. Where it groups by fields of the schema and reduces numbers, and maybe sorts the
+groups, the engine does all of it, to the bytes of the rows (Written)."""
+from itertools import dropwhile
+
 import native
 from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Raw
@@ -33,8 +35,8 @@ class HotQuery:
 
 
 class HotAggregate:
-    """One request's stages, for whatever query; see the module. One run at a time: where one goes on beside the traffic, the
-    next one needs stages of its own (`renew`)."""
+    """One request's stages, for whatever query; see the module. One run at a time: where one goes on beside the traffic, the next
+    one needs stages of its own (`renew`)."""
 
     __slots__ = ("server", "index", "options", "layout", "stages", "final", "progress", "written", "_queries")
 
@@ -44,7 +46,7 @@ class HotAggregate:
         self.index = index
         self.options = options
         self.renew()
-        self.written = Written.of(index, options)
+        self.written = Written.of(index, options, self.layout)
         self._queries: dict[bytes, HotQuery | None] = {}
 
     @classmethod
@@ -119,10 +121,10 @@ class Written:
             self._last = _NO_END if count is None else arrange.offset + count
 
     @classmethod
-    def of(cls, index, options) -> "Written | None":
-        """It for a request's options, None if the engine does not do all of it."""
-        steps = options.steps
-        if options.with_sort_keys or options.no_rows or options.no_content:
+    def of(cls, index, options, layout: DocumentLayout) -> "Written | None":
+        """It for a request's options, None if the engine does not do all of it. `layout`: of its stages."""
+        steps = list(dropwhile(lambda step: type(step) is Load, options.steps))
+        if not layout.is_columnar or options.with_sort_keys or options.no_rows or options.no_content:
             return None
         if not 1 <= len(steps) <= 2 or type(steps[0]) is not Group or type(steps[-1]) not in (Group, Arrange):
             return None

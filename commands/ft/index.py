@@ -28,6 +28,11 @@ ATTRIBUTE_FIELDS = (b"__score", b"__language", b"__payload")
 NARROW = 32
 
 
+def _is_vector_alone(change: tuple) -> bool:
+    """Whether queries without vectors find the same after a change of a field as before."""
+    return type(change[0]) is VectorField and change[0].present is None
+
+
 class Index:
     """A search index over hashes or JSON documents.
 
@@ -55,6 +60,7 @@ class Index:
         self.disk_fields: tuple = ()  # (path, bytes, or ON JSON numbers) of the vectors whose originals belong on disk
         self.move_out = None  # with them: function(hash or view, path, bytes or numbers) that moves one there
         self.revision = 0
+        self.plain_revision = 0                     # the same but for changes of vectors alone
         self.n_removals = 0
         self.plans = Plans()                        # prepared searches, by query text (commands/ft/search.py)
         self.is_dropped = False
@@ -104,7 +110,11 @@ class Index:
         # Vectors first: only they can still be refused when they are stored.
         self._in_put_order = sorted(self.fields, key=lambda field: field.type_name != "VECTOR")
         self.plans.clear()
+        self._note_change()
+
+    def _note_change(self) -> None:
         self.revision += 1
+        self.plain_revision += 1
 
     def words(self) -> TextIndex:
         """The text index, even if there is no TEXT field yet."""
@@ -190,6 +200,8 @@ class Index:
             docs.renew(row, value)
             self.n_stale += 1
         self.revision += 1
+        if is_new or self._language_changed(changed) or not all(map(_is_vector_alone, work)):
+            self.plain_revision += 1
         for field, parsed in work:
             if parsed is _ABSENT:
                 field.clear(row)
@@ -225,7 +237,7 @@ class Index:
         has_more = bool(fields or self.disk_fields or self.options.score_field is not None
                         or self.options.payload_field is not None)
         source, docs = self.source, self.docs
-        self.revision += 1
+        self._note_change()
         for row in list(docs.live) if has_more or self.text is not None else ():
             value, key = docs.values[row], docs.keys[row]
             for field in fields:
@@ -295,7 +307,7 @@ class Index:
             field.note_presence(row, False)
         if self.text is not None:
             self.text.clear(row)
-        self.revision += 1
+        self._note_change()
         self.n_removals += 1
         self.n_stale += 1
         return True
@@ -306,7 +318,7 @@ class Index:
             return False
         self.remove(new)
         self.docs.rename(old, new)
-        self.revision += 1
+        self._note_change()
         return True
 
     def count_failure(self, field: Field | None, key: bytes, text: str) -> None:
@@ -323,7 +335,7 @@ class Index:
         self.n_records = sum(field.n_values * field.records_per_document for field in self.fields)
         if self.text is not None:
             self.text.collect()
-            self.revision += 1          # words have become rarer
+            self._note_change()         # words have become rarer
             self.n_records += self.text.n_postings
         self.gc_bytes += _RECORD_BYTES * (self.n_stale + max(0, before - self.n_records))
         self.n_stale = 0

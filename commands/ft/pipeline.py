@@ -15,7 +15,7 @@ from respserver.protocol.errors import CommandError
 from . import aggregate_options as steps
 from . import errors, expr
 from .aggregate_options import DEFAULT_SORTED
-from .fields import NumericField
+from .fields import NumericField, TagField, TextField
 from .grouping import Grouping, column_of
 from .reducers import REDUCERS
 from .values import NULL, Several, is_true
@@ -128,6 +128,8 @@ class DocumentLayout(Layout):
         self.is_expanded = False                # ... unless this is set, too
         self.is_columnar = False                # batches are arrays of rows, for a Grouping ...
         self.may_be_columnar = True             # ... if whoever reads them may get these
+        self.plain: set[bytes] = set()          # what was loaded and is as a Grouping reads it ...
+        self.n_plain = 0                        # ... by so many stages
         self._with_all: list | None = None      # after LOAD * of JSON: (slot, path) of the fields that were asked for since
         self.columns: dict[int, Callable] = {}  # slot -> (rows, the same as a list) -> values
         self.given: dict[bytes, Callable] = {}  # likewise, of properties that can be loaded and are in no document
@@ -157,8 +159,14 @@ class DocumentLayout(Layout):
     def load(self, fields: list[tuple[bytes, bytes]], stages: list[NamedStage]) -> None:
         """LOAD: (property or hash field, name in the rows)."""
         from_hash: list[tuple[int, bytes]] = []
+        is_plain = True
         for path, name in fields:
             field = self.index.by_name.get(path)
+            if name == path and self._is_plain(field):
+                self.plain.add(name)
+            else:
+                self.plain.discard(name)
+                is_plain = False
             if field is None and path in self.slots:
                 if name != path:
                     stages.append(("Loader", _copy(self.slots[path], self.add(name))))
@@ -177,6 +185,14 @@ class DocumentLayout(Layout):
                 from_hash.append((slot, field.path))
         if from_hash:
             stages.append(("Loader", self._load_stage(from_hash)))
+            self.n_plain += is_plain
+
+    def _is_plain(self, field) -> bool:
+        """Whether LOAD of a field gives what a Grouping reads of it."""
+        kind = type(field)
+        if self.is_whole or field is None or field.has_arrays:
+            return False
+        return kind is NumericField or kind in (TagField, TextField) and field.sort_keys is None
 
     def _keys(self, rows: np.ndarray, numbers: list[int]) -> list:
         keys = self.index.docs.keys
@@ -200,7 +216,8 @@ class DocumentLayout(Layout):
             document, index, docs = self._document, self.index, self.index.docs
             for batch in batches:
                 # While nothing has changed, the table has the documents.
-                known = docs.values if not is_json and docs.max_doc_id == self.newest and index.n_removals == self.n_removals else None
+                is_same = docs.max_doc_id == self.newest and index.n_removals == self.n_removals
+                known = docs.values if is_same and not is_json else None
                 for row in batch:
                     value = document(row[DOCUMENT]) if known is None else known[row[DOCUMENT]]
                     if value is not None:
@@ -392,14 +409,18 @@ def _count(progress: Progress) -> Stage:
 def _group(step, before: Layout, stages: list[NamedStage], progress: Progress) -> Layout:
     after = Layout()
     grouping = None
-    if isinstance(before, DocumentLayout) and before.may_be_columnar and not stages and not before.is_whole and not before.db.field_expires:
-        grouping = Grouping.of(before.index, step, before.slots.__contains__)
+    if (isinstance(before, DocumentLayout) and before.may_be_columnar and len(stages) == before.n_plain and not before.is_whole
+            and not before.db.field_expires):
+        grouping = Grouping.of(before.index, step, lambda name: name in before.slots and name not in before.plain)
     if grouping is not None:
         name_slots = after.keys = [after.add(name) for name in step.properties]
         result_slots = [after.add(reduce.alias) for reduce in step.reducers]
         before.is_columnar = True
-        if any(not before.index.by_name[name].spec.sortable for name in _sources(step) if name in before.index.by_name):
-            stages.append(("Loader", _pass))                 # the grouping reads them by itself: FT.PROFILE says that they are
+        # The grouping reads them by itself: FT.PROFILE says that they are loaded.
+        stages[:] = [("Loader", _pass)] * len(stages)
+        by_name = before.index.by_name
+        if any(not by_name[name].spec.sortable for name in _sources(step) - before.plain if name in by_name):
+            stages.append(("Loader", _pass))
         stages.append(("Grouper", _group_columns(grouping, after, name_slots, result_slots, progress)))
         return after
     key_slots = []

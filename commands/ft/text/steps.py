@@ -51,7 +51,7 @@ class _Group:
 
 
 class _Steps:
-    """What the engine is to do for one search, as long as the index stays at this revision."""
+    """What the engine is to do for one search, as long as the index stays at this `plain_revision`."""
 
     __slots__ = ("revision", "search", "ranges", "warnings", "n_copied")
 
@@ -180,7 +180,7 @@ class QuerySteps:
     def _ready(self, deadline: float) -> _Steps:
         """What the engine is to do now. Raises Unfit where the deadline passes before it has all it needs."""
         steps = self._steps
-        if steps is None or not steps.is_right(self.index.revision):
+        if steps is None or not steps.is_right(self.index.plain_revision):
             self._steps = None
             steps = self._make_steps(deadline)
             if steps.n_copied <= _MOST_KEPT:
@@ -192,7 +192,7 @@ class QuerySteps:
         if _engine is None:
             _engine = native.TextTop()
         index, text = self.index, self.index.text
-        steps = _Steps(index.revision)
+        steps = _Steps(index.plain_revision)
         self.reader.warnings = steps.warnings
         n_docs = len(index.docs)
         mean = text.total_length / n_docs if n_docs and text is not None else 0.0

@@ -73,6 +73,18 @@ def test_any_grouping(filled):
             filled.delete(f"d:{i * 7 % 4000}")
 
 
+def test_what_is_loaded_before(filled):
+    group = ["GROUPBY", 1, "@tag", "REDUCE", "SUM", 1, "@num", "AS", "s", "REDUCE", "TOLIST", 1, "@words", "AS", "w",
+             "SORTBY", 2, "@tag", "ASC"]
+    for load in (["@tag"], ["@tag", "@num", "@more"], ["@num", "@words", "@tag"], ["@many", "AS", "tag"], ["@other"], ["@sorted"],
+                 ["@sorted", "@tag"], ["@tag", "@more", "AS", "num"]):
+        for words in (group, group[:9], [*group[:3], "LIMIT", 0, 9]):
+            by_columns, by_rows = both_ways(filled, "@words:hello", ["LOAD", len(load), *load, *words])
+            assert by_columns == by_rows, (load, words)
+    as_given = ["LOAD", 1, "@sorted", "GROUPBY", 1, "@sorted", "FILTER", "@sorted == 'A,b'"]      # its sort keys are folded
+    assert filled.execute_command("FT.AGGREGATE", "idx", "*", *as_given)[1:]
+
+
 def test_documents_that_change(filled):
     words = ["GROUPBY", 1, "@tag", "REDUCE", "COUNT", 0, "AS", "n", "SORTBY", 2, "@n", "DESC", "LIMIT", 0, 100]
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 import native
-from commands.ft.create_options import CreateOptions, NumericSpec, TagSpec, TextSpec
+from commands.ft.create_options import CreateOptions, NumericSpec, TagSpec, TextSpec, VectorSpec
 from commands.ft.index import Index
 from commands.ft.matches import row_array
 from commands.ft.plan import Evaluation
@@ -113,6 +113,26 @@ def test_what_goes_the_general_way():
     for options in ({"slop": 1}, {"in_order": True}, {"scorer": "TFIDF"}, {"sort_by": b"t"}, {"explain_score": True},
                     {"count": 100_000}):
         assert not is_hot("a1", **options), options
+
+
+def test_changes_of_vectors_leave_what_is_ready():
+    fields = [TextSpec(path=b"t", name=b"t"),
+              VectorSpec(path=b"v", name=b"v", algorithm="FLAT", dtype="FLOAT32", dim=1, metric="L2")]
+    index = Index(b"idx", CreateOptions(fields=fields), CONFIG | {"search-partial-indexed-docs": False})
+    values = [Document({b"t": b"word", b"v": bytes(4)}) for _ in range(3)]
+    for i, value in enumerate(values):
+        index.put(b"%d" % i, value)
+    hot = HotText.of(SERVER, index, parse_query(b"word", 2, index.schema).root, SearchOptions())
+    assert hot.top()[0] == [0, 1, 2]
+    before = index.revision, index.plain_revision
+    values[0][b"v"] = b"\0\0\x80\x3f"
+    index.put(b"0", values[0], changed={b"v": bytes(4)})
+    assert (index.revision, index.plain_revision) == (before[0] + 1, before[1])
+    assert hot.top()[0] == [1, 2, 0]                    # it is the latest now
+    values[1][b"t"] = b"other"
+    index.put(b"1", values[1], changed={b"t": b"word"})
+    assert index.plain_revision == before[1] + 1 and hot.top()[0] == [2, 0]
+    index.close()
 
 
 def test_empty_and_gone():
