@@ -367,8 +367,8 @@ typedef struct {
 } vec_lane_stats;
 void vec_lane_take_stats(vec_lane *lane, vec_lane_stats *out);
 /* Of roads that were searched on since the last time: searches on the caller's thread, their time, and the running mean of what
-   one takes, in which single ones that took much longer (they were interrupted) count little. Says it of up to `most`, and
-   returns of how many. */
+   one takes of a processor, in which single ones that took much longer count little. Says it of up to `most`, and returns of how
+   many. */
 typedef struct {
     uint64_t tag, n_own, own_ns;
     double search_ns;

@@ -23,6 +23,8 @@
 
 /* A helper's search is waited for so many times as long as one takes, and so much longer. */
 enum { PATIENCE = 4, PATIENCE_NS = 20000, LOOKS_PER_READ = 20 };
+/* What a search takes of a processor is measured for each so many: asking takes time. */
+enum { TURNS_PER_SAMPLE = 3 };
 
 /* 1. Connections and events. */
 
@@ -363,13 +365,13 @@ static uint32_t answer_all(vec_lanes *l, uint64_t watch_ns, uint32_t *n_answered
 
 static void follow(double *mean, double latest) { *mean += *mean > 0 ? 0.05 * (latest - *mean) : latest; }
 
-static void note_own(errand **taken, uint32_t n, uint64_t took) {
+/* took: by the clock; busy: of a processor, 0 where that was not asked. */
+static void note_own(errand **taken, uint32_t n, uint64_t took, uint64_t busy) {
     for (uint32_t i = 0; i < n; i++) {
         vec_road *road = taken[i]->road;
-        double each = (double)took / n, most = patience(road);
-        if (each > most && road->search_ns > 0) each = most;       /* it may have been interrupted */
-        follow(&road->search_ns, each);
-        follow(&road->lane->search_ns, each);
+        double each = (double)busy / n, most = patience(road);
+        if (each > most && road->search_ns > 0) each = most;       /* nothing was in the caches, say */
+        if (busy) follow(&road->search_ns, each), follow(&road->lane->search_ns, each);
         road->n_own++, road->own_ns += took / n;
         atomic_store_explicit(&taken[i]->state, DONE, memory_order_relaxed);
     }
@@ -402,9 +404,9 @@ int64_t vec_lanes_turn(vec_lanes *l, vec_crew *crew, uint64_t budget_ns, uint64_
     for (int idle = 0, is_reading = budget_ns > 0;;) {
         errand *taken[2];
         uint32_t n_read = is_reading ? read_all(l, crew) : 0;
-        uint64_t before = now_ns();
+        uint64_t before = now_ns(), busy = l->n_turned++ % TURNS_PER_SAMPLE ? 0 : thread_ns();
         uint32_t n_taken = search_some(l, n_threads, &l->room, taken), n_answered = 0;
-        if (n_taken) note_own(taken, n_taken, now_ns() - before);
+        if (n_taken) note_own(taken, n_taken, now_ns() - before, busy ? thread_ns() - busy : 0);
         uint32_t n_left = answer_all(l, watch_ns, &n_answered);
         is_reading = is_reading && !l->n_events && !l->n_missing && before < end;
         if (!n_left && (!is_reading || !(n_read || n_answered))) break;

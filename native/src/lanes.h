@@ -92,7 +92,7 @@ struct vec_lanes {
     uint32_t n_connections, n_free;
     uint32_t *free, *dirty, n_dirty;            /* numbers not in use; those with something to tally */
     errand *flying[MOST_FLYING];
-    uint32_t n_flying;
+    uint32_t n_flying, n_turned;
     vec_lane_event *events;
     size_t n_events, events_size;
     uint64_t *missing;
