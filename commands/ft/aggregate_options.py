@@ -7,7 +7,7 @@ from typing import Sequence
 from . import errors
 from .errors import fail
 from .options import Words, keyword, to_integer
-from .search_options import READERS, SearchOptions, check_format
+from .search_options import READERS, SearchOptions, check_format, read_limit
 
 __all__ = ["AggregateOptions", "Load", "Group", "Reduce", "Arrange", "Apply", "Filter", "CursorOptions",
            "parse_aggregate", "load", "group_by", "apply", "with_cursor", "check_collected"]
@@ -348,13 +348,7 @@ def _sort_by(cursor: Words, options: AggregateOptions) -> None:
 
 
 def _limit(cursor: Words, options: AggregateOptions) -> None:
-    if cursor.left < 2:
-        raise fail(errors.LIMIT_TWO)
-    offset, count = to_integer(cursor.next()), to_integer(cursor.next())
-    if offset is None or count is None or not 0 <= offset < 1 << 63 or not 0 <= count < 1 << 63:
-        raise fail(errors.LIMIT_NUMERIC)
-    if offset and not count:
-        raise fail(errors.LIMIT_OFFSET)
+    offset, count = read_limit(cursor)
     step = _arrange(options)
     step.offset, step.count = offset, count
     options.no_rows = not count

@@ -9,7 +9,7 @@ from .aggregate_options import AggregateOptions, Arrange, Filter, Group, Load, a
 from .errors import fail
 from .options import Words, keyword, to_float, to_integer
 from .runtime import SHARD_RATIO, parse_ratio
-from .search_options import check_format, read_scorer
+from .search_options import check_format, read_params, read_scorer
 from .tree import VectorAttribute
 
 __all__ = ["HybridOptions", "VectorPart", "Combine", "parse_hybrid"]
@@ -361,15 +361,7 @@ def _no_sort(cursor: Words, options: HybridOptions) -> None:
 
 
 def _params(cursor: Words, options: HybridOptions) -> None:
-    words = _slice(cursor, "PARAMS")
-    if words.left % 2:
-        raise fail(errors.PARAMS_PAIRS)
-    options.params = {}
-    while words:
-        name = words.next()
-        if name in options.params:
-            raise fail(errors.PARAMS_DUPLICATE, name)
-        options.params[name] = words.next()
+    options.params = read_params(_slice(cursor, "PARAMS"))
 
 
 def _timeout(cursor: Words, options: HybridOptions) -> None:

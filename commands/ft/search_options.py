@@ -10,7 +10,7 @@ from .errors import fail
 from .options import Words, keyword, to_float, to_integer
 
 __all__ = ["SearchOptions", "NumericFilter", "GeoFilter", "Summarize", "Highlight", "SCORERS", "parse_search",
-           "check_format", "read_scorer"]
+           "check_format", "read_limit", "read_params", "read_scorer"]
 
 SCORERS = frozenset(("BM25STD", "BM25STD.NORM", "BM25STD.TANH", "BM25", "TFIDF", "TFIDF.DOCNORM", "DISMAX",
                      "DOCSCORE", "HAMMING"))
@@ -150,7 +150,8 @@ def _unsigned(cursor: Words, missing: str, bad: str, low: int = 0, high: int = (
     return value
 
 
-def _limit(cursor: Words, options: SearchOptions) -> None:
+def read_limit(cursor: Words) -> tuple[int, int]:
+    """Offset and count, which follow LIMIT. Raises CommandError."""
     if cursor.left < 2:
         raise fail(errors.LIMIT_TWO)
     offset, count = to_integer(cursor.next()), to_integer(cursor.next())
@@ -158,7 +159,12 @@ def _limit(cursor: Words, options: SearchOptions) -> None:
         raise fail(errors.LIMIT_NUMERIC)
     if offset and not count:
         raise fail(errors.LIMIT_OFFSET)
-    options.offset, options.count, options.has_limit = offset, count, True
+    return offset, count
+
+
+def _limit(cursor: Words, options: SearchOptions) -> None:
+    options.offset, options.count = read_limit(cursor)
+    options.has_limit = True
 
 
 def _sort_by(cursor: Words, options: SearchOptions) -> None:
@@ -197,14 +203,22 @@ def _params(cursor: Words, options: SearchOptions) -> None:
     if options.params is not None:
         raise fail(errors.PARAMS_TWICE)
     pairs = cursor.counted("PARAMS")
-    if not pairs or pairs.left % 2:
+    if not pairs:
         raise fail(errors.PARAMS_PAIRS)
-    options.params = {}
+    options.params = read_params(pairs)
+
+
+def read_params(pairs: Words) -> dict[bytes, bytes]:
+    """The names and values of PARAMS. Raises CommandError."""
+    if pairs.left % 2:
+        raise fail(errors.PARAMS_PAIRS)
+    params: dict[bytes, bytes] = {}
     while pairs:
         name = pairs.next()
-        if name in options.params:
+        if name in params:
             raise fail(errors.PARAMS_DUPLICATE, name)
-        options.params[name] = pairs.next()
+        params[name] = pairs.next()
+    return params
 
 
 def _timeout(cursor: Words, options: SearchOptions) -> None:
