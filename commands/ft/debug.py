@@ -122,6 +122,7 @@ def _workers(client, words):
     if action in (b"PAUSE", b"RESUME"):
         if manager.is_held == (action == b"PAUSE"):
             raise CommandError(errors.WORKERS_ALREADY.format("not running" if manager.is_held else "already running"))
+        manager.turns.wake()                        # there are threads to be held as soon as there is work for them
         manager.hold(action == b"PAUSE")
         return OK
     raise CommandError(errors.BAD_WORKERS)

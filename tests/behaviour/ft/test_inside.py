@@ -54,6 +54,7 @@ def test_paused_workers_hold_queries(r2, server):
             gone.send(pack("FT.AGGREGATE", "idx", "x"))
             other.read()
             wait_until(lambda: pending(r2) == 3)
+            assert r2.execute_command("_FT.DEBUG", "WORKERS", "stats")[9] == 2      # threads
             gone.close()
             wait_until(lambda: pending(r2) == 2)
             assert r2.info("modules")["search_active_worker_threads"] == 0
