@@ -1,7 +1,6 @@
 """The project as a newcomer meets it: a clean clone starts with one command, and the README says what the registry says."""
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -10,14 +9,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from helpers import PATIENCE, client as client_of, free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 START_LIMIT_S = 400     # a virtual environment, its packages and the C library are made first
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="needs a git checkout")
@@ -29,13 +24,13 @@ def test_serve_starts_from_a_clean_clone(tmp_path):
     server = subprocess.Popen([str(clone / "scripts" / "serve"), "--port", str(port), "--dir", str(tmp_path / "data")],
                               stdout=log, stderr=log, env=environment)
     try:
-        client = redis.Redis(port=port)
+        client = client_of(port, 3)
         deadline = time.monotonic() + START_LIMIT_S
         while True:
             try:
                 assert client.ping()
                 break
-            except redis.ConnectionError:
+            except (redis.ConnectionError, redis.TimeoutError):
                 log.seek(0)
                 assert server.poll() is None and time.monotonic() < deadline, log.read()
                 time.sleep(0.2)
@@ -49,7 +44,7 @@ def test_serve_starts_from_a_clean_clone(tmp_path):
         assert found == b"a"
     finally:
         server.terminate()
-        assert server.wait(30) == 0
+        assert server.wait(PATIENCE) == 0
 
 
 def test_readme_lists_the_registered_commands():
@@ -68,15 +63,15 @@ def test_installed_package_serves(tmp_path):
     server = subprocess.Popen([str(tmp_path / "venv/bin/vamana-server"), "--port", str(port), "--dir", str(tmp_path / "data")],
                               cwd=tmp_path, env=environment)
     try:
-        client = redis.Redis(port=port)
-        deadline = time.monotonic() + 30
+        client = client_of(port, 3)
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 assert client.ping() and not client.execute_command("FT._LIST")
                 break
-            except redis.ConnectionError:
+            except (redis.ConnectionError, redis.TimeoutError):
                 assert server.poll() is None and time.monotonic() < deadline
                 time.sleep(0.1)
     finally:
         server.terminate()
-        assert server.wait(30) == 0
+        assert server.wait(PATIENCE) == 0

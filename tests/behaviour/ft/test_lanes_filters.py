@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from helpers import RawConnection, RespError, pack, running_server, wait_until  # noqa: E402
+from helpers import RawConnection, RespError, client, pack, running_server, wait_until  # noqa: E402
 from samples import create, fill, vectors  # noqa: E402
 
 DIM = 32
@@ -268,8 +268,7 @@ def test_more_filters_than_are_kept():
     limit = 100_000
     smaller = f"import commands.ft.plans as plans; plans.MAX_BYTES, plans.MAX_PREPARED = {limit}, 64"
     with running_server(*SERVER_OPTIONS, before=smaller) as server:
-        import redis
-        with redis.Redis(server.host, server.port, protocol=2) as r2, RawConnection(server.host, server.port) as one, \
+        with client(server) as r2, RawConnection(server.host, server.port) as one, \
                 RawConnection(server.host, server.port) as usual:
             base = vectors(200, DIM)
             create(r2, dim=DIM)
