@@ -149,7 +149,7 @@ class HotKnn:
         if len(blob) != self.blob_bytes:
             check_blob(blob, self.field.spec)
         if self.child is not None:
-            if self.revision != self.index.revision:
+            if self.revision != self.index.plain_revision:
                 try:
                     self._evaluate_filter()
                 except native.SearchTimeout:
@@ -175,7 +175,7 @@ class HotKnn:
         if self.is_laneless or self.is_for_the_pool():
             return False
         if self.child is not None:
-            if self.revision != self.index.revision:
+            if self.revision != self.index.plain_revision:
                 self._evaluate_filter()
             if not self.count:
                 return False
@@ -246,7 +246,7 @@ class HotKnn:
         n, index = len(searches), self.index
         if index.is_dropped:            # in this turn: its engine is closed
             return [CommandError(errors.DROPPED_MEANWHILE)] * n
-        if self.child is not None and self.revision != index.revision:      # changed in this turn
+        if self.child is not None and self.revision != index.plain_revision:      # changed in this turn
             try:
                 self._evaluate_filter()
                 if not self.count:
@@ -333,7 +333,7 @@ class HotKnn:
         rows = Evaluation(index, self.server.config, self.timeout_us, self.options).rows(self.child)
         self.count = len(rows) if self.k else 0
         self.bits = allowed(rows, index.docs.n_rows) if self.count else None
-        self.revision = index.revision
+        self.revision = index.plain_revision
         self.query = None
         self.note_size()
 

@@ -106,7 +106,7 @@ class Lane:
         index, db, server = self.index, self.db, self.lanes.server
         if index.is_dropped or index.plans.version != self._version or server.search.get(self.name) is not index:
             return False
-        seen = index.revision, not db.expires and not db.field_expires
+        seen = index.plain_revision, not db.expires and not db.field_expires
         order = index.docs.doc_ids
         if seen != self._seen or order is not self._order or server.clock >= self._look_at:
             self._seen, self._order, self._look_at = seen, order, server.clock + LOOK_S
