@@ -29,6 +29,18 @@ GAP = 0xfffffffe
 _LIST = 88                      # bytes of a list of postings, without these
 
 
+def _words_of(texts, spec, language: str) -> Collection[bytes | None]:
+    """The words of a field's text, or of a list of these; None between the values of such a list."""
+    if type(texts) is list:             # not even the ends of two values stand next to each other
+        empty = (b"",) if spec.index_empty else ()
+        found = [word for text in texts for word in (*(split(text) or (() if text else empty)), None)][:-1]
+    else:
+        found = split(texts)
+    if language == lang.CHINESE:
+        found = [piece for word in found for piece in (characters(word) if word else (word,))]
+    return (b"",) if not found and spec.index_empty and not texts else found
+
+
 class Postings:
     """The live postings of a term as columns: rows in ascending order, each row's frequency and number."""
 
@@ -97,16 +109,7 @@ class TextIndex:
             weight = field.weight
             derived = field.derived_weights
             mark = 1 << 32 + bit
-            if type(texts) is list:             # of several values: not even their ends stand next to each other
-                empty = (b"",) if spec.index_empty else ()
-                found = [word for text in texts for word in (*(split(text) or (() if text else empty)), None)][:-1]
-            else:
-                found = split(texts)
-            if language == lang.CHINESE:
-                found = [piece for word in found for piece in (characters(word) if word else (word,))]
-            if not found and spec.index_empty and not texts:
-                found = (b"",)
-            for word in found:
+            for word in _words_of(texts, spec, language):
                 if word is None:
                     words.append(GAP)
                     self.has_gaps = True
@@ -124,6 +127,11 @@ class TextIndex:
                     for i in range(1, len(made), 2):
                         term = made[i]
                         freqs[term] = (freqs.get(term, 0) + derived[made[i + 1]]) | mark
+        self._post(self._append(row, words, length), freqs)
+        return len(freqs)
+
+    def _append(self, row: int, words: list[int], length: int) -> int:
+        """Gives a document the next number: keeps its words behind those of the others, and its length. Returns the number."""
         number = self.n_numbers
         if number == len(self._row_of):
             self._grow_columns()
@@ -146,6 +154,10 @@ class TextIndex:
         self._last_row = row
         self.n_docs += 1
         self.total_length += length
+        return number
+
+    def _post(self, number: int, freqs: dict[int, int]) -> None:
+        """Adds a document to the postings of its terms. `freqs`: term -> frequency, with the fields above bit 32."""
         self.n_postings += len(freqs)
         postings, masks = self.postings, self._masks
         head = number << _NUMBER_SHIFT
@@ -170,7 +182,6 @@ class TextIndex:
                 old.append(posting)
         self._peaks[number] = min(peak, _MOST_FREQUENT)
         self._counts[number] = min(len(freqs), _MOST_FREQUENT)
-        return len(freqs)
 
     def count(self, row: int) -> int:
         """How many postings a row has."""
