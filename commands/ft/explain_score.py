@@ -3,6 +3,7 @@ import numpy as np
 
 from respserver.protocol.reply import Simple
 
+from . import errors
 from .errors import show
 from .matches import ANY, FIRST, Everything, Group, Leaf, Match, Perhaps
 from .score import B_OLD, B_STD, K1, Scorer, probabilistic_idf, whole_idf
@@ -67,6 +68,8 @@ def _explain(scorer: Scorer, match: Match, row: int, rows: np.ndarray) -> _Part:
         return _leaf(scorer, match, rows)
     if isinstance(match, Perhaps) and row in match.children[0].rows:
         return _explain(scorer, match.children[0], row, rows)
+    if isinstance(match, Group) and len(match.children) == 1 and match.weight == 1 and errors.has_codes:
+        return _explain(scorer, match.children[0], row, rows)       # as from 8.4 on, what a prefix or a pattern found
     if isinstance(match, Group):
         children = [child for child in match.children if row in child.rows]
         if match.kind is FIRST:

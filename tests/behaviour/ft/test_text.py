@@ -326,6 +326,8 @@ def test_scores_to_the_last_digit(r2):
     r2.hset("a", "t", "foo")
     assert r2.execute_command("FT.SEARCH", "idx", "foo", "NOCONTENT", "LIMIT", 0, 0) == [1]
     assert r2.execute_command("FT.SEARCH", "idx", "foo", "WITHSCORES", "NOCONTENT")[2] == b"0.28768207245178085"
+    explained = r2.execute_command("FT.SEARCH", "idx", "fo*", "WITHSCORES", "EXPLAINSCORE", "NOCONTENT")[2]
+    assert explained[1][1][0].startswith(b"foo: (0.29")             # the only word is not told as one of several
 
 
 def test_infixes_of_fields_with_and_without_a_suffix_index(r2):
