@@ -1,4 +1,4 @@
-"""The vector engine's Python face: numpy in, numpy out, exceptions. The only module that touches the C library.
+"""The vector engine's Python face: numpy in, numpy out, exceptions. Only this folder touches the C library.
 
 `Index` is one vector field; `Pool` runs searches on threads of its own and tells through a file descriptor when they are done.
 Labels are integers 0 .. 2**62 - 1. Distances are Redis's: squared L2, 1 - dot product (IP), 1 - cosine (COSINE)."""

@@ -1,4 +1,21 @@
-"""The search module: FT.* commands over hashes in database 0."""
+"""The search module: FT.* and VAMANA.* commands over the hashes and JSON documents of database 0.
+
+Where to begin: `index` has an index's documents and fields, `search` follows an FT.SEARCH from its words to its reply.
+
+| job | modules |
+|---|---|
+| words to options | options, create_options, vector_options, search_options, aggregate_options, hybrid_options, specs, errors |
+| query text to tree | lexer, query, tree, binding (its parameters), runtime (of vector clauses), explain |
+| expressions of APPLY and FILTER | expr, functions, values, strptime |
+| commands | admin, search, aggregate, hybrid, profile, info, cursor, suggest, words, legacy, config, debug, retrain, measure/ |
+| indexes | manager (all of them), index (one), documents, sources, json_arrays, rule, fields/, text/, originals |
+| tree to rows | plan, matches, plans (what is kept of them), score, explain_score, rescore, hybrid_lists |
+| short ways for what is sent again | knn, lanes, text/hot, text/steps, hot_groups, pool (searches of one turn together) |
+| aggregation | pipeline, grouping, reducers |
+| rows to bytes | reply |
+| what outlives the process | persist, images |
+| in special cases | short_memory, complaints, flex, load_arguments, debug_dump, debug_timeout |
+"""
 #: 8.10.0, as MODULE LIST shows it.
 VERSION = 81000
 

@@ -1,8 +1,8 @@
-"""FT.SEARCH.
+"""FT.SEARCH: its words to options and a tree, the tree to rows, the rows to a reply.
 
-A search is prepared once per text and options and then found again by its words (`find_prepared`): the values of PARAMS
-are taken out of them, so that a thousand queries for a thousand vectors share one preparation. What remains per query
-is binding the parameters, the engine's call and the rows."""
+A search is prepared once per text and options and then found again by its words (plans.py): the values of PARAMS are taken out of
+them, so that a thousand queries for a thousand vectors share one preparation. What remains per query is binding the parameters,
+the engine's call and the rows."""
 import math
 from collections.abc import Generator
 from time import perf_counter_ns
