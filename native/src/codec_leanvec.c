@@ -5,8 +5,8 @@
    steeply falling variances, the worst case for one scale per vector; rotated ones are alike. Both are one matrix, so the
    rotation costs nothing. Queries go through the same matrix (its rows are orthonormal): <q, x> ~ <P q, P x>.
 
-   Out of distribution (OOD) data and queries have a matrix each, learned from the sample and from recent queries: <q, x> ~ <A q,
-   B x>, see eigen.h. What is stored is then nothing that distances between stored vectors could be taken from: pruning rows are
+   Out of distribution (OOD) data and queries have a matrix each, learned from the sample and from recent queries:
+   <q, x> ~ <A q, B x>, see eigen.h. What is stored is then nothing that distances between stored vectors could be taken from: pruning rows are
    the second level. With fewer than LEAST_QUERIES it is PCA.
    PREFIX takes the first dimensions as they are, RANDOM random directions.
 

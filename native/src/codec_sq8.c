@@ -3,16 +3,16 @@
 
    y = x - mean; c_j = round((y_j - l) / D), clamped to 0 .. 255, with l and D learned from the sample: of several symmetric
    quantiles of all its elements, between 0.99 and everything, the one that loses least (squared error: rounding inside, cutting
-   off outside, where one element counts for no more than `most`, lest a single wild one widen every step). Distances: <q, x> ~
-   <q, mean> + l * sum(q) + D * <q, c>; int8 query to traverse, 15 bits for the distance that is returned.
+   off outside, where one element counts for no more than `most`, lest a single wild one widen every step).
+   Distances: <q, x> ~ <q, mean> + l * sum(q) + D * <q, c>; int8 query to traverse, 15 bits for the distance that is returned.
 
    Integers between 0 and 255 or -128 and 127 are their own codes: no mean, step 1.
 
    LVQ8 fits a range to every vector, for 8 bytes more each, and is the more exact where vectors differ in size.
 
    Record: codes, then (L2) 2 <y, y'> - |y|^2 or (IP) |x|^2, float32; y' is y as decoded. With that instead of |y|^2 the distance
-   of a query near y is off by 2 <q - y,
-   y - y'> and no more (|y|^2 for the few vectors that the range cuts much off). Rows as LVQ's. */
+   of a query near y is off by 2 <q - y, y - y'> and no more (|y|^2 for the few vectors that the range cuts much off).
+   Rows as LVQ's. */
 #include <math.h>
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* The graph: one flat layer, Vamana (Subramanya et al., 2019), built in one pass.
 
    Linking x: walk for x with the construction window; prune what was found to at most R - slack neighbours; write x's row; add x
-   to each neighbour's row, pruning that row when it is full. Pruning takes the nearest candidate p and drops every p' with alpha
-   * |p - p'|^2 < |x - p'|^2, and so on. All candidates are first unpacked into one contiguous block, where a distance costs a few
+   to each neighbour's row, pruning that row when it is full. Pruning takes the nearest candidate p and drops every p' with
+   alpha * |p - p'|^2 < |x - p'|^2, and so on. All candidates are first unpacked into one contiguous block, where a distance costs a few
    nanoseconds. All metrics prune in L2 (unit vectors for COSINE; IP with the coordinate that makes it one), so alpha means one
    thing; IP with differing norms also keeps edges to the greatest products, found by a second walk.
 
@@ -10,8 +10,8 @@
    equal vectors form a connected band instead of a clique without exits; a new vector always gets at least one edge towards it.
 
    Deleting: deleted vectors stay as stepping stones. A sweep then goes over all rows in slices: a row with doomed ids is pruned
-   anew from its live neighbours and the live neighbours of the doomed ones.
-   Afterwards nothing leads to the doomed slots and they are reused. */
+   anew from its live neighbours and the live neighbours of the doomed ones. Afterwards nothing leads to
+   the doomed slots and they are reused. */
 #include "index.h"
 
 #include <math.h>
