@@ -274,9 +274,11 @@ def test_vectors_wait_while_the_workers_pause(r2):
     front, back = (dict(zip(map(text, told[name][::2]), told[name][1::2])) for name in ("FRONTEND_INDEX", "BACKEND_INDEX"))
     assert (front["INDEX_SIZE"], back["INDEX_SIZE"], told["BACKGROUND_INDEXING"]) == (40, 0, 1)
     assert debug("WORKERS", "STATS")["lowPriorityPendingJobs"] == 40
-    reply = r2.execute_command("FT.SEARCH", "idx", "*=>[KNN 1 @v $b]", "NOCONTENT", "PARAMS", 2, "b",
-                               base[7].tobytes(), "DIALECT", 2)
-    assert len(reply) == 2                                                  # searches find what waits
+    with r2.pipeline(transaction=True) as pipe:                             # where searches need no worker
+        pipe.execute_command("FT.SEARCH", "idx", "*=>[KNN 1 @v $b]", "NOCONTENT", "PARAMS", 2, "b", base[7].tobytes(),
+                             "DIALECT", 2)
+        reply, = pipe.execute()
+    assert len(reply) == 2                                                  # they find what waits
     for words, refusal in ((("PAUSE",), "not running"), (("DRAIN",), "not running"), (("SLEEP",), "Invalid argument")):
         with pytest.raises(redis.ResponseError, match=refusal):
             r2.execute_command("_FT.DEBUG", "WORKERS", *words)

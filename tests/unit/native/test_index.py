@@ -151,7 +151,7 @@ def test_floats_are_linked_by_codes_while_many_wait(metric, dtype, threads):
     ix.validate()
     live = np.setdiff1d(np.arange(n), np.arange(0, n, 3))
     found = live.searchsorted(ix.search(queries, 10)[0])
-    assert recall(found, brute(metric, queries, x[live]), 10) >= (0.9 if metric == "IP" else 0.97)
+    assert recall(found, brute(metric, queries, x[live]), 10) >= (0.88 if metric == "IP" else 0.95)
     left = ix.nbytes["codes"]
     assert n * ix.vector_bytes <= left < n * ix.vector_bytes + (4 << 20) and (SMALL or most > left + n * dim)
     before = ix.nbytes
