@@ -6,9 +6,9 @@
    rotation costs nothing. Queries go through the same matrix (its rows are orthonormal): <q, x> ~ <P q, P x>.
 
    Out of distribution (OOD) data and queries have a matrix each, learned from the sample and from recent queries:
-   <q, x> ~ <A q, B x>, see eigen.h. What is stored is then nothing that distances between stored vectors could be taken from: pruning rows are
-   the second level. With fewer than LEAST_QUERIES it is PCA.
-   PREFIX takes the first dimensions as they are, RANDOM random directions.
+   <q, x> ~ <A q, B x>, see eigen.h. What is stored is then nothing that distances between stored vectors could be taken from:
+   pruning rows are the second level. With fewer than LEAST_QUERIES it is PCA. PREFIX takes the first dimensions as they are,
+   RANDOM random directions.
 
    l and D of the primary are stored times a factor, as LVQ's are, that also makes up for a third of what the projection leaves
    out: of those that a query is near, queries have some of it in common (all would be right for x itself, nothing for vectors

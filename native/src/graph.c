@@ -2,9 +2,9 @@
 
    Linking x: walk for x with the construction window; prune what was found to at most R - slack neighbours; write x's row; add x
    to each neighbour's row, pruning that row when it is full. Pruning takes the nearest candidate p and drops every p' with
-   alpha * |p - p'|^2 < |x - p'|^2, and so on. All candidates are first unpacked into one contiguous block, where a distance costs a few
-   nanoseconds. All metrics prune in L2 (unit vectors for COSINE; IP with the coordinate that makes it one), so alpha means one
-   thing; IP with differing norms also keeps edges to the greatest products, found by a second walk.
+   alpha * |p - p'|^2 < |x - p'|^2, and so on. All candidates are first unpacked into one contiguous block, where a distance costs
+   a few nanoseconds. All metrics prune in L2 (unit vectors for COSINE; IP with the coordinate that makes it one), so alpha means
+   one thing; IP with differing norms also keeps edges to the greatest products, found by a second walk.
 
    Deviations: strictly less in the rule, and at most half a row for neighbours at distance 0, newest first, so that masses of
    equal vectors form a connected band instead of a clique without exits; a new vector always gets at least one edge towards it.
