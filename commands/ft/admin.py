@@ -2,6 +2,7 @@
 import os
 
 import native
+from respserver.deferred import Deferred
 from respserver.protocol.errors import WRONG_ARITY, CommandError
 from respserver.protocol.reply import OK, SetOf, Simple
 from respserver.registry import command
@@ -104,9 +105,10 @@ def ft_alter_if_new(client, name, *words):
     return OK
 
 
-def _drop(client, name: bytes, words: tuple, own_name: str, takes_keys: bool, word: bytes):
-    """The reply. `takes_keys`: whether the documents go too when `word` is not given; with it, it is the other way round."""
-    manager = client.server.search
+def _drop(client, name: bytes, words: tuple, own_name: str, takes_keys: bool, word: bytes) -> Simple | Deferred:
+    """`takes_keys`: whether the documents go too when `word` is not given; with it, it is the other way round. Where there are many the reply
+    comes when all are gone: what the client writes to their keys afterwards stays."""
+    server, manager = client.server, client.server.search
     index = manager.find(name)
     if len(words) > 1:
         raise _wrong_arity(own_name)
@@ -114,9 +116,14 @@ def _drop(client, name: bytes, words: tuple, own_name: str, takes_keys: bool, wo
         if words[0].upper() not in (word, b"_FORCE" + word):        # the longer form is of clusters and AOF files
             raise CommandError(errors.DROP_UNKNOWN)
         takes_keys = not takes_keys
-    keys = list(index.docs.row_of) if takes_keys else []
-    manager.drop(index)
-    return manager.delete_documents(keys, client) or OK
+    task = manager.drop(index, takes_keys, client.in_exec or server.dispatcher.loading)
+    if task is None:
+        return OK
+    if server.journal is not None:              # now, for what comes meanwhile is logged behind it; the documents are as they go
+        server.journal.add(server.keyspace.databases[0], [[b"FT.DROPINDEX", index.name]])
+    reply = Deferred()
+    task.on_done(lambda task: task.cancelled or reply.set_result(OK))
+    return reply
 
 
 @command("FT.DROPINDEX", arity=-2, group="search", since="2.0.0", flags="write", categories="write slow dangerous",
@@ -129,9 +136,9 @@ def ft_dropindex(client, name, *words):
 @command("FT._DROPINDEXIFX", arity=-2, group="search", since="2.0.0", flags="write", categories="write slow dangerous",
          summary="FT.DROPINDEX that is content if there is none", complexity="O(1)")
 def ft_dropindex_if_there(client, name, *words):
-    if client.server.search.get(name) is not None:
-        return _drop(client, name, words, "FT._DROPINDEXIFX", False, b"DD")
-    return OK
+    if client.server.search.get(name) is None:
+        return OK
+    return _drop(client, name, words, "FT._DROPINDEXIFX", False, b"DD")
 
 
 @command("FT.DROP", arity=-2, group="search", since="1.0.0", flags="write", categories="write slow dangerous",
@@ -143,9 +150,9 @@ def ft_drop(client, name, *words):
 @command("FT._DROPIFX", arity=-2, group="search", since="2.0.0", flags="write", categories="write",
          summary="FT.DROP that is content if there is none", complexity="O(N)")
 def ft_drop_if_there(client, name, *words):
-    if client.server.search.get(name) is not None:
-        return _drop(client, name, words, "FT._DROPIFX", True, b"KEEPDOCS")
-    return OK
+    if client.server.search.get(name) is None:
+        return OK
+    return _drop(client, name, words, "FT._DROPIFX", True, b"KEEPDOCS")
 
 
 @command("FT._LIST", arity=-1, group="search", since="2.0.0", flags="readonly admin", categories="slow admin",

@@ -3,6 +3,7 @@ import math
 import time
 from collections.abc import Callable, Generator
 
+from respserver.background import SlicedTask
 from respserver.deferred import Deferred
 from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import OK
@@ -116,10 +117,11 @@ class Manager:
         if self not in keyspace.listeners:
             keyspace.listeners = [self, *keyspace.listeners]
 
-    def drop(self, index: Index) -> None:
-        """Removes an index; its documents stay."""
+    def drop(self, index: Index, takes_documents: bool = False, is_urgent: bool = False) -> SlicedTask | None:
+        """Removes an index; its documents stay, or go with it. Many go bit by bit in the background, unless that `is_urgent`: then returns
+        what does it."""
         if self.indexes.pop(index.name, None) is None:
-            return
+            return None
         if not self.indexes and not self.dictionaries:
             keyspace = self.server.keyspace
             # a new list: this may be for one of its events
@@ -137,39 +139,30 @@ class Manager:
             self.n_puts[kind] = self.n_puts.get(kind, 0) + index.n_operations(kind)
         index.close()
         self.turns.lanes.give_up(index)
-        if self.server.background is not None:
-            self.server.run_sliced(index.release(), "free index")
         self.server.log.info("Successfully dropped index %s", index.name.decode("utf-8", "replace"))
-
-    def delete_documents(self, keys: list[bytes], client=None) -> Deferred | None:
-        """Deletes keys of database 0, a long list bit by bit in the background. The Deferred, if there is one, is the reply of
-        the `client` that wants it, which comes when all are gone: what is written to them afterwards has to stay."""
-        db = self.server.keyspace.databases[0]
-
-        def pieces() -> Generator:
-            for i in range(0, len(keys), 16):
-                if self.server.journal is not None:
-                    self.server.journal.add(db, [[b"DEL", *keys[i:i + 16]]])
-                for key in keys[i:i + 16]:
-                    db.delete(key)
-                yield
-
-        work = pieces()
-        deadline = time.perf_counter() + 0.005
-        for _ in work:
-            if time.perf_counter() > deadline and not (client is not None and client.in_exec):
-                deferred = Deferred()
-                self.server.run_sliced(self._answered(work, deferred), "delete documents")
-                return deferred
+        run = self.server.run_sliced if self.server.background is not None else None
+        if takes_documents:
+            work = self._delete(index.docs.keys)
+            deadline = time.perf_counter() + (math.inf if is_urgent or run is None else 0.005)
+            for _ in work:
+                if time.perf_counter() > deadline:
+                    task = run(work, "delete documents")
+                    task.on_done(lambda task: task.cancelled or run(index.release(), "free index"))
+                    return task
+        if run is not None:
+            run(index.release(), "free index")
         return None
 
-    def _answered(self, work: Generator, deferred: Deferred) -> Generator:
-        """The work, at whose end a client is told that it is done, and its command logged."""
-        yield from work
-        if deferred.call is not None and self.server.journal is not None:
-            client, command, words, _ = deferred.call
-            self.server.journal.note(client, command, words, OK)
-        deferred.set_result(OK)
+    def _delete(self, keys: list[bytes | None]) -> Generator:
+        """Deletes keys of database 0; yields after each few."""
+        db = self.server.keyspace.databases[0]
+        for first in range(0, len(keys), 16):
+            some = [key for key in keys[first:first + 16] if key is not None]
+            if some and self.server.journal is not None:
+                self.server.journal.add(db, [[b"DEL", *some]])
+            for key in some:
+                db.delete(key)
+            yield
 
     def _note_lengths(self) -> None:
         self._prefix_lengths = sorted({len(prefix) for prefix in self._by_prefix})
@@ -417,11 +410,9 @@ class Manager:
         for index in list(self.indexes.values()):
             span = index.options.temporary
             if span is not None and now - index.last_used >= span and not index.is_idle_kept:
-                keys = list(index.docs.row_of)
                 if self.server.journal is not None:
                     self.server.journal.add(self.server.keyspace.databases[0], [[b"FT.DROPINDEX", index.name]])
-                self.drop(index)
-                self.delete_documents(keys)
+                self.drop(index, True)
 
     def collect(self, threshold: int) -> None:
         """Lets the statistics of indexes with at least `threshold` stale documents forget these."""

@@ -1,4 +1,6 @@
 """Indexes that go while they are searched."""
+import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import helpers  # noqa: E402
-from helpers import RawConnection, pack, running_server  # noqa: E402
+from helpers import RawConnection, pack, running_server, wait_until  # noqa: E402
 from samples import create, fill, vectors  # noqa: E402
 
 N_SEARCHES = 60
@@ -68,3 +70,34 @@ def test_the_end_of_the_server_in_the_midst_of_writes_and_searches():
         assert "Traceback" not in server.log() and "failed" not in server.log()
         for one in busy:
             one.close()
+
+
+def test_many_documents_are_gone_when_the_reply_is_there(tmp_path):
+    """What is written to their keys afterwards stays, in a log that is read, too."""
+    n = 8000
+    definition = ("FT.CREATE", "many", "PREFIX", 1, "m:", "SCHEMA", "t", "TAG")
+    documents = [pack("HSET", f"m:{i}", "t", "a") for i in range(n)]
+    with running_server("--dir", str(tmp_path), "--appendonly", "yes") as handle, RawConnection(port=handle.port) as raw:
+        for again in range(3):
+            raw.call(*definition)
+            raw.send(b"".join(documents))
+            assert [raw.read() for _ in documents] == [1] * n
+            if again < 2:
+                raw.send(pack("FT.DROPINDEX", "many", "DD") + pack("DBSIZE"))
+                assert (raw.read(), raw.read()) == ("OK", 0)
+            else:
+                raw.call("MULTI"), raw.call("FT.DROPINDEX", "many", "DD"), raw.call("DBSIZE")
+                assert raw.call("EXEC") == ["OK", 0]
+        raw.call("HSET", "m:1", "t", "b")
+        wait_until(lambda: "aof_buffer_length:0" in str(raw.call("INFO", "persistence")))
+        handle.stop(signal.SIGKILL)
+    log = b"".join([pack(*definition), *documents, pack("FT.DROPINDEX", "many", "DD"), *documents])
+    with running_server("--dir", str(tmp_path), "--appendonly", "yes") as handle, RawConnection(port=handle.port) as raw:
+        wait_until(lambda: raw.call("PING") == "PONG")                      # it is read by then
+        assert raw.call("FT._LIST") == [] and raw.call("KEYS", "*") == [b"m:1"]
+        handle.stop(signal.SIGKILL)
+    shutil.rmtree(tmp_path / "appendonlydir")
+    (tmp_path / "appendonly.aof").write_bytes(log)
+    with running_server("--dir", str(tmp_path), "--appendonly", "yes") as handle, RawConnection(port=handle.port) as raw:
+        wait_until(lambda: raw.call("PING") == "PONG")
+        assert raw.call("FT._LIST") == [] and raw.call("DBSIZE") == n
