@@ -83,8 +83,8 @@ class ServerHandle:
 @contextlib.contextmanager
 def running_server(*options: str, port: int | None = None, conf: str = "", before: str = ""):
     """A server from this tree with these options and configuration file, on a free port, in a directory that is removed
-    afterwards. Its searches may take as long as they like, unless an option or a query says otherwise, and it has save points only
-    if they say so. before: Python code that runs in its process first."""
+    afterwards. Its searches may take as long as they like, unless an option or a query says otherwise, and it has save points
+    only if they say so. before: Python code that runs in its process first."""
     if not conf and "--save" not in options:
         options = ("--save", "", *options)
     run = "import runpy; runpy.run_module('respserver', run_name='__main__', alter_sys=True)"

@@ -111,7 +111,8 @@ class _Profiled(Evaluation):
             kind += "-SORTED"
         head = [(Simple("Type"), Simple(kind))]
         if type(node) is tree.Missing:
-            return Pairs([*head, (Simple("Field"), Simple(errors.show(node.field))), *time, (Simple("Estimated number of matches"), n)])
+            return Pairs([*head, (Simple("Field"), Simple(errors.show(node.field))), *time,
+                          (Simple("Estimated number of matches"), n)])
         if type(node) is tree.VectorRange and n:
             field = self.index.by_name[node.field]
             return Pairs([*head, *time, (Simple("Vector search mode"), Simple(field.last_search_mode))])
@@ -181,7 +182,8 @@ def _matched(match: Match, label: str, took: float) -> Pairs:
     """The entry of what words, tags or shapes matched. `label`: how a union of several came about."""
     time = [(Simple("Time"), took), (Simple("Number of reading operations"), len(match.rows))]
     if isinstance(match, Leaf):
-        return Pairs([(Simple("Type"), Simple("TEXT" if match.is_term else "TAG")), (Simple("Term"), Simple(errors.show(match.name))), *time,
+        return Pairs([(Simple("Type"), Simple("TEXT" if match.is_term else "TAG")),
+                      (Simple("Term"), Simple(errors.show(match.name))), *time,
                       (Simple("Estimated number of matches"), match.estimate)])
     if isinstance(match, Group):
         if len(match.children) == 1 and match.kind is not ALL and errors.has_codes:       # as from 8.4 on
@@ -189,11 +191,13 @@ def _matched(match: Match, label: str, took: float) -> Pairs:
         children = [_matched(child, "UNION", took / len(match.children)) for child in match.children]
         if match.kind is ALL:
             return Pairs([(Simple("Type"), Simple("INTERSECT")), *time, (Simple("Child iterators"), children)])
-        return Pairs([(Simple("Type"), Simple("UNION")), (Simple("Query type"), Simple(label)), *time, (Simple("Child iterators"), children)])
+        return Pairs([(Simple("Type"), Simple("UNION")), (Simple("Query type"), Simple(label)), *time,
+                      (Simple("Child iterators"), children)])
     if label == "GEO" and errors.has_codes:
         return Pairs([(Simple("Type"), Simple("GEO-SHAPE")), *time])
     if label == "GEO":
-        return Pairs([(Simple("Type"), Simple("UNION")), (Simple("Query type"), Simple(label)), *time, (Simple("Child iterators"), [])])
+        return Pairs([(Simple("Type"), Simple("UNION")), (Simple("Query type"), Simple(label)), *time,
+                      (Simple("Child iterators"), [])])
     return Pairs([(Simple("Type"), Simple("EMPTY")), *time])
 
 
@@ -205,8 +209,8 @@ def _count_as_asked(children: list[tuple[Match, Pairs]]) -> None:
     """Counts as operations of an intersection's children what they are asked for, the rarest first: the others only of what those
     before them have let through."""
     asked = None
-    for match, entry in children:
-        rows = match.rows
+    for child, entry in children:
+        rows = child.rows
         if asked is not None:
             for i, (name, n) in enumerate(entry):
                 if name == "Number of reading operations":
@@ -223,8 +227,9 @@ def _affix_label(node: tree.Affix) -> str:
     return f"PREFIX - {errors.show(node.text)}"
 
 
-_LABELS = {tree.Term: lambda node: "UNION", tree.Phrase: lambda node: "", tree.Affix: _affix_label,
-           tree.Fuzzy: lambda node: f"FUZZY - {errors.show(node.text)}", tree.Pattern: lambda node: f"WILDCARD - {errors.show(node.text)}",
+_LABELS = {tree.Term: lambda node: "UNION", tree.Phrase: lambda node: "",
+           tree.Affix: _affix_label, tree.Fuzzy: lambda node: f"FUZZY - {errors.show(node.text)}",
+           tree.Pattern: lambda node: f"WILDCARD - {errors.show(node.text)}",
            tree.Tag: lambda node: "TAG", tree.GeoShape: lambda node: "GEO"}
 _TYPES = {tree.And: "INTERSECT", tree.Or: "UNION", tree.Optional: "OPTIONAL",
           tree.VectorRange: "METRIC - VECTOR DISTANCE",
@@ -401,8 +406,8 @@ def _profile_aggregate(client, index, text: bytes, words: tuple, is_limited: boo
         names = ["Scorer"]
         if (options.scorer or default_scorer(config)) == "BM25STD.NORM":
             names.append("Score Max Normalizer")
-        stages[1:1] = [Pairs([(Simple("Type"), Simple(name)), (Simple("Time"), 0.0), (Simple("Results processed"), timings[0].n_rows)])
-                       for name in names]
+        stages[1:1] = [Pairs([(Simple("Type"), Simple(name)), (Simple("Time"), 0.0),
+                              (Simple("Results processed"), timings[0].n_rows)]) for name in names]
     return _reply(client, reply, _shard(client, [took, _milliseconds(t0, t1), _milliseconds(t1, t2) - matched], [
         (Simple("Warning"), results.given or [Simple("None")]),
         (Simple("Iterators profile"), results.evaluation.finish(results.root, matched, results.n_matched)),

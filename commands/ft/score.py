@@ -1,14 +1,18 @@
 """How well rows match a query, by each SCORER.
 
-| scorer | a document's score is its own score (SCORE, SCORE_FIELD) times |
-|---|---|
-| BM25STD | the sum over what matched of idf * f (k1 + 1) / (f + k1 (1 - b + b length / mean length)), idf = ln(1 + (N - n + 1/2) / (n + 1/2)), k1 = 1.2, b = 0.75 (S. Robertson, H. Zaragoza, The Probabilistic Relevance Framework, 2009) |
-| BM25STD.NORM, BM25STD.TANH | the same divided by the best score; tanh(that / factor), the document's own score inside |
-| BM25 | the sum of idf * f / (f + k1 (1 - b + b mean length)), b = 0.5, idf = floor(log2(1 + (N + 1) / n)); divided by the spread |
-| TFIDF, TFIDF.DOCNORM | the sum of f * idf, idf as for BM25; divided by the greatest frequency in the document, or its length, and the spread |
-| DISMAX | (without the document's own score) the sum of frequencies, of alternatives the greatest |
-| DOCSCORE | 1 |
-| HAMMING | (without the document's own score) 1 / (1 + the bits in which its payload and the query's differ) |
+A document's score is its own score (SCORE, SCORE_FIELD) times
+
+- BM25STD: the sum over what matched of idf * f (k1 + 1) / (f + k1 (1 - b + b length / mean length)), with
+  idf = ln(1 + (N - n + 1/2) / (n + 1/2)), k1 = 1.2, b = 0.75
+  (S. Robertson, H. Zaragoza, The Probabilistic Relevance Framework, 2009);
+- BM25STD.NORM, BM25STD.TANH: the same divided by the best score; tanh(that / factor), the document's own score inside;
+- BM25: the sum of idf * f / (f + k1 (1 - b + b mean length)), b = 0.5, idf = floor(log2(1 + (N + 1) / n)), divided by the spread;
+- TFIDF, TFIDF.DOCNORM: the sum of f * idf, idf as for BM25, divided by the greatest frequency in the document, or its length, and
+  the spread;
+- DOCSCORE: 1.
+
+DISMAX (the sum of frequencies, of alternatives the greatest) and HAMMING (1 / (1 + the bits in which the document's payload and the
+query's differ)) leave the document's own score out.
 
 f: how often the term stands in the document, weighted by the fields; n of N documents have it. The spread is how far what matched
 stands apart (text/places.py)."""
@@ -51,7 +55,8 @@ def _single_idf(n_total: int, n: int) -> float:
 
 
 def whole_idf(n_total: int, n: int) -> float:
-    """The inverse document frequency of TFIDF and BM25: a whole number. Redis counts one document too many here, its table's first row."""
+    """The inverse document frequency of TFIDF and BM25: a whole number.
+    Redis counts one document too many here, its table's first row."""
     return float(math.frexp(1 + (n_total + 1) / max(n, 1))[1] - 1)
 
 
@@ -193,8 +198,8 @@ class Scorer:
         return leaf.weight * freqs * idf
 
     def _saturated(self, weight: float, freqs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """BM25STD's measure of frequencies in documents of these lengths, times a weight; in the order in which Redis
-        multiplies."""
+        """BM25STD's measure of frequencies in documents of these lengths, times a weight;
+        in the order in which Redis multiplies."""
         ratio = self.index.text.lengths(rows) / self.mean_length
         return weight * (freqs * (K1 + 1)) / (freqs + K1 * (1 - B_STD + B_STD * ratio))
 

@@ -1,6 +1,6 @@
 /* Documents by words: the best of those that match a conjunction of alternatives, scored by BM25 (S. Robertson, H. Zaragoza, The
-   Probabilistic Relevance Framework, 2009). Term at a time: each row has a score so far and a mark, the number of groups that it has
-   matched; only the rows of the first group are looked at again, and only they are cleared. */
+   Probabilistic Relevance Framework, 2009). Term at a time: each row has a score so far and a mark, the number of groups that it
+   has matched; only the rows of the first group are looked at again, and only they are cleared. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,8 +237,9 @@ static uint8_t run_groups(vec_text *t, const measure *m, const vec_text_leaf *le
     return before;
 }
 
-int64_t vec_text_top(vec_text *t, const vec_text_docs *docs, const vec_text_leaf *leaves, const uint32_t *groups, uint64_t n_groups,
-                     const uint32_t *phrases, uint64_t n_phrases, uint64_t k, uint32_t *rows, double *scores, uint64_t *n_rows) {
+int64_t vec_text_top(vec_text *t, const vec_text_docs *docs, const vec_text_leaf *leaves, const uint32_t *groups,
+                     uint64_t n_groups, const uint32_t *phrases, uint64_t n_phrases, uint64_t k, uint32_t *rows, double *scores,
+                     uint64_t *n_rows) {
     if (reserve(t, docs->n_ids)) return VEC_ENOMEM;
     measure m = {docs, docs->k1 * (1 - docs->b), docs->mean_length > 0 ? docs->k1 * docs->b / docs->mean_length : 0, !docs->keys};
     uint64_t n_touched = 0, total = 0, n = 0;

@@ -127,7 +127,7 @@ def test_a_bad_image_means_building_again(tmp_path, suffix, position):
         wait_until(lambda: linked(r))
         found = answers(r)
         assert found[20:] == before[20:]
-        assert sum(len(set(a[1:]) & set(b[1:])) for a, b in zip(found[:20], before)) >= 170     # of 200: it may be linked otherwise
+        assert sum(len(set(a[1:]) & set(b[1:])) for a, b in zip(found[:20], before)) >= 170  # of 200: it may be linked otherwise
 
 
 @pytest.mark.parametrize("has_image", [True, False])

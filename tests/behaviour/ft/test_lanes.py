@@ -46,8 +46,9 @@ def filled(r2):
 
 @pytest.mark.parametrize("proto", [2, 3])
 @pytest.mark.parametrize("compression", [(), ("COMPRESSION", "LVQ8"), ("COMPRESSION", "LVQ4", "RERANK", "30")], ids=str)
-@pytest.mark.parametrize("options", [("RETURN", "1", "d"), ("NOCONTENT",), ("RETURN", "3", "d", "AS", "e"), ("RETURN", "2", "tag", "d"),
-                                     ("RETURN", "2", "d", "num", "LIMIT", "2", "5"), ()], ids=" ".join)
+@pytest.mark.parametrize("options",
+                         [("RETURN", "1", "d"), ("NOCONTENT",), ("RETURN", "3", "d", "AS", "e"), ("RETURN", "2", "tag", "d"),
+                          ("RETURN", "2", "d", "num", "LIMIT", "2", "5"), ()], ids=" ".join)
 def test_replies_are_the_usual_ones(own_server, connect, r2, options, compression, proto):
     base = vectors(600, DIM)
     create(r2, algorithm="SVS-VAMANA", dim=DIM, options=compression)

@@ -1,4 +1,5 @@
-"""Vectors on disk under random commands and sudden death: whatever a client does, it sees what it would see of vectors in memory."""
+"""Vectors on disk under random commands and sudden death: whatever a client does,
+it sees what it would see of vectors in memory."""
 import json
 import os
 import random
@@ -23,10 +24,12 @@ def create(client, on="HASH"):
     for kind, place in zip(KINDS, ("MEMORY", "DISK")):
         schema = ["t", "TAG", "v"] if on == "HASH" else ["$.t", "AS", "t", "TAG", "$.v", "AS", "v"]
         vector = ["TYPE", "FLOAT32", "DIM", DIM, "DISTANCE_METRIC", "L2", "ORIGINALS", place]
-        client.execute_command("FT.CREATE", f"idx{place}", "ON", on, "PREFIX", 1, kind, "SCHEMA", *schema, "VECTOR", "FLAT", 8, *vector)
+        client.execute_command("FT.CREATE", f"idx{place}", "ON", on, "PREFIX", 1, kind, "SCHEMA", *schema, "VECTOR",
+                               "FLAT", 8, *vector)
         if on == "JSON":                        # several vectors of a document, and integers
-            client.execute_command("FT.CREATE", f"more{place}", "ON", on, "PREFIX", 1, kind, "SCHEMA", "$.c[*].e", "AS", "e", "VECTOR", "FLAT", 8,
-                                   *vector, "$.i", "AS", "i", "VECTOR", "FLAT", 8, "TYPE", "INT8", "DIM", 2 * DIM, *vector[4:])
+            client.execute_command("FT.CREATE", f"more{place}", "ON", on, "PREFIX", 1, kind, "SCHEMA", "$.c[*].e", "AS", "e",
+                                   "VECTOR", "FLAT", 8, *vector, "$.i", "AS", "i", "VECTOR", "FLAT", 8, "TYPE", "INT8",
+                                   "DIM", 2 * DIM, *vector[4:])
 
 
 def on_disk(client):
@@ -59,36 +62,46 @@ class Stream:
         many = (len(fields), *fields)
         pairs, value, ms = self.pairs(), self.value(field), rng.choice([0, 100_000_000])
         one = rng.choice([
-            lambda k: ("HSET", k(a), *pairs), lambda k: ("HSET", k(a), *pairs), lambda k: ("HMSET", k(a), *pairs), lambda k: ("HSETNX", k(a), field, value),
+            lambda k: ("HSET", k(a), *pairs), lambda k: ("HSET", k(a), *pairs),
+            lambda k: ("HMSET", k(a), *pairs), lambda k: ("HSETNX", k(a), field, value),
             lambda k: ("HSETEX", k(a), "PX", 100_000_000, "FIELDS", len(pairs) // 2, *pairs),
-            lambda k: ("HSETEX", k(a), "KEEPTTL", "FIELDS", len(pairs) // 2, *pairs), lambda k: ("HGET", k(a), field), lambda k: ("HGETALL", k(a)),
-            lambda k: ("HMGET", k(a), *fields), lambda k: ("HSTRLEN", k(a), field), lambda k: ("HVALS", k(a)), lambda k: ("HKEYS", k(a)),
-            lambda k: ("HSCAN", k(a), 0), lambda k: ("HRANDFIELD", k(a), 20, "WITHVALUES"), lambda k: ("HEXISTS", k(a), field), lambda k: ("HLEN", k(a)),
-            lambda k: ("HINCRBY", k(a), field, 2), lambda k: ("HINCRBYFLOAT", k(a), field, 2), lambda k: ("HGETDEL", k(a), "FIELDS", *many),
-            lambda k: ("HGETEX", k(a), "PX", 100_000_000, "FIELDS", *many), lambda k: ("HGETEX", k(a), "PERSIST", "FIELDS", *many),
-            lambda k: ("HDEL", k(a), *fields), lambda k: ("HPEXPIRE", k(a), ms, "FIELDS", *many), lambda k: ("HPERSIST", k(a), "FIELDS", *many),
-            lambda k: ("COPY", k(a), k(b), "REPLACE"), lambda k: ("RENAME", k(a), k(b)), lambda k: ("RENAMENX", k(a), k(b)),
-            lambda k: ("COPY", k(a), "of" + k(a), "REPLACE"), lambda k: ("RENAME", "of" + k(a), k(b)), lambda k: ("HGETALL", "of" + k(a)),
-            lambda k: ("MOVE", k(a), 1), lambda k: ("DEL", k(a)), lambda k: ("UNLINK", k(a)), lambda k: ("PEXPIRE", k(a), ms),
-            lambda k: ("DUMP", k(a)), lambda k: ("RESTORE", k(b), 0, Dumped(k(a)), "REPLACE"), lambda k: ("OBJECT", "ENCODING", k(a)), lambda k: ("TYPE", k(a)), lambda k: ("EXISTS", k(a)), lambda k: ("PERSIST", k(a))])
+            lambda k: ("HSETEX", k(a), "KEEPTTL", "FIELDS", len(pairs) // 2, *pairs), lambda k: ("HGET", k(a), field),
+            lambda k: ("HGETALL", k(a)), lambda k: ("HMGET", k(a), *fields), lambda k: ("HSTRLEN", k(a), field),
+            lambda k: ("HVALS", k(a)), lambda k: ("HKEYS", k(a)),
+            lambda k: ("HSCAN", k(a), 0), lambda k: ("HRANDFIELD", k(a), 20, "WITHVALUES"), lambda k: ("HEXISTS", k(a), field),
+            lambda k: ("HLEN", k(a)), lambda k: ("HINCRBY", k(a), field, 2), lambda k: ("HINCRBYFLOAT", k(a), field, 2),
+            lambda k: ("HGETDEL", k(a), "FIELDS", *many), lambda k: ("HGETEX", k(a), "PX", 100_000_000, "FIELDS", *many),
+            lambda k: ("HGETEX", k(a), "PERSIST", "FIELDS", *many),
+            lambda k: ("HDEL", k(a), *fields), lambda k: ("HPEXPIRE", k(a), ms, "FIELDS", *many),
+            lambda k: ("HPERSIST", k(a), "FIELDS", *many), lambda k: ("COPY", k(a), k(b), "REPLACE"),
+            lambda k: ("RENAME", k(a), k(b)), lambda k: ("RENAMENX", k(a), k(b)),
+            lambda k: ("COPY", k(a), "of" + k(a), "REPLACE"), lambda k: ("RENAME", "of" + k(a), k(b)),
+            lambda k: ("HGETALL", "of" + k(a)), lambda k: ("MOVE", k(a), 1), lambda k: ("DEL", k(a)),
+            lambda k: ("UNLINK", k(a)), lambda k: ("PEXPIRE", k(a), ms),
+            lambda k: ("DUMP", k(a)), lambda k: ("RESTORE", k(b), 0, Dumped(k(a)), "REPLACE"),
+            lambda k: ("OBJECT", "ENCODING", k(a)), lambda k: ("TYPE", k(a)), lambda k: ("EXISTS", k(a)),
+            lambda k: ("PERSIST", k(a))])
         return one
 
 
 class JsonStream(Stream):
     """Likewise for JSON documents, with vectors of every form that numbers have."""
 
-    PATHS = ("$.v", "$.v", "$.v", "$.c", "$.c[0].e", "$.c[*].e", "$.i", "$.t", "$", ".v", "$..e", "$.v[3]", "$.v[*]", "$.v[-4:]", "$..*", "$.i[?(@>90)]")
+    PATHS = ("$.v", "$.v", "$.v", "$.c", "$.c[0].e", "$.c[*].e", "$.i", "$.t", "$", ".v", "$..e", "$.v[3]", "$.v[*]",
+             "$.v[-4:]", "$..*", "$.i[?(@>90)]")
 
     def vector(self):
         rng = self.rng
         floats = np.frombuffer(rng.choice(self.blobs), "<f4")
-        return rng.choice([floats.tolist(), floats.tolist(), floats.round(3).astype(float).tolist(), [rng.choice([-0.0, 1e300, 2.5, 1e-320])] * DIM,
-                           [*floats.tolist()[1:], 7], [rng.randrange(-100, 100) for _ in range(2 * DIM)], [rng.randrange(1 << 40) for _ in range(DIM)],
+        return rng.choice([floats.tolist(), floats.tolist(), floats.round(3).astype(float).tolist(),
+                           [rng.choice([-0.0, 1e300, 2.5, 1e-320])] * DIM, [*floats.tolist()[1:], 7],
+                           [rng.randrange(-100, 100) for _ in range(2 * DIM)], [rng.randrange(1 << 40) for _ in range(DIM)],
                            floats.tolist()[:5], [], [floats.tolist(), floats.tolist()]])
 
     def document(self):
         rng = self.rng
-        parts = {"t": rng.choice(["a", "b"]), "v": self.vector(), "n": 5, "c": [{"e": self.vector(), "x": i} for i in range(rng.randrange(3))],
+        parts = {"t": rng.choice(["a", "b"]), "v": self.vector(), "n": 5,
+                 "c": [{"e": self.vector(), "x": i} for i in range(rng.randrange(3))],
                  "i": [rng.randrange(-100, 100) for _ in range(2 * DIM)]}
         return {name: parts[name] for name in rng.sample(sorted(parts), rng.randint(2, 5))}
 
@@ -96,23 +109,29 @@ class JsonStream(Stream):
         rng = self.rng
         a, b, path = rng.randrange(12), rng.randrange(12), rng.choice(self.PATHS)
         document, vector = json.dumps(self.document()), json.dumps(self.vector())
-        value = document if path == "$" else rng.choice([vector, vector, "5", "0.5", '"text"', "null", "true", '{"e": %s}' % vector])
+        value = document if path == "$" else rng.choice([vector, vector, "5", "0.5", '"text"', "null", "true",
+                                                         '{"e": %s}' % vector])
         number, ms, place = rng.choice(["1", "0.5", "1e300", "-3"]), rng.choice([0, 100_000_000]), rng.randrange(-3, 40)
         return rng.choice([
             *[lambda k: ("JSON.SET", k(a), "$", document)] * 8, *[lambda k: ("JSON.SET", k(a), path, value)] * 4,
             lambda k: ("JSON.SET", k(a), "$.v", vector, "NX"), lambda k: ("JSON.MSET", k(a), "$", document, k(b), path, value),
-            lambda k: ("JSON.MERGE", k(a), "$", document), lambda k: ("JSON.MERGE", k(a), path, value), lambda k: ("JSON.DEL", k(a), path),
-            *[lambda k: ("JSON.GET", k(a))] * 3, lambda k: ("JSON.GET", k(a), path), lambda k: ("JSON.GET", k(a), "INDENT", " ", "$", path),
+            lambda k: ("JSON.MERGE", k(a), "$", document), lambda k: ("JSON.MERGE", k(a), path, value),
+            lambda k: ("JSON.DEL", k(a), path), *[lambda k: ("JSON.GET", k(a))] * 3, lambda k: ("JSON.GET", k(a), path),
+            lambda k: ("JSON.GET", k(a), "INDENT", " ", "$", path),
             lambda k: ("JSON.MGET", k(a), k(b), path), lambda k: ("JSON.TYPE", k(a), path), lambda k: ("JSON.RESP", k(a), path),
-            lambda k: ("JSON.ARRLEN", k(a), path), lambda k: ("JSON.ARRAPPEND", k(a), path, number, value), lambda k: ("JSON.ARRAPPEND", k(a), path, "0.5"),
-            lambda k: ("JSON.ARRINSERT", k(a), path, place, number), lambda k: ("JSON.ARRPOP", k(a), path, place), lambda k: ("JSON.ARRTRIM", k(a), path, 1, place),
-            lambda k: ("JSON.ARRINDEX", k(a), path, number), lambda k: ("JSON.NUMINCRBY", k(a), path, number), lambda k: ("JSON.NUMMULTBY", k(a), path, number),
-            lambda k: ("JSON.CLEAR", k(a), path), lambda k: ("JSON.TOGGLE", k(a), path), lambda k: ("JSON.STRAPPEND", k(a), path, '"x"'),
+            lambda k: ("JSON.ARRLEN", k(a), path), lambda k: ("JSON.ARRAPPEND", k(a), path, number, value),
+            lambda k: ("JSON.ARRAPPEND", k(a), path, "0.5"), lambda k: ("JSON.ARRINSERT", k(a), path, place, number),
+            lambda k: ("JSON.ARRPOP", k(a), path, place), lambda k: ("JSON.ARRTRIM", k(a), path, 1, place),
+            lambda k: ("JSON.ARRINDEX", k(a), path, number), lambda k: ("JSON.NUMINCRBY", k(a), path, number),
+            lambda k: ("JSON.NUMMULTBY", k(a), path, number), lambda k: ("JSON.CLEAR", k(a), path),
+            lambda k: ("JSON.TOGGLE", k(a), path), lambda k: ("JSON.STRAPPEND", k(a), path, '"x"'),
             lambda k: ("JSON.OBJKEYS", k(a), path), lambda k: ("JSON.STRLEN", k(a), path),
             lambda k: ("COPY", k(a), k(b), "REPLACE"), lambda k: ("RENAME", k(a), k(b)), lambda k: ("RENAMENX", k(a), k(b)),
-            lambda k: ("COPY", k(a), "of" + k(a), "REPLACE"), lambda k: ("RENAME", "of" + k(a), k(b)), lambda k: ("JSON.GET", "of" + k(a)),
-            lambda k: ("MOVE", k(a), 1), lambda k: ("DEL", k(a)), lambda k: ("PEXPIRE", k(a), ms), lambda k: ("DUMP", k(a)),
-            lambda k: ("RESTORE", k(b), 0, Dumped(k(a)), "REPLACE"), lambda k: ("TYPE", k(a)), lambda k: ("EXISTS", k(a)), lambda k: ("PERSIST", k(a))])
+            lambda k: ("COPY", k(a), "of" + k(a), "REPLACE"), lambda k: ("RENAME", "of" + k(a), k(b)),
+            lambda k: ("JSON.GET", "of" + k(a)), lambda k: ("MOVE", k(a), 1), lambda k: ("DEL", k(a)),
+            lambda k: ("PEXPIRE", k(a), ms), lambda k: ("DUMP", k(a)),
+            lambda k: ("RESTORE", k(b), 0, Dumped(k(a)), "REPLACE"), lambda k: ("TYPE", k(a)), lambda k: ("EXISTS", k(a)),
+            lambda k: ("PERSIST", k(a))])
 
 
 class Dumped(str):
@@ -151,8 +170,8 @@ def test_both_kinds_answer_alike(r2, streams, seed):
     wait_until(lambda: on_disk(r2) >= held, what="all that belongs there on disk")
     figures = r2.info("search_originals")
     assert figures["search_originals_damaged"] == figures["search_originals_refused"] == 0
-    found = [r2.execute_command("FT.SEARCH", f"idx{place}", "*=>[KNN 20 @v $b AS d]", "PARAMS", 2, "b", stream.blobs[0], "SORTBY", "d",
-                                "RETURN", 2, "d", "v", "DIALECT", 2) for place in ("MEMORY", "DISK")]
+    found = [r2.execute_command("FT.SEARCH", f"idx{place}", "*=>[KNN 20 @v $b AS d]", "PARAMS", 2, "b", stream.blobs[0],
+                                "SORTBY", "d", "RETURN", 2, "d", "v", "DIALECT", 2) for place in ("MEMORY", "DISK")]
     assert found[0][0] == found[1][0] and found[0][2::2] == found[1][2::2]
 
 
@@ -170,13 +189,13 @@ def vector_of(client, key):
 
 
 def create_json(client):
-    client.execute_command("FT.CREATE", "idxJDISK", "ON", "JSON", "PREFIX", 1, "}j", "SCHEMA", "$.v", "AS", "v", "VECTOR", "FLAT", 8, "TYPE", "FLOAT32",
-                           "DIM", DIM, "DISTANCE_METRIC", "L2", "ORIGINALS", "DISK")
+    client.execute_command("FT.CREATE", "idxJDISK", "ON", "JSON", "PREFIX", 1, "}j", "SCHEMA", "$.v", "AS", "v", "VECTOR",
+                           "FLAT", 8, "TYPE", "FLOAT32", "DIM", DIM, "DISTANCE_METRIC", "L2", "ORIGINALS", "DISK")
 
 
 class Writer:
-    """Writes vectors, a batch after the other, until the server is gone, and knows what each key may hold then. A third of the keys are JSON
-    documents, with their names behind "}j"."""
+    """Writes vectors, a batch after the other, until the server is gone, and knows what each key may hold then. A third of the
+    keys are JSON documents, with their names behind "}j"."""
 
     BATCH = 20
 
@@ -198,7 +217,8 @@ class Writer:
                         key, kind, blob = f"}}{i}", rng.integers(10), rng.normal(size=DIM).astype("<f4").tobytes()
                         if i % 3 == 0:
                             key = f"}}j{i}"
-                            pipe.execute_command("JSON.SET", key, "$", json.dumps({"v": None if kind < 2 else np.frombuffer(blob, "<f4").tolist()}))
+                            pipe.execute_command("JSON.SET", key, "$",
+                                                 json.dumps({"v": None if kind < 2 else np.frombuffer(blob, "<f4").tolist()}))
                         elif kind == 0:
                             pipe.delete(key)
                         elif kind == 1:
@@ -229,18 +249,20 @@ class Writer:
         there = {key: blob for key, blob in self.model.items() if blob is not None}
         wait_until(lambda: on_disk(client) == len(there), what="all vectors on disk")
         for is_json in (False, True):
-            self.check_searches({key: blob for key, blob in there.items() if key.startswith("}j") == is_json}, client, "idx" + "J" * is_json + "DISK")
+            self.check_searches({key: blob for key, blob in there.items() if key.startswith("}j") == is_json}, client,
+                                "idx" + "J" * is_json + "DISK")
         assert client.info("search_originals")["search_originals_damaged"] == 0
 
     def check_searches(self, there, client, index):
         """The nearest of some of these vectors are found."""
         vectors = {key: np.frombuffer(blob, "<f4").astype(float) for key, blob in there.items()}
         for key in list(there)[:20]:
-            found = client.execute_command("FT.SEARCH", index, "*=>[KNN 5 @v $b AS d]", "PARAMS", 2, "b", there[key], "SORTBY", "d", "RETURN", 1,
-                                           "v", "DIALECT", 2)
+            found = client.execute_command("FT.SEARCH", index, "*=>[KNN 5 @v $b AS d]", "PARAMS", 2, "b", there[key],
+                                           "SORTBY", "d", "RETURN", 1, "v", "DIALECT", 2)
             nearest = sorted(vectors, key=lambda other: ((vectors[other] - vectors[key]) ** 2).sum())[:5]
             assert [name.decode() for name in found[1::2]] == nearest
-            assert [blob_of(pair[1]) if index == "idxJDISK" else pair[1] for pair in found[2::2]] == [there[name] for name in nearest]
+            assert ([blob_of(pair[1]) if index == "idxJDISK" else pair[1] for pair in found[2::2]]
+                    == [there[name] for name in nearest])
 
 
 def test_what_was_acknowledged_outlives_kills(tmp_path):
@@ -273,7 +295,8 @@ def test_snapshots_hold_vectors_on_disk(tmp_path):
         wait_until(lambda: writer.n_batches > 20, what="some batches")
         assert client.bgsave()                  # while slots are freed and used
         n = writer.n_batches
-        wait_until(lambda: writer.n_batches > n + 20 and client.info("persistence")["rdb_saves"] == 1, what="a snapshot under writes")
+        wait_until(lambda: writer.n_batches > n + 20 and client.info("persistence")["rdb_saves"] == 1,
+                   what="a snapshot under writes")
         assert client.info("persistence")["rdb_last_bgsave_status"] == "ok"
         assert client.execute_command("DEBUG", "RELOAD") in (b"OK", True)       # between two batches
         client.client_pause(100_000, all=False)
