@@ -11,11 +11,16 @@ codes' distances (see native/src/rescore.h). And of those that are far down by t
 for them: the window is as wide as the recall asks for that is measured with rescoring, where it would have to be as wide as there
 are candidates otherwise.
 
-What lies on disk is read for AUTO only where the codes alone cannot reach the recall that is aimed at (TARGET_RECALL, or 0.95): otherwise
-the window, if it is the server's to choose, is chosen so wide that they do. Reading from a disk costs more than a wider window."""
+What lies on disk is read for AUTO only where the codes alone cannot reach the recall that is aimed at (TARGET_RECALL, or 0.95):
+otherwise the window, if it is the server's to choose, is chosen so wide that they do. Reading from a disk costs more than a wider
+window."""
 import math
 import random
+from array import array
+from bisect import bisect_right
 from collections.abc import Generator
+from heapq import nlargest
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +51,8 @@ WINDOWS, WINDOWS_K = (10, 12, 14, 17, 20, 24, 28, 34, 40, 48, 56, 68, 80, 96, 11
 #: Such a window is to find this share of what may be missed more than is aimed at, for it is measured on a sample;
 #: at least so much.
 SAFETY, LEAST_SAFETY = 0.15, 0.004
+#: Errors kept of a measurement: more than 1 - COVERAGE of all.
+_GREATEST = 512
 #: Vectors measured in one call.
 _PIECE = 512
 #: Fewer vectors than this are not measured.
@@ -353,7 +360,7 @@ class Rescorer:
         stats = self.field.engine.stats()
         codec, n_vectors = (stats["codec"], stats["n_epochs"]), stats["n_vectors"]
         queries = list(self._queries())
-        found, shares, slacks, windows, errors = [], [], [], [], []
+        found, shares, slacks, windows, errors, n_errors = [], [], [], [], [], 0
         for k, wide in MEASURED:
             if n_vectors < 2 * wide or not queries:
                 break
@@ -364,12 +371,13 @@ class Rescorer:
                     return
                 rows, by_code = self.field.engine.search_blob(blob, wide)
                 exact = self.exact(blob, rows, by_code)
-                errors.append(np.abs(np.subtract(exact, by_code)))
+                errors = nlargest(_GREATEST, errors + [abs(a - b) for a, b in zip(exact, by_code)])
+                n_errors += len(rows)
                 order = sorted(zip(exact, rows, range(1, len(rows) + 1)))
                 places += [place for _, _, place in order[:k]]
                 late.add(by_code, exact, [place - 1 for _, _, place in order[:k]])
             found.append((k, enough(places, k)))
-            shares.append((k, float(np.mean(np.array(places) <= k)) if places else 0.0))
+            shares.append((k, sum([place <= k for place in places]) / max(len(places), 1)))
             if late.is_known:
                 slacks.append((k, *late.slack()))
         n, slack = dict(found).get(WINDOWS_K), {k: slack for k, slack, _ in slacks}.get(WINDOWS_K)
@@ -381,7 +389,7 @@ class Rescorer:
         if found:
             self.measured, self.shares, self.windows = found, shares, windows
             self.slacks = slacks if not self.field.spec.is_multi else []
-            self.error = float(np.quantile(np.concatenate(errors), COVERAGE))
+            self.error = errors[min(math.floor((1 - COVERAGE) * n_errors), len(errors) - 1)]
             self._chosen.clear()
             self._share_of.clear()
             self._slack_of.clear()
@@ -412,8 +420,7 @@ class Rescorer:
             for i, window in enumerate(windows):
                 found = engine.search_without(blob, own, n, window, k)
                 right[i] += sum([row in true and away <= last for row, away in zip(*found)])
-        shares = np.maximum.accumulate([one / asked for one in right]).tolist() if asked else []
-        return list(zip(windows, shares))
+        return list(zip(windows, accumulate([one / asked for one in right], max))) if asked else []
 
     def _queries(self):
         """Vectors that nobody has stored, near to those that somebody has: 0.7 of one document's, 0.3 of another's."""
@@ -441,17 +448,18 @@ def _mixed(blobs: list[bytes], dtype: str) -> bytes:
 
 def enough(places: list[int], k: int) -> int:
     """The number of candidates that holds COVERAGE of the places; 0 if k are good enough."""
-    at = np.sort(np.array(places))
-    if not len(at) or np.mean(at <= k) >= GOOD_ENOUGH:
+    at = sorted(places)
+    if not at or bisect_right(at, k) >= GOOD_ENOUGH * len(at):
         return 0
-    return max(k + 1, int(at[min(len(at) - 1, math.ceil(COVERAGE * len(at)) - 1)]))
+    return max(k + 1, int(at[math.ceil(COVERAGE * len(at)) - 1]))
 
 
 def scale_of(by_code: list[float], exact: list[float], k: int) -> float:
     """The error of the first distances by codes, as native/src/rescore.h has it."""
     first = max(k + 8, 24)
-    off = np.subtract(by_code[:first], exact[:first])
-    return float(np.mean(np.abs(off - np.mean(off))))
+    off = [a - b for a, b in zip(by_code[:first], exact)]
+    mean = sum(off) / len(off)
+    return sum([abs(one - mean) for one in off]) / len(off)
 
 
 class Lateness:
@@ -468,7 +476,7 @@ class Lateness:
             return
         last, scale = exact[nearest[-1]], scale_of(by_code, exact, self.k)
         self._needed += [max(by_code[at] - last, 0.0) / scale if scale else 0.0 for at in nearest]
-        self._seen.append((np.array(by_code), last, scale))
+        self._seen.append((array("d", by_code), last, scale))
 
     @property
     def is_known(self) -> bool:
@@ -477,6 +485,7 @@ class Lateness:
 
     def slack(self) -> tuple[float, float]:
         """The slack that WITHIN of them have room in, and how many candidates are then measured on average."""
-        slack = float(np.quantile(self._needed, WITHIN))
-        counts = [np.count_nonzero(by_code <= last + slack * scale) for by_code, last, scale in self._seen]
-        return slack, max(float(np.mean(counts)), self.k)
+        needed = sorted(self._needed)
+        slack = needed[math.ceil(WITHIN * len(needed)) - 1]
+        counts = [bisect_right(by_code, last + slack * scale) for by_code, last, scale in self._seen]
+        return slack, max(sum(counts) / len(counts), self.k)
