@@ -11,8 +11,8 @@ A document's score is its own score (SCORE, SCORE_FIELD) times
   the spread;
 - DOCSCORE: 1.
 
-DISMAX (the sum of frequencies, of alternatives the greatest) and HAMMING (1 / (1 + the bits in which the document's payload and the
-query's differ)) leave the document's own score out.
+DISMAX (the sum of frequencies, of alternatives the greatest) and HAMMING (1 / (1 + the bits in which the document's payload and
+the query's differ)) leave the document's own score out.
 
 f: how often the term stands in the document, weighted by the fields; n of N documents have it. The spread is how far what matched
 stands apart (text/places.py)."""
