@@ -316,3 +316,25 @@ def test_wrong_sections(image):
     assert "section primary is damaged" in refusal(bent(data, [(section_of(data, 2)[0], b"\xff\xff\xff")]), path)
     path.write_bytes(bent(data, [(section_of(data, 2)[0], b"\xff\xff\xff")]))
     assert len(native.Index.load(path, verify=False)) == 270    # codes are only numbers: this is what leaving the check out means
+
+
+def test_a_save_is_of_the_moment_that_it_was_begun(tmp_path):
+    """Whatever has been added between its preparation and that moment."""
+    vectors = np.random.default_rng(5).standard_normal((3000, 4), np.float32)
+    index = native.Index(4, algorithm="FLAT")
+    index.add(np.arange(10), vectors[:10])
+    saver = index.prepare_save()
+    index.add(np.arange(10, 2500), vectors[10:2500])            # more than there was room for
+    saver.begin()
+    with pytest.raises(native.NativeError):
+        saver.begin()
+    index.add(np.arange(2500, 3000), vectors[2500:])
+    saver.write(tmp_path / "image")
+    assert len(native.Index.load(tmp_path / "image")) == 2500
+    index.prepare_save().cancel()
+    with pytest.raises(native.ImageError):
+        index.prepare_save().write(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    index.close()
+    with pytest.raises(native.NativeError):
+        index.prepare_save()
