@@ -106,8 +106,8 @@ def ft_alter_if_new(client, name, *words):
 
 
 def _drop(client, name: bytes, words: tuple, own_name: str, takes_keys: bool, word: bytes) -> Simple | Deferred:
-    """`takes_keys`: whether the documents go too when `word` is not given; with it, it is the other way round. Where there are many the reply
-    comes when all are gone: what the client writes to their keys afterwards stays."""
+    """`takes_keys`: whether the documents go too when `word` is not given; with it, it is the other way round. Where there are
+    many the reply comes when all are gone: what the client writes to their keys afterwards stays."""
     server, manager = client.server, client.server.search
     index = manager.find(name)
     if len(words) > 1:

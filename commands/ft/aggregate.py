@@ -23,8 +23,8 @@ from .plan import Evaluation
 from .query import parse_query
 from .reply import RESP3_HEAD, bulk, hidden_fields, sort_key_text
 from .score import Scorer
-from .search import (MAX_PREPARED_BYTES, Found, default_scorer, find_names, match, is_capped, restrict, stopwords_of,
-                     time_limit_us)
+from .search import (MAX_PREPARED_BYTES, Found, default_scorer, find_names, match, is_capped, restrict,
+                     stopwords_of, time_limit_us)
 from .values import NULL, Record, Several, number_text
 
 #: How long a request may run before others are let in between. Nanoseconds.
@@ -50,8 +50,8 @@ def ft_aggregate(client, name, text, *words):
     try:
         key = words, client.proto, max_results, max_offset, default_dialect
         hot = index.plans.get(key)
-        options = hot.options if hot is not None else parse_aggregate(words, proto=client.proto, max_results=max_results,
-                                                                      max_offset=max_offset, default_dialect=default_dialect)
+        options = hot.options if hot is not None else parse_aggregate(
+            words, proto=client.proto, max_results=max_results, max_offset=max_offset, default_dialect=default_dialect)
         if options.with_count and not errors.has_codes:
             _check_stable(config)
         if hot is None and (hot := HotAggregate.of(server, index, options)) is not None:
@@ -234,8 +234,9 @@ def run_beside(client, work: Generator, name: str):
 class Results:
     """The rows of a request as they are asked for, and their form on the wire."""
 
-    __slots__ = ("given", "config", "options", "layout", "progress", "batches", "warnings", "fails", "score_slot", "key_slot", "is_done", "root",
-                 "evaluation", "n_matched", "match_ns", "hidden", "_left", "_n_gone", "_base", "_names", "_n_named")
+    __slots__ = ("given", "config", "options", "layout", "progress", "batches", "warnings", "fails", "score_slot", "key_slot",
+                 "is_done", "root", "evaluation", "n_matched", "match_ns", "hidden", "_left", "_n_gone", "_base",
+                 "_names", "_n_named")
 
     def __init__(self, config, options: AggregateOptions, layout: Layout, progress: Progress, batches: Iterator[Batch],
                  warnings: list[str]):
@@ -344,10 +345,12 @@ class Results:
     def _drop_gone(self) -> None:
         """Leaves out what was read ahead and has gone since, where rows are still documents in the index's order."""
         layout = self.layout
-        if not self._left or not isinstance(layout, DocumentLayout) or any(type(step) is Arrange and step.keys for step in self.options.steps):
+        if (not self._left or not isinstance(layout, DocumentLayout)
+                or any(type(step) is Arrange and step.keys for step in self.options.steps)):
             return
         docs, get = layout.index.docs, layout.db.get
-        kept = [row for row in self._left if docs.born[row[DOCUMENT]] <= layout.newest and get(docs.keys[row[DOCUMENT]]) is not None]
+        kept = [row for row in self._left if docs.born[row[DOCUMENT]] <= layout.newest
+                and get(docs.keys[row[DOCUMENT]]) is not None]
         self._n_gone += len(self._left) - len(kept)
         self._left = kept
 
@@ -355,7 +358,8 @@ class Results:
         """Slot and encoded name of every property that rows can show."""
         slots = self.layout.slots
         if self._n_named != len(slots):
-            self._names = [(slot, b"$%d\r\n%b\r\n" % (len(name), name)) for name, slot in slots.items() if name not in self.hidden]
+            self._names = [(slot, b"$%d\r\n%b\r\n" % (len(name), name))
+                           for name, slot in slots.items() if name not in self.hidden]
             self._n_named = len(slots)
         return self._names
 

@@ -1,8 +1,8 @@
 """GROUPBY by whole columns: what FT.AGGREGATE does where fields of the schema are reduced by fields of the schema.
 
 The rows that a query matched stay an array; the values that they are grouped by are numbers for each document (ValueCodes), and
-the engine adds up; what it does not know of is given to reducers.py a column at a time. The general way (pipeline.py) makes a list
-per document and finds the same."""
+the engine adds up; what it does not know of is given to reducers.py a column at a time. The general way (pipeline.py) makes a
+list per document and finds the same."""
 import math
 from collections.abc import Callable, Iterator
 
@@ -129,8 +129,8 @@ def codes_of(index, field) -> ValueCodes | None:
 
 
 def column_of(field) -> Callable:
-    """What reads an index's field for rows, (their array, the same as a list) -> values: numbers, or sort keys; None where there
-    is none."""
+    """What reads an index's field for rows, (their array, the same as a list) -> values:
+    numbers, or sort keys; None where there is none."""
     if type(field) is not NumericField:
         return lambda rows, numbers: list(map(field.sort_keys.get, numbers))
 
@@ -228,8 +228,8 @@ class Grouping:
         return native.GroupPlan(len(self.keys), [(name, share) for _, name, share, _ in self.reducers])
 
     def is_ready(self, plan: native.GroupPlan) -> bool:
-        """Whether the engine has all that it needs, then the plan says where: codes of all documents. Reads some that are
-        missing."""
+        """Whether the engine has all that it needs, then the plan says where: codes of all documents.
+        Reads some that are missing."""
         docs = self.index.docs
         for i, field in enumerate(self._engine_fields()):
             if type(field) is ValueCodes:

@@ -118,8 +118,8 @@ class Manager:
             keyspace.listeners = [self, *keyspace.listeners]
 
     def drop(self, index: Index, takes_documents: bool = False, is_urgent: bool = False) -> SlicedTask | None:
-        """Removes an index; its documents stay, or go with it. Many go bit by bit in the background, unless that `is_urgent`: then returns
-        what does it."""
+        """Removes an index; its documents stay, or go with it. Many go bit by bit in the background, unless that `is_urgent`:
+        then returns what does it."""
         if self.indexes.pop(index.name, None) is None:
             return None
         if not self.indexes and not self.dictionaries:

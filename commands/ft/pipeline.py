@@ -75,8 +75,8 @@ class Progress:
 
 
 class Layout:
-    """Which property is in which slot, for the rows between two GROUPBY steps. `slots` is in the order in which rows
-    are shown."""
+    """Which property is in which slot, for the rows between two GROUPBY steps.
+    `slots` is in the order in which rows are shown."""
 
     def __init__(self):
         self.slots: dict[bytes, int] = {}
@@ -178,8 +178,8 @@ class DocumentLayout(Layout):
                 self.columns[slot] = self.given[path]
             elif field is None:
                 from_hash.append((slot, path))
-            elif not self.is_whole and not field.has_arrays and (type(field) is NumericField
-                                                                 or (field.sort_keys is not None and field.spec.unf)):
+            elif (not self.is_whole and not field.has_arrays
+                  and (type(field) is NumericField or field.sort_keys is not None and field.spec.unf)):
                 self.columns[slot] = column_of(field)
             else:
                 from_hash.append((slot, field.path))
@@ -228,8 +228,7 @@ class DocumentLayout(Layout):
         return stage
 
     def load_all(self, stages: list[NamedStage]) -> None:
-        """LOAD *: every field of the hash. A number that is used comes from its column, so that it is one and not its
-        text."""
+        """LOAD *: every field of the hash. A number that is used comes from its column, so that it is one and not its text."""
         is_json = self.index.source.is_json
         self.is_open = not is_json              # a JSON document comes as a whole
         more = self._with_all = [] if is_json else None

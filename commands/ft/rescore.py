@@ -275,8 +275,8 @@ class Rescorer:
         return radius + self.error if self.candidates(1, asked) else radius
 
     def within(self, blob: bytes, rows: list[int], distances: list[float], radius: float, asked=None) -> Generator:
-        """Work that returns, of what a range search found, the rows within the radius and their distances (none if the index is dropped
-        meanwhile). AUTO measures all of it."""
+        """Work that returns, of what a range search found, the rows within the radius and their distances (none if the index is
+        dropped meanwhile). AUTO measures all of it."""
         n = self.candidates(1, asked)
         if not n:
             return rows, distances
@@ -353,7 +353,8 @@ class Rescorer:
         n = stats["n_vectors"]
         if n < FEWEST or stats["training"] == "running" or stats["n_tail"] > n // 10:
             return False
-        return (stats["codec"], stats["n_epochs"]) != self.measured_codec or n >= 1.5 * self.measured_at or n < self.measured_at // 4
+        return ((stats["codec"], stats["n_epochs"]) != self.measured_codec or n >= 1.5 * self.measured_at
+                or n < self.measured_at // 4)
 
     def measure(self) -> Generator:
         """Measures in small pieces; to be run in the background."""

@@ -1,5 +1,5 @@
-/* A ruler: exact distances between a query and vectors that lie outside any index, in an index's type and metric. FLOAT16 and BFLOAT16
-   are measured in float, which holds them exactly; distances are those that an uncompressed index of the type gives. */
+/* A ruler: exact distances between a query and vectors that lie outside any index, in an index's type and metric. FLOAT16 and
+   BFLOAT16 are measured in float, which holds them exactly; distances are those that an uncompressed index of the type gives. */
 #include "codec.h"
 
 #include <math.h>
@@ -25,7 +25,8 @@ void vec_ruler_free(vec_ruler *r) {
 }
 
 int vec_ruler_create(const vec_params *p, vec_ruler **out) {
-    if (p->dim < 1 || p->dim > 32768 || p->dtype < VEC_FLOAT32 || p->dtype > VEC_UINT8 || p->metric < VEC_L2 || p->metric > VEC_COSINE)
+    if (p->dim < 1 || p->dim > 32768 || p->dtype < VEC_FLOAT32 || p->dtype > VEC_UINT8 || p->metric < VEC_L2
+        || p->metric > VEC_COSINE)
         return VEC_EARG;
     vec_ruler *r = mem_zeroed(NULL, 0, sizeof *r);
     if (!r) return VEC_ENOMEM;
@@ -66,14 +67,15 @@ static int begin(vec_ruler *r, const char *given, query *q) {
 
 static void measure(vec_ruler *r, const query *q, const char *const *vectors, size_t n, double *distances) {
     const codec *codec = r->coder->codec;
-    /* Floats are their own record. Those that need no scaling are measured where they lie; if the sum is not finite, the vector may not
-       be: reading it tells. */
+    /* Floats are their own record. Those that need no scaling are measured where they lie; if the sum is not finite, the vector
+       may not be: reading it tells. */
     const int is_float = r->dtype == VEC_FLOAT32, is_as_given = is_float && r->metric != VEC_COSINE;
     const uint8_t *record = is_float ? (const uint8_t *)r->vector : r->record;
     const size_t bytes = r->dim * dtype_bytes(r->dtype);
     for (size_t i = 0, m; i < n; i += m) {
         const uint8_t *together[TOGETHER];
-        for (m = 0; is_as_given && m < TOGETHER && i + m < n && vectors[i + m]; m++) together[m] = (const uint8_t *)vectors[i + m];
+        for (m = 0; is_as_given && m < TOGETHER && i + m < n && vectors[i + m]; m++)
+            together[m] = (const uint8_t *)vectors[i + m];
         for (size_t j = i + (m ? m : 2); j < i + (m ? 2 * m : 3) && j < n; j++)
             if (vectors[j]) prefetch_record((const uint8_t *)vectors[j], bytes);
         if (m) codec->exact(q, together, NULL, m, distances + i);

@@ -285,9 +285,9 @@ def test_replies_keep_their_order(many, server):
 def test_time_limit(many):
     with client(many.connection_pool.connection_kwargs["port"], 3) as r3:
         for _ in range(20):             # a busy machine may take all of the time before the first row
-            total, rows, warnings = rows_of(r3.execute_command("FT.AGGREGATE", "idx", "*", "LOAD", 1, "@t", "APPLY", "lower(@t)",
-                                                               "AS", "u", "GROUPBY", 0, "REDUCE", "COUNT", 0, "AS", "n",
-                                                               "TIMEOUT", 1))
+            reply = r3.execute_command("FT.AGGREGATE", "idx", "*", "LOAD", 1, "@t", "APPLY", "lower(@t)", "AS", "u",
+                                       "GROUPBY", 0, "REDUCE", "COUNT", 0, "AS", "n", "TIMEOUT", 1)
+            total, rows, warnings = rows_of(reply)
             assert warnings == ["Timeout limit was reached"]
             if rows:
                 break

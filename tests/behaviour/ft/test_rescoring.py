@@ -51,8 +51,8 @@ def test_with_everything_rescored_the_answer_is_exact(both, compression, metric)
                               (f"@t:{{even}}=>[KNN 10 @v $b AS d]=>{{$RERANK: {N}}}", np.arange(0, N, 2))):
             found = knn(both, query, clause)
             assert [number for number, _ in found] == among[np.argsort(exact[among])][:10].tolist()
-            assert [distance for _, distance in found] == pytest.approx([exact[number] for number, _ in found],
-                                                                        rel=1e-5, abs=1e-5)
+            distances = [exact[number] for number, _ in found]
+            assert [distance for _, distance in found] == pytest.approx(distances, rel=1e-5, abs=1e-5)
 
 
 def test_oversampling_is_candidates_per_result(both):
