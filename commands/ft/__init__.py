@@ -14,7 +14,7 @@ Where to begin: `index` has an index's documents and fields, `search` follows an
 | aggregation | pipeline, grouping, reducers |
 | rows to bytes | reply |
 | what outlives the process | persist, images |
-| in special cases | short_memory, complaints, flex, load_arguments, debug_dump, debug_timeout |
+| in special cases | out_of_memory, complaints, flex, load_arguments, debug_dump, debug_timeout |
 """
 #: 8.10.0, as MODULE LIST shows it.
 VERSION = 81000

@@ -13,7 +13,7 @@ from respserver.protocol.reply import Raw, Simple, encode
 from respserver.registry import command
 
 from ..json.documents import expanded
-from . import errors, short_memory, tree
+from . import errors, out_of_memory, tree
 from .aggregate_options import AggregateOptions, Arrange, parse_aggregate
 from .binding import bind
 from .hot_groups import HotAggregate, HotQuery
@@ -39,7 +39,7 @@ _SCORE = b"__score"
          complexity="O(1)")
 def ft_aggregate(client, name, text, *words):
     server = client.server
-    if server.dispatcher.out_of_memory and (reply := short_memory.answer(client, "AGGREGATE", words)) is not None:
+    if server.dispatcher.out_of_memory and (reply := out_of_memory.answer(client, "AGGREGATE", words)) is not None:
         return reply
     index = server.search.find(name)
     complaints = server.search.complaints

@@ -13,7 +13,7 @@ from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Pairs, Raw, Simple, encode
 from respserver.registry import command
 
-from . import errors, short_memory
+from . import errors, out_of_memory
 from .aggregate import Expanded, Results, row_pairs, run_beside
 from .aggregate_options import Group, Load
 from .errors import fail, show
@@ -168,7 +168,7 @@ def fuse(client, index, options: HybridOptions, make_evaluation=Evaluation, cut:
 @command("FT.HYBRID", arity=-3, group="search", since="8.4.0", flags="readonly pooled", categories="read",
          summary="Performs a search by words and one by a vector and combines their results", complexity="O(N+M)")
 def ft_hybrid(client, name, *words):
-    if client.server.dispatcher.out_of_memory and (reply := short_memory.answer(client, "HYBRID", words)) is not None:
+    if client.server.dispatcher.out_of_memory and (reply := out_of_memory.answer(client, "HYBRID", words)) is not None:
         return reply
     index = client.server.search.find(name)
     return perform(client, index, words)

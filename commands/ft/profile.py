@@ -5,7 +5,7 @@ from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Pairs, Raw, Simple, encode
 from respserver.registry import command
 
-from . import errors, hybrid, short_memory, tree
+from . import errors, hybrid, out_of_memory, tree
 from .aggregate import prepare, run_beside
 from .aggregate_options import parse_aggregate
 from .binding import bind, check_yields
@@ -248,7 +248,7 @@ def ft_profile(client, name, kind, *words):
     if kind not in (b"SEARCH", b"AGGREGATE", b"HYBRID"):
         client.server.search.find(name)
         raise CommandError(errors.PROFILE_KIND)
-    if client.server.dispatcher.out_of_memory and (reply := short_memory.profile(client, kind.decode(), words)) is not None:
+    if client.server.dispatcher.out_of_memory and (reply := out_of_memory.profile(client, kind.decode(), words)) is not None:
         return reply
     index = client.server.search.find(name)
     is_limited = bool(words) and words[0].upper() == b"LIMITED"

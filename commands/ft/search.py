@@ -15,7 +15,7 @@ from respserver.protocol.errors import CommandError
 from respserver.protocol.reply import Raw
 from respserver.registry import command
 
-from . import errors, short_memory, tree
+from . import errors, out_of_memory, tree
 from .binding import bind, check_yields, yields
 from .fields import GeoField, NumericField
 from .fields.vector import HYBRID_ADHOC_BF, HYBRID_BATCHES, VectorField
@@ -138,7 +138,7 @@ def _without(words: tuple, positions: list[int]) -> list[bytes]:
          complexity="O(N)")
 def ft_search(client, name, text, *words):
     server = client.server
-    if server.dispatcher.out_of_memory and (reply := short_memory.answer(client, "SEARCH", words)) is not None:
+    if server.dispatcher.out_of_memory and (reply := out_of_memory.answer(client, "SEARCH", words)) is not None:
         return reply
     manager = server.search
     index = manager.indexes.get(name)
