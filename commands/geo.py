@@ -7,7 +7,7 @@ from respserver.protocol.errors import (
 )
 from respserver.protocol.reply import NULL_ARRAY, Raw
 from respserver.registry import command
-from respserver.values.geo import UNITS, Box, Circle, decode, distance, encode, is_place, text
+from respserver.values.geo import UNITS, Box, Circle, decode, distance, encode, is_place, number_of, text
 from respserver.values.sorted_set import SortedSet
 
 from .arguments import syntax_error, to_float, to_int
@@ -36,7 +36,7 @@ def _place_of(value: SortedSet, member: bytes) -> tuple[float, float]:
     score = value.score(member)
     if score is None:
         raise CommandError(GEO_MEMBER)
-    return decode(int(score))
+    return decode(number_of(score))
 
 
 def _degrees(client, place) -> list:
@@ -74,7 +74,7 @@ def geoadd(client, key, *words):
 def geopos(client, key, *members):
     value = client.db.get_as(key, SortedSet) or _EMPTY
     scores = map(value.score, members)
-    return [NULL_ARRAY if score is None else _degrees(client, decode(int(score))) for score in scores]
+    return [NULL_ARRAY if score is None else _degrees(client, decode(number_of(score))) for score in scores]
 
 
 @command("GEOHASH", arity=-2, flags="readonly", keys=_KEY, group="geo", since="3.2.0", complexity="O(1) for each member",
@@ -82,7 +82,7 @@ def geopos(client, key, *members):
 def geohash(client, key, *members):
     value = client.db.get_as(key, SortedSet) or _EMPTY
     scores = map(value.score, members)
-    return [None if score is None else text(int(score)) for score in scores]
+    return [None if score is None else text(number_of(score)) for score in scores]
 
 
 @command("GEODIST", arity=-4, flags="readonly", keys=_KEY, group="geo", since="3.2.0", complexity="O(1)",
@@ -172,7 +172,7 @@ class _Options:
         found: list[tuple[float, bytes, float]] = []
         for first, behind in shape.ranges():
             for score, member in value.slice(value.below(first, False), value.below(behind, False)):
-                length = shape.distance(*decode(int(score)))
+                length = shape.distance(*decode(number_of(score)))
                 if length is not None:
                     found.append((length, member, score))
                     if len(found) == enough:
@@ -194,9 +194,9 @@ class _Options:
             if self.with_distance:
                 row.append(_metres(length, self.unit))
             if self.with_hash:
-                row.append(int(score))
+                row.append(number_of(score))
             if self.with_place:
-                row.append(_degrees(client, decode(int(score))))
+                row.append(_degrees(client, decode(number_of(score))))
             rows.append(row)
         return rows
 

@@ -67,6 +67,11 @@ def encode(lon: float, lat: float, max_latitude: float = MAX_LATITUDE) -> int:
     return _spread(y) | _spread(x) << 1
 
 
+def number_of(score: float) -> int:
+    """The cell that a member's score stands for; the first or the last one if ZADD gave it a score that is none."""
+    return int(max(0.0, min(score, float((1 << 2 * STEPS) - 1))))
+
+
 def decode(number: int) -> tuple[float, float]:
     """Longitude and latitude of the middle of a cell."""
     x, y = _gather(number >> 1), _gather(number)

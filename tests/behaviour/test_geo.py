@@ -103,3 +103,12 @@ def test_georadius(places):
 ])
 def test_searches_refused(places, words, error):
     assert places.call(*words.split()) == error
+
+
+@pytest.mark.parametrize("score", ["inf", "-inf", "-5", "1e300", "0.5"])
+def test_scores_that_are_no_places(raw, score):
+    raw.call("ZADD", "k", score, "m", "0", "n")
+    for words in (["GEOPOS", "k", "m"], ["GEOHASH", "k", "m"]):
+        assert len(raw.call(*words)) == 1
+    assert float(raw.call("GEODIST", "k", "m", "n")) >= 0
+    assert raw.call("GEOSEARCH", "k", "FROMMEMBER", "m", "BYRADIUS", "1", "m", "WITHCOORD", "WITHHASH") is not None
