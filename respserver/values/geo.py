@@ -69,7 +69,8 @@ def encode(lon: float, lat: float, max_latitude: float = MAX_LATITUDE) -> int:
 
 def number_of(score: float) -> int:
     """The cell that a member's score stands for; the first or the last one if ZADD gave it a score that is none."""
-    return int(max(0.0, min(score, float((1 << 2 * STEPS) - 1))))
+    last = 3 << 2 * STEPS                                # both ends of the grid are cells of their own
+    return int(max(0, min(score, last)))
 
 
 def decode(number: int) -> tuple[float, float]:
