@@ -262,8 +262,7 @@ class Server:
             self.wake_paused()
 
     def hold_back(self, function) -> None:
-        """Has commands wait, those of which `function`, called with the client and the registry's record,
-        says so; None: no longer."""
+        """Has those commands wait of which `function(client, record of the registry)` says so; None: no longer."""
         self.dispatcher.hold_back = function
         self.dispatcher.refresh()
         if function is None:
